@@ -1,0 +1,53 @@
+# Set-up, the whole check and the pipeline; everything lands in .venv of this folder.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+STAMP := $(VENV)/.installed
+
+.PHONY: help env repro test check lint types contracts ui lock clean
+
+help: ## List what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+env: $(STAMP) ## Create or update the environment in .venv
+
+$(STAMP): requirements.txt pyproject.toml
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $$($(PYTHON) --version) found, Python 3.11 or newer needed: make PYTHON=python3.12 env" >&2; exit 1; }
+	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet uv
+	uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.txt
+	uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: $(STAMP) ## Data, pipeline, registered model
+	brain-tumor data ensure
+	dvc repro
+	brain-tumor registry sync
+
+check: $(STAMP) lint types contracts ## The quick part of the check
+	pytest -m "not slow and not network" -n 2
+
+test: $(STAMP) lint types contracts ## The whole check
+	pytest -m "not network"
+
+lint: $(STAMP)
+	ruff format --check .
+	ruff check .
+
+types: $(STAMP)
+	mypy
+
+contracts: $(STAMP)
+	lint-imports
+
+ui: $(STAMP) ## Compare runs at http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui -w 1 --backend-store-uri sqlite:///mlruns/mlflow.db
+
+lock: $(STAMP) ## Compile requirements.txt from pyproject.toml, with hashes
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--extra pipeline --extra cpu --extra dev --output-file requirements.txt pyproject.toml
+
+clean: ## Remove the environment (data, outputs and runs stay)
+	rm -rf $(VENV)

@@ -1,0 +1,116 @@
+"""What the initial weights are worth, on fresh phantoms.
+
+Trains with each source of initial weights and several seeds on the phantom of `make repro` (run
+that first) and scores 400 phantoms of another seed, with 1-NN on 32x32 pixels beside it:
+
+    python benchmarks/initial_weights.py random PATH/TO/inception_v3.weights.h5
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsClassifier
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import write_text
+from brain_tumor.dataset.phantom import generate
+from brain_tumor.dataset.phantom_params import PhantomParams
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.folder import preprocess_folder
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.imaging.records import load_images
+from brain_tumor.model import metrics, saved
+from brain_tumor.model.fit import TrainParams, fit
+from brain_tumor.model.initial_weights import BackboneParams, prepare
+from brain_tumor.stages.train import read
+
+PARAMS, OUTPUTS = Path("params.yaml"), Path("outputs")
+FRESH_SEED, FRESH_PER_CLASS = 400_000, 200
+SEEDS = (0, 1, 2)
+Images = NDArray[np.uint8]
+
+
+def main(
+    sources: Annotated[list[str], typer.Argument(help="As backbone.source.")],
+    table: Annotated[Path, typer.Option(help="CSV to write.")] = Path("initial_weights.csv"),
+) -> None:
+    """Print a row per source and seed, and write them as CSV."""
+    images, y = fresh_phantoms()
+    rows = [nearest_neighbour(images, y)]
+    print(rows[0], flush=True)
+    for source in sources:
+        for seed in SEEDS:
+            rows.append(trained(source, seed, images, y))
+            print(rows[-1], flush=True)
+    frame = pd.DataFrame(rows)
+    write_text(table, frame.to_csv(index=False))
+    print(frame.groupby("start", sort=False).agg(["mean", "min", "max"]).round(3).to_string())
+
+
+def fresh_phantoms() -> tuple[Images, NDArray[np.int64]]:
+    """400 preprocessed phantoms no run has seen, half of them with a tumour, without copies."""
+    no_copies = {"exact_duplicates": 0, "near_duplicates": 0}
+    counts = {"seed": FRESH_SEED, "no": FRESH_PER_CLASS, "yes": FRESH_PER_CLASS}
+    section = params_file.load(PARAMS, "phantom", PhantomParams)
+    preprocess = params_file.load(PARAMS, "preprocess", PreprocessParams)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        generate(folder / "data", section.model_copy(update=no_copies | counts))
+        paths = [f"{label}/{file.name}" for label in ("no", "yes")
+                 for file in sorted((folder / "data" / label).iterdir())]  # fmt: skip
+        atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
+        preprocess_folder(folder / "data", paths, folder / "images", atlas, preprocess)
+        y = np.asarray([path.startswith("yes/") for path in paths], dtype=np.int64)
+        return load_images(folder / "images", paths), y
+
+
+def nearest_neighbour(images: Images, y: NDArray[np.int64]) -> dict[str, object]:
+    """1-NN on 32x32 pixels of the preprocessed images, learnt from the training split."""
+    split = pd.read_csv(OUTPUTS / "split.csv")
+    train = split[split["split"] == "train"]
+    known = load_images(OUTPUTS / "preprocess" / "images", list(train["path"]))
+    model = KNeighborsClassifier(1).fit(thumbnails(known), train["label"] == "yes")
+    return row("1-NN on pixels", 0, y, model.predict_proba(thumbnails(images))[:, 1])
+
+
+def thumbnails(images: Images) -> NDArray[np.float64]:
+    """Means over a 32x32 grid, (N, 1024)."""
+    edges = np.linspace(0, images.shape[1], 33).astype(int)[:-1]
+    sums = np.add.reduceat(np.add.reduceat(images.astype(np.float64), edges, 1), edges, 2)
+    return sums.reshape(len(images), -1)
+
+
+def trained(source: str, seed: int, images: Images, y: NDArray[np.int64]) -> dict[str, object]:
+    """Train as the stage does, from `source`, and score the fresh phantoms."""
+    section = params_file.load(PARAMS, "train", TrainParams).model_copy(update={"seed": seed})
+    with tempfile.TemporaryDirectory() as temporary:
+        weights = Path(temporary) / "backbone.weights.h5"
+        initial = prepare(weights, BackboneParams(source=source, seed=seed), Path)
+        data = read(
+            OUTPUTS / "split.csv",
+            OUTPUTS / "preprocess" / "images",
+            OUTPUTS / "augment" / "images",
+            OUTPUTS / "augment" / "records.csv",
+        )
+        fitted = fit(weights, data, section, lambda _, __: None)
+    return row(initial.source, seed, y, saved.predict_proba(fitted.network, images))
+
+
+def row(start: str, seed: int, y: NDArray[np.int64], p: NDArray[np.float64]) -> dict[str, object]:
+    """Figures of one model."""
+    return {
+        "start": start,
+        "seed": seed,
+        "auroc": metrics.auroc(y, p),
+        "balanced_accuracy": metrics.balanced_accuracy(y, p, 0.5),
+        "log_loss": metrics.log_loss(y, p),
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

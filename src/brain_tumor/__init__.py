@@ -1,0 +1,1 @@
+"""Experiment-tracked InceptionV3 classification of brain MRI slices (research only)."""

@@ -1,0 +1,1 @@
+"""Where images come from, what they are and how they are split."""

@@ -1,0 +1,66 @@
+"""Runs a Great Expectations suite over a table, without a project folder, network or clock."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.expectations import Expectation
+
+_MOST_VALUES_SHOWN = 1000
+
+
+class Outcome(NamedTuple):
+    """One expectation met or not; `observed` is what was found in the table."""
+
+    name: str
+    success: bool
+    observed: Any
+
+
+def run_suite(
+    name: str, table: pd.DataFrame, expectations: Sequence["Expectation"]
+) -> "ExpectationSuiteValidationResult":
+    """Check `table` against `expectations` (great_expectations takes seconds to import).
+
+    Returns:
+        Great Expectations' own result, for `outcomes` and `data_docs.write_data_docs`.
+    """
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    suite = gx.ExpectationSuite(name=name, expectations=list(expectations))
+    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe(name).get_batch({"dataframe": table})
+    return batch.validate(
+        suite,
+        result_format={
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": _MOST_VALUES_SHOWN,
+            "include_unexpected_rows": False,
+        },
+    )
+
+
+def outcomes(result: "ExpectationSuiteValidationResult") -> list[Outcome]:
+    """List what each expectation found, in the order the suite was written in.
+
+    Every expectation needs a description: it is its name.
+    """
+    return [
+        Outcome(one["expectation_config"]["description"], one["success"], _observed(one))
+        for one in result.to_json_dict()["results"]
+    ]
+
+
+def _observed(one: dict[str, Any]) -> Any:
+    found = one["result"]
+    if one["exception_info"].get("raised_exception"):
+        return f"error: {one['exception_info'].get('exception_message')}"
+    if "observed_value" in found:
+        return found["observed_value"]
+    return f"{found['unexpected_count']} of {found['element_count']} unexpected"

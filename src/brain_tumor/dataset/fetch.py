@@ -1,0 +1,83 @@
+"""Fill the data folder from a source, and put it under DVC with the source on record."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from brain_tumor.atomic import replacing
+from brain_tumor.dataset import data_dvc, sources
+from brain_tumor.dataset.phantom_params import PhantomParams
+
+
+class FetchError(ValueError):
+    """The data folder cannot be filled as asked."""
+
+
+def fetch(
+    source: str,
+    data: Path,
+    phantom: PhantomParams,
+    names: Sequence[str],
+    *,
+    force: bool = False,
+    dvc_add: bool = True,
+) -> dict[str, int]:
+    """Fill `data` from `source`: whole, or not at all.
+
+    Args:
+        source: `phantom`, a directory, an archive, or `kaggle:OWNER/NAME`.
+        data: the data folder.
+        phantom: what the phantom is like.
+        names: class folders, negative first.
+        force: replace what is in `data`; otherwise files there are an error.
+        dvc_add: put the folder under DVC, its source under `meta:` in data.dvc.
+
+    Returns:
+        The number of files in each class folder.
+
+    Raises:
+        FetchError: `data` is not empty, or `source` lies in it.
+        DvcError: `data` is not in a DVC repository, or `dvc add` fails.
+        ValueError: the source's own errors, see `sources.fill`.
+    """
+    if has_files(data) and not force:
+        raise FetchError(f"{data} is not empty: pass --force to replace what is in it")
+    if source != sources.PHANTOM and Path(source).resolve().is_relative_to(data.resolve()):
+        raise FetchError(f"{source} lies in {data}, which would be replaced: move it first")
+    if dvc_add:
+        data_dvc.require_repository(data)
+    with replacing(data) as aside:
+        meta = sources.fill(source, aside, phantom, names)
+    if dvc_add:
+        data_dvc.add(data, meta)
+    return {name: sum(path.is_file() for path in (data / name).rglob("*")) for name in names}
+
+
+def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
+    """Bring `data` back if it is missing: the phantom is made again, other data are pulled.
+
+    Returns:
+        What was done, in a few words.
+
+    Raises:
+        FetchError: other data could not be pulled; the message says what to do.
+    """
+    if has_files(data):
+        return f"{data} is there"
+    origin = data_dvc.read_meta(data).get("source", "unknown")
+    if origin == sources.PHANTOM or not data_dvc.pointer(data).is_file():
+        fetch(sources.PHANTOM, data, phantom, names)
+        return f"{data} made: the phantom"
+    try:
+        data_dvc.pull(data)
+    except data_dvc.DvcError as error:
+        raise FetchError(
+            f"{data} is missing and {data_dvc.pointer(data)} (source: {origin}) could not be "
+            f"pulled: {error}. Set up a DVC remote that has it (`dvc remote add -d NAME URL`), "
+            "or fetch it again: `brain-tumor data fetch SOURCE`"
+        ) from error
+    return f"{data} pulled"
+
+
+def has_files(folder: Path) -> bool:
+    """Tell whether there is anything in `folder`."""
+    return folder.is_dir() and any(folder.iterdir())

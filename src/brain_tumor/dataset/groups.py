@@ -1,0 +1,29 @@
+"""Groups of things that belong together, from pairs that do."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Pair = tuple[int, int]
+
+
+def sharing(keys: Sequence[str]) -> Iterator[Pair]:
+    """Yield index pairs that join all items of equal, non-empty key."""
+    first: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        if key and first.setdefault(key, index) != index:
+            yield first[key], index
+
+
+def grouped(names: Sequence[str], pairs: Iterable[Pair]) -> list[str]:
+    """Name each item's group (connected component of `pairs`) by the smallest name in it."""
+    ends = np.array(list(pairs), dtype=np.intp).reshape(-1, 2)
+    shape = (len(names), len(names))
+    graph = coo_array((np.ones(len(ends), dtype=bool), (ends[:, 0], ends[:, 1])), shape=shape)
+    _, component = connected_components(graph, directed=False)
+    smallest: dict[int, str] = {}
+    for name, group in sorted(zip(names, component.tolist(), strict=True)):
+        smallest.setdefault(group, name)
+    return [smallest[group] for group in component.tolist()]

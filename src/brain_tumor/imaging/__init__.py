@@ -1,0 +1,1 @@
+"""Decode, normalise to the atlas, crop and augment; records on disk."""

@@ -1,0 +1,68 @@
+"""Image bytes to a grey picture, whatever the format and mode."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+_SIXTEEN_BIT_MAX = 65535
+
+
+class DecodeError(ValueError):
+    """The bytes are not an image that can be read; the message names what was received."""
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decode an encoded image to 8-bit grey.
+
+    The EXIF orientation is applied, transparency is laid on black, colour becomes luma
+    (ITU-R 601-2, as Pillow does it). Pictures of more than 8 bits are divided by 256 where they
+    use the 16-bit range and scaled by their own maximum where they do not (12-bit exports).
+    Of an animation the first frame is taken.
+
+    Args:
+        data: the encoded file (JPEG, PNG, TIFF, ... : what Pillow reads).
+
+    Returns:
+        uint8 array of shape (height, width), 0 to 255.
+
+    Raises:
+        DecodeError: `data` is empty, truncated, too large or not an image.
+    """
+    if not data:
+        raise DecodeError("cannot decode an image: received 0 bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; what matters raises
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return _grey(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's plugins raise many kinds (OSError, SyntaxError, struct)
+        raise DecodeError(
+            f"cannot decode an image: received {len(data)} bytes starting with {data[:8]!r}: "
+            f"{error}"
+        ) from error
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _to_eight_bits(np.asarray(image, dtype=np.float64))
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        black = Image.new("RGBA", coloured.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, coloured)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return np.array(image.convert("L"), dtype=np.uint8)
+
+
+def _to_eight_bits(values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise ValueError(f"pixel values from {values.min()} to {values.max()}, not in 0..65535")
+    top = float(values.max())
+    if top > _SIXTEEN_BIT_MAX:
+        raise ValueError(f"pixel value {top:g} is above {_SIXTEEN_BIT_MAX}")
+    # A maximum below 4096 means 12 bits or less in a 16-bit file: divided by 256 it would be black.
+    divisor = 256.0 if top >= 4096 else max(top / 255.0, 1.0)
+    return np.clip(values / divisor, 0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Raw image bytes to the probability of a tumour."""

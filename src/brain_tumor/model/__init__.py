@@ -1,0 +1,1 @@
+"""Network, initial weights, frozen-trunk features, fit, metrics."""

@@ -1,0 +1,124 @@
+"""A trained network on disk: `model.keras` and `model.json` beside it."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.atomic import replacing, write_json
+from brain_tumor.params import Section
+
+NETWORK_FILE = "model.keras"
+META_FILE = "model.json"
+
+
+class ModelMeta(Section):
+    """What a network is, beside its weights.
+
+    Attributes:
+        head: `gap` or `paper`.
+        head_block: the InceptionV3 block the head sits on, 0 to 10.
+        fine_tuned_blocks: how many blocks below the head were trained.
+        size_px: side of the square grey image it takes.
+        threshold: probability from which an image is called `yes`.
+        initial_weights: source of the weights training started from (`imagenet`, `random`, …).
+        initial_weights_sha256: their digest.
+        parameters: number of weights, trainable or not.
+        seed: seed of the training.
+    """
+
+    head: str
+    head_block: int
+    fine_tuned_blocks: int
+    size_px: int
+    threshold: float
+    initial_weights: str
+    initial_weights_sha256: str
+    parameters: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A network (float32 [0, 1] (N, size, size, 1) to P(yes) (N, 1)) and what it is."""
+
+    network: Any
+    meta: ModelMeta
+
+
+def save(folder: Path, network: Any, meta: ModelMeta) -> None:
+    """Write `model.keras` and `model.json` into `folder`, each whole or not at all."""
+    with replacing(folder / NETWORK_FILE) as aside:
+        network.save(aside)
+    write_json(folder / META_FILE, meta.model_dump())
+
+
+def load(folder: Path) -> SavedModel:
+    """Load the network, uncompiled, and its description from `folder`.
+
+    Raises:
+        ValueError: a file is missing or not readable; the message names it.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    meta = load_meta(folder)
+    try:
+        network = keras.models.load_model(folder / NETWORK_FILE, compile=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder / NETWORK_FILE}: not a readable Keras model: {error}") from error
+    return SavedModel(network, meta)
+
+
+def load_meta(folder: Path) -> ModelMeta:
+    """Load `model.json` from `folder`."""
+    path = folder / META_FILE
+    try:
+        return ModelMeta.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable model description: {error}") from error
+
+
+def predict_proba(
+    network: Any, images: NDArray[np.uint8], batch_size: int = 32
+) -> NDArray[np.float64]:
+    """Probability of a tumour for grey images.
+
+    Args:
+        network: as loaded.
+        images: uint8 (N, size, size).
+        batch_size: images per step.
+
+    Returns:
+        float64 (N,) in [0, 1].
+    """
+    batches = (
+        np.asarray(network(to_unit(images[start : start + batch_size]), training=False))
+        for start in range(0, len(images), batch_size)
+    )
+    return np.concatenate([np.zeros(0), *(batch[:, 0].astype(np.float64) for batch in batches)])
+
+
+def to_unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Grey uint8 (N, size, size) to the network's float32 [0, 1] (N, size, size, 1)."""
+    if images.dtype != np.uint8 or images.ndim != 3:
+        raise ValueError(f"images are {images.dtype} {images.shape}; uint8 (N, size, size) needed")
+    return images[..., np.newaxis].astype(np.float32) / np.float32(255)
+
+
+def digest(saved: SavedModel) -> str:
+    """SHA-256 of the description and all weights; equal for equal models.
+
+    (The bytes of `.keras` files differ at every save.)
+    """
+    sha = hashlib.sha256(json.dumps(saved.meta.model_dump(), sort_keys=True).encode())
+    for weight in saved.network.get_weights():
+        array = np.ascontiguousarray(weight)
+        sha.update(f"{array.dtype}{array.shape}".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,1 @@
+"""What a registered model holds, and which version is the champion."""

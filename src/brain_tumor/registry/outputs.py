@@ -1,0 +1,54 @@
+"""The files of the stages that a registered model is made from."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+class OutputsError(ValueError):
+    """A file of the pipeline is missing or unreadable."""
+
+
+@dataclass(frozen=True)
+class StageOutputs:
+    """Paths, relative to the repository unless absolute; the defaults are those of dvc.yaml."""
+
+    data: Path = Path("data")
+    manifest: Path = Path("outputs/manifest.csv")
+    split: Path = Path("outputs/split.csv")
+    model: Path = Path("outputs/train/model.keras")
+    model_json: Path = Path("outputs/train/model.json")
+    run: Path = Path("outputs/train/run.json")
+    history: Path = Path("outputs/train/history.csv")
+    atlas: Path = Path("outputs/preprocess/atlas.npz")
+    predictions: Path = Path("outputs/predictions.csv")
+    metrics: Path = Path("outputs/metrics.json")
+    evaluation: Path = Path("outputs/evaluate")
+    registered: Path = Path("outputs/registered.json")
+    params: Path = Path("params.yaml")
+
+    def check(self) -> None:
+        """Raise `OutputsError` unless everything but `data` and `registered` is there."""
+        needed = {field.name: getattr(self, field.name) for field in fields(self)}
+        missing = [
+            str(path)
+            for name, path in needed.items()
+            if name not in ("data", "registered") and not path.exists()
+        ]
+        if missing:
+            raise OutputsError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a stage.
+
+    Raises:
+        OutputsError: it is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise OutputsError(f"{path}: missing; run `dvc pull` or `dvc repro`") from error
+    except (OSError, ValueError) as error:
+        raise OutputsError(f"{path}: not readable as JSON: {error}") from error

@@ -1,0 +1,30 @@
+"""What a registered model needs installed to predict."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = (
+    "keras",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "ruamel.yaml",
+    "scipy",
+    "simpleitk",
+)
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # whichever of the two is installed here
+
+
+def inference_requirements() -> list[str]:
+    """Packages pinned to the versions installed here; nothing the pipeline alone needs."""
+    flavour = next(name for name in _TENSORFLOW if _installed(name))
+    return [f"{name}=={version(name)}" for name in (*_PACKAGES, flavour)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True

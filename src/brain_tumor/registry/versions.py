@@ -1,0 +1,130 @@
+"""Find the version that holds a model, or make it."""
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from brain_tumor.atomic import write_json, write_text
+from brain_tumor.inference import bundle
+from brain_tumor.registry import card
+from brain_tumor.registry.images import read_images, write_training_images
+from brain_tumor.registry.outputs import StageOutputs, read_json
+from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
+from brain_tumor.registry.requirements import inference_requirements
+from brain_tumor.tracking import artifacts, logged, models
+from brain_tumor.tracking.download import BUNDLE
+from brain_tumor.tracking.models import Version
+from brain_tumor.tracking.run import Run, summary
+
+TRAINING_IMAGES = "training_images.csv"
+CARD = "MODEL_CARD.md"
+CARD_FACTS = "model_card.json"
+EVALUATION = "evaluation"
+FILES = (
+    "MLmodel",
+    TRAINING_IMAGES,
+    CARD,
+    *(f"{BUNDLE}/{name}" for name in bundle.FILES),
+    "code/brain_tumor/inference/classifier.py",
+)
+_PACKAGE = Path(__file__).resolve().parents[1]
+_MISSING_TAG = "files_missing"
+_TAGGED_FIGURES = ("accuracy", "balanced_accuracy", "auroc", "log_loss")
+
+
+def trusted_versions(client: Any, name: str) -> list[Version]:
+    """Versions of this project's making, newest first; others are named on standard error."""
+    listed = models.versions(client, name)
+    for version in listed:
+        if version.digest is None:
+            print(f"note: {version.uri} has no tag `digest` and is ignored", file=sys.stderr)
+    return [version for version in listed if version.digest is not None]
+
+
+def is_whole(client: Any, version: Version) -> bool:
+    """Whether all files of a version are in the store; says so on standard error if not."""
+    missing = artifacts.missing_files(client, version, FILES)
+    if missing:
+        print(f"note: {version.uri} has lost files ({missing[0]}, ...)", file=sys.stderr)
+        models.set_tags(client, version, {_MISSING_TAG: "true"})
+    return not missing
+
+
+def find_version(client: Any, name: str, digest: str) -> Version | None:
+    """The newest version with that digest whose files are all there."""
+    same = (one for one in trusted_versions(client, name) if one.digest == digest)
+    return next((one for one in same if is_whole(client, one)), None)
+
+
+def make_version(
+    run: Run, name: str, digest: str, folder: Path, outputs: StageOutputs, *, restored: bool
+) -> Version:
+    """Write the model of `outputs` to the store and make it a version.
+
+    Args:
+        run: the run it belongs to.
+        name: of the registered model.
+        digest: of the bundle.
+        folder: the bundle (see `inference.bundle`).
+        outputs: for the card, the training images and the evaluation.
+        restored: whether the store had lost it.
+    """
+    facts = _facts(outputs, digest)
+    with tempfile.TemporaryDirectory() as temporary:
+        extras = _extras(Path(temporary), name, facts, outputs)
+        parts = logged.PyfuncParts(
+            code_file=_PACKAGE / "registry" / "served_model.py",
+            package=_PACKAGE,
+            bundle=folder,
+            extras=extras,
+            requirements=inference_requirements(),
+        )
+        model_id = logged.log_model(run, parts, summary(facts["metrics"]))
+    tags = _tags(facts) | ({RESTORED_TAG: "true"} if restored else {})
+    description = card.short_description(facts)
+    return models.create_version(run.client, name, model_id, run.run_id, description, tags)
+
+
+def _facts(outputs: StageOutputs, digest: str) -> dict[str, Any]:
+    counts = Counter(
+        (image.split, "yes" if image.is_yes else "no")
+        for image in read_images(outputs.manifest, outputs.split)
+    )
+    images = {
+        split: {label: counts[split, label] for label in ("no", "yes")}
+        for split in ("train", "val", "test")
+    }
+    metrics = read_json(outputs.metrics)
+    return card.card_facts(
+        read_json(outputs.model_json), metrics, images, lineage_of(outputs), digest
+    )
+
+
+def _extras(
+    folder: Path, name: str, facts: dict[str, Any], outputs: StageOutputs
+) -> dict[str, Path]:
+    write_text(folder / CARD, card.card_markdown(name, facts))
+    write_json(folder / CARD_FACTS, facts)
+    images = read_images(outputs.manifest, outputs.split)
+    write_training_images(folder / TRAINING_IMAGES, images)
+    own = {file: folder / file for file in (CARD, CARD_FACTS, TRAINING_IMAGES)}
+    return own | {EVALUATION: outputs.evaluation}
+
+
+def _tags(facts: dict[str, Any]) -> dict[str, str]:
+    figures = {
+        f"{split}.{figure}": f"{values[figure]['value']:.4f}"
+        for split, values in facts["metrics"].items()
+        for figure in _TAGGED_FIGURES
+        if split != "train" and figure in values
+    }
+    lineage = {key: value for key, value in facts["lineage"].items() if "mlflow" not in key}
+    return {
+        models.DIGEST_TAG: facts["digest"],
+        "initial_weights": str(facts["model"]["initial_weights"]),
+        "threshold": repr(facts["model"]["threshold"]),
+        **lineage,
+        **figures,
+    }

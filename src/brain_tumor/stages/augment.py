@@ -1,0 +1,42 @@
+"""Stage augment: random variants of the training images, and of no other."""
+
+from pathlib import Path
+
+import pandas as pd
+import typer
+
+from brain_tumor import params as parameters
+from brain_tumor.atomic import replacing, write_text
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(
+    split: In,
+    images: In,
+    augmented: Out,
+    records: Out,
+    sheet: Out,
+    params: In = Path("params.yaml"),
+) -> None:
+    """Write the variants of the training images; validation and test images are not read."""
+    with reporting_errors():
+        section = parameters.load(params, "augment", AugmentParams)
+        table = pd.read_csv(split, dtype=str, keep_default_na=False)
+        train = table[table["split"] == "train"]
+        paths = train["path"].tolist()
+        with replacing(augmented) as aside:
+            augment_folder(images, paths, aside, section)
+        rows = [
+            {"path": name, "source": path, "label": label}
+            for path, label in zip(paths, train["label"], strict=True)
+            for name in copy_names(path, section)
+        ]
+        frame = pd.DataFrame(rows, columns=["path", "source", "label"])
+        write_text(records, frame.to_csv(index=False, lineterminator="\n"))
+        augment_sheet(images, paths, augmented, section, sheet)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,97 @@
+"""Stage evaluate: the figures of train, val and test; the only stage that sees test images."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import replacing, write_json, write_text
+from brain_tumor.imaging.records import load_images
+from brain_tumor.model import figures, metrics, paper, saved
+from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.tracking.run import summary
+from brain_tumor.tracking.runs import resume_run
+
+Figures = dict[str, dict[str, dict[str, float]]]
+
+
+def main(
+    split: In,
+    images: In,
+    model: In,
+    run: In,
+    predictions: Out,
+    metrics_file: Out,
+    evaluation: Out,
+    params: In = Path("params.yaml"),
+) -> None:
+    """Predict every image, compute figures with intervals, add them to the run of training."""
+    with reporting_errors():
+        section = params_file.load(params, "evaluate", metrics.EvaluateParams)
+        trained = saved.load(model.parent)
+        table = pd.read_csv(split)
+        probability = saved.predict_proba(trained.network, load_images(images, list(table["path"])))
+        table["probability"] = probability
+        with replacing(predictions) as aside:
+            table[["path", "label", "split", "probability"]].to_csv(aside, index=False)
+        results = _figures(table, trained.meta.threshold, section)
+        write_json(metrics_file, results)
+        write_text(evaluation / "paper_table.md", paper.comparison(results))
+        for name in ("val", "test"):
+            _confusion(table[table["split"] == name], trained.meta.threshold, evaluation, name)
+        _track(run, results, evaluation)
+
+
+def _figures(table: pd.DataFrame, threshold: float, section: metrics.EvaluateParams) -> Figures:
+    results: Figures = {}
+    for name in ("train", "val", "test"):
+        rows = table[table["split"] == name]
+        estimates = metrics.evaluate(
+            np.asarray(rows["label"] == "yes", dtype=np.int64),
+            rows["probability"].to_numpy(np.float64),
+            rows["group"].to_numpy(str),
+            threshold,
+            section,
+            intervals=name != "train",
+        )
+        results[name] = {key: estimate.as_dict() for key, estimate in estimates.items()}
+    return results
+
+
+def _confusion(rows: pd.DataFrame, threshold: float, evaluation: Path, name: str) -> None:
+    """The matrix as JSON, as figure and, a row per image, as DVC plot."""
+    called = np.where(rows["probability"] >= threshold, "yes", "no")
+    with replacing(evaluation / f"confusion_{name}.csv") as aside:
+        pd.DataFrame({"actual": rows["label"], "predicted": called}).to_csv(aside, index=False)
+    counts = metrics.confusion(
+        np.asarray(rows["label"] == "yes", dtype=np.int64),
+        rows["probability"].to_numpy(),
+        threshold,
+    )
+    matrix = {"labels": ["no", "yes"], "rows_are": "truth", "matrix": counts.tolist()}
+    write_json(evaluation / f"confusion_{name}.json", matrix)
+    figures.save_confusion(evaluation / f"confusion_{name}.png", counts, name)
+
+
+def _track(run: Path, results: Figures, evaluation: Path) -> None:
+    tracked = resume_run(json.loads(run.read_text(encoding="utf-8"))["run_id"])
+    if tracked is None:
+        print(
+            "note: the store does not know the run of this training; "
+            "`brain-tumor registry sync` rebuilds it",
+            file=sys.stderr,
+        )
+        return
+    tracked.log_metrics(summary(results))
+    for figure in sorted(evaluation.glob("*.png")):
+        tracked.log_figure_file(figure)
+    for file in sorted([*evaluation.glob("*.json"), *evaluation.glob("*.md")]):
+        tracked.log_file(file, "evaluation")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,47 @@
+"""Stage register: the model becomes a version of the registered model, and maybe its champion."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import write_json
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.registry.outputs import StageOutputs
+from brain_tumor.registry.params import RegisterParams
+from brain_tumor.registry.register import register
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(
+    data: In,
+    manifest: In,
+    split: In,
+    model: In,
+    model_json: In,
+    run: In,
+    history: In,
+    atlas: In,
+    predictions: In,
+    metrics: In,
+    evaluation: In,
+    registered: Out,
+    params: In = Path("params.yaml"),
+) -> None:
+    """Register the model, compare it with the champion and write what was decided and why."""
+    with reporting_errors():
+        outputs = StageOutputs(
+            data, manifest, split, model, model_json, run, history, atlas, predictions, metrics,
+            evaluation, registered, params,
+        )  # fmt: skip
+        preprocess = params_file.load(params, "preprocess", PreprocessParams)
+        section = params_file.load(params, "register", RegisterParams)
+        result = register(outputs, preprocess, section)
+        write_json(registered, asdict(result))
+        print(f"{result.name} version {result.version} is @{result.alias}: ", end="")
+        print(result.decision["reason"])
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,35 @@
+"""Stage `split`: every image of the manifest to train, val or test."""
+
+from pathlib import Path
+
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import write_json
+from brain_tumor.dataset.expectations import outcomes, run_suite
+from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.dataset.split import SplitError
+from brain_tumor.dataset.split import split as divide
+from brain_tumor.dataset.split_params import SplitParams
+from brain_tumor.dataset.split_suite import split_expectations, with_manifest
+from brain_tumor.dataset.split_table import summarise, write_split
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(manifest: In, split: Out, summary: Out, params: In = Path("params.yaml")) -> None:
+    """Divide the images of MANIFEST and check the result before it is written."""
+    with reporting_errors():
+        wanted = params_file.load(params, "split", SplitParams)
+        images = read_manifest(manifest)
+        table = divide(images, wanted)
+        checked = with_manifest(table, images)
+        found = outcomes(run_suite("split", checked, split_expectations(wanted)))
+        unmet = [f"{one.name} (observed: {one.observed})" for one in found if not one.success]
+        if unmet:
+            raise SplitError("the split is not as asked: " + "; ".join(unmet))
+        write_split(split, table)
+        write_json(summary, summarise(table, images))
+
+
+if __name__ == "__main__":
+    typer.run(main)

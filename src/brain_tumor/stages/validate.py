@@ -1,0 +1,44 @@
+"""Stage `validate`: raw images to a checked manifest, or a report of what is wrong."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import write_json
+from brain_tumor.dataset.data_docs import write_data_docs
+from brain_tumor.dataset.expectations import outcomes, run_suite
+from brain_tumor.dataset.manifest import write_manifest
+from brain_tumor.dataset.manifest_suite import manifest_expectations, with_problems
+from brain_tumor.dataset.report import complaints, to_report
+from brain_tumor.dataset.split import required_images
+from brain_tumor.dataset.split_params import SplitParams
+from brain_tumor.dataset.validate import validate
+from brain_tumor.dataset.validation_params import ValidateParams
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(data: In, manifest: Out, report: Out, docs: Out, params: In = Path("params.yaml")) -> None:
+    """Check the images of DATA; write the manifest only if nothing is wrong."""
+    with reporting_errors():
+        manifest.unlink(missing_ok=True)  # an old one must not outlive data that fails
+        wanted = params_file.load(params, "validate", ValidateParams)
+        split_wanted = params_file.load(params, "split", SplitParams)
+        validation = validate(data, wanted, split_wanted)
+        table = with_problems(validation.manifest, validation.errors)
+        suite = manifest_expectations(wanted, required_images(split_wanted))
+        result = run_suite("manifest", table, suite)
+        write_data_docs(docs, "Images", result)
+        write_json(report, to_report(validation, outcomes(result)))
+        problems = complaints(validation, outcomes(result))
+        if not problems:
+            write_manifest(manifest, validation.manifest)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if problems:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

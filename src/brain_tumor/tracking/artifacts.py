@@ -1,0 +1,88 @@
+"""The files of a registered model: checking, fetching and running them."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brain_tumor.tracking.store import tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from brain_tumor.tracking.models import Version
+
+_PREDICT_SCRIPT = Path(__file__).with_name("predict_alone.py")
+
+
+class ModelUnusableError(ValueError):
+    """A registered model cannot be loaded or does not predict."""
+
+
+def missing_files(client: "MlflowClient", version: "Version", expected: Sequence[str]) -> list[str]:
+    """Which of the files a model should have are not in the store (paths below the model)."""
+    folders = {str(Path(path).parent) for path in expected}
+    present = {path for folder in folders for path in _listed(client, version, folder)}
+    return [path for path in expected if path not in present]
+
+
+def _listed(client: "MlflowClient", version: "Version", folder: str) -> list[str]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        path = None if folder == "." else folder
+        return [item.path for item in client.list_logged_model_artifacts(version.model_id, path)]
+    except (MlflowException, OSError):
+        return []
+
+
+def fetch(version: "Version", path: str, folder: Path) -> Path:
+    """Copy one file of a model from the store into `folder`.
+
+    Raises:
+        ModelUnusableError: the model has no such file.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        uri = f"{version.uri}/{path}"
+        return Path(
+            download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracking_uri())
+        )
+    except (MlflowException, OSError) as error:
+        raise ModelUnusableError(f"{version.uri}: {path} cannot be fetched: {error}") from error
+
+
+def predict(version: "Version", images: Sequence[Path]) -> list[float]:
+    """Probabilities of a registered model for image files.
+
+    A process of its own loads the model: in this one the modules it brings with it would be
+    mistaken for those already imported, and it would run today's code instead of its own.
+
+    Raises:
+        ModelUnusableError: the model does not load or predict; holds the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        request, answer = Path(temporary) / "images.json", Path(temporary) / "probabilities.json"
+        request.write_text(json.dumps([str(path.resolve()) for path in images]), encoding="utf-8")
+        command = [
+            sys.executable,
+            "-P",
+            str(_PREDICT_SCRIPT),
+            version.uri,
+            str(request),
+            str(answer),
+        ]
+        environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
+        result = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False
+        )
+        if result.returncode:
+            end = result.stderr.strip()[-2000:]
+            raise ModelUnusableError(f"{version.uri}: does not predict:\n{end}")
+        return [float(value) for value in json.loads(answer.read_text(encoding="utf-8"))]

@@ -1,0 +1,98 @@
+"""What a run was made from: commit, data, files read, parameters."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+_DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.txt")
+_MAX_PARAM_CHARACTERS = 6000
+
+
+def lineage_tags(inputs: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
+    """Tags that lead from a run to what made it.
+
+    `git.commit` and `git.dirty` (whether code, parameters or data differ from that commit; what
+    the pipeline itself writes does not count), `data.md5` as in data.dvc, and `md5.<name>` of
+    each input, as dvc.lock has it.
+
+    Args:
+        inputs: what was read: name to file or folder. What is not there is left out.
+        workspace: the checkout the process runs in; the current folder by default.
+    """
+    workspace = workspace or Path()
+    tags = {f"md5.{name}": md5(path) for name, path in inputs.items() if path.exists()}
+    data = data_md5(workspace)
+    if data:
+        tags["data.md5"] = data
+    return tags | _git_tags(workspace)
+
+
+def md5(path: Path) -> str:
+    """MD5 of a file, or of a folder in the way DVC counts it (ends in `.dir`).
+
+    A folder's is that of the JSON list of its files' MD5 and relative paths
+    (dvc_data.hashfile.tree.Tree.as_bytes).
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    entries = [{"md5": md5(files[name]), "relpath": name} for name in sorted(files)]
+    listing = json.dumps(entries, sort_keys=True).encode()
+    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
+
+
+def data_md5(workspace: Path) -> str | None:
+    """The MD5 of the data as data.dvc has it; without data.dvc that of `data/`, if it is there."""
+    pointer = workspace / "data.dvc"
+    try:
+        document = YAML(typ="safe", pure=True).load(pointer.read_text(encoding="utf-8"))
+        return str(document["outs"][0]["md5"])
+    except (OSError, YAMLError, LookupError, TypeError):
+        folder = workspace / "data"
+        return md5(folder) if folder.is_dir() else None
+
+
+def flat_params(path: Path) -> dict[str, str]:
+    """All of a params file as `section.key` to text, as MLflow's run parameters.
+
+    Longer values than MLflow takes (6000 characters) are cut.
+    """
+    document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    return dict(_flatten("", document or {}))
+
+
+def _flatten(prefix: str, value: object) -> list[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        nested = ((f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items())
+        return [pair for key, item in nested for pair in _flatten(key, item)]
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return [(prefix, text[:_MAX_PARAM_CHARACTERS])]
+
+
+def _git_tags(workspace: Path) -> dict[str, str]:
+    commit = _git(workspace, "rev-parse", "HEAD")
+    if not commit:
+        return {"git.commit": "none", "git.dirty": "true"}
+    changed = _git(workspace, "status", "--porcelain", "--", *_DECIDES_RESULTS)
+    dirty = "false" if changed == "" else "true"
+    # MLflow's own tag is what its pages show as the version of the source.
+    return {"git.commit": commit, "git.dirty": dirty, "mlflow.source.git.commit": commit}
+
+
+def _git(workspace: Path, *arguments: str) -> str | None:
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # never in the way of DVC's own git
+    command = ["git", "-C", str(workspace), *arguments]
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()

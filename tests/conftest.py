@@ -1,0 +1,27 @@
+"""What all tests share: quiet TensorFlow, no store but a temporary one, small random weights."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def no_store_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the project's MLflow store or follows its environment."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights file of a randomly initialised InceptionV3 (seed 0)."""
+    from brain_tumor.model.initial_weights import BackboneParams, prepare
+
+    path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
+    prepare(path, BackboneParams(source="random", seed=0), lambda uri: Path(uri))
+    return path

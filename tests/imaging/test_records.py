@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brain_tumor.imaging.records import StoredImageError, load_images, save_image, stored
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(np.uint8)
+PATHS = ["no/1 no.jpeg", "yes/Y1.JPG", "yes/a.b.png"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for path, image in zip(PATHS, IMAGES, strict=True):
+        save_image(stored(tmp_path, path), image)
+    return tmp_path
+
+
+def test_images_come_back_in_the_order_asked(folder: Path) -> None:
+    loaded = load_images(folder, PATHS[::-1])
+    np.testing.assert_array_equal(loaded, IMAGES[::-1])
+    assert loaded.dtype == np.uint8
+
+
+def test_the_stored_name_keeps_the_original_extension(folder: Path) -> None:
+    assert (folder / "no" / "1 no.jpeg.png").is_file()
+
+
+def test_nothing_asked_is_an_empty_array(folder: Path) -> None:
+    assert load_images(folder, []).shape == (0, 0, 0)
+
+
+def test_a_missing_image_is_named(folder: Path) -> None:
+    with pytest.raises(StoredImageError, match=r"no/2\.png\.png: cannot be read"):
+        load_images(folder, [*PATHS, "no/2.png"])
+
+
+@pytest.mark.parametrize("shape", [(21, 21), (20, 30)])
+def test_an_image_of_another_shape_is_named(shape: tuple[int, int], folder: Path) -> None:
+    save_image(stored(folder, "no/odd.png"), np.zeros(shape, np.uint8))
+    with pytest.raises(StoredImageError, match=r"odd\.png\.png: shape"):
+        load_images(folder, [*PATHS, "no/odd.png"])
+
+
+def test_a_coloured_image_is_refused(folder: Path) -> None:
+    save_image(stored(folder, "no/rgb.png"), np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(StoredImageError, match="mode RGB"):
+        load_images(folder, ["no/rgb.png"])

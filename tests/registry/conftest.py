@@ -1,0 +1,165 @@
+"""Stage outputs of a tiny real model on a few drawn images, as the register stage finds them."""
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brain_tumor.registry.outputs import StageOutputs
+from brain_tumor.registry.params import RegisterParams
+from brain_tumor.tracking import store
+
+SIZE_PX = 75
+Split = Callable[[int], str]
+MakeOutputs = Callable[..., StageOutputs]
+
+
+def picture(label: str, index: int) -> bytes:
+    """A disc on black: even where there is a `yes`, getting darker to one side where not."""
+    rng = np.random.default_rng([index, label == "yes"])
+    y, x = np.mgrid[-1:1:100j, -1:1:100j]
+    level = np.full((100, 100), 200.0) if label == "yes" else 110 + 100 * x
+    image = np.where(x**2 + y**2 < 0.7, level + rng.normal(0, 12, (100, 100)), 0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def thirds(index: int) -> str:
+    """Which split the image of that index is in, by default."""
+    return ("train", "val", "test")[index % 3]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with nothing in it: copied, since making one takes seconds."""
+    root = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("DVC_ROOT", str(root))
+        store.experiment_id(store.connect())
+    return root / "mlruns"
+
+
+@pytest.fixture
+def own_store(empty_store: Path, tmp_path: Path) -> None:
+    """A store in `tmp_path`, where the environment of every test points."""
+    shutil.copytree(empty_store, tmp_path / "mlruns")
+
+
+@pytest.fixture(scope="session")
+def params() -> RegisterParams:
+    return RegisterParams(
+        name="brain-tumor-inceptionv3",
+        metric="balanced_accuracy",
+        margin=0.025,
+        min_images_per_class=2,
+        force=False,
+    )
+
+
+@pytest.fixture
+def make_outputs() -> MakeOutputs:
+    """Write the outputs of all stages before `register` below a folder.
+
+    `slope` is how well the network tells the pictures apart: below 0 it is mistaken.
+    """
+
+    def make(
+        root: Path, slope: float = 20.0, weights: str = "random", split: Split = thirds
+    ) -> StageOutputs:
+        outputs = at(root)
+        write_data(outputs, split)
+        write_model(outputs, slope, weights)
+        write_evaluation(outputs, split)
+        return outputs
+
+    return make
+
+
+def at(root: Path) -> StageOutputs:
+    relative = StageOutputs()
+    return StageOutputs(**{name: root / path for name, path in vars(relative).items()})
+
+
+def write_data(outputs: StageOutputs, split: Split) -> None:
+    manifest, placed = ["path,label,sha256,group"], ["path,label,split,group"]
+    for label in ("no", "yes"):
+        (outputs.data / label).mkdir(parents=True, exist_ok=True)
+        for index in range(12):
+            path, data = f"{label}/{index}.png", picture(label, index)
+            (outputs.data / path).write_bytes(data)
+            digest = hashlib.sha256(data).hexdigest()
+            manifest.append(f"{path},{label},{digest},{label}{index}")
+            placed.append(f"{path},{label},{split(index)},{label}{index}")
+    outputs.manifest.parent.mkdir(parents=True, exist_ok=True)
+    outputs.manifest.write_text("\n".join(manifest) + "\n", encoding="utf-8")
+    outputs.split.write_text("\n".join(placed) + "\n", encoding="utf-8")
+    outputs.params.write_text(
+        f"preprocess:\n  normalisation: none\n  size_px: {SIZE_PX}\ntrain:\n  seed: 1\n"
+        "register:\n  name: brain-tumor-inceptionv3\n  metric: balanced_accuracy\n"
+        "  margin: 0.025\n  min_images_per_class: 2\n  force: false\n",
+        encoding="utf-8",
+    )
+
+
+def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:
+    import keras
+
+    from brain_tumor.imaging.atlas import Atlas
+    from brain_tumor.model import saved
+
+    inputs = keras.Input((SIZE_PX, SIZE_PX, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    head = keras.layers.Dense(1, activation="sigmoid", name="head")
+    network = keras.Model(inputs, head(pooled))
+    head.set_weights([np.array([[slope]], "float32"), np.array([-0.55 * slope], "float32")])
+    meta = saved.ModelMeta(
+        head="gap",
+        head_block=0,
+        fine_tuned_blocks=0,
+        size_px=SIZE_PX,
+        threshold=0.5,
+        initial_weights=weights,
+        initial_weights_sha256="0" * 64,
+        parameters=network.count_params(),
+        seed=1,
+    )
+    saved.save(outputs.model.parent, network, meta)
+    outputs.atlas.parent.mkdir(parents=True, exist_ok=True)
+    grid = np.zeros((1, 128, 128), dtype=np.uint8)
+    Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool)).save(outputs.atlas)
+    outputs.run.write_text(json.dumps({"run_id": "0" * 32}), encoding="utf-8")
+    outputs.history.write_text(
+        "epoch,fine_tuning,loss,val_loss\n1,0.0,0.7,0.6\n2,0.0,0.5,0.55\n", encoding="utf-8"
+    )
+
+
+def write_evaluation(outputs: StageOutputs, split: Split) -> None:
+    from brain_tumor.imaging.preprocess import preprocess_image
+    from brain_tumor.imaging.preprocess_params import PreprocessParams
+    from brain_tumor.model import saved
+
+    network = saved.load(outputs.model.parent).network
+    wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
+    rows = ["path,label,split,probability"]
+    for label in ("no", "yes"):
+        data = [picture(label, index) for index in range(12)]
+        images = np.stack([preprocess_image(item, None, wanted).image for item in data])
+        for index, value in enumerate(saved.predict_proba(network, images)):
+            rows.append(f"{label}/{index}.png,{label},{split(index)},{float(value)!r}")
+    outputs.predictions.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    figure = {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.9}, "auroc": {"value": 0.8}}
+    figures = dict.fromkeys(("train", "val", "test"), figure)
+    outputs.metrics.write_text(json.dumps(figures), encoding="utf-8")
+    outputs.evaluation.mkdir(parents=True, exist_ok=True)
+    for name in ("val", "test"):
+        (outputs.evaluation / f"confusion_{name}.png").write_bytes(b"picture")
+        matrix = {"labels": ["no", "yes"], "matrix": [[4, 0], [2, 2]]}
+        (outputs.evaluation / f"confusion_{name}.json").write_text(json.dumps(matrix))

@@ -1,0 +1,345 @@
+"""Registering, promoting and restoring a real (tiny) model in real stores."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.inference import bundle
+from brain_tumor.inference.classifier import Classifier
+from brain_tumor.registry import register as registering
+from brain_tumor.registry.outputs import OutputsError, StageOutputs
+from brain_tumor.registry.params import RegisterParams
+from brain_tumor.registry.register import register, sync
+from brain_tumor.stages.register import main as stage
+from brain_tumor.tracking import models, store
+from brain_tumor.tracking.artifacts import ModelUnusableError
+from brain_tumor.tracking.download import download
+from brain_tumor.tracking.lineage import md5
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
+NAME = "brain-tumor-inceptionv3"
+PREPROCESS = PreprocessParams(normalisation="none", size_px=75)
+MakeOutputs = Callable[..., StageOutputs]
+
+_FRESH_PROCESS = f"""
+import json, sys
+from pathlib import Path
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model("models:/{NAME}@champion")
+data = Path(sys.argv[1]).read_bytes()
+frame = model.predict(pd.DataFrame({{"image": [data, data]}}))
+import brain_tumor.inference.classifier as loaded
+files = mlflow.artifacts.download_artifacts("models:/{NAME}@champion")
+print(json.dumps({{
+    "rows": frame.to_dict("records"),
+    "module": loaded.__file__,
+    "files": sorted(str(p.relative_to(files)) for p in Path(files).rglob("*") if p.is_file()),
+}}))
+"""
+
+
+def version(number: str) -> models.Version:
+    found = models.versions(store.connect(), NAME)
+    return next(one for one in found if one.number == number)
+
+
+def artifacts_of(one: models.Version) -> Path:
+    model: Any = store.connect().get_logged_model(one.model_id)
+    return Path(model.artifact_location)
+
+
+def test_champion_of_a_moved_store_predicts_raw_bytes_in_a_fresh_process(
+    tmp_path: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after a move"
+    monkeypatch.setenv("DVC_ROOT", str(before))
+    outputs = make_outputs(before)
+    registered = register(outputs, PREPROCESS, params)
+    assert (registered.version, registered.alias) == ("1", "champion")
+    assert not list(artifacts_of(version("1")).rglob("__pycache__"))
+    before.rename(after)
+    monkeypatch.setenv("DVC_ROOT", str(after))
+    store.connect()
+
+    image = after / "data" / "yes" / "2.png"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", _FRESH_PROCESS, str(image)],
+        cwd=elsewhere,
+        env=os.environ | {"MLFLOW_TRACKING_URI": store.tracking_uri()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout.splitlines()[-1])
+
+    folder = download(f"models:/{NAME}@champion")
+    expected = Classifier.load(folder).predict([image.read_bytes()])[0]
+    assert [row["probability"] for row in answer["rows"]] == [expected.probability] * 2
+    assert {row["label"] for row in answer["rows"]} == {expected.label} == {"yes"}
+    assert {row["threshold"] for row in answer["rows"]} == {0.5}
+    assert Path(answer["module"]).is_relative_to(after / "mlruns")
+    wanted = {"MODEL_CARD.md", "model_card.json", "training_images.csv"}
+    wanted |= {f"evaluation/confusion_{s}.{e}" for s in ("val", "test") for e in ("png", "json")}
+    assert wanted <= set(answer["files"])
+
+
+def test_a_better_model_takes_over_and_a_worse_one_does_not(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    register(make_outputs(tmp_path, slope=20.0), PREPROCESS, params)
+    better = register(make_outputs(tmp_path, slope=40.0), PREPROCESS, params)
+    assert (better.version, better.alias) == ("2", "champion")
+    assert better.decision["champion_version"] == "1"
+    assert better.decision["test"]["champion"]["images_per_class"] == 4
+    worse = register(make_outputs(tmp_path, slope=-5.0), PREPROCESS, params)
+    assert (worse.version, worse.alias) == ("3", "challenger")
+    assert "worse by more than" in worse.decision["reason"]
+    assert version("2").aliases == ("champion",)
+    assert version("3").aliases == ("challenger",)
+    assert version("1").aliases == ()
+
+
+def test_images_the_champion_was_trained_on_do_not_count(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    register(make_outputs(tmp_path), PREPROCESS, params)
+    moved = make_outputs(
+        tmp_path, slope=40.0, split=lambda i: ("val", "train", "test")[i % 3]
+    )  # what trained the champion now validates
+    result = register(moved, PREPROCESS, params)
+    assert result.alias == "challenger"
+    assert "no images of both classes are left" in result.decision["reason"]
+
+
+def test_same_model_is_registered_once(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    first = register(make_outputs(tmp_path), PREPROCESS, params)
+    second = register(make_outputs(tmp_path), PREPROCESS, params)  # saved again: other bytes
+    assert (second.version, second.digest, second.alias) == ("1", first.digest, "champion")
+    assert len(models.versions(store.connect(), NAME)) == 1
+
+
+def test_random_weights_do_not_displace_imagenet_unless_forced(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    register(make_outputs(tmp_path, slope=10.0, weights="imagenet"), PREPROCESS, params)
+    outputs = make_outputs(tmp_path, slope=40.0, weights="random")
+    assert register(outputs, PREPROCESS, params).alias == "challenger"
+    forced = params.model_copy(update={"force": True})
+    assert register(outputs, PREPROCESS, forced).alias == "champion"
+    assert len(models.versions(store.connect(), NAME)) == 2
+
+
+def test_version_leads_to_its_run_data_and_figures(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path)
+    registered = register(outputs, PREPROCESS, params)
+    made = version("1")
+    assert made.run_id == registered.run_id
+    assert made.tags["digest"] == registered.digest
+    assert made.tags["data.md5"] == md5(outputs.data)
+    assert made.tags["md5.params"] == md5(outputs.params)
+    assert made.tags["test.accuracy"] == "0.7500"
+    assert made.tags["initial_weights"] == "random"
+    assert {"git.commit", "git.dirty"} <= set(made.tags)
+    assert "restored" not in made.tags
+
+
+def test_champion_that_cannot_be_run_stops_the_registration(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    register(make_outputs(tmp_path), PREPROCESS, params)
+    (artifacts_of(version("1")) / "artifacts/bundle/atlas.npz").write_bytes(b"torn")
+    with pytest.raises(ModelUnusableError, match=r"atlas\.npz"):
+        register(make_outputs(tmp_path, slope=40.0), PREPROCESS, params)
+    assert version("1").aliases == ("champion",)
+
+
+def test_missing_raw_images_are_named_when_they_are_needed(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    register(make_outputs(tmp_path), PREPROCESS, params)
+    outputs = make_outputs(tmp_path, slope=40.0)
+    shutil.rmtree(outputs.data)
+    with pytest.raises(OutputsError, match=r"data/no/1\.png: missing.*dvc pull"):
+        register(outputs, PREPROCESS, params)
+
+
+def test_champion_that_lost_its_files_gives_way(
+    tmp_path: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    register(make_outputs(tmp_path, weights="imagenet"), PREPROCESS, params)
+    shutil.rmtree(artifacts_of(version("1")))
+    result = register(make_outputs(tmp_path, slope=40.0), PREPROCESS, params)
+    assert (result.version, result.alias) == ("2", "champion")
+    assert "files" in result.decision["reason"]
+    assert "has lost files" in capsys.readouterr().err
+
+
+def test_version_of_unknown_origin_is_reported_and_not_trusted(
+    tmp_path: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = store.connect()
+    client.create_registered_model(NAME)
+    client.create_model_version(NAME, source=str(tmp_path))
+    client.set_registered_model_alias(NAME, "champion", "1")
+    result = register(make_outputs(tmp_path), PREPROCESS, params)
+    assert (result.version, result.alias) == ("2", "champion")
+    assert f"models:/{NAME}/1 has no tag `digest`" in capsys.readouterr().err
+
+
+def test_interrupted_registration_is_completed_by_the_next(
+    tmp_path: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outputs = make_outputs(tmp_path)
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registering, "contest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            register(outputs, PREPROCESS, params)
+    assert version("1").aliases == ()
+    result = register(outputs, PREPROCESS, params)
+    assert (result.version, result.alias) == ("1", "champion")
+
+
+def test_stage_writes_what_others_rely_on(tmp_path: Path, make_outputs: MakeOutputs) -> None:
+    outputs = make_outputs(tmp_path)
+    stage(**vars(outputs))
+    written = json.loads(outputs.registered.read_text(encoding="utf-8"))
+    assert {"name", "version", "alias", "run_id", "digest", "decision"} == set(written)
+    assert (written["name"], written["version"], written["alias"]) == (NAME, "1", "champion")
+
+
+def test_missing_outputs_are_named(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path)
+    outputs.predictions.unlink()
+    with pytest.raises(OutputsError, match=r"predictions\.csv: missing; run `dvc pull`"):
+        register(outputs, PREPROCESS, params)
+
+
+class TestSync:
+    """`brain-tumor registry sync`."""
+
+    def test_empty_store_is_filled_once_and_no_file_changes(
+        self,
+        tmp_path: Path,
+        make_outputs: MakeOutputs,
+        params: RegisterParams,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        outputs = make_outputs(tmp_path)
+        stage(**vars(outputs))
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
+        before = md5(outputs.manifest.parent)
+
+        first = sync(outputs, PREPROCESS, params)
+        assert first.restored
+        assert first.aliases == ("champion",)
+        made = version("1")
+        assert made.tags["restored"] == "true"
+        client = store.connect()
+        run = client.get_run(made.run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["restored"] == "true"
+        assert run.data.params["train.seed"] == "1"
+        assert run.data.metrics["test/accuracy_low"] == 0.5
+        curve = client.get_metric_history(made.run_id, "val_loss")
+        assert [(point.step, point.value) for point in curve] == [(1, 0.6), (2, 0.55)]
+
+        again = sync(outputs, PREPROCESS, params)
+        assert not again.restored
+        assert again.uri == first.uri
+        assert len(models.versions(client, NAME)) == 1
+        assert len(client.search_runs([store.experiment_id(client)])) == 1
+        assert md5(outputs.manifest.parent) == before
+
+    def test_lost_files_are_made_again(
+        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+    ) -> None:
+        outputs = make_outputs(tmp_path)
+        stage(**vars(outputs))
+        (artifacts_of(version("1")) / "artifacts/bundle/model.keras").unlink()
+        mended = sync(outputs, PREPROCESS, params)
+        assert mended.restored
+        assert version("2").aliases == ("champion",)
+        assert version("1").aliases == ()
+        Classifier.load(download(f"models:/{NAME}@champion"))
+
+    def test_missing_champion_is_set(
+        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+    ) -> None:
+        outputs = make_outputs(tmp_path)
+        stage(**vars(outputs))
+        store.connect().delete_registered_model_alias(NAME, "champion")
+        assert not sync(outputs, PREPROCESS, params).restored
+        assert version("1").aliases == ("champion",)
+
+    def test_nothing_registered_is_an_error_that_helps(
+        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+    ) -> None:
+        with pytest.raises(OutputsError, match=r"registered\.json: missing; run `dvc pull`"):
+            sync(make_outputs(tmp_path), PREPROCESS, params)
+
+    def test_outputs_of_another_model_are_refused(
+        self,
+        tmp_path: Path,
+        make_outputs: MakeOutputs,
+        params: RegisterParams,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        stage(**vars(make_outputs(tmp_path)))
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
+        with pytest.raises(OutputsError, match="names digest"):
+            sync(make_outputs(tmp_path, slope=1.0), PREPROCESS, params)
+        assert models.versions(store.connect(), NAME) == []
+
+
+def test_digest_is_of_everything_that_decides_a_prediction(
+    tmp_path: Path, make_outputs: MakeOutputs
+) -> None:
+    outputs = make_outputs(tmp_path)
+
+    def digest(preprocess: PreprocessParams, atlas: Path) -> str:
+        folder = tmp_path / "bundle"
+        shutil.rmtree(folder, ignore_errors=True)
+        bundle.write(folder, outputs.model, outputs.model_json, atlas, preprocess)
+        return bundle.digest(folder)
+
+    other_atlas = tmp_path / "other.npz"
+    other_atlas.write_bytes(outputs.atlas.read_bytes() + b"0")
+    other = PREPROCESS.model_copy(update={"clip_high_percent": 99.0})
+    first = digest(PREPROCESS, outputs.atlas)
+    assert len({first, digest(other, outputs.atlas), digest(PREPROCESS, other_atlas)}) == 3
+    assert digest(PREPROCESS, outputs.atlas) == first
+    make_outputs(tmp_path, slope=21.0)
+    assert digest(PREPROCESS, outputs.atlas) != first

@@ -1,0 +1,290 @@
+"""The whole pipeline in a temporary project: 75 px phantoms, random weights, real DVC and MLflow.
+
+The tests of this module share one project and run in the order they stand in.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
+
+ROOT = Path(__file__).parent.parent
+SMALL: dict[str, dict[str, Any]] = {
+    "phantom": {"no": 24, "yes": 24},
+    "preprocess": {"size_px": 75, "refined_slices": 1},
+    "augment": {"copies": 1},
+    "backbone": {"source": "random"},
+    "train": {"head_block": 2, "fine_tune_blocks": 1, "head_epochs": 5, "fine_tune_epochs": 1},
+    "evaluate": {"bootstrap_resamples": 50},
+}
+
+
+class Project:
+    """A checkout of this project in a temporary folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
+        self.env.pop("DVC_ROOT", None)
+        self.env |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(folder / "src"),
+            "GIT_AUTHOR_NAME": "tester",
+            "GIT_AUTHOR_EMAIL": "tester@example.org",
+            "GIT_COMMITTER_NAME": "tester",
+            "GIT_COMMITTER_EMAIL": "tester@example.org",
+        }
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command in the project; what it printed."""
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if check and result.returncode:
+            raise AssertionError(
+                f"{' '.join(command)} exited {result.returncode}:\n{result.stdout}"
+            )
+        return result.stdout
+
+    def commit(self, message: str) -> None:
+        """Commit everything git does not ignore."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def json(self, path: str) -> Any:
+        """Content of a JSON file."""
+        return json.loads((self.folder / path).read_text(encoding="utf-8"))
+
+    def set_params(self, changes: dict[str, dict[str, Any]]) -> None:
+        """Change values of params.yaml, keeping its comments."""
+        yaml, path = YAML(), self.folder / "params.yaml"
+        document = yaml.load(path.read_text(encoding="utf-8"))
+        for section, values in changes.items():
+            document[section].update(values)
+        with path.open("w", encoding="utf-8") as file:
+            yaml.dump(document, file)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone of the working tree with small parameters, after `data fetch` and `dvc repro`."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in listing:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    project = Project(folder)
+    for generated in ("data.dvc", "dvc.lock"):
+        (folder / generated).unlink(missing_ok=True)
+    project.set_params(SMALL)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("brain-tumor", "data", "fetch", "phantom")
+    project.commit("Small phantom")
+    project.run("dvc", "repro")
+    project.commit("First run")
+    return project
+
+
+PREDICT = """
+import json, sys
+from pathlib import Path
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/brain-tumor-inceptionv3@champion")
+images = [Path(p).read_bytes() for p in sys.argv[2:]]
+print(json.dumps(model.predict(pd.DataFrame({"image": images}))["probability"].tolist()))
+"""
+
+
+def champion_says(project: Project, *paths: str) -> list[float]:
+    """Probabilities of the registered champion, loaded in a fresh process."""
+    uri = f"sqlite:///{project.folder / 'mlruns' / 'mlflow.db'}"
+    files = [str(project.folder / "data" / path) for path in paths]
+    output = project.run(sys.executable, "-W", "ignore", "-c", PREDICT, uri, *files)
+    answer: list[float] = json.loads(output.splitlines()[-1])
+    return answer
+
+
+def test_outputs_have_the_names_others_rely_on(project: Project) -> None:
+    folder = project.folder / "outputs"
+    manifest = pd.read_csv(folder / "manifest.csv")
+    split = pd.read_csv(folder / "split.csv")
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert len(manifest) == 48
+    assert {"path", "label", "split", "group"} <= set(split.columns)
+    assert list(predictions.columns) == ["path", "label", "split", "probability"]
+    assert sorted(predictions["path"]) == sorted(split["path"])
+    metrics = project.json("outputs/metrics.json")
+    assert set(metrics) == {"train", "val", "test"}
+    assert set(metrics["test"]["accuracy"]) == {"value", "low", "high"}
+    assert set(metrics["train"]["accuracy"]) == {"value"}
+    registered = project.json("outputs/registered.json")
+    assert {"name", "version", "alias", "run_id", "digest"} <= set(registered)
+    assert registered["name"] == "brain-tumor-inceptionv3"
+    assert registered["alias"] == "champion"
+
+
+def test_registered_champion_predicts_from_raw_bytes_what_the_pipeline_did(
+    project: Project,
+) -> None:
+    predictions = pd.read_csv(project.folder / "outputs" / "predictions.csv")
+    test = predictions[predictions["split"] == "test"].head(4)
+    assert champion_says(project, *test["path"]) == pytest.approx(
+        list(test["probability"]), abs=1e-6
+    )
+
+
+def test_run_holds_its_lineage_curves_and_figures(project: Project) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.folder / 'mlruns' / 'mlflow.db'}")
+    run = client.get_run(project.json("outputs/registered.json")["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.learning_rate"] == "0.001"
+    first = project.run("git", "log", "--format=%H", "--reverse").splitlines()[0]
+    assert run.data.tags["git.commit"] == first
+    assert run.data.tags["initial_weights"] == "random"
+    data_dvc = YAML(typ="safe").load((project.folder / "data.dvc").read_text())
+    assert run.data.tags["data.md5"] == data_dvc["outs"][0]["md5"]
+    curve = client.get_metric_history(run.info.run_id, "val_loss")
+    assert len(curve) == len(pd.read_csv(project.folder / "outputs" / "train" / "history.csv"))
+    assert "test/auroc" in run.data.metrics
+    figures = {item.path for item in client.list_artifacts(run.info.run_id, "figures")}
+    assert {"figures/loss.png", "figures/accuracy.png", "figures/confusion_test.png"} <= figures
+
+
+def test_second_repro_does_nothing(project: Project) -> None:
+    before = project.run("git", "status", "--porcelain")
+    assert "Data and pipelines are up to date" in project.run("dvc", "repro")
+    assert project.run("git", "status", "--porcelain") == before == ""
+
+
+def test_dvc_shows_metrics_and_plots(project: Project) -> None:
+    assert "test.accuracy.value" in project.run("dvc", "metrics", "show", "--md")
+    page = project.run("dvc", "plots", "show", "--out", "outputs/plots_page")
+    assert "index.html" in page
+    shutil.rmtree(project.folder / "outputs" / "plots_page")
+
+
+def test_training_never_sees_the_test_images(project: Project) -> None:
+    from brain_tumor.model import saved
+
+    outputs = project.folder / "outputs"
+    before = saved.digest(saved.load(outputs / "train"))
+    hidden = project.folder.parent / "hidden"
+    shutil.copytree(outputs / "preprocess" / "images", hidden / "images")
+    split = pd.read_csv(outputs / "split.csv")
+    for path in split.loc[split["split"] == "test", "path"]:
+        (hidden / "images" / f"{path}.png").unlink()
+    pipeline = YAML(typ="safe").load((project.folder / "dvc.yaml").read_text())
+    command = pipeline["stages"]["train"]["cmd"]
+    command = command.replace("outputs/preprocess/images", str(hidden / "images"))
+    command = command.replace("outputs/train/", f"{hidden}/train/")
+    project.run(*command.split())
+    assert saved.digest(saved.load(hidden / "train")) == before
+
+
+def test_changed_augmentation_reruns_it_and_what_follows_only(project: Project) -> None:
+    project.set_params({"augment": {"rotation_deg": 3.0}})
+    dry = project.run("dvc", "repro", "--dry")
+    for stage in ("validate", "split", "preprocess", "backbone"):
+        assert f"Stage '{stage}' didn't change, skipping" in dry
+    assert "Running stage 'augment'" in dry
+    assert "Running stage 'train'" in dry
+    project.run("git", "checkout", "--quiet", "params.yaml")
+
+
+def test_experiment_with_another_learning_rate(project: Project) -> None:
+    project.run("dvc", "exp", "run", "--name", "faster", "-S", "train.learning_rate=3e-4")
+    shown = project.run("dvc", "exp", "show", "--csv")
+    assert "faster" in shown
+    assert "0.0003" in shown
+    assert "train.learning_rate" in project.run("dvc", "params", "diff", "--md")
+    assert "val.log_loss.value" in project.run("dvc", "metrics", "diff", "--all", "--md")
+    project.run("dvc", "plots", "diff", "--out", "outputs/plots_page")
+    shutil.rmtree(project.folder / "outputs" / "plots_page")
+    project.run("git", "checkout", "--quiet", ".")
+    project.run("dvc", "checkout", "--force")
+
+
+def test_killed_training_is_resumed_by_running_again(project: Project) -> None:
+    from mlflow import MlflowClient
+
+    project.set_params({"train": {"seed": 7, "head_epochs": 400, "patience": 400}})
+    running = subprocess.Popen(
+        ["dvc", "repro", "train"],
+        cwd=project.folder,
+        env=project.env,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    client = MlflowClient(f"sqlite:///{project.folder / 'mlruns' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("brain-tumor")
+    assert experiment is not None
+
+    def open_runs() -> list[Any]:
+        return list(client.search_runs([experiment.experiment_id], "status = 'RUNNING'"))
+
+    deadline = time.monotonic() + 120
+    while not any("val_loss" in run.data.metrics for run in open_runs()):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.3)
+    killed = open_runs()[0].info.run_id
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    project.set_params({"train": {"head_epochs": 3}})
+    output = project.run("dvc", "repro", "train")
+    assert "Stage 'preprocess' didn't change, skipping" in output
+    assert client.get_run(killed).info.status == "KILLED"
+    assert open_runs() == []
+    assert project.json("outputs/train/run.json")["run_id"] != killed
+    project.run("git", "checkout", "--quiet", ".")
+    project.run("dvc", "checkout", "--force")
+
+
+def test_fresh_clone_pulls_syncs_and_predicts(project: Project, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    project.run("dvc", "remote", "add", "--default", "--force", "team", str(remote))
+    project.commit("Add a remote")
+    project.run("dvc", "push")
+    clone = Project(tmp_path / "elsewhere" / "project")
+    clone.folder.parent.mkdir()
+    subprocess.run(
+        ["git", "clone", "--quiet", project.folder, clone.folder], check=True, env=clone.env
+    )
+    clone.run("dvc", "pull")
+    assert not (clone.folder / "mlruns" / "mlflow.db").exists()
+    clone.run("brain-tumor", "registry", "sync")
+    clone.run("brain-tumor", "registry", "sync")
+    predictions = pd.read_csv(clone.folder / "outputs" / "predictions.csv").head(3)
+    assert champion_says(clone, *predictions["path"]) == pytest.approx(
+        list(predictions["probability"]), abs=1e-6
+    )
+    assert clone.run("git", "status", "--porcelain") == ""
+    assert "up to date" in clone.run("dvc", "repro")

@@ -1,0 +1,91 @@
+"""Lineage names the commit, the data and what was read, as git and DVC do."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brain_tumor.tracking import lineage
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "code.py").write_text("x = 1\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text("train:\n  seed: 1\n", encoding="utf-8")
+    (tmp_path / "dvc.lock").write_text("old\n", encoding="utf-8")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "first")
+    return tmp_path
+
+
+def test_clean_checkout_has_its_commit(checkout: Path) -> None:
+    tags = lineage.lineage_tags({}, checkout)
+    assert tags["git.commit"] == git(checkout, "rev-parse", "HEAD")
+    assert tags["git.dirty"] == "false"
+
+
+@pytest.mark.parametrize("changed", ["params.yaml", "src/code.py", "src/new.py"])
+def test_what_decides_results_makes_it_dirty(checkout: Path, changed: str) -> None:
+    (checkout / changed).write_text("y = 2\n", encoding="utf-8")
+    assert lineage.lineage_tags({}, checkout)["git.dirty"] == "true"
+
+
+def test_what_the_pipeline_writes_does_not_make_it_dirty(checkout: Path) -> None:
+    (checkout / "dvc.lock").write_text("new\n", encoding="utf-8")
+    (checkout / "outputs").mkdir()
+    (checkout / "outputs" / "metrics.json").write_text("{}", encoding="utf-8")
+    assert lineage.lineage_tags({}, checkout)["git.dirty"] == "false"
+
+
+def test_no_checkout_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    tags = lineage.lineage_tags({}, tmp_path)
+    assert (tags["git.commit"], tags["git.dirty"]) == ("none", "true")
+
+
+def test_folder_md5_is_that_of_dvc(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for name in ("yes/Y1.jpg", "yes.d/x", "no/Ü 2.png", "no/1.png"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_bytes(name.encode())
+    for arguments in (["init", "--no-scm", "--quiet"], ["add", "--quiet", "data"]):
+        command = [sys.executable, "-m", "dvc", *arguments]
+        subprocess.run(command, check=True, cwd=tmp_path)
+    recorded = lineage.data_md5(tmp_path)
+    assert recorded is not None
+    assert recorded.endswith(".dir")
+    assert lineage.md5(data) == recorded
+
+
+def test_inputs_that_are_missing_are_left_out(tmp_path: Path) -> None:
+    there = tmp_path / "split.csv"
+    there.write_bytes(b"path,split\n")
+    tags = lineage.lineage_tags({"split": there, "augment": tmp_path / "none"}, tmp_path)
+    assert tags["md5.split"] == hashlib.md5(b"path,split\n", usedforsecurity=False).hexdigest()
+    assert "md5.augment" not in tags
+
+
+def test_params_are_flattened_as_dvc_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    long = "x" * 7000
+    path.write_text(
+        f"train:\n  rate: 1e-4\n  blocks: [1, 2]\n  nested: {{a: no, b: null}}\n  note: {long}\n",
+        encoding="utf-8",
+    )
+    flat = lineage.flat_params(path)
+    assert float(flat["train.rate"]) == 1e-4
+    assert json.loads(flat["train.blocks"]) == [1, 2]
+    assert flat["train.nested.a"] == "no"
+    assert flat["train.nested.b"] == "null"
+    assert len(flat["train.note"]) == 6000

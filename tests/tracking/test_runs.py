@@ -1,0 +1,116 @@
+"""Runs end with the status they deserve and hold what was logged."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from brain_tumor.tracking import runs, store
+
+_HOLD_A_RUN_OPEN = """
+import sys, time
+from brain_tumor.tracking import runs
+with runs.start_run("held", {}, {}) as run:
+    print(run.run_id, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for all tests here: making one takes longer than what they test."""
+    return tmp_path_factory.mktemp("repository")
+
+
+@pytest.fixture(autouse=True)
+def one_store(root: Path, no_store_of_the_user: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(root))
+
+
+def status(run_id: str) -> str:
+    return str(store.connect().get_run(run_id).info.status)
+
+
+def test_run_holds_what_was_logged(tmp_path: Path) -> None:
+    (tmp_path / "curve.png").write_bytes(b"picture")
+    many = {f"section.number_{i}": str(i) for i in range(150)}
+    with runs.start_run("train", many, {"git.commit": "abc"}) as run:
+        run.log_epoch(1, {"loss": 0.7, "val_loss": 0.8})
+        run.log_epoch(2, {"loss": 0.5, "val_loss": float("nan")})
+        run.log_metrics({"test/accuracy": 0.9})
+        run.log_figure_file(tmp_path / "curve.png")
+        run.log_dataset("data", "0" * 32 + ".dir", "training")
+        assert status(run.run_id) == "RUNNING"
+
+    stored = store.connect().get_run(run.run_id)
+    assert stored.info.status == "FINISHED"
+    assert stored.info.run_name == "train"
+    assert stored.data.params == many
+    assert stored.data.tags["git.commit"] == "abc"
+    assert stored.data.metrics["test/accuracy"] == 0.9
+    losses = store.connect().get_metric_history(run.run_id, "loss")
+    assert [(point.step, point.value) for point in losses] == [(1, 0.7), (2, 0.5)]
+    assert stored.inputs is not None
+    assert stored.inputs.dataset_inputs[0].dataset.digest == "0" * 32 + ".dir"
+    assert [file.path for file in store.connect().list_artifacts(run.run_id, "figures")] == [
+        "figures/curve.png"
+    ]
+
+
+def test_exception_fails_the_run() -> None:
+    with (
+        pytest.raises(ValueError, match="broken"),
+        runs.start_run("train", {}, {}) as run,
+    ):
+        raise ValueError("broken")
+    assert status(run.run_id) == "FAILED"
+
+
+def test_interrupt_marks_the_run_killed() -> None:
+    with pytest.raises(KeyboardInterrupt), runs.start_run("train", {}, {}) as run:
+        raise KeyboardInterrupt
+    assert status(run.run_id) == "KILLED"
+
+
+def test_sigterm_marks_the_run_killed_and_is_handled_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, runs.start_run("train", {}, {}) as run:
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert status(run.run_id) == "KILLED"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_run_of_a_killed_process_is_closed_and_that_of_a_living_one_is_not() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD_A_RUN_OPEN], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        held = process.stdout.readline().strip()
+        with runs.start_run("meanwhile", {}, {}):
+            assert status(held) == "RUNNING"
+        process.kill()
+        process.wait()
+        with runs.start_run("afterwards", {}, {}):
+            assert status(held) == "KILLED"
+
+
+def test_resumed_run_takes_more_and_keeps_its_status() -> None:
+    with runs.start_run("train", {}, {}) as run:
+        pass
+    resumed = runs.resume_run(run.run_id)
+    assert resumed is not None
+    resumed.log_metrics({"test/accuracy": 0.5})
+    stored = store.connect().get_run(run.run_id)
+    assert stored.data.metrics == {"test/accuracy": 0.5}
+    assert stored.info.status == "FINISHED"
+
+
+def test_unknown_and_deleted_runs_are_not_resumed() -> None:
+    with runs.start_run("train", {}, {}) as run:
+        pass
+    store.connect().delete_run(run.run_id)
+    assert runs.resume_run(run.run_id) is None
+    assert runs.resume_run("0" * 32) is None
