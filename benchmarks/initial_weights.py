@@ -18,8 +18,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_text
-from brain_tumor.dataset.phantom import generate
-from brain_tumor.dataset.phantom_params import PhantomParams
+from brain_tumor.dataset.phantom.generate import generate
+from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_folder
 from brain_tumor.imaging.preprocess_params import PreprocessParams

@@ -8,7 +8,7 @@ import typer
 from brain_tumor.stages.paths import reporting_errors
 
 if TYPE_CHECKING:
-    from brain_tumor.dataset.phantom_params import PhantomParams
+    from brain_tumor.dataset.phantom.params import PhantomParams
 
 app = typer.Typer(
     help="Brain MRI slices to a registered tumour classifier (research only, not for diagnosis).",
@@ -64,7 +64,7 @@ def data_fetch(
     the class folders the outermost is taken. Nothing in the data folder is replaced without
     --force, and nothing is left half filled.
     """
-    from brain_tumor.dataset.fetch import fetch
+    from brain_tumor.dataset.fetch.fetch import fetch
 
     with reporting_errors():
         phantom, names = _sections(params)
@@ -80,7 +80,7 @@ def data_ensure(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
 
     Makes the phantom where the .dvc file says so or does not exist, else runs `dvc pull`.
     """
-    from brain_tumor.dataset.fetch import ensure
+    from brain_tumor.dataset.fetch.fetch import ensure
 
     with reporting_errors():
         typer.echo(ensure(data, *_sections(params)))
@@ -88,8 +88,8 @@ def data_ensure(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
 
 def _sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:
     """Read the phantom's params and the class folders, negative first."""
-    from brain_tumor.dataset.phantom_params import PhantomParams
-    from brain_tumor.dataset.validation_params import ValidateParams
+    from brain_tumor.dataset.phantom.params import PhantomParams
+    from brain_tumor.dataset.validation.params import ValidateParams
     from brain_tumor.params import load
 
     classes = load(path, "validate", ValidateParams)

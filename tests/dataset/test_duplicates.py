@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from brain_tumor.dataset.duplicates import (
+from brain_tumor.dataset.groups import grouped, sharing
+from brain_tumor.dataset.validation.duplicates import (
     difference_hash,
     duplicate_groups,
     near_duplicates,
     thumbnail,
 )
-from brain_tumor.dataset.groups import grouped, sharing
 
 
 def picture(seed: int, side_px: int = 128) -> Image.Image:

@@ -3,8 +3,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_tumor.dataset.fill import choose
-from brain_tumor.dataset.units import Unit
+from brain_tumor.dataset.splitting.fill import choose
+from brain_tumor.dataset.splitting.units import Unit
 
 
 @given(

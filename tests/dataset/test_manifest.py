@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brain_tumor.dataset.describe import describe
-from brain_tumor.dataset.image_facts import BadImageError, read_facts
-from brain_tumor.dataset.layout import find_images
 from brain_tumor.dataset.manifest import COLUMNS, read_manifest, write_manifest
-from brain_tumor.dataset.validation_params import ValidateParams
+from brain_tumor.dataset.validation.describe import describe
+from brain_tumor.dataset.validation.image_facts import BadImageError, read_facts
+from brain_tumor.dataset.validation.layout import find_images
+from brain_tumor.dataset.validation.params import ValidateParams
 
 PARAMS = ValidateParams()
 

@@ -12,9 +12,15 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy.stats import chi2_contingency, ks_2samp
 
-from brain_tumor.dataset.duplicates import difference_hash, near_duplicates, thumbnail
-from brain_tumor.dataset.phantom import PhantomError, PhantomParams, generate, make_slice, plan
-from brain_tumor.dataset.phantom_anatomy import load_template
+from brain_tumor.dataset.phantom.anatomy import load_template
+from brain_tumor.dataset.phantom.generate import (
+    PhantomError,
+    PhantomParams,
+    generate,
+    make_slice,
+    plan,
+)
+from brain_tumor.dataset.validation.duplicates import difference_hash, near_duplicates, thumbnail
 
 SMALL = PhantomParams(
     seed=5, no=10, yes=14, exact_duplicates=4, near_duplicates=4, canvas_px=(100, 150)
@@ -52,7 +58,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_same_params_give_same_bytes_in_another_process(folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from brain_tumor.dataset.phantom import PhantomParams, generate\n"
+        "from brain_tumor.dataset.phantom.generate import PhantomParams, generate\n"
         "generate(Path(sys.argv[1]), PhantomParams.model_validate_json(sys.argv[2]))"
     )
     again = tmp_path / "again"

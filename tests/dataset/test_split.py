@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from brain_tumor.dataset.split import SplitError, required_images, split
-from brain_tumor.dataset.split_params import (
+from brain_tumor.dataset.splitting.params import (
     ClassCounts,
     Kinship,
     SplitCounts,
     SplitFractions,
     SplitParams,
 )
-from brain_tumor.dataset.split_table import SPLITS, read_split, summarise, write_split
-from brain_tumor.dataset.units import uniform_hash
+from brain_tumor.dataset.splitting.split import SplitError, required_images, split
+from brain_tumor.dataset.splitting.table import SPLITS, read_split, summarise, write_split
+from brain_tumor.dataset.splitting.units import uniform_hash
 
 # label, duplicate group, whether its bytes are those of the group's first image, patient ("": none)
 Image = tuple[str, int, bool, str]

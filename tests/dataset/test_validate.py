@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brain_tumor.dataset.finding import Finding
-from brain_tumor.dataset.report import to_report
-from brain_tumor.dataset.split_params import ClassCounts, SplitCounts, SplitParams
-from brain_tumor.dataset.validate import Validation, validate
-from brain_tumor.dataset.validation_params import Exclusion, ValidateParams
+from brain_tumor.dataset.splitting.params import ClassCounts, SplitCounts, SplitParams
+from brain_tumor.dataset.validation.finding import Finding
+from brain_tumor.dataset.validation.params import Exclusion, ValidateParams
+from brain_tumor.dataset.validation.report import to_report
+from brain_tumor.dataset.validation.validate import Validation, validate
 
 ONE_EACH = ClassCounts(no=1, yes=1)
 SPLIT = SplitParams(mode="counts", counts=SplitCounts(val=ONE_EACH, test=ONE_EACH))

@@ -11,10 +11,10 @@ from typer.testing import CliRunner, Result
 
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.manifest import COLUMNS, write_manifest
-from brain_tumor.dataset.split import split
-from brain_tumor.dataset.split_params import SplitParams
-from brain_tumor.dataset.split_suite import split_expectations, with_manifest
-from brain_tumor.dataset.split_table import read_split
+from brain_tumor.dataset.splitting.params import SplitParams
+from brain_tumor.dataset.splitting.split import split
+from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
+from brain_tumor.dataset.splitting.table import read_split
 from brain_tumor.stages.split import main
 
 pytestmark = pytest.mark.slow

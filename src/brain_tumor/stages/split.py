@@ -8,11 +8,11 @@ from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.manifest import read_manifest
-from brain_tumor.dataset.split import SplitError
-from brain_tumor.dataset.split import split as divide
-from brain_tumor.dataset.split_params import SplitParams
-from brain_tumor.dataset.split_suite import split_expectations, with_manifest
-from brain_tumor.dataset.split_table import summarise, write_split
+from brain_tumor.dataset.splitting.params import SplitParams
+from brain_tumor.dataset.splitting.split import SplitError
+from brain_tumor.dataset.splitting.split import split as divide
+from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
+from brain_tumor.dataset.splitting.table import summarise, write_split
 from brain_tumor.stages.paths import In, Out, reporting_errors
 
 

@@ -7,15 +7,15 @@ import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
-from brain_tumor.dataset.data_docs import write_data_docs
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.manifest import write_manifest
-from brain_tumor.dataset.manifest_suite import manifest_expectations, with_problems
-from brain_tumor.dataset.report import complaints, to_report
-from brain_tumor.dataset.split import required_images
-from brain_tumor.dataset.split_params import SplitParams
-from brain_tumor.dataset.validate import validate
-from brain_tumor.dataset.validation_params import ValidateParams
+from brain_tumor.dataset.splitting.params import SplitParams
+from brain_tumor.dataset.splitting.split import required_images
+from brain_tumor.dataset.validation.data_docs import write_data_docs
+from brain_tumor.dataset.validation.params import ValidateParams
+from brain_tumor.dataset.validation.report import complaints, to_report
+from brain_tumor.dataset.validation.suite import manifest_expectations, with_problems
+from brain_tumor.dataset.validation.validate import validate
 from brain_tumor.stages.paths import In, Out, reporting_errors
 
 

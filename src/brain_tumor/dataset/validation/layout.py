@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from brain_tumor.dataset.finding import Finding
-from brain_tumor.dataset.image_facts import EXTENSIONS
-from brain_tumor.dataset.validation_params import MASKS_FOLDER, ValidateParams
+from brain_tumor.dataset.validation.finding import Finding
+from brain_tumor.dataset.validation.image_facts import EXTENSIONS
+from brain_tumor.dataset.validation.params import MASKS_FOLDER, ValidateParams
 
 PATIENTS_FILE = "patients.csv"
 _OS_FILES = {"Thumbs.db", "desktop.ini", "__MACOSX"}

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from brain_tumor.dataset.expectations import Outcome
-from brain_tumor.dataset.finding import Finding
 from brain_tumor.dataset.labels import LABELS
-from brain_tumor.dataset.validate import Validation
+from brain_tumor.dataset.validation.finding import Finding
+from brain_tumor.dataset.validation.validate import Validation
 
 
 def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[str, object]:

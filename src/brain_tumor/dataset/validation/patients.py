@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from brain_tumor.dataset.finding import Finding
+from brain_tumor.dataset.validation.finding import Finding
 
 _COLUMNS = ["path", "patient"]
 

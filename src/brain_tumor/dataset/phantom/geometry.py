@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brain_tumor.dataset.phantom_anatomy import Floats, load_template
+from brain_tumor.dataset.phantom.anatomy import Floats, load_template
 
 PLANES = ("axial", "coronal", "sagittal")
 _PLANE_ODDS = (0.84, 0.08, 0.08)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.dataset import phantom_acquisition as acquisition
-from brain_tumor.dataset import phantom_geometry as geometry
-from brain_tumor.dataset import phantom_tumour as tumours
-from brain_tumor.dataset.phantom_anatomy import Anatomy, Floats, sample_anatomy
-from brain_tumor.dataset.phantom_params import PhantomParams
+from brain_tumor.dataset.phantom import acquisition, geometry
+from brain_tumor.dataset.phantom import tumour as tumours
+from brain_tumor.dataset.phantom.anatomy import Anatomy, Floats, sample_anatomy
+from brain_tumor.dataset.phantom.params import PhantomParams
 
 _PATIENT, _PLACE, _TISSUE, _SCANNER, _TUMOUR, _TEXTURE = range(1, 7)  # independent random streams
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from brain_tumor.dataset.groups import Pair, grouped, sharing
 from brain_tumor.dataset.labels import NEGATIVE, POSITIVE
-from brain_tumor.dataset.split_params import SplitParams
+from brain_tumor.dataset.splitting.params import SplitParams
 
 
 class Unit(NamedTuple):

@@ -7,13 +7,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_tumor.dataset.duplicates import THUMBNAIL_PX, duplicate_groups
-from brain_tumor.dataset.finding import Finding
-from brain_tumor.dataset.image_facts import EXTENSIONS, BadImageError, ImageFacts, read_facts
-from brain_tumor.dataset.layout import PATIENTS_FILE, Found
 from brain_tumor.dataset.manifest import COLUMNS
-from brain_tumor.dataset.patients import read_patients
-from brain_tumor.dataset.validation_params import ValidateParams
+from brain_tumor.dataset.validation.duplicates import THUMBNAIL_PX, duplicate_groups
+from brain_tumor.dataset.validation.finding import Finding
+from brain_tumor.dataset.validation.image_facts import (
+    EXTENSIONS,
+    BadImageError,
+    ImageFacts,
+    read_facts,
+)
+from brain_tumor.dataset.validation.layout import PATIENTS_FILE, Found
+from brain_tumor.dataset.validation.params import ValidateParams
+from brain_tumor.dataset.validation.patients import read_patients
 from brain_tumor.progress import track
 
 

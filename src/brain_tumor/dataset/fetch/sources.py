@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from brain_tumor.dataset.archives import extract
-from brain_tumor.dataset.phantom_params import PhantomParams
-from brain_tumor.dataset.source_folders import copy_class_folders, find_class_folders
+from brain_tumor.dataset.fetch.archives import extract
+from brain_tumor.dataset.fetch.source_folders import copy_class_folders, find_class_folders
+from brain_tumor.dataset.phantom.params import PhantomParams
 
 PHANTOM = "phantom"
 _KAGGLE = re.compile(r"kaggle:([\w-]+/[\w.-]+)")
@@ -38,7 +38,7 @@ def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]
     """
     target.mkdir(parents=True)
     if source == PHANTOM:
-        from brain_tumor.dataset.phantom import generate
+        from brain_tumor.dataset.phantom.generate import generate
 
         generate(target, phantom, *names)
         return {"source": PHANTOM, PHANTOM: phantom.model_dump(mode="json")}

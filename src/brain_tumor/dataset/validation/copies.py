@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from brain_tumor.dataset.finding import Finding
+from brain_tumor.dataset.validation.finding import Finding
 
 
 def across_classes(manifest: pd.DataFrame) -> list[Finding]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from brain_tumor.atomic import replacing
-from brain_tumor.dataset import data_dvc, sources
-from brain_tumor.dataset.phantom_params import PhantomParams
+from brain_tumor.dataset.fetch import data_dvc, sources
+from brain_tumor.dataset.phantom.params import PhantomParams
 
 
 class FetchError(ValueError):

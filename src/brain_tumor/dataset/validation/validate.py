@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from brain_tumor.dataset.copies import across_classes, within_class
-from brain_tumor.dataset.describe import describe
-from brain_tumor.dataset.finding import Finding
 from brain_tumor.dataset.labels import LABELS
-from brain_tumor.dataset.layout import find_images
-from brain_tumor.dataset.split import SplitError, required_images, split
-from brain_tumor.dataset.split_params import SplitParams
-from brain_tumor.dataset.validation_params import ValidateParams
+from brain_tumor.dataset.splitting.params import SplitParams
+from brain_tumor.dataset.splitting.split import SplitError, required_images, split
+from brain_tumor.dataset.validation.copies import across_classes, within_class
+from brain_tumor.dataset.validation.describe import describe
+from brain_tumor.dataset.validation.finding import Finding
+from brain_tumor.dataset.validation.layout import find_images
+from brain_tumor.dataset.validation.params import ValidateParams
 
 
 class Validation(NamedTuple):

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.atomic import write_text
-from brain_tumor.dataset.phantom_anatomy import Floats, PhantomError, load_template
-from brain_tumor.dataset.phantom_params import PhantomParams
-from brain_tumor.dataset.phantom_slice import PhantomSlice, make_slice
-from brain_tumor.dataset.png import encode_png
-from brain_tumor.dataset.validation_params import MASKS_FOLDER
+from brain_tumor.dataset.phantom.anatomy import Floats, PhantomError, load_template
+from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.dataset.phantom.png import encode_png
+from brain_tumor.dataset.phantom.slices import PhantomSlice, make_slice
+from brain_tumor.dataset.validation.params import MASKS_FOLDER
 from brain_tumor.progress import track
 
 __all__ = ["PhantomError", "PhantomParams", "PhantomSlice", "generate", "make_slice", "plan"]

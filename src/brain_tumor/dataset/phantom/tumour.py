@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.dataset.phantom_anatomy import Anatomy, Floats
-from brain_tumor.dataset.phantom_geometry import Patient
+from brain_tumor.dataset.phantom.anatomy import Anatomy, Floats
+from brain_tumor.dataset.phantom.geometry import Patient
 
 KINDS = ("solid", "ring", "diffuse")
 _KIND_ODDS = (0.4, 0.35, 0.25)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from brain_tumor.dataset.units import Unit
+from brain_tumor.dataset.splitting.units import Unit
 
 
 def choose(units: Sequence[Unit], no: int, yes: int) -> list[Unit] | None:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from brain_tumor.dataset.duplicates import difference_hash, thumbnail
-from brain_tumor.dataset.validation_params import ValidateParams
+from brain_tumor.dataset.validation.duplicates import difference_hash, thumbnail
+from brain_tumor.dataset.validation.params import ValidateParams
 
 # What Pillow may try, and the file name extensions each format goes by.
 EXTENSIONS = {

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.dataset.phantom_anatomy import Anatomy, Floats
-from brain_tumor.dataset.phantom_geometry import Patient, coarse_shape, upsample
-from brain_tumor.dataset.phantom_params import PhantomParams
+from brain_tumor.dataset.phantom.anatomy import Anatomy, Floats
+from brain_tumor.dataset.phantom.geometry import Patient, coarse_shape, upsample
+from brain_tumor.dataset.phantom.params import PhantomParams
 
 CONTRASTS = ("T1", "T1-CE", "T2", "FLAIR")
 # Typical signal (0 black, 1 white) for each contrast: fluid, grey matter, white matter,

@@ -4,11 +4,11 @@ import itertools
 
 import pandas as pd
 
-from brain_tumor.dataset.fill import choose
 from brain_tumor.dataset.labels import LABELS, NEGATIVE, POSITIVE
-from brain_tumor.dataset.split_params import ClassCounts, SplitParams
-from brain_tumor.dataset.split_table import SPLITS, TEST, TRAIN, VAL
-from brain_tumor.dataset.units import Unit, rank_units, unit_names
+from brain_tumor.dataset.splitting.fill import choose
+from brain_tumor.dataset.splitting.params import ClassCounts, SplitParams
+from brain_tumor.dataset.splitting.table import SPLITS, TEST, TRAIN, VAL
+from brain_tumor.dataset.splitting.units import Unit, rank_units, unit_names
 
 
 class SplitError(ValueError):
