@@ -13,9 +13,9 @@ help: ## List what there is to make
 env: $(STAMP) ## Create or update the environment in .venv
 
 $(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $$($(PYTHON) --version) found, 3.11 or newer needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: $$($(PYTHON) --version) found, Python 3.11 or newer needed: make PYTHON=python3.12 env" >&2; exit 1; }
 	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet uv
 	uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.txt
 	uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
@@ -27,10 +27,10 @@ repro: $(STAMP) ## Data, pipeline, registered model
 	brain-tumor registry sync
 
 check: $(STAMP) lint types contracts ## The quick part of the check
-	pytest -m "not slow and not network" -n 2
+	pytest -m "not slow" -n 2 --dist loadfile
 
 test: $(STAMP) lint types contracts ## The whole check
-	pytest -m "not network"
+	pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	ruff format --check .

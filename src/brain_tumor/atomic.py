@@ -1,5 +1,6 @@
 """Writes that are whole or not there: aside first, then renamed into place."""
 
+import glob
 import json
 import os
 import shutil
@@ -16,15 +17,21 @@ def replacing(path: Path) -> Iterator[Path]:
     raises, what was there stays as it was and the temporary path is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}.partial{''.join(path.suffixes)}")
-    _remove(aside)
+    ending = "".join(path.suffixes)
+    name = path.name.removesuffix(ending)
+    for left_by_a_killed_process in path.parent.glob(f".{glob.escape(name)}.*.partial*"):
+        _remove(left_by_a_killed_process)
+    aside, before = (
+        path.with_name(f".{name}.{os.getpid()}{kind}.partial{ending}") for kind in ("", "-before")
+    )
     try:
         yield aside
         if path.is_dir():
-            shutil.rmtree(path)
+            path.rename(before)
         aside.replace(path)
     finally:
         _remove(aside)
+        _remove(before)
 
 
 def write_text(path: Path, text: str) -> None:

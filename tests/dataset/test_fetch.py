@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -211,6 +212,22 @@ def test_fetching_the_phantom_again_leaves_data_dvc_as_it_is(repository: Path) -
     assert ensure(data, PHANTOM, NAMES).endswith("the phantom")
     assert (repository / "data.dvc").read_bytes() == first
     assert ensure(data, PHANTOM, NAMES).endswith("is there")
+
+
+@pytest.mark.slow
+def test_a_phantom_other_than_the_recorded_one_is_not_passed_off_as_it(repository: Path) -> None:
+    data = repository / "data"
+    fetch("phantom", data, PHANTOM, NAMES)
+    pointer = repository / "data.dvc"
+    other = re.sub(
+        r"md5: \w+", "md5: 0123456789abcdef0123456789abcdef", pointer.read_text(), count=1
+    )
+    pointer.write_text(other)
+    shutil.rmtree(data)
+    with pytest.raises(FetchError, match=r"source: phantom.*could not be pulled"):
+        ensure(data, PHANTOM, NAMES)
+    assert pointer.read_text() == other
+    assert not data.exists()
 
 
 @pytest.mark.slow

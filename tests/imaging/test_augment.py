@@ -80,6 +80,13 @@ def test_intensity_changes_leave_the_padding_black() -> None:
     np.testing.assert_array_equal(bright == 0, image() == 0)
 
 
+def test_no_change_of_the_default_ones_reaches_the_padding() -> None:
+    moved_only = {"crop_fraction": 0.0, "rotation_deg": 0.0, "horizontal_flip_probability": 0.0}
+    varied = variant(AugmentParams().model_copy(update=moved_only))
+    assert not varied[image() == 0].any()
+    assert (varied != image()).mean() > 0.2
+
+
 def test_switching_one_change_off_leaves_the_others_as_they_were() -> None:
     both = with_(horizontal_flip_probability=0.5, brightness=0.2)
     for copy in range(8):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -27,3 +28,12 @@ def grouped(names: Sequence[str], pairs: Iterable[Pair]) -> list[str]:
     for name, group in sorted(zip(names, component.tolist(), strict=True)):
         smallest.setdefault(group, name)
     return [smallest[group] for group in component.tolist()]
+
+
+def clusters(manifest: pd.DataFrame) -> pd.Series:
+    """Name the cluster of each image: all that duplicates or a known patient join.
+
+    Images of one cluster are not independent, however they were split. Indexed by path.
+    """
+    pairs = [*sharing(list(manifest["group"])), *sharing(list(manifest["patient"]))]
+    return pd.Series(grouped(list(manifest["path"]), pairs), index=manifest["path"])

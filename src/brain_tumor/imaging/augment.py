@@ -36,8 +36,9 @@ def augment_image(image: np.ndarray, rng: np.random.Generator, params: AugmentPa
     """Draw one variant of an image.
 
     Crop, flips and rotation are one map (pixels are interpolated once), then gamma, contrast and
-    brightness, blur, noise. Every number is drawn whatever is switched off, so that switching one
-    change off leaves the others as they were.
+    brightness, blur, noise, all of them inside the picture only: black padding that differs would
+    reveal that an image is a variant. Every number is drawn whatever is switched off, so that
+    switching one change off leaves the others as they were.
 
     Args:
         image: uint8 (s, s).
@@ -53,6 +54,7 @@ def augment_image(image: np.ndarray, rng: np.random.Generator, params: AugmentPa
     changed = _intensities(moved / 255.0, intensities[:3], params)
     changed = ndimage.gaussian_filter(changed, params.blur_sigma_px * intensities[3])
     changed = changed + params.noise_sigma * intensities[4] * noise
+    changed = np.where(moved > 0.0, changed, 0.0)
     variant: np.ndarray = np.rint(255.0 * np.clip(changed, 0.0, 1.0)).astype(np.uint8)
     return variant
 
@@ -79,7 +81,7 @@ def _geometry(drawn: np.ndarray, side_px: int, params: AugmentParams) -> np.ndar
 def _intensities(unit: np.ndarray, drawn: np.ndarray, params: AugmentParams) -> np.ndarray:
     """Gamma exp(U(-g, g)), contrast 1 + U(-c, c) about the mean, brightness U(-b, b).
 
-    Black stays black: the padding around the head must not reveal that an image is a variant.
+    Black stays black.
     """
     gamma, contrast, brightness = 2.0 * drawn - 1.0
     powered = np.clip(unit, 0.0, 1.0) ** np.exp(params.gamma * gamma)

@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from brain_tumor.params import Section
 
@@ -18,20 +19,29 @@ OnEpoch = Callable[[int, Epoch], None]
 class TrainParams(Section):
     """Section `train` of params.yaml; every field is explained there."""
 
-    seed: int
+    seed: int = Field(ge=0)
     head: Literal["gap", "paper"]
-    head_block: int
-    fine_tune_blocks: int
-    dropout: float
-    learning_rate: float
-    fine_tune_rate_fraction: float
-    weight_decay: float
-    batch_size: int
-    head_epochs: int
-    fine_tune_epochs: int
-    patience: int
+    head_block: int = Field(ge=0, le=10)
+    fine_tune_blocks: int = Field(ge=0)
+    dropout: float = Field(ge=0.0, lt=1.0)
+    learning_rate: float = Field(gt=0.0)
+    fine_tune_rate_fraction: float = Field(gt=0.0)
+    weight_decay: float = Field(ge=0.0)
+    batch_size: int = Field(ge=1)
+    head_epochs: int = Field(ge=1)
+    fine_tune_epochs: int = Field(ge=0)
+    patience: int = Field(ge=1)
     class_weight: Literal["balanced", "none"]
-    threshold: float
+    threshold: float = Field(gt=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _blocks_exist(self) -> Self:
+        if self.fine_tune_blocks > self.head_block + 1:
+            raise ValueError(
+                f"fine_tune_blocks is {self.fine_tune_blocks}; below head_block {self.head_block} "
+                f"there are {self.head_block + 1}"
+            )
+        return self
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,9 @@ def prepare(
     if source == "auto":
         try:
             backbone, source = _imagenet(), "imagenet"
-        except ValueError:
-            backbone, source, note = _random(params.seed), "random", FALLBACK_NOTE
+        except ValueError as error:
+            backbone, source = _random(params.seed), "random"
+            note = f"{FALLBACK_NOTE} ({error})"
     elif source == "imagenet":
         backbone = _imagenet()
     elif source == "random":

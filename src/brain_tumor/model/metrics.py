@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from brain_tumor.params import Section
 
@@ -25,8 +26,8 @@ class EvaluateParams(Section):
         bootstrap_resamples: how many times the groups are resampled.
     """
 
-    seed: int
-    bootstrap_resamples: int
+    seed: int = Field(ge=0)
+    bootstrap_resamples: int = Field(ge=20)
 
 
 @dataclass(frozen=True)

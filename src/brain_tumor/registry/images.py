@@ -84,6 +84,8 @@ def unseen(images: Iterable[Image], trained: Collection[str]) -> list[Image]:
 
 def _image(row: dict[str, str], place: dict[str, str]) -> Image:
     groups = {f"duplicate:{row['group']}"}
+    if row.get("patient"):
+        groups.add(f"patient:{row['patient']}")
     if place:
         groups.add(f"split:{place['group']}")
     return Image(

@@ -12,7 +12,7 @@ from brain_tumor.registry.contest import champion_of, contest
 from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.rebuild import RESTORED_TAG, run_of
-from brain_tumor.tracking import models, store
+from brain_tumor.tracking import lineage, models, store
 from brain_tumor.tracking.models import Version
 
 
@@ -42,8 +42,8 @@ def register(
 ) -> Registered:
     """Make the model a version of the registered model and give it the alias it earns.
 
-    A model that is registered already (same digest) gets no second version. The alias is set
-    last, so what is interrupted is done again and not taken for finished.
+    A model that is registered already (same digest, same figures) gets no second version. The
+    alias is set last, so what is interrupted is done again and not taken for finished.
 
     Args:
         outputs: the files of the stages.
@@ -59,7 +59,7 @@ def register(
     with tempfile.TemporaryDirectory() as temporary:
         folder, digest = _bundle(Path(temporary), outputs, preprocess)
         version = versions.find_version(client, params.name, digest)
-        if version is None:
+        if version is None or version.tags.get("md5.metrics") != lineage.md5(outputs.metrics):
             version = _make(folder, digest, outputs, params.name, restored=False)
     outcome = contest(client, version, outputs, params)
     models.set_alias(client, version, outcome.decision.alias)

@@ -10,6 +10,8 @@ import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json, write_text
+from brain_tumor.dataset.groups import clusters
+from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model import figures, metrics, paper, saved
 from brain_tumor.stages.paths import In, Out, reporting_errors
@@ -20,6 +22,7 @@ Figures = dict[str, dict[str, dict[str, float]]]
 
 
 def main(
+    manifest: In,
     split: In,
     images: In,
     model: In,
@@ -34,13 +37,16 @@ def main(
         section = params_file.load(params, "evaluate", metrics.EvaluateParams)
         trained = saved.load(model.parent)
         table = pd.read_csv(split)
+        table["cluster"] = clusters(read_manifest(manifest)).loc[table["path"]].to_numpy()
         probability = saved.predict_proba(trained.network, load_images(images, list(table["path"])))
         table["probability"] = probability
         with replacing(predictions) as aside:
             table[["path", "label", "split", "probability"]].to_csv(aside, index=False)
         results = _figures(table, trained.meta.threshold, section)
         write_json(metrics_file, results)
-        write_text(evaluation / "paper_table.md", paper.comparison(results))
+        write_text(
+            evaluation / "paper_table.md", paper.comparison(results, trained.meta.initial_weights)
+        )
         for name in ("val", "test"):
             _confusion(table[table["split"] == name], trained.meta.threshold, evaluation, name)
         _track(run, results, evaluation)
@@ -53,7 +59,7 @@ def _figures(table: pd.DataFrame, threshold: float, section: metrics.EvaluatePar
         estimates = metrics.evaluate(
             np.asarray(rows["label"] == "yes", dtype=np.int64),
             rows["probability"].to_numpy(np.float64),
-            rows["group"].to_numpy(str),
+            rows["cluster"].to_numpy(str),
             threshold,
             section,
             intervals=name != "train",

@@ -37,7 +37,13 @@ def main(
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
         initial.check_covers(section.head_block)
         data = read(split, images, augmented, records)
-        inputs = {"split": split, "images": images, "augmented": augmented, "weights": weights}
+        inputs = {
+            "split": split,
+            "images": images,
+            "augmented": augmented,
+            "records": records,
+            "weights": weights,
+        }
         tags = lineage.lineage_tags(inputs) | initial.tags() | {"stage": "train"}
         name = f"{section.head}-mixed{section.head_block}-tune{section.fine_tune_blocks}"
         total = section.head_epochs + section.fine_tune_epochs * bool(section.fine_tune_blocks)

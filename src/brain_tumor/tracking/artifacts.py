@@ -36,8 +36,12 @@ def _listed(client: "MlflowClient", version: "Version", folder: str) -> list[str
     try:
         path = None if folder == "." else folder
         return [item.path for item in client.list_logged_model_artifacts(version.model_id, path)]
-    except (MlflowException, OSError):
+    except FileNotFoundError:
         return []
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+            return []
+        raise ModelUnusableError(f"{version.uri}: the store does not list it: {error}") from error
 
 
 def fetch(version: "Version", path: str, folder: Path) -> Path:
@@ -84,5 +88,8 @@ def predict(version: "Version", images: Sequence[Path]) -> list[float]:
         )
         if result.returncode:
             end = result.stderr.strip()[-2000:]
-            raise ModelUnusableError(f"{version.uri}: does not predict:\n{end}")
+            raise ModelUnusableError(
+                f"{version.uri}: does not predict; to replace it all the same set "
+                f"register.force to true:\n{end}"
+            )
         return [float(value) for value in json.loads(answer.read_text(encoding="utf-8"))]

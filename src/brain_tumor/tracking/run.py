@@ -67,10 +67,6 @@ class Run:
         """Attach a figure; MLflow shows figures of runs side by side."""
         self.log_file(path, folder)
 
-    def log_folder(self, path: Path, folder: str) -> None:
-        """Attach all files below `path`, in `folder` of the run's artifacts."""
-        self.client.log_artifacts(self.run_id, str(path), folder)
-
     def log_dataset(self, name: str, digest: str, context: str) -> None:
         """Name the data the run used.
 

@@ -1,9 +1,11 @@
 """Fill the data folder from a source, and put it under DVC with the source on record."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from brain_tumor.atomic import replacing
+from brain_tumor.atomic import replacing, write_text
 from brain_tumor.dataset.fetch import data_dvc, sources
 from brain_tumor.dataset.phantom.params import PhantomParams
 
@@ -63,9 +65,12 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
     """
     if has_files(data):
         return f"{data} is there"
-    origin = data_dvc.read_meta(data).get("source", "unknown")
-    if origin == sources.PHANTOM or not data_dvc.pointer(data).is_file():
+    if not data_dvc.pointer(data).is_file():
         fetch(sources.PHANTOM, data, phantom, names)
+        return f"{data} made: the phantom"
+    meta = data_dvc.read_meta(data)
+    origin = meta.get("source", "unknown")
+    if origin == sources.PHANTOM and _made_again(data, meta, names):
         return f"{data} made: the phantom"
     try:
         data_dvc.pull(data)
@@ -76,6 +81,20 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
             "or fetch it again: `brain-tumor data fetch SOURCE`"
         ) from error
     return f"{data} pulled"
+
+
+def _made_again(data: Path, meta: data_dvc.Meta, names: Sequence[str]) -> bool:
+    """Make the phantom that data.dvc describes; False, and nothing made, if its MD5 is another."""
+    recorded = PhantomParams.model_validate_json(json.dumps(meta.get(sources.PHANTOM, {})))
+    before = data_dvc.pointer(data).read_bytes()
+    with replacing(data) as aside:
+        sources.fill(sources.PHANTOM, aside, recorded, names)
+    data_dvc.add(data, meta)
+    if data_dvc.pointer(data).read_bytes() == before:
+        return True
+    write_text(data_dvc.pointer(data), before.decode())
+    shutil.rmtree(data)
+    return False
 
 
 def has_files(folder: Path) -> bool:
