@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 STAMP := $(VENV)/.installed
 
 .PHONY: help env repro test check lint types contracts ui lock clean
