@@ -81,7 +81,7 @@ def fit(weights: Path, data: TrainingData, params: TrainParams, on_epoch: OnEpoc
         params: section `train`.
         on_epoch: called with the epoch (from 1) and its row of the history.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from brain_tumor.model import features, network, precision
 
     precision.make_repeatable(params.seed)

@@ -75,7 +75,7 @@ def prepare(
     Raises:
         ValueError: the source cannot be reached, read, or does not fit.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     keras.utils.clear_session()  # layer names, and so the file's bytes, start from the same count

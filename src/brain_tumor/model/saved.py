@@ -64,7 +64,7 @@ def load(folder: Path) -> SavedModel:
     Raises:
         ValueError: a file is missing or not readable; the message names it.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     meta = load_meta(folder)

@@ -15,7 +15,7 @@ def main(uri: str, request: Path, answer: Path) -> None:
     """Predict the images that `request` lists and write the probabilities to `answer`."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import mlflow
     import pandas as pd
 

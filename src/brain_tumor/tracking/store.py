@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DEFAULT_EXPERIMENT = "brain-tumor"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's pages for training
 _NOISY_LOGGERS = ("mlflow.store.db.utils", "alembic", "mlflow.utils.requirements_utils")
 
 
@@ -106,7 +107,7 @@ def experiment_id(client: "MlflowClient") -> str:
                 client.create_experiment(
                     name,
                     artifact_location=f"{folder}/artifacts" if folder else None,
-                    tags={FOLDER_TAG: folder} if folder else None,
+                    tags=_KIND | ({FOLDER_TAG: folder} if folder else {}),
                 )
             )
         except MlflowException:  # another process was quicker
