@@ -263,7 +263,7 @@ def test_killed_training_is_resumed_by_running_again(project: Project) -> None:
     def open_runs() -> list[Any]:
         return list(client.search_runs([experiment.experiment_id], "status = 'RUNNING'"))
 
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not any("val_loss" in run.data.metrics for run in open_runs()):
         assert time.monotonic() < deadline
         assert running.poll() is None
