@@ -17,21 +17,46 @@ def replacing(path: Path) -> Iterator[Path]:
     raises, what was there stays as it was and the temporary path is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    ending = "".join(path.suffixes)
-    name = path.name.removesuffix(ending)
-    for left_by_a_killed_process in path.parent.glob(f".{glob.escape(name)}.*.partial*"):
-        _remove(left_by_a_killed_process)
-    aside, before = (
-        path.with_name(f".{name}.{os.getpid()}{kind}.partial{ending}") for kind in ("", "-before")
-    )
+    _clear_leftovers(path)
+    aside = path.with_name(_partial(path, f"{os.getpid()}.new"))
     try:
         yield aside
-        if path.is_dir():
-            path.rename(before)
-        aside.replace(path)
+        _swap(aside, path)
     finally:
         _remove(aside)
-        _remove(before)
+
+
+def _partial(path: Path, mark: str) -> str:
+    """Name beside `path`; no other file's, since it holds the whole of its name."""
+    ending = "".join(path.suffixes)
+    return f".{path.name.removesuffix(ending)}.{mark}.partial{ending}"
+
+
+def _swap(aside: Path, path: Path) -> None:
+    """Put `aside` in `path`'s place; a folder can only be moved away first, and back on failure."""
+    if not path.is_dir():
+        aside.replace(path)
+        return
+    before = path.with_name(_partial(path, f"{os.getpid()}.old"))
+    path.rename(before)
+    try:
+        aside.rename(path)
+    except OSError:
+        before.rename(path)
+        raise
+    _remove(before)
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Remove what a killed process left of `path`; a folder it had moved away comes back."""
+    escaped = path.with_name(glob.escape(path.name))
+    for moved in path.parent.glob(_partial(escaped, "*.old")):
+        if path.exists():
+            _remove(moved)
+        else:
+            moved.rename(path)
+    for unfinished in path.parent.glob(_partial(escaped, "*.new")):
+        _remove(unfinished)
 
 
 def write_text(path: Path, text: str) -> None:
