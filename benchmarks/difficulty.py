@@ -26,7 +26,9 @@ from sklearn.preprocessing import StandardScaler
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.records import load_images
-from brain_tumor.model import features, metrics, network
+from brain_tumor.model import metrics
+from brain_tumor.model.feature_cache import default_cache
+from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.initial_weights import BackboneParams, prepare
 
 OUTPUTS = Path("outputs")
@@ -79,16 +81,8 @@ def pooled_features(images: Images, source: str) -> NDArray[np.float32]:
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "backbone.weights.h5"
         prepare(weights, BackboneParams(source=source, seed=0), Path)
-        net = network.build(
-            weights,
-            head="gap",
-            head_block=BLOCK,
-            fine_tune_blocks=0,
-            dropout=0.0,
-            size_px=images.shape[1],
-        )
-        maps = features.trunk_features(net.frozen, images, f"mixed{BLOCK}")
-    return features.pooled(net.pool, net.tuned, maps)
+        (vectors,) = trunk_outputs(weights, images, [Output(BLOCK, "gap")], default_cache())
+    return vectors
 
 
 if __name__ == "__main__":

@@ -26,9 +26,12 @@ from brain_tumor.imaging.folder import preprocess_folder
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model import metrics, saved
-from brain_tumor.model.fit import TrainParams, fit
+from brain_tumor.model.best import Best
+from brain_tumor.model.development import read_development
+from brain_tumor.model.feature_cache import default_cache
+from brain_tumor.model.fit import Start, fit, network_of
 from brain_tumor.model.initial_weights import BackboneParams, prepare
-from brain_tumor.stages.train import read
+from brain_tumor.model.train_params import TrainSection
 
 PARAMS, OUTPUTS = Path("params.yaml"), Path("outputs")
 FRESH_SEED, FRESH_PER_CLASS = 400_000, 200
@@ -87,18 +90,22 @@ def thumbnails(images: Images) -> NDArray[np.float64]:
 
 def trained(source: str, seed: int, images: Images, y: NDArray[np.int64]) -> dict[str, object]:
     """Train as the stage does, from `source`, and score the fresh phantoms."""
-    section = params_file.load(PARAMS, "train", TrainParams).model_copy(update={"seed": seed})
+    chosen = Best.read(OUTPUTS / "tuning" / "best.json")
+    section = params_file.load(PARAMS, "train", TrainSection).resolve(chosen.params)
+    section = section.model_copy(update={"seed": seed})
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "backbone.weights.h5"
         initial = prepare(weights, BackboneParams(source=source, seed=seed), Path)
-        data = read(
+        development = read_development(
             OUTPUTS / "split.csv",
             OUTPUTS / "preprocess" / "images",
             OUTPUTS / "augment" / "images",
             OUTPUTS / "augment" / "records.csv",
         )
-        fitted = fit(weights, data, section, lambda _, __: None)
-    return row(initial.source, seed, y, saved.predict_proba(fitted.network, images))
+        start = Start(weights, default_cache())
+        fitted = fit(start, development.holdout(), section, lambda _, __: None)
+        network = network_of(weights, fitted, section, images.shape[1])
+    return row(initial.source, seed, y, saved.predict_proba(network, images))
 
 
 def row(start: str, seed: int, y: NDArray[np.int64], p: NDArray[np.float64]) -> dict[str, object]:

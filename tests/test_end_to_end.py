@@ -32,7 +32,18 @@ SMALL: dict[str, dict[str, Any]] = {
     "preprocess": {"size_px": 75, "refined_slices": 1},
     "augment": {"copies": 1},
     "backbone": {"source": "random"},
-    "train": {"head_block": 2, "fine_tune_blocks": 1, "head_epochs": 5, "fine_tune_epochs": 1},
+    "tune": {
+        "n_trials": 3,
+        "startup_trials": 2,
+        "space": {
+            "learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
+            "head_block": {"low": 2, "high": 3},
+            "fine_tune_blocks": {"low": 0, "high": 1},
+            "dropout": {"low": 0.0, "high": 0.5, "log": False},
+            "weight_decay": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
+        },
+    },
+    "train": {"head_epochs": 5, "fine_tune_epochs": 1},
     "evaluate": {"bootstrap_resamples": 50},
 }
 
@@ -173,7 +184,8 @@ def test_run_holds_its_lineage_curves_and_figures(project: Project) -> None:
     client = MlflowClient(f"sqlite:///{project.folder / 'mlruns' / 'mlflow.db'}")
     run = client.get_run(project.json("outputs/registered.json")["run_id"])
     assert run.info.status == "FINISHED"
-    assert run.data.params["train.learning_rate"] == "0.001"
+    chosen = project.json("outputs/tuning/best.json")["params"]
+    assert float(run.data.params["train.learning_rate"]) == chosen["learning_rate"]
     first = project.run("git", "log", "--format=%H", "--reverse").splitlines()[0]
     assert run.data.tags["git.commit"] == first
     assert run.data.tags["initial_weights"] == "random"
@@ -222,7 +234,7 @@ def test_changed_augmentation_reruns_it_and_what_follows_only(project: Project) 
     output = project.run("dvc", "repro")
     for stage in ("validate", "split", "preprocess", "backbone"):
         assert f"Stage '{stage}' didn't change, skipping" in output
-    for stage in ("augment", "train", "evaluate", "register"):
+    for stage in ("augment", "tune", "train", "evaluate", "register"):
         assert f"Running stage '{stage}'" in output
     registered = project.json("outputs/registered.json")
     assert registered["version"] == "2"

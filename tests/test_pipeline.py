@@ -42,6 +42,7 @@ def test_stages_stand_in_the_order_of_the_data() -> None:
         "preprocess",
         "augment",
         "backbone",
+        "tune",
         "train",
         "evaluate",
         "register",

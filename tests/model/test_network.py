@@ -71,11 +71,11 @@ def test_block_outside_the_network_is_named(random_weights: Path, block: int, de
 
 
 def test_standardised_training_vectors_have_zero_mean_unit_variance(random_weights: Path) -> None:
-    from brain_tumor.model import network
+    from brain_tumor.model import head
 
     net = build(random_weights)
     vectors = np.asarray(net.pool(net.tuned(net.frozen(images(16)))))
-    network.standardise(net.head, vectors)
+    head.standardise(net.head, vectors)
     z = np.asarray(net.head.get_layer("standardise")(vectors))
     variance = vectors.var(axis=0)
     varied = variance > np.median(variance) / 10
@@ -84,11 +84,38 @@ def test_standardised_training_vectors_have_zero_mean_unit_variance(random_weigh
 
 
 def test_feature_that_was_constant_in_training_cannot_explode(random_weights: Path) -> None:
-    from brain_tumor.model import network
+    from brain_tumor.model import head
 
     net = build(random_weights)
     vectors = np.random.default_rng(0).random((8, net.head.input_shape[-1]), dtype=np.float32)
     vectors[:, 0] = 0
-    network.standardise(net.head, vectors)
+    head.standardise(net.head, vectors)
     vectors[:, 0] = 1
     assert np.abs(net.head.get_layer("standardise")(vectors)).max() < 100
+
+
+@pytest.mark.parametrize("size_px", [75, 110, 299])
+def test_shape_of_an_output_is_known_without_the_network(size_px: int) -> None:
+    import keras
+
+    from brain_tumor.model import network
+
+    full = keras.applications.InceptionV3(
+        include_top=False, weights=None, input_shape=(size_px, size_px, 3)
+    )
+    for block in range(11):
+        shape = full.get_layer(f"mixed{block}").output.shape[1:]
+        assert network.output_shape(block, "maps", size_px) == shape
+        assert network.output_shape(block, "gap", size_px) == shape[-1:]
+        assert network.output_shape(block, "paper", size_px) == (int(np.prod(shape)),)
+
+
+def test_trunk_gives_every_wanted_output_of_the_whole_network(random_weights: Path) -> None:
+    from brain_tumor.model import network
+
+    trunk = network.trunk(random_weights, 75, [(3, "gap"), (-1, "maps"), (3, "paper")])
+    gap, stem, paper = trunk.predict_on_batch(images())
+    assert stem.shape[1:] == network.output_shape(-1, "maps", 75)
+    net = build(random_weights, fine_tune_blocks=0)
+    np.testing.assert_allclose(gap, net.pool(net.frozen(images())), rtol=1e-5, atol=1e-9)
+    assert paper.shape == (3, *network.output_shape(3, "paper", 75))

@@ -102,7 +102,8 @@ def write_data(outputs: StageOutputs, split: Split) -> None:
     outputs.manifest.write_text("\n".join(manifest) + "\n", encoding="utf-8")
     outputs.split.write_text("\n".join(placed) + "\n", encoding="utf-8")
     outputs.params.write_text(
-        f"preprocess:\n  normalisation: none\n  size_px: {SIZE_PX}\ntrain:\n  seed: 1\n"
+        f"preprocess:\n  normalisation: none\n  size_px: {SIZE_PX}\ntrain:\n"
+        "  seed: 1\n  dropout: tuned\n"
         "register:\n  name: brain-tumor-inceptionv3\n  metric: balanced_accuracy\n"
         "  margin: 0.025\n  min_images_per_class: 2\n  force: false\n",
         encoding="utf-8",
@@ -136,6 +137,8 @@ def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:
     grid = np.zeros((1, 128, 128), dtype=np.uint8)
     Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool)).save(outputs.atlas)
     outputs.run.write_text(json.dumps({"run_id": "0" * 32}), encoding="utf-8")
+    outputs.best.parent.mkdir(parents=True, exist_ok=True)
+    outputs.best.write_text('{"study": "s", "trial": 3, "params": {"dropout": 0.25}}')
     outputs.history.write_text(
         "epoch,fine_tuning,loss,val_loss\n1,0.0,0.7,0.6\n2,0.0,0.5,0.55\n", encoding="utf-8"
     )

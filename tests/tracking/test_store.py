@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from brain_tumor.repository import repository_root
 from brain_tumor.tracking import runs, store
 from brain_tumor.tracking.relocate import relocate
 
@@ -26,9 +27,9 @@ def test_store_lies_in_the_nearest_repository_without_dvc(
     deep = tmp_path / "docs" / "pages"
     deep.mkdir(parents=True)
     monkeypatch.chdir(deep)
-    assert store.repository_root() == tmp_path
+    assert repository_root() == tmp_path
     (tmp_path / "docs" / ".dvc").mkdir()
-    assert store.repository_root() == tmp_path / "docs"
+    assert repository_root() == tmp_path / "docs"
 
 
 @pytest.mark.parametrize(

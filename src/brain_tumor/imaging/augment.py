@@ -32,6 +32,23 @@ def random_generator(seed: int, path: str, copy: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
+def variants(image: np.ndarray, path: str, params: AugmentParams) -> list[np.ndarray]:
+    """All copies of an image; they depend on the image, its path and the params only.
+
+    Args:
+        image: uint8 (s, s).
+        path: manifest path of the image.
+        params: ranges and the number of copies.
+
+    Returns:
+        `params.copies` images like it.
+    """
+    return [
+        augment_image(image, random_generator(params.seed, path, number), params)
+        for number in range(params.copies)
+    ]
+
+
 def augment_image(image: np.ndarray, rng: np.random.Generator, params: AugmentParams) -> np.ndarray:
     """Draw one variant of an image.
 

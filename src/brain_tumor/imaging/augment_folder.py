@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from brain_tumor.imaging.augment import AugmentParams, augment_image, random_generator
+from brain_tumor.imaging.augment import AugmentParams, variants
 from brain_tumor.imaging.records import load_images, save_image, stored
 from brain_tumor.imaging.sheets import contact_sheet, evenly
 from brain_tumor.imaging.workers import spread
@@ -48,9 +48,9 @@ def augment_folder(
 
 def _augment_file(job: _Job, path: str) -> None:
     (image,) = load_images(job.images, [path])
-    for number, name in enumerate(copy_names(path, job.params)):
-        rng = random_generator(job.params.seed, path, number)
-        save_image(stored(job.augmented, name), augment_image(image, rng, job.params))
+    copies = variants(image, path, job.params)
+    for name, copy in zip(copy_names(path, job.params), copies, strict=True):
+        save_image(stored(job.augmented, name), copy)
 
 
 def augment_sheet(

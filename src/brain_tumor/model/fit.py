@@ -4,70 +4,56 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from brain_tumor.params import Section
+from brain_tumor.model import metrics
+from brain_tumor.model.development import TrainingData
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import Output, trunk_outputs
+from brain_tumor.model.phase import Epoch, OnEpoch, Samples, Training
+from brain_tumor.model.saved import predict_in_batches
+from brain_tumor.model.train_params import TrainParams
 
-Epoch = dict[str, float]
-OnEpoch = Callable[[int, Epoch], None]
-
-
-class TrainParams(Section):
-    """Section `train` of params.yaml; every field is explained there."""
-
-    seed: int = Field(ge=0)
-    head: Literal["gap", "paper"]
-    head_block: int = Field(ge=0, le=10)
-    fine_tune_blocks: int = Field(ge=0)
-    dropout: float = Field(ge=0.0, lt=1.0)
-    learning_rate: float = Field(gt=0.0)
-    fine_tune_rate_fraction: float = Field(gt=0.0)
-    weight_decay: float = Field(ge=0.0)
-    batch_size: int = Field(ge=1)
-    head_epochs: int = Field(ge=1)
-    fine_tune_epochs: int = Field(ge=0)
-    patience: int = Field(ge=1)
-    class_weight: Literal["balanced", "none"]
-    threshold: float = Field(gt=0.0, lt=1.0)
-
-    @model_validator(mode="after")
-    def _blocks_exist(self) -> Self:
-        if self.fine_tune_blocks > self.head_block + 1:
-            raise ValueError(
-                f"fine_tune_blocks is {self.fine_tune_blocks}; below head_block {self.head_block} "
-                f"there are {self.head_block + 1}"
-            )
-        return self
+Weights = list[NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """Images uint8 (N, size, size) and labels float32 (N,), 1 = tumour, to fit and to stop by."""
+class Start:
+    """What a training starts from: initial weights, and where the trunk's features are kept."""
 
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.float32]
-    val_images: NDArray[np.uint8]
-    val_labels: NDArray[np.float32]
+    weights: Path
+    cache: FeatureCache
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network (float32), one row per epoch, and how many blocks training changed.
+    """A training's result.
 
-    `history` holds epoch (from 1), fine_tuning (0 or 1), learning_rate, loss, accuracy, val_loss
-    and val_accuracy; the training figures are those of the augmented images with dropout on.
+    Attributes:
+        head: weights of the head.
+        tuned: weights of the tuned blocks; None where fine-tuning changed nothing for the better.
+        history: one row per epoch with epoch (from 1), fine_tuning (0 or 1), learning_rate, loss,
+            accuracy, val_loss and val_accuracy; the training figures are those of the augmented
+            images with dropout on.
+        val_probability: float64 (len(val),), of the network in float32.
     """
 
-    network: Any
+    head: Weights
+    tuned: Weights | None
     history: list[Epoch]
-    fine_tuned_blocks: int
+    val_probability: NDArray[np.float64]
 
 
-def fit(weights: Path, data: TrainingData, params: TrainParams, on_epoch: OnEpoch) -> Fitted:
+def fit(
+    start: Start,
+    data: TrainingData,
+    params: TrainParams,
+    on_epoch: OnEpoch,
+    on_head: Callable[[float], None] = lambda _: None,
+) -> Fitted:
     """Train InceptionV3 on initial weights.
 
     The trunk below the tuned blocks runs once over all images; both phases train on what it gave.
@@ -76,109 +62,96 @@ def fit(weights: Path, data: TrainingData, params: TrainParams, on_epoch: OnEpoc
     Same seed, same machine, same library versions: the same weights to the bit.
 
     Args:
-        weights: initial weights of the backbone.
+        start: initial weights and the feature cache.
         data: images and labels.
-        params: section `train`.
+        params: section `train`, tuned values filled in.
         on_epoch: called with the epoch (from 1) and its row of the history.
+        on_head: called with the validation loss of the trained head, before any fine-tuning.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from brain_tumor.model import features, network, precision
+    from brain_tumor.model import head, precision
 
     precision.make_repeatable(params.seed)
-    with precision.fastest():
-        net = network.build(weights, size_px=data.train_images.shape[1], **_architecture(params))
-        maps = [
-            features.trunk_features(net.frozen, images, f"frozen trunk on {name} images")
-            for name, images in (("train", data.train_images), ("val", data.val_images))
-        ]
-        vectors = [features.pooled(net.pool, net.tuned, part) for part in maps]
-        network.standardise(net.head, vectors[0])
-        phase = _Phase(params, data.train_labels, data.val_labels, on_epoch)
-        best = phase.run(net.head, vectors, params.learning_rate, params.head_epochs)
-        tuned = 0
-        if params.fine_tune_blocks and params.fine_tune_epochs:
-            tuned = _fine_tune(net, maps, phase, best)
-    return Fitted(precision.as_float32(net.whole), phase.history, tuned)
+    vectors, *maps = trunk_outputs(start.weights, data.images, outputs(params), start.cache)
+    top = head.make_head(params.head, vectors.shape[1], params.dropout, params.seed)
+    head.standardise(top, vectors[data.train])
+    training = Training(params, on_epoch)
+    training.phase(top, _samples(data, vectors), params.learning_rate, params.head_epochs)
+    probability = predict_in_batches(top, vectors[data.val])
+    fitted = Fitted(top.get_weights(), None, training.history, probability)
+    on_head(_loss(fitted, data))
+    if not maps:
+        return fitted
+    tuned = _fine_tune(start, data, maps[0], top, training)
+    return tuned if _loss(tuned, data) < _loss(fitted, data) else fitted
 
 
-def _architecture(params: TrainParams) -> dict[str, Any]:
-    names = {"head", "head_block", "fine_tune_blocks", "dropout"}
-    return params.model_dump(include=names)
+def outputs(params: TrainParams) -> list[Output]:
+    """What a training needs of the frozen trunk: the head's vectors, and maps if blocks train."""
+    from brain_tumor.model import precision
+
+    vectors = Output(params.head_block, params.head)
+    if not (params.fine_tune_blocks and params.fine_tune_epochs):
+        return [vectors]
+    number_format = precision.resolve(params.precision)
+    return [vectors, Output(params.head_block - params.fine_tune_blocks, "maps", number_format)]
 
 
-def _fine_tune(net: Any, maps: list[NDArray[np.float32]], phase: "_Phase", best: float) -> int:
-    """Train tuned blocks and head together; returns how many blocks it changed for the better."""
+def exact_outputs(params: TrainParams) -> list[Output]:
+    """What judging fine-tuning needs of the trunk for validation images: maps in float32."""
+    if not (params.fine_tune_blocks and params.fine_tune_epochs):
+        return []
+    return [Output(params.head_block - params.fine_tune_blocks, "maps")]
+
+
+def network_of(weights: Path, fitted: Fitted, params: TrainParams, size_px: int) -> Any:
+    """The whole network in float32: images (N, size, size, 1) in [0, 1] to probability (N, 1)."""
+    from brain_tumor.model import network
+    from brain_tumor.model.head import restore
+
+    names = {"head", "head_block", "fine_tune_blocks", "dropout", "seed"}
+    net = network.build(weights, size_px=size_px, **params.model_dump(include=names))
+    restore(net.head, fitted.head)
+    if fitted.tuned is not None:
+        net.tuned.set_weights(fitted.tuned)
+    return net.whole
+
+
+def upper_model(top: Any, blocks: Any, maps_dtype: str, params: TrainParams) -> Any:
+    """Head on top of blocks: maps at the cut to probability."""
     import keras
 
-    params = phase.params
-    inputs = keras.Input(maps[0].shape[1:])
-    upper = keras.Model(inputs, net.head(net.pool(net.tuned(inputs))))
-    before = upper.get_weights()
+    from brain_tumor.model import head
+
+    inputs = keras.Input(blocks.input.shape[1:], dtype=maps_dtype)
+    return keras.Model(inputs, top(head.pooling(params.head)(blocks(inputs))))
+
+
+def _fine_tune(
+    start: Start, data: TrainingData, maps: NDArray[Any], top: Any, training: Training
+) -> Fitted:
+    """Train tuned blocks and head together; judged in float32."""
+    from brain_tumor.model import network, precision
+
+    params = training.params
+    number_format = precision.resolve(params.precision)
+    depth = params.head_block, params.fine_tune_blocks
+    blocks = network.top_blocks(start.weights, *depth, number_format)
+    upper = upper_model(top, blocks, maps.dtype.name, params)
     rate = params.learning_rate * params.fine_tune_rate_fraction
-    if phase.run(upper, maps, rate, params.fine_tune_epochs) < best:
-        return params.fine_tune_blocks
-    upper.set_weights(before)
-    return 0
+    training.phase(upper, _samples(data, maps), rate, params.fine_tune_epochs)
+    exact = network.top_blocks(start.weights, *depth, "float32")
+    exact.set_weights(blocks.get_weights())
+    (val_maps,) = trunk_outputs(
+        start.weights, data.images[data.val], exact_outputs(params), start.cache
+    )
+    probability = predict_in_batches(upper_model(top, exact, "float32", params), val_maps)
+    return Fitted(top.get_weights(), blocks.get_weights(), training.history, probability)
 
 
-@dataclass
-class _Phase:
-    """What the two phases of a training share; `history` grows over both."""
+def _samples(data: TrainingData, features: NDArray[Any]) -> Samples:
+    return Samples(lambda rows: features[rows], data.labels, data.train, data.val)
 
-    params: TrainParams
-    train_labels: NDArray[np.float32]
-    val_labels: NDArray[np.float32]
-    on_epoch: OnEpoch
 
-    def __post_init__(self) -> None:
-        self.history: list[Epoch] = []
-
-    def run(self, model: Any, inputs: list[NDArray[np.float32]], rate: float, epochs: int) -> float:
-        """Train `model` on (train, val) inputs, leave its best weights, return their val loss."""
-        import keras
-
-        model.compile(
-            optimizer=keras.optimizers.AdamW(rate, weight_decay=self.params.weight_decay),
-            loss="binary_crossentropy",
-            metrics=["accuracy"],
-        )
-        stopping = keras.callbacks.EarlyStopping(
-            monitor="val_loss", patience=self.params.patience, restore_best_weights=True
-        )
-        fine_tuning = float(bool(self.history))
-        record = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda _, logs: self._record(logs, rate, fine_tuning)
-        )
-        model.fit(
-            inputs[0],
-            self.train_labels,
-            validation_data=(inputs[1], self.val_labels),
-            batch_size=self.params.batch_size,
-            epochs=epochs,
-            class_weight=self._class_weight(),
-            callbacks=[record, stopping],
-            verbose=0,
-        )
-        return float(stopping.best)
-
-    def _record(self, logs: dict[str, float], rate: float, fine_tuning: float) -> None:
-        names = ("loss", "accuracy", "val_loss", "val_accuracy")
-        row = {name: float(logs[name]) for name in names}
-        epoch = len(self.history) + 1
-        if not np.isfinite(row["loss"] + row["val_loss"]):
-            raise ValueError(
-                f"training diverged in epoch {epoch}: loss {row['loss']}, validation loss "
-                f"{row['val_loss']} at learning rate {rate}; lower train.learning_rate"
-            )
-        row = {"epoch": epoch, "fine_tuning": fine_tuning, "learning_rate": rate, **row}
-        self.history.append(row)
-        self.on_epoch(epoch, row)
-
-    def _class_weight(self) -> dict[int, float] | None:
-        if self.params.class_weight == "none":
-            return None
-        from sklearn.utils.class_weight import compute_class_weight
-
-        classes = np.asarray([0.0, 1.0])
-        weights = compute_class_weight("balanced", classes=classes, y=self.train_labels)
-        return dict(enumerate(map(float, weights)))
+def _loss(fitted: Fitted, data: TrainingData) -> float:
+    return metrics.log_loss(data.labels[data.val].astype(np.int64), fitted.val_probability)

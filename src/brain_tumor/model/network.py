@@ -5,16 +5,20 @@ them (`head_block`), the trunk is truncated there, and fine-tuning reaches a num
 from it. Batch normalisation always runs in inference mode, in the tuned blocks too.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
+
+from brain_tumor.model.head import Head, make_head, pooling
+from brain_tumor.model.precision import Format
 
 LAST_BLOCK = 10
-Head = Literal["gap", "paper"]
+CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
+Form = Literal["maps", "gap", "paper"]
 Model = Any  # keras ships no types
 
 
@@ -52,22 +56,102 @@ def build(
     fine_tune_blocks: int,
     dropout: float,
     size_px: int,
+    seed: int = 0,
 ) -> Network:
-    """Build the network on initial weights.
+    """Build the whole network on initial weights.
 
     Args:
         weights: a `.weights.h5` file of `inception_v3()`.
-        head: `gap` (global average pooling, standardised features, dropout, one sigmoid unit) or
-            `paper` (every feature of the block to one sigmoid unit: at 299 px on `mixed10` it has
-            the 21,933,857 parameters of Kim & Ye 2019).
+        head: see `head.make_head`; `paper` on `mixed10` at 299 px has the 21,933,857 parameters of
+            Kim & Ye 2019.
         head_block: the `mixed` block the head sits on, 0 to 10.
         fine_tune_blocks: how many blocks below the head are trainable, 0 to `head_block + 1`.
         dropout: fraction of the pooled features dropped in training.
         size_px: side of the square images, at least 75.
+        seed: of the head's weights and dropout.
 
     Raises:
         ValueError: a block outside its range, or weights that do not fit.
     """
+    _check_blocks(head_block, fine_tune_blocks)
+    full = _loaded(weights)
+    images, rgb = _images(size_px)
+    cut = _block_output(full, head_block - fine_tune_blocks)
+    lower = keras.Model(full.input, cut, name="frozen_trunk")
+    lower.trainable = False
+    upper = _tuned_blocks(full, head_block, fine_tune_blocks) if fine_tune_blocks else None
+    frozen = keras.Model(images, lower(rgb))
+    maps = upper(frozen.output) if upper else frozen.output
+    pool = pooling(head)
+    vectors = pool(maps)
+    top = make_head(head, vectors.shape[-1], dropout, seed)
+    whole = keras.Model(images, top(vectors), name="brain_tumor")
+    return Network(frozen, upper or keras.layers.Identity(), pool, top, whole)
+
+
+def trunk(weights: Path, size_px: int, outputs: Sequence[tuple[int, Form]]) -> Model:
+    """The untrained trunk in float32, with several outputs.
+
+    Args:
+        weights: as for `build`.
+        size_px: side of the square images.
+        outputs: block (-1: the stem below `mixed0`) and form of each output.
+
+    Returns:
+        A model of float32 [0, 1] images (N, size, size, 1) to the list of outputs.
+    """
+    full = _loaded(weights)
+    images, rgb = _images(size_px)
+    blocks = sorted({block for block, _ in outputs})
+    shared = keras.Model(full.input, [_block_output(full, block) for block in blocks])
+    maps = dict(zip(blocks, shared(rgb), strict=True))
+    return keras.Model(
+        images,
+        [maps[block] if form == "maps" else pooling(form)(maps[block]) for block, form in outputs],
+    )
+
+
+def top_blocks(
+    weights: Path, head_block: int, fine_tune_blocks: int, number_format: Format
+) -> Model:
+    """A new copy of the top blocks, with trainable convolutions.
+
+    The weights file is read once per process.
+
+    Args:
+        weights: as for `build`.
+        head_block: as for `build`.
+        fine_tune_blocks: as for `build`, at least 1.
+        number_format: what the copy computes in; its weights are float32.
+
+    Returns:
+        A model of maps at the cut to maps at the head.
+    """
+    _check_blocks(head_block, fine_tune_blocks)
+    template = _template(weights.resolve(), weights.stat().st_mtime_ns)
+    blocks = _tuned_blocks(template, head_block, fine_tune_blocks)
+    policy = number_format if number_format == "float32" else f"mixed_{number_format}"
+    copy = keras.models.clone_model(blocks, clone_function=partial(_layer_computing_in, policy))
+    copy.set_weights(blocks.get_weights())
+    return copy
+
+
+@lru_cache(maxsize=1)
+def _template(weights: Path, _modified_ns: int) -> Model:
+    return _loaded(weights)
+
+
+def _layer_computing_in(policy: str, layer: Any) -> Any:
+    return type(layer).from_config(layer.get_config() | {"dtype": policy})
+
+
+def _loaded(weights: Path) -> Model:
+    full = inception_v3()
+    load_weights(full, weights)
+    return full
+
+
+def _check_blocks(head_block: int, fine_tune_blocks: int) -> None:
     if not 0 <= head_block <= LAST_BLOCK:
         raise ValueError(f"head_block is {head_block}; InceptionV3 has blocks 0 to {LAST_BLOCK}")
     if not 0 <= fine_tune_blocks <= head_block + 1:
@@ -75,9 +159,40 @@ def build(
             f"fine_tune_blocks is {fine_tune_blocks}; with head_block {head_block} it may be "
             f"0 to {head_block + 1}"
         )
-    full = inception_v3()
-    load_weights(full, weights)
-    return _assemble(full, head, head_block, fine_tune_blocks, dropout, size_px)
+
+
+def _tuned_blocks(full: Model, head_block: int, fine_tune_blocks: int) -> Model:
+    """The top blocks of `full`; convolutions train, batch normalisation stays as it is."""
+    cut = _block_output(full, head_block - fine_tune_blocks)
+    upper = keras.Model(cut, _block_output(full, head_block), name="tuned_trunk")
+    for layer in upper.layers:
+        layer.trainable = isinstance(layer, keras.layers.Conv2D)
+    return upper
+
+
+def output_shape(block: int, form: Form, size_px: int) -> tuple[int, ...]:
+    """Shape of what a block gives for one image, without building the network.
+
+    Args:
+        block: 0 to 10, -1 for the stem.
+        form: as in `trunk`.
+        size_px: side of the image.
+    """
+    side = _halved(_halved(_halved(size_px) - 2) - 2)
+    for reduction in (3, 8):
+        side = _halved(side) if block >= reduction else side
+    channels = CHANNELS[block + 1]
+    shapes = {
+        "maps": (side, side, channels),
+        "gap": (channels,),
+        "paper": (side * side * channels,),
+    }
+    return shapes[form]
+
+
+def _halved(side: int) -> int:
+    """Side after a 3 x 3 window of stride 2 without padding."""
+    return (side - 3) // 2 + 1
 
 
 def load_weights(model: Model, weights: Path) -> None:
@@ -92,25 +207,11 @@ def load_weights(model: Model, weights: Path) -> None:
         ) from error
 
 
-def _assemble(
-    full: Model, head: Head, head_block: int, fine_tune_blocks: int, dropout: float, size_px: int
-) -> Network:
+def _images(size_px: int) -> tuple[Any, Any]:
+    """The grey input in [0, 1] and what InceptionV3 takes: three channels in [-1, 1]."""
     images = keras.Input((size_px, size_px, 1), name="image")
-    rgb = keras.layers.Rescaling(2.0, -1.0, name="to_minus_one_one")(
-        keras.layers.Concatenate(name="to_rgb")([images, images, images])
-    )
-    end = full.get_layer(f"mixed{head_block}").output
-    cut = _block_output(full, head_block - fine_tune_blocks)
-    lower = keras.Model(full.input, cut, name="frozen_trunk")
-    upper = keras.Model(cut, end, name="tuned_trunk") if fine_tune_blocks else None
-    freeze(lower, upper)
-    frozen = keras.Model(images, lower(rgb))
-    maps = upper(frozen.output) if upper else frozen.output
-    tuned = upper or keras.layers.Identity()
-    pool = keras.layers.GlobalAveragePooling2D() if head == "gap" else keras.layers.Flatten()
-    vectors = pool(maps)
-    top = _head(head, vectors.shape[-1], dropout)
-    return Network(frozen, tuned, pool, top, keras.Model(images, top(vectors), name="brain_tumor"))
+    rgb = keras.layers.Concatenate(name="to_rgb")([images, images, images])
+    return images, keras.layers.Rescaling(2.0, -1.0, name="to_minus_one_one")(rgb)
 
 
 def _block_output(full: Model, block: int) -> Any:
@@ -119,36 +220,3 @@ def _block_output(full: Model, block: int) -> Any:
         return full.get_layer(f"mixed{block}").output
     pools = [layer for layer in full.layers if isinstance(layer, keras.layers.MaxPooling2D)]
     return pools[1].output
-
-
-def freeze(lower: Model, upper: Model | None) -> None:
-    """Train nothing in `lower`, and in `upper` the convolutions only."""
-    lower.trainable = False
-    for layer in upper.layers if upper else ():
-        layer.trainable = isinstance(layer, keras.layers.Conv2D)
-
-
-def _head(head: Head, features: int, dropout: float) -> Model:
-    vectors = keras.Input((features,))
-    x = vectors
-    if head == "gap":
-        x = keras.layers.Normalization(name="standardise", dtype="float32")(x)
-    x = keras.layers.Dropout(dropout, name="dropout")(x)
-    unit = keras.layers.Dense(1, "sigmoid", name="probability", dtype="float32")
-    return keras.Model(vectors, unit(x), name=f"{head}_head")
-
-
-def standardise(head: Model, vectors: NDArray[np.float32]) -> None:
-    """Set the `gap` head's standardisation from training vectors (N, features).
-
-    A feature that hardly varies in training keeps a floor of a hundredth of the median variance,
-    so that no image can blow it up later.
-    """
-    if not any(layer.name == "standardise" for layer in head.layers):
-        return
-    variance = vectors.var(axis=0, dtype=np.float64)
-    floor = max(float(np.median(variance)) / 100, 1e-12)
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    layer = head.get_layer("standardise")
-    layer.set_weights([mean, np.maximum(variance, floor), np.asarray(len(vectors), dtype=np.int32)])
-    layer.finalize_state()

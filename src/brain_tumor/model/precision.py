@@ -1,14 +1,16 @@
-"""Number formats and repeatability: mixed precision on a GPU, float32 in what is saved."""
+"""Number formats and repeatability: what the tuned blocks train in; all else is float32."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
-import keras
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Format = Literal["float32", "bfloat16", "float16"]
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def make_repeatable(seed: int) -> None:
     """Seed Python, NumPy and Keras and ask TensorFlow for deterministic operations."""
+    import keras
     import tensorflow as tf
 
     keras.utils.clear_session()
@@ -16,37 +18,25 @@ def make_repeatable(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def best_policy() -> str:
-    """`mixed_float16` where TensorFlow sees a GPU, `float32` elsewhere."""
+def resolve(precision: Precision) -> Format:
+    """The number format tuned blocks compute in: as given, or the fastest of this machine.
+
+    `auto` is float16 where TensorFlow sees a GPU, bfloat16 where the processor multiplies it
+    (AVX512-BF16 or AMX), float32 elsewhere. Weights are float32 in any of them.
+    """
+    if precision != "auto":
+        return precision
     import tensorflow as tf
 
-    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
+    if tf.config.list_physical_devices("GPU"):
+        return "float16"
+    return "bfloat16" if _BFLOAT16_FLAGS & _processor_flags() else "float32"
 
 
-@contextmanager
-def fastest(policy: str | None = None) -> Iterator[None]:
-    """Build and train under the fastest safe policy of this machine."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy or best_policy())
+def _processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What the processor can do, as Linux lists it; nothing elsewhere."""
     try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def as_float32(model: Any) -> Any:
-    """The same network computing in float32 throughout (weights are float32 in any policy)."""
-    if all(layer.dtype_policy.name == "float32" for layer in _layers(model)):
-        return model
-    copy = keras.models.clone_model(model, clone_function=_float32_layer, recursive=True)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-def _float32_layer(layer: Any) -> Any:
-    config = layer.get_config() | {"dtype": "float32"}
-    return type(layer).from_config(config)
-
-
-def _layers(model: Any) -> list[Any]:
-    return list(model._flatten_layers(include_self=False))
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}

@@ -15,6 +15,7 @@ from brain_tumor.params import Section
 
 NETWORK_FILE = "model.keras"
 META_FILE = "model.json"
+BATCH = 32
 
 
 class ModelMeta(Section):
@@ -84,22 +85,25 @@ def load_meta(folder: Path) -> ModelMeta:
         raise ValueError(f"{path}: not a readable model description: {error}") from error
 
 
-def predict_proba(
-    network: Any, images: NDArray[np.uint8], batch_size: int = 32
-) -> NDArray[np.float64]:
+def predict_proba(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Probability of a tumour for grey images.
 
     Args:
         network: as loaded.
         images: uint8 (N, size, size).
-        batch_size: images per step.
 
     Returns:
         float64 (N,) in [0, 1].
     """
+    to_unit(images[:0])  # wrong images are named before any work
+    return predict_in_batches(lambda batch, **how: network(to_unit(batch), **how), images)
+
+
+def predict_in_batches(network: Any, inputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Probability, float64 (N,), of a network that gives (N, 1) for its inputs (N, ...)."""
     batches = (
-        np.asarray(network(to_unit(images[start : start + batch_size]), training=False))
-        for start in range(0, len(images), batch_size)
+        np.asarray(network(np.asarray(inputs[start : start + BATCH]), training=False))
+        for start in range(0, len(inputs), BATCH)
     )
     return np.concatenate([np.zeros(0), *(batch[:, 0].astype(np.float64) for batch in batches)])
 

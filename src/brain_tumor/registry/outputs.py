@@ -21,6 +21,7 @@ class StageOutputs:
     model_json: Path = Path("outputs/train/model.json")
     run: Path = Path("outputs/train/run.json")
     history: Path = Path("outputs/train/history.csv")
+    best: Path = Path("outputs/tuning/best.json")
     atlas: Path = Path("outputs/preprocess/atlas.npz")
     predictions: Path = Path("outputs/predictions.csv")
     metrics: Path = Path("outputs/metrics.json")

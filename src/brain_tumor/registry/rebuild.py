@@ -3,7 +3,9 @@
 import csv
 from pathlib import Path
 
+from brain_tumor.model.best import Best
 from brain_tumor.model.saved import load_meta
+from brain_tumor.model.train_params import filled
 from brain_tumor.registry.outputs import StageOutputs, read_json
 from brain_tumor.tracking import lineage
 from brain_tumor.tracking.run import Run, summary
@@ -33,7 +35,9 @@ def rebuild_run(outputs: StageOutputs) -> Run:
         "initial_weights": meta.initial_weights,
         "initial_weights.sha256": meta.initial_weights_sha256,
     }
-    with start_run(name, lineage.flat_params(outputs.params), tags) as run:
+    chosen = Best.read(outputs.best)
+    logged = filled(lineage.flat_params(outputs.params), chosen.params)
+    with start_run(name, logged, tags | chosen.tags()) as run:
         if "data.md5" in tags:
             run.log_dataset("brain-mri", tags["data.md5"], "training")
         for epoch, metrics in _curves(outputs.history):

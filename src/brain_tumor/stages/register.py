@@ -22,6 +22,7 @@ def main(
     model_json: In,
     run: In,
     history: In,
+    best: In,
     atlas: In,
     predictions: In,
     metrics: In,
@@ -32,8 +33,8 @@ def main(
     """Register the model, compare it with the champion and write what was decided and why."""
     with reporting_errors():
         outputs = StageOutputs(
-            data, manifest, split, model, model_json, run, history, atlas, predictions, metrics,
-            evaluation, registered, params,
+            data, manifest, split, model, model_json, run, history, best, atlas, predictions,
+            metrics, evaluation, registered, params,
         )  # fmt: skip
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
         section = params_file.load(params, "register", RegisterParams)

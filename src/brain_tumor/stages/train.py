@@ -1,17 +1,21 @@
 """Stage train: fit InceptionV3 on the training split, stop by the validation split."""
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
-from brain_tumor.imaging.records import load_images
 from brain_tumor.model import figures, saved
-from brain_tumor.model.fit import Epoch, Fitted, TrainingData, TrainParams, fit
+from brain_tumor.model.best import Best
+from brain_tumor.model.development import read_development
+from brain_tumor.model.feature_cache import default_cache
+from brain_tumor.model.fit import Fitted, Start, fit, network_of
 from brain_tumor.model.initial_weights import InitialWeights
+from brain_tumor.model.phase import Epoch
+from brain_tumor.model.train_params import TrainParams, TrainSection, filled
 from brain_tumor.progress import counting
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tracking import lineage
@@ -25,31 +29,34 @@ def main(
     records: In,
     weights: In,
     source: In,
+    best: In,
     model: Out,
     history: Out,
     run: Out,
     figures_folder: Out,
     params: In = Path("params.yaml"),
 ) -> None:
-    """Train, log every epoch to MLflow while it runs, save the network."""
+    """Train with the tuned values, log every epoch to MLflow while it runs, save the network."""
     with reporting_errors():
-        section = params_file.load(params, "train", TrainParams)
+        chosen = Best.read(best)
+        section = params_file.load(params, "train", TrainSection).resolve(chosen.params)
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
         initial.check_covers(section.head_block)
-        data = read(split, images, augmented, records)
+        data = read_development(split, images, augmented, records).holdout()
         inputs = {
             "split": split,
             "images": images,
             "augmented": augmented,
             "records": records,
             "weights": weights,
+            "best": best,
         }
-        tags = lineage.lineage_tags(inputs) | initial.tags() | {"stage": "train"}
+        tags = lineage.lineage_tags(inputs) | initial.tags() | chosen.tags() | {"stage": "train"}
         name = f"{section.head}-mixed{section.head_block}-tune{section.fine_tune_blocks}"
-        total = section.head_epochs + section.fine_tune_epochs * bool(section.fine_tune_blocks)
+        logged = filled(lineage.flat_params(params), chosen.params)
         with (
-            start_run(name, lineage.flat_params(params), tags) as tracked,
-            counting("training", total) as step,
+            start_run(name, logged, tags) as tracked,
+            counting("training", _epochs(section)) as step,
         ):
             tracked.log_dataset("brain-mri", tags.get("data.md5", "unknown"), "training")
 
@@ -57,28 +64,17 @@ def main(
                 tracked.log_epoch(epoch, {key: row[key] for key in row if key != "epoch"})
                 step(_line(epoch, row))
 
-            fitted = fit(weights, data, section, on_epoch)
-            _write(fitted, section, initial, model, history, figures_folder)
+            fitted = fit(Start(weights, default_cache()), data, section, on_epoch)
+            network = network_of(weights, fitted, section, data.images.shape[1])
+            _write_curves(fitted, history, figures_folder)
+            saved.save(model.parent, network, _meta(network, fitted, section, initial))
             for figure in sorted(figures_folder.glob("*.png")):
                 tracked.log_figure_file(figure)
             write_json(run, {"run_id": tracked.run_id})
 
 
-def read(split: Path, images: Path, augmented: Path, records: Path) -> TrainingData:
-    """Training images with their augmented copies, and validation images; never test images."""
-    table, copies = pd.read_csv(split), pd.read_csv(records)
-    train, val = (table[table["split"] == name] for name in ("train", "val"))
-    stacked = [
-        load_images(images, list(train["path"])),
-        load_images(augmented, list(copies["path"])),
-    ]
-    labels = pd.concat([train["label"], copies["label"]])
-    return TrainingData(
-        np.concatenate([part for part in stacked if len(part)]),
-        np.asarray(labels == "yes", dtype=np.float32),
-        load_images(images, list(val["path"])),
-        np.asarray(val["label"] == "yes", dtype=np.float32),
-    )
+def _epochs(section: TrainParams) -> int:
+    return section.head_epochs + section.fine_tune_epochs * bool(section.fine_tune_blocks)
 
 
 def _line(epoch: int, row: Epoch) -> str:
@@ -86,31 +82,28 @@ def _line(epoch: int, row: Epoch) -> str:
     return f"epoch {epoch} ({phase}) loss {row['loss']:.3f}, val {row['val_loss']:.3f}"
 
 
-def _write(
-    fitted: Fitted,
-    section: TrainParams,
-    initial: InitialWeights,
-    model: Path,
-    history: Path,
-    figures_folder: Path,
-) -> None:
+def _write_curves(fitted: Fitted, history: Path, figures_folder: Path) -> None:
     rows = pd.DataFrame(fitted.history)
     with replacing(history) as aside:
         rows.to_csv(aside, index=False)
     for quantity in ("loss", "accuracy"):
         figures.save_curve(figures_folder / f"{quantity}.png", rows, quantity)
-    meta = saved.ModelMeta(
+
+
+def _meta(
+    network: Any, fitted: Fitted, section: TrainParams, initial: InitialWeights
+) -> saved.ModelMeta:
+    return saved.ModelMeta(
         head=section.head,
         head_block=section.head_block,
-        fine_tuned_blocks=fitted.fine_tuned_blocks,
-        size_px=fitted.network.input_shape[1],
+        fine_tuned_blocks=section.fine_tune_blocks if fitted.tuned is not None else 0,
+        size_px=network.input_shape[1],
         threshold=section.threshold,
         initial_weights=initial.source,
         initial_weights_sha256=initial.sha256,
-        parameters=fitted.network.count_params(),
+        parameters=network.count_params(),
         seed=section.seed,
     )
-    saved.save(model.parent, fitted.network, meta)
 
 
 if __name__ == "__main__":

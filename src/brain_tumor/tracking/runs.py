@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from brain_tumor.tracking import processes, store
+from brain_tumor import processes
+from brain_tumor.tracking import store
 from brain_tumor.tracking.run import Run
 
 if TYPE_CHECKING:
@@ -35,16 +36,36 @@ def start_run(
     """
     client = store.connect()
     close_abandoned_runs(client)
-    own = {HOST_TAG: socket.gethostname(), PROCESS_TAG: processes.identify(os.getpid()) or ""}
     nested = {"mlflow.parentRunId": parent} if parent else {}
     source = {"mlflow.source.name": " ".join(sys.argv[:1]), "mlflow.source.type": "LOCAL"}
     created = client.create_run(
-        store.experiment_id(client), run_name=name, tags={**source, **tags, **own, **nested}
+        store.experiment_id(client), run_name=name, tags={**source, **tags, **_owner(), **nested}
     )
     run = Run(client, created.info.run_id)
     with _ending(run), _sigterm_raises():
         run.log_params(params)
         yield run
+
+
+@contextmanager
+def reopened(run: Run) -> Iterator[Run]:
+    """Go on with a run that was ended, for the length of a `with` block; ends as `start_run`."""
+    close_abandoned_runs(run.client)
+    run.set_tags(_owner())
+    run.client.update_run(run.run_id, status="RUNNING")
+    with _ending(run), _sigterm_raises():
+        yield run
+
+
+def close_run(run_id: str) -> None:
+    """Set a run that its process left open, on whatever machine, to KILLED."""
+    run = resume_run(run_id)
+    if run is not None and run.client.get_run(run_id).info.status == "RUNNING":
+        run.client.set_terminated(run_id, "KILLED")
+
+
+def _owner() -> dict[str, str]:
+    return {HOST_TAG: socket.gethostname(), PROCESS_TAG: processes.identify(os.getpid()) or ""}
 
 
 def resume_run(run_id: str) -> Run | None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brain_tumor.repository import repository_root
 from brain_tumor.tracking.relocate import FOLDER_TAG, relocate
 
 if TYPE_CHECKING:
@@ -15,26 +16,6 @@ _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's pages for training
 _NOISY_LOGGERS = ("mlflow.store.db.utils", "alembic", "mlflow.utils.requirements_utils")
-
-
-def repository_root(start: Path | None = None) -> Path:
-    """The folder whose `mlruns/` is the store.
-
-    DVC sets `DVC_ROOT` for every stage; for experiments that run in a temporary copy
-    (`dvc exp run --temp` or `--queue`) it names the original repository, so their runs land in
-    the one store. Elsewhere it is the nearest folder above `start` that holds `.dvc` or `.git`.
-
-    Args:
-        start: where to look from; the current folder by default.
-    """
-    if os.environ.get("DVC_ROOT"):
-        return Path(os.environ["DVC_ROOT"]).resolve()
-    start = (start or Path()).resolve()
-    for marker in (".dvc", ".git"):
-        for folder in (start, *start.parents):
-            if (folder / marker).exists():
-                return folder
-    return start
 
 
 def tracking_uri() -> str:

@@ -1,4 +1,4 @@
-"""Processes of this machine: which one opened a run, and whether it is still there."""
+"""Processes of this machine: which one opened a run or trial, and whether it is still there."""
 
 import os
 from pathlib import Path

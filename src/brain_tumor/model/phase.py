@@ -1,0 +1,124 @@
+"""One phase of training: epochs over stored features (or images), stopped by validation loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.model.train_params import TrainParams
+
+Epoch = dict[str, float]
+OnEpoch = Callable[[int, Epoch], None]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a phase trains on.
+
+    Attributes:
+        take: rows to the network's input for them, (len(rows), ...).
+        labels: float32 (N,), 1 = tumour.
+        train: rows to fit.
+        val: rows to stop by.
+    """
+
+    take: Callable[[Rows], NDArray[Any]]
+    labels: NDArray[np.float32]
+    train: Rows
+    val: Rows
+
+
+@dataclass
+class Training:
+    """What the phases of a training share; `history` grows over all of them."""
+
+    params: TrainParams
+    on_epoch: OnEpoch
+    history: list[Epoch] = field(default_factory=list)
+
+    def phase(self, model: Any, samples: Samples, rate: float, epochs: int) -> float:
+        """Train `model`, leave its weights of the lowest validation loss and return that loss.
+
+        Stops when the loss has not improved for `patience` epochs.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        import keras
+
+        model.compile(
+            optimizer=keras.optimizers.AdamW(rate, weight_decay=self.params.weight_decay),
+            loss="binary_crossentropy",
+            metrics=["accuracy"],
+        )
+        stopping = keras.callbacks.EarlyStopping(
+            monitor="val_loss", patience=self.params.patience, restore_best_weights=True
+        )
+        fine_tuning = float(bool(self.history))
+        record = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda _, logs: self._record(logs, rate, fine_tuning)
+        )
+        seed = self.params.seed + len(self.history)
+        model.fit(
+            batches(samples, samples.train, self.params.batch_size, shuffle_seed=seed),
+            validation_data=batches(samples, samples.val, self.params.batch_size),
+            epochs=epochs,
+            shuffle=False,  # `batches` does
+            class_weight=self._class_weight(samples.labels[samples.train]),
+            callbacks=[record, stopping],
+            verbose=0,
+        )
+        return float(stopping.best)
+
+    def _record(self, logs: dict[str, float], rate: float, fine_tuning: float) -> None:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        row = {name: float(logs[name]) for name in names}
+        epoch = len(self.history) + 1
+        if not np.isfinite(row["loss"] + row["val_loss"]):
+            raise DivergedError(
+                f"training diverged in epoch {epoch}: loss {row['loss']}, validation loss "
+                f"{row['val_loss']} at learning rate {rate}; lower train.learning_rate"
+            )
+        row = {"epoch": epoch, "fine_tuning": fine_tuning, "learning_rate": rate, **row}
+        self.history.append(row)
+        self.on_epoch(epoch, row)
+
+    def _class_weight(self, labels: NDArray[np.float32]) -> dict[int, float] | None:
+        if self.params.class_weight == "none":
+            return None
+        from sklearn.utils.class_weight import compute_class_weight
+
+        classes = np.asarray([0.0, 1.0])
+        weights = compute_class_weight("balanced", classes=classes, y=labels)
+        return dict(enumerate(map(float, weights)))
+
+
+class DivergedError(ValueError):
+    """The loss of a training is not finite any more."""
+
+
+def batches(samples: Samples, rows: Rows, size: int, shuffle_seed: int | None = None) -> Any:
+    """A tf.data set of (input, labels) of the rows; the next batches are read while one trains.
+
+    Args:
+        samples: says how to take rows.
+        rows: which.
+        size: rows per batch.
+        shuffle_seed: fixes the order of every epoch; None keeps the order of `rows`.
+    """
+    import tensorflow as tf
+
+    first = samples.take(rows[:1])
+    order = tf.data.Dataset.from_tensor_slices(rows)
+    if shuffle_seed is not None:
+        order = order.shuffle(len(rows), seed=shuffle_seed, reshuffle_each_iteration=True)
+
+    def gather(batch: Any) -> Any:
+        x = tf.numpy_function(samples.take, [batch], tf.as_dtype(first.dtype))
+        x.set_shape([None, *first.shape[1:]])
+        return x, tf.gather(samples.labels, batch)
+
+    return order.batch(size).map(gather).prefetch(2)

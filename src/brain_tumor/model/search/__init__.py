@@ -1,0 +1,1 @@
+"""Search of hyperparameters: a shared, resumable Optuna study and what it found."""

@@ -1,0 +1,110 @@
+"""Trials whose process is gone: failed, reported, and queued again with the same parameters."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from brain_tumor import processes
+from brain_tumor.model.search.quiet import experimental_on_purpose
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+    OnInterrupted = Callable[[FrozenTrial], None]
+
+HOST_ATTR, PROCESS_ATTR = "process.host", "process.id"
+_ORIGINAL, _HISTORY = "failed_trial", "retry_history"  # as RetryHeartbeatStaleTrialCallback writes
+_MARKING_S = 60.0  # a trial gets its marks at once: without them after this time, nobody runs it
+_listener: "ContextVar[OnInterrupted | None]" = ContextVar("listener", default=None)
+
+
+def mark(trial: "Trial") -> None:
+    """Note on a trial that starts which process runs it."""
+    trial.set_user_attr(HOST_ATTR, socket.gethostname())
+    trial.set_user_attr(PROCESS_ATTR, processes.identify(os.getpid()) or "")
+
+
+@contextmanager
+def listening(on_interrupted: "OnInterrupted") -> Iterator[None]:
+    """Have `on_interrupted` called for every trial found interrupted in the `with` block.
+
+    Optuna looks for stale heartbeats by itself and calls what the storage was made with, long
+    before there is anyone to tell.
+    """
+    token = _listener.set(on_interrupted)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def reclaim(study: "Study") -> None:
+    """Give up the running trials that no process of this host runs any more."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _is_abandoned(trial):
+            give_up(study, trial.number)
+
+
+def give_up(study: "Study", number: int) -> None:
+    """Fail a running trial and queue it again, unless another worker has done so."""
+    from optuna.exceptions import UpdateFinishedTrialError
+    from optuna.trial import TrialState
+
+    try:
+        trial = study.tell(number, state=TrialState.FAIL)
+    except (ValueError, UpdateFinishedTrialError):  # it is not running any more
+        return
+    queue_again(study, trial)
+
+
+def queue_again(study: "Study", trial: "FrozenTrial") -> None:
+    """Queue a trial that was interrupted with its parameters, and report it.
+
+    Nothing else is inherited: user attributes name its process and its run, and what a pruner
+    noted speaks of values that are reported afresh.
+    """
+    from optuna.storages import RetryHeartbeatStaleTrialCallback
+    from optuna.trial import create_trial
+
+    kept = {
+        key: trial.system_attrs[key] for key in (_ORIGINAL, _HISTORY) if key in trial.system_attrs
+    }
+    bare = create_trial(
+        state=trial.state,
+        params=trial.params,
+        distributions=trial.distributions,
+        system_attrs=kept,
+    )
+    bare.number = trial.number
+    with experimental_on_purpose():
+        RetryHeartbeatStaleTrialCallback()(study, bare)
+    report = _listener.get()
+    if report is not None:
+        report(trial)
+
+
+def original_number(trial: "FrozenTrial") -> int:
+    """The number of the trial this one repeats; its own if it is no repetition."""
+    return int(trial.system_attrs.get(_ORIGINAL, trial.number))
+
+
+def is_queued_again(study: "Study", number: int) -> bool:
+    """Whether some worker took trial `number` for interrupted."""
+    trials = study.get_trials(deepcopy=False)
+    return any(number in trial.system_attrs.get(_HISTORY, ()) for trial in trials)
+
+
+def _is_abandoned(trial: "FrozenTrial") -> bool:
+    """Whether it is certain, from here, that nobody runs the trial."""
+    host = trial.user_attrs.get(HOST_ATTR)
+    if host is None or PROCESS_ATTR not in trial.user_attrs:
+        start = trial.datetime_start or datetime.now()
+        return datetime.now() - start > timedelta(seconds=_MARKING_S)
+    return host == socket.gethostname() and not processes.is_alive(trial.user_attrs[PROCESS_ATTR])

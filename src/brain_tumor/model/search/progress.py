@@ -1,0 +1,105 @@
+"""How far a search has come, for people who wait for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brain_tumor.model.search.finished import best_trial, finished_trials, objective_of
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+_SHORT = {"learning_rate": "lr", "weight_decay": "decay", "fine_tune_blocks": "depth"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of a search when a trial has finished.
+
+    Attributes:
+        objective: what is searched for, such as `log_loss`.
+        finished: trials complete or pruned, of all workers.
+        n_trials: how many the search wants.
+        pruned: those of `finished` that were stopped early.
+        best_value: None before the first complete trial.
+        best_number: number of that trial.
+        number: of the trial that has just finished.
+        value: its value; of a pruned trial the last it reported, None without any.
+        state: `complete` or `pruned`.
+        params: its hyperparameters.
+        duration_s: how long it took.
+        left_s: mean duration of the finished trials times how many are left; None before the
+            first.
+    """
+
+    objective: str
+    finished: int
+    n_trials: int
+    pruned: int
+    best_value: float | None
+    best_number: int | None
+    number: int
+    value: float | None
+    state: str
+    params: Mapping[str, float | int]
+    duration_s: float
+    left_s: float | None
+
+    def line(self) -> str:
+        """One line with everything."""
+        pruned = "pruned at " if self.state == "pruned" else ""
+        value = "no value" if self.value is None else f"{self.value:.3g}"
+        settings = ", ".join(_setting(name, value) for name, value in self.params.items())
+        trial = (
+            f"{self.finished}/{self.n_trials}: trial {self.number}, {pruned}val {self.objective} "
+            f"{value} in {_duration(self.duration_s)} ({settings})"
+        )
+        best = "" if self.best_value is None else f"best {self.best_value:.3g} ({self._best()})"
+        dropped = f"{self.pruned} pruned" if self.pruned else ""
+        left = f"about {_duration(self.left_s)} left" if self.left_s else ""
+        return " | ".join(part for part in (trial, best, dropped, left) if part)
+
+    def _best(self) -> str:
+        return "this one" if self.best_number == self.number else f"trial {self.best_number}"
+
+
+def progress_of(study: "Study", last: "FrozenTrial", n_trials: int) -> Progress:
+    """The progress of a study of `n_trials` whose trial `last` has just finished."""
+    trials = finished_trials(study)
+    top = best_trial(study)
+    durations = [trial.duration.total_seconds() for trial in trials if trial.duration]
+    mean_s = sum(durations) / len(durations) if durations else None
+    return Progress(
+        objective=objective_of(study),
+        finished=len(trials),
+        n_trials=n_trials,
+        pruned=sum(trial.state.name == "PRUNED" for trial in trials),
+        best_value=top.value if top else None,
+        best_number=top.number if top else None,
+        number=last.number,
+        value=last.value,
+        state=last.state.name.lower(),
+        params=dict(last.params),
+        duration_s=last.duration.total_seconds() if last.duration else 0.0,
+        left_s=None if mean_s is None else mean_s * max(n_trials - len(trials), 0),
+    )
+
+
+def _setting(name: str, value: float | int) -> str:
+    if name == "head_block":
+        return f"mixed{value}"
+    return f"{_SHORT.get(name, name)} {_number(value)}"
+
+
+def _number(value: float | int) -> str:
+    if isinstance(value, int) or value == 0 or abs(value) >= 0.01:
+        return f"{value:.2g}"
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(exponent)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

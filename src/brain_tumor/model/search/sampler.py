@@ -1,0 +1,73 @@
+"""TPE whose draws can be repeated: nothing of it lives outside the study."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.pruners import HyperbandPruner
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from brain_tumor.model.search.interrupted import original_number
+
+
+class RepeatableTPESampler(BaseSampler):
+    """TPE that draws from what the study holds and no state of its own.
+
+    A draw depends on the seed, the parameter, how many fresh proposals precede the trial, and the
+    results so far. A killed study that one worker takes up again therefore proposes what an
+    uninterrupted one would, and workers that share a study never share a stream. (With the
+    hyperband pruner the second holds, the first does not: its brackets go by trial numbers.)
+
+    Args:
+        seed: of the whole study.
+        startup_trials: finished trials before the model of TPE replaces random draws.
+    """
+
+    def __init__(self, seed: int, startup_trials: int) -> None:
+        """Keep the settings; a TPE is built anew for every draw."""
+        self._seed = seed
+        self._startup_trials = startup_trials
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The parameters that are drawn together."""
+        return self._tpe(study, trial, "").infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw the parameters of `search_space` together."""
+        return self._tpe(study, trial, "").sample_relative(study, trial, dict(search_space))
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw one parameter; its stream is its own, so it does not matter which came before."""
+        tpe = self._tpe(study, trial, param_name)
+        return tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    def _tpe(self, study: Study, trial: FrozenTrial, name: str) -> TPESampler:
+        key = [self._seed, _proposal(study, trial), zlib.crc32(name.encode())]
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        return TPESampler(seed=seed, n_startup_trials=self._startup_trials)
+
+
+def _proposal(study: Study, trial: FrozenTrial) -> int:
+    """The trial's place among the fresh proposals of the study; a retry has its original's.
+
+    Failed trials count: their parameters were proposed, and should not be proposed again.
+    """
+    number = original_number(trial)
+    if isinstance(study.pruner, HyperbandPruner):  # it shows samplers one bracket of the study
+        return number
+    earlier = (other for other in study.get_trials(deepcopy=False) if other.number < number)
+    return sum(original_number(other) == other.number for other in earlier)

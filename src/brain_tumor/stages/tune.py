@@ -1,0 +1,57 @@
+"""Stage tune: choose what `train` leaves `tuned`, by validation images only."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import replacing, write_json
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.model.best import Best
+from brain_tumor.model.search import result
+from brain_tumor.model.search.params import TuneParams
+from brain_tumor.model.train_params import TrainSection
+from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.tuning.plan import TuneInputs, read_plan
+from brain_tumor.tuning.study import run_study
+
+
+def main(
+    manifest: In,
+    split: In,
+    images: In,
+    augmented: In,
+    records: In,
+    weights: In,
+    source: In,
+    best: Out,
+    trials: Out,
+    figures_folder: Out,
+    params: In = Path("params.yaml"),
+) -> None:
+    """Run the study, or go on with it, and write what it chose."""
+    with reporting_errors():
+        section = params_file.load(params, "train", TrainSection)
+        tune = params_file.load(params, "tune", TuneParams)
+        augment = params_file.load(params, "augment", AugmentParams)
+        figures_folder.mkdir(parents=True, exist_ok=True)
+        if not section.tuned():
+            print("nothing to tune: every parameter of train has a value", file=sys.stderr)
+            write_json(best, Best().model_dump())
+            _write_table(trials, pd.DataFrame(columns=["number", "state", "value"]))
+            return
+        inputs = TuneInputs(manifest, split, images, augmented, records, weights, source, params)
+        study = run_study(read_plan(inputs, section, tune, augment), figures_folder)
+        _write_table(trials, result.trials_table(study).drop(columns="duration_s"))
+        write_json(best, result.best(study).model_dump())
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    with replacing(path) as aside:
+        table.to_csv(aside, index=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

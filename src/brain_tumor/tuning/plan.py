@@ -1,0 +1,130 @@
+"""What a study is made of; everything that decides a trial's result decides the study's name."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from brain_tumor import model
+from brain_tumor.dataset.groups import clusters
+from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.model.development import Development, TrainingData, read_development
+from brain_tumor.model.feature_cache import default_cache
+from brain_tumor.model.fit import Start
+from brain_tumor.model.initial_weights import InitialWeights
+from brain_tumor.model.search.params import TuneParams
+from brain_tumor.model.search.study import study_name
+from brain_tumor.model.train_params import TrainSection
+from brain_tumor.tracking import lineage
+
+# Modules whose code decides the result of a trial.
+CODE = (
+    "development", "features", "fit", "head", "metrics", "network", "phase", "precision", "saved",
+    "train_params",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TuneInputs:
+    """Paths a study reads; the defaults are those of dvc.yaml."""
+
+    manifest: Path = Path("outputs/manifest.csv")
+    split: Path = Path("outputs/split.csv")
+    images: Path = Path("outputs/preprocess/images")
+    augmented: Path = Path("outputs/augment/images")
+    records: Path = Path("outputs/augment/records.csv")
+    weights: Path = Path("outputs/backbone/backbone.weights.h5")
+    source: Path = Path("outputs/backbone/backbone.json")
+    params: Path = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study: what is searched, on which data, from which weights.
+
+    Attributes:
+        inputs: where it was read from.
+        section: section `train`; what it leaves `tuned` is searched.
+        tune: section `tune`.
+        initial: where the initial weights came from.
+        start: initial weights and feature cache.
+        data: one entry for the validation split, or one per fold.
+    """
+
+    inputs: TuneInputs
+    section: TrainSection
+    tune: TuneParams
+    initial: InitialWeights
+    start: Start
+    data: tuple[TrainingData, ...]
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the study: another for changed data, weights, space, objective or code."""
+        ignored = {"n_trials", "timeout_s", "space"}
+        return study_name(
+            {
+                "data": _digest(self.data),
+                "weights": self.initial.sha256,
+                "space": {name: str(getattr(self.tune.space, name)) for name in self.names},
+                "tune": self.tune.model_dump(exclude=ignored),
+                "train": self.section.model_dump(exclude={"threshold"}),
+                "code": _code_digest(),
+            }
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Fields of section `train` that are searched."""
+        return self.section.tuned()
+
+    def tags(self) -> Mapping[str, str]:
+        """Lineage tags of its runs."""
+        names = ("manifest", "split", "images", "augmented", "records", "weights")
+        files = {name: getattr(self.inputs, name) for name in names}
+        return lineage.lineage_tags(files) | self.initial.tags() | {"study": self.name}
+
+
+def read_plan(
+    inputs: TuneInputs, section: TrainSection, tune: TuneParams, augment: AugmentParams
+) -> Plan:
+    """Read what a study needs; test images are not touched.
+
+    Raises:
+        ValueError: an input does not fit; the message names it.
+    """
+    initial = InitialWeights.model_validate_json(inputs.source.read_text(encoding="utf-8"))
+    highest = tune.space.head_block.high if section.head_block == "tuned" else section.head_block
+    initial.check_covers(int(highest))
+    images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
+    data = tuple(_folds(images, inputs, tune, augment)) if tune.folds > 1 else (images.holdout(),)
+    return Plan(inputs, section, tune, initial, Start(inputs.weights, default_cache()), data)
+
+
+def _folds(
+    images: Development, inputs: TuneInputs, tune: TuneParams, augment: AugmentParams
+) -> list[TrainingData]:
+    groups = clusters(read_manifest(inputs.manifest))
+    return list(images.with_copies_of_val(augment).folds(groups, tune.folds, tune.seed))
+
+
+def _digest(parts: tuple[TrainingData, ...]) -> str:
+    """SHA-256 of images, labels and rows; the folds share one array of images."""
+    sha = hashlib.sha256(np.ascontiguousarray(parts[0].images).data)
+    for part in parts:
+        for array in (part.labels, part.train, part.val):
+            sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return sha.hexdigest()
+
+
+def _code_digest() -> str:
+    folder = Path(model.__path__[0])
+    files = [folder / f"{name}.py" for name in CODE] + sorted((folder / "search").glob("*.py"))
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(file.read_bytes())
+    return sha.hexdigest()

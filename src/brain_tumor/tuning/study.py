@@ -1,0 +1,128 @@
+"""Run a study, alone or as one of several workers, under one run of the store."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brain_tumor.model.search import result
+from brain_tumor.model.search.figures import importances, save_figures
+from brain_tumor.model.search.progress import Progress
+from brain_tumor.model.search.run import run
+from brain_tumor.model.search.storage import open_storage, storage_url
+from brain_tumor.model.search.study import open_study
+from brain_tumor.repository import repository_root
+from brain_tumor.tracking import lineage
+from brain_tumor.tracking.run import Run
+from brain_tumor.tracking.runs import close_run, reopened, resume_run, start_run
+from brain_tumor.tuning.plan import Plan
+from brain_tumor.tuning.prepare import prepare_features
+from brain_tumor.tuning.trial import RUN_ATTRIBUTE, run_trial
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+
+def run_study(plan: Plan, figures: Path) -> "Study":
+    """Run the study to its end, or go on where it was left.
+
+    Args:
+        plan: what it is made of.
+        figures: folder for its figures; they are attached to its run too.
+
+    Returns:
+        The study, with at least one completed trial.
+
+    Raises:
+        ValueError: the storage cannot be reached, or no trial was completed.
+    """
+    study = _open(plan, create=True)
+    with _parent_run(study, plan) as parent:
+        _run_trials(study, plan, parent)
+        found = result.best(study)
+        parent.log_metrics({f"val/{plan.tune.objective}": study.best_value})
+        parent.set_tags({"best.trial": str(found.trial)})
+        parent.log_params({f"best.{name}": str(value) for name, value in found.params.items()})
+        parent.log_metrics({f"importance/{k}": v for k, v in importances(study).items()})
+        save_figures(figures, study)
+        for figure in sorted(figures.glob("*.png")):
+            parent.log_figure_file(figure)
+        _log_table(study, parent)
+    return study
+
+
+def join_study(plan: Plan) -> int:
+    """Work on a study that another process opened until it has its trials.
+
+    Returns:
+        How many of its trials this worker ended.
+
+    Raises:
+        ValueError: there is no such study.
+    """
+    study = _open(plan, create=False)
+    parent = _known_run(study)
+    if parent is None:
+        raise ValueError(
+            f"study {plan.name} has no run in this MLflow store; is MLFLOW_TRACKING_URI that of "
+            "the process that started it?"
+        )
+    return _run_trials(study, plan, parent)
+
+
+def _open(plan: Plan, *, create: bool) -> "Study":
+    storage = open_storage(storage_url(repository_root()))
+    return open_study(storage, plan.name, plan.tune, create=create)
+
+
+def _run_trials(study: "Study", plan: Plan, parent: Run) -> int:
+    prepare_features(plan)
+    objective = partial(run_trial, plan=plan, parent=parent.run_id)
+    ended = 0
+
+    def on_trial(progress: Progress) -> None:
+        nonlocal ended
+        ended += 1
+        if progress.best_value is not None:
+            parent.log_epoch(progress.finished, {"best": progress.best_value})
+        print(progress.line(), file=sys.stderr, flush=True)
+
+    run(study, plan.tune, objective, on_trial, _close_interrupted)
+    return ended
+
+
+def _close_interrupted(trial: "FrozenTrial") -> None:
+    run_id = trial.user_attrs.get(RUN_ATTRIBUTE)
+    if run_id:
+        close_run(run_id)
+
+
+@contextmanager
+def _parent_run(study: "Study", plan: Plan) -> Iterator[Run]:
+    """The study's run: the one it had, if the store still has it, or a new one."""
+    known = _known_run(study)
+    if known is not None:
+        with reopened(known) as parent:
+            yield parent
+        return
+    tags = {**plan.tags(), "stage": "tune"}
+    with start_run("study", lineage.flat_params(plan.inputs.params), tags) as parent:
+        study.set_user_attr(RUN_ATTRIBUTE, parent.run_id)
+        parent.log_dataset("brain-mri", tags.get("data.md5", "unknown"), "tuning")
+        yield parent
+
+
+def _known_run(study: "Study") -> Run | None:
+    run_id = study.user_attrs.get(RUN_ATTRIBUTE)
+    return resume_run(run_id) if run_id else None
+
+
+def _log_table(study: "Study", parent: Run) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        table = Path(temporary) / "trials.csv"
+        result.trials_table(study).to_csv(table, index=False)
+        parent.log_file(table, "study")

@@ -1,0 +1,104 @@
+"""Real processes share a study, are killed, and the search goes on."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from brain_tumor.model.search.params import TuneParams
+from brain_tumor.model.search.storage import open_storage
+from brain_tumor.model.search.study import open_study
+
+if TYPE_CHECKING:
+    import subprocess
+
+Section = Callable[..., TuneParams]
+FreshUrl = Callable[[], str]
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+def failed(study: Study) -> list[int]:
+    return [trial.number for trial in study.trials if trial.state == TrialState.FAIL]
+
+
+@pytest.mark.parametrize(("dies_in", "drawn_before"), [(2, 2), (9, 5)])
+def test_killed_search_goes_on_as_if_it_had_not_been_killed(
+    fresh_url: FreshUrl,
+    dies_in: int,
+    drawn_before: int,
+    worker: ModuleType,
+    section: Section,
+    sqlite_url: str,
+    spawn: Spawn,
+) -> None:
+    interrupted: list[dict[str, object]] = []
+    killed = spawn(sqlite_url, section(), dies_in, drawn_before)
+    _, errors = killed.communicate(timeout=60)
+    assert killed.returncode == -9, errors
+
+    resumed = worker.search(
+        sqlite_url,
+        section(),
+        on_interrupted=lambda trial: interrupted.append(dict(trial.user_attrs)),
+    )
+    whole = worker.search(fresh_url(), section())
+
+    assert worker.outcomes(resumed) == worker.outcomes(whole)
+    assert len(worker.outcomes(resumed)) == 12
+    assert failed(resumed) == [dies_in]
+    assert [attrs["note"] for attrs in interrupted] == [f"of trial {dies_in}"]
+    assert "note" not in resumed.trials[dies_in + 1].user_attrs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite_url", "postgres"])
+def test_three_workers_share_a_study(
+    database: str,
+    worker: ModuleType,
+    section: Section,
+    spawn: Spawn,
+    request: pytest.FixtureRequest,
+) -> None:
+    url = request.getfixturevalue(database)
+    workers = [spawn(url, section(n_trials=12)) for _ in range(3)]
+    reports = [process.communicate(timeout=120) for process in workers]
+
+    assert [process.returncode for process in workers] == [0, 0, 0], reports
+    study = open_study(open_storage(url), "search", section(), create=False)
+    numbers = sorted(int(line) for output, _ in reports for line in output.split())
+    assert numbers == list(range(len(study.trials)))
+    assert 12 <= len(worker.outcomes(study)) <= 14
+    proposals = {tuple(trial.params.values()) for trial in study.trials}
+    assert len(proposals) == len(study.trials)
+
+
+@pytest.mark.slow
+def test_no_two_workers_take_the_same_queued_trial(
+    worker: ModuleType, section: Section, sqlite_url: str, spawn: Spawn
+) -> None:
+    study = open_study(open_storage(sqlite_url), "search", section(), create=True)
+    for dropout in range(20):
+        study.enqueue_trial({"dropout": dropout / 100})
+
+    workers = [spawn(sqlite_url, section(n_trials=20, pruner="none")) for _ in range(3)]
+    reports = [process.communicate(timeout=120) for process in workers]
+
+    assert [process.returncode for process in workers] == [0, 0, 0], reports
+    numbers = sorted(int(line) for output, _ in reports for line in output.split())
+    assert numbers == list(range(len(study.trials)))
+
+
+def test_worker_dies_while_others_go_on(
+    worker: ModuleType, section: Section, sqlite_url: str, spawn: Spawn
+) -> None:
+    workers = [spawn(sqlite_url, section(), dies_in, 5) for dies_in in (3, -1)]
+    for process in workers:
+        process.communicate(timeout=60)
+    study = worker.search(sqlite_url, section())
+
+    assert not study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
+    assert len(failed(study)) <= 1  # whoever got trial 3 may have been the one that goes on
+    assert 12 <= len(worker.outcomes(study)) <= 13

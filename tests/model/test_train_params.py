@@ -1,0 +1,149 @@
+"""Section `train`: a value wins over the study, what is missing or wrong is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from brain_tumor.model.search.params import TUNABLE
+from brain_tumor.model.train_params import TrainParams, TrainSection, filled
+from brain_tumor.params import ParamsError, load
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+CHOSEN: dict[str, float | int] = {
+    "learning_rate": 2e-3,
+    "head_block": 6,
+    "fine_tune_blocks": 2,
+    "dropout": 0.25,
+    "weight_decay": 1e-2,
+}
+
+
+def written(folder: Path, **values: str) -> TrainSection:
+    """The repository's section with these YAML texts as values, loaded from a file."""
+    yaml = YAML(typ="safe", pure=True)
+    section = yaml.load(PARAMS.read_text(encoding="utf-8"))["train"]
+    lines = [f"  {key}: {values.get(key, value)}" for key, value in section.items()]
+    path = folder / "params.yaml"
+    path.write_text("\n".join(["train:", *lines, ""]), encoding="utf-8")
+    return load(path, "train", TrainSection)
+
+
+def test_fields_that_may_be_tuned_are_those_a_study_can_choose(tmp_path: Path) -> None:
+    all_tuned = written(tmp_path, **dict.fromkeys(TUNABLE, "tuned"))
+    assert set(all_tuned.tuned()) == set(TUNABLE)
+    with pytest.raises(ParamsError, match=r"train\.batch_size"):
+        written(tmp_path, batch_size="tuned")
+
+
+def test_repository_leaves_all_five_to_the_study() -> None:
+    assert set(load(PARAMS, "train", TrainSection).tuned()) == set(TUNABLE)
+
+
+def test_tuned_fields_get_the_chosen_values(tmp_path: Path) -> None:
+    resolved = written(tmp_path).resolve(CHOSEN)
+    assert isinstance(resolved, TrainParams)
+    assert {name: getattr(resolved, name) for name in TUNABLE} == CHOSEN
+
+
+def test_value_wins_over_the_study(tmp_path: Path) -> None:
+    section = written(tmp_path, learning_rate="3e-4", dropout="0")
+    assert set(section.tuned()) == {"head_block", "fine_tune_blocks", "weight_decay"}
+    resolved = section.resolve(CHOSEN)
+    assert (resolved.learning_rate, resolved.dropout) == (3e-4, 0.0)
+    assert (resolved.head_block, resolved.weight_decay) == (6, 1e-2)
+
+
+def test_nothing_is_needed_of_a_study_where_all_have_values(tmp_path: Path) -> None:
+    section = written(tmp_path, **{name: str(value) for name, value in CHOSEN.items()})
+    assert section.tuned() == ()
+    assert section.resolve({}) == section.resolve({"learning_rate": 1.0, "dropout": 0.9})
+
+
+def test_all_fields_without_a_value_are_named(tmp_path: Path) -> None:
+    section = written(tmp_path, weight_decay="0.01")
+    with pytest.raises(
+        ValueError, match=r"^train\.fine_tune_blocks, train\.dropout: tuned, but .*dvc repro tune"
+    ):
+        section.resolve({"head_block": 3, "learning_rate": 1e-3})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("learning_rate", "1e-4", 1e-4),
+        ("learning_rate", "1.0e-4", 1e-4),
+        ("learning_rate", "1", 1.0),
+        ("dropout", "0", 0.0),
+        ("weight_decay", "0", 0.0),
+        ("fine_tune_blocks", "0", 0),
+        ("head_block", '"tuned"', "tuned"),
+    ],
+)
+def test_numbers_may_be_written_as_yaml_allows(
+    tmp_path: Path, name: str, text: str, value: float | str
+) -> None:
+    found = getattr(written(tmp_path, **{name: text}), name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("learning_rate", "tunedd", "a number or 'tuned' is needed (received 'tunedd')"),
+        ("head_block", "Tuned", "a number or 'tuned' is needed (received 'Tuned')"),
+        ("learning_rate", "'1e-4'", "a number or 'tuned' is needed (received '1e-4')"),
+        ("dropout", "", "a number or 'tuned' is needed (received None)"),
+        ("fine_tune_blocks", "true", "a number or 'tuned' is needed (received True)"),
+        ("learning_rate", "-1e-3", "greater than 0 (received -0.001)"),
+        ("learning_rate", ".inf", "finite number (received inf)"),
+        ("dropout", "1.0", "less than 1 (received 1.0)"),
+        ("weight_decay", "-1", "greater than or equal to 0 (received -1)"),
+        ("head_block", "11", "less than or equal to 10 (received 11)"),
+        ("head_block", "3.5", "a valid integer (received 3.5)"),
+    ],
+)
+def test_wrong_value_is_named_with_its_one_reason(
+    tmp_path: Path, name: str, text: str, problem: str
+) -> None:
+    with pytest.raises(ParamsError) as caught:
+        written(tmp_path, **{name: text})
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'params.yaml'}: train.{name}")
+    assert message.endswith(problem)
+    assert ";" not in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"head_block": 1, "fine_tune_blocks": 3}, "fine_tune_blocks is 3; below head_block 1"),
+        ({"learning_rate": 0.0}, "train.learning_rate: "),
+        ({"dropout": 1.5}, "train.dropout: "),
+        ({"head_block": 2.5}, "train.head_block: "),
+    ],
+)
+def test_chosen_value_that_does_not_fit_is_named_on_one_line(
+    tmp_path: Path, changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem.replace(".", r"\.")) as caught:
+        written(tmp_path).resolve({**CHOSEN, **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_logged_parameters_have_the_tuned_values_filled_in() -> None:
+    flat = {
+        "train.learning_rate": "tuned",
+        "train.dropout": "0.1",
+        "train.seed": "0",
+        "register.name": "tuned",
+    }
+    assert filled(flat, {"learning_rate": 2e-3, "dropout": 0.4}) == {
+        "train.learning_rate": "0.002",
+        "train.dropout": "0.1",
+        "train.seed": "0",
+        "register.name": "tuned",
+    }
+    assert flat["train.learning_rate"] == "tuned"
