@@ -70,9 +70,10 @@ def write_copies(made: Stored, params: AugmentParams) -> None:
     pd.DataFrame(records, columns=columns).to_csv(made.folder / "records.csv", index=False)
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Stored:
-    return drawn(tmp_path, AUGMENT)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """Not to be changed; others are `drawn`."""
+    return drawn(tmp_path_factory.mktemp("stored"), AUGMENT)
 
 
 def by_class(paths: list[str]) -> pd.Series:
@@ -90,7 +91,8 @@ def sources(data: Development, rows: np.ndarray) -> set[str]:
     return set(data.rows["source"].iloc[rows])
 
 
-def test_test_images_are_never_opened(made: Stored) -> None:
+def test_test_images_are_never_opened(tmp_path: Path) -> None:
+    made = drawn(tmp_path, AUGMENT)
     before = made.read()
     for path in made.paths("test"):
         stored(made.images, path).unlink()
@@ -115,7 +117,8 @@ def test_every_row_is_the_image_it_says(made: Stored) -> None:
     assert list(data.rows["label"]) == [path.partition("/")[0] for path in data.rows["source"]]
 
 
-def test_missing_image_is_named(made: Stored) -> None:
+def test_missing_image_is_named(tmp_path: Path) -> None:
+    made = drawn(tmp_path, AUGMENT)
     missing = stored(made.images, made.paths("val")[1])
     missing.unlink()
     with pytest.raises(StoredImageError, match=missing.name):
@@ -199,14 +202,14 @@ def test_too_many_folds_are_named_with_how_many_there_may_be(made: Stored) -> No
         folds(made, one_patient)
 
 
-def test_copies_of_val_are_what_stage_augment_would_write(made: Stored) -> None:
+def test_copies_of_val_are_what_stage_augment_would_write(made: Stored, tmp_path: Path) -> None:
     val = made.paths("val")
     data = made.read()
     more = data.with_copies_of_val(AUGMENT)
-    augment_folder(made.images, val, made.folder / "of_val", AUGMENT)
+    augment_folder(made.images, val, tmp_path / "of_val", AUGMENT)
     names = [name for path in val for name in copy_names(path, AUGMENT)]
     np.testing.assert_array_equal(
-        more.images[len(data.images) :], load_images(made.folder / "of_val", names)
+        more.images[len(data.images) :], load_images(tmp_path / "of_val", names)
     )
     added = more.rows.iloc[len(data.rows) :]
     assert list(added["source"]) == [name.partition("--")[0] for name in names]

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,16 +68,21 @@ def params() -> RegisterParams:
 def make_outputs() -> MakeOutputs:
     """Write the outputs of all stages before `register` below a folder.
 
-    `slope` is how well the network tells the pictures apart: below 0 it is mistaken.
+    `slope` is how well the network tells the pictures apart: below 0 it is mistaken. `groups` has
+    the group of each of the pictures of a class.
     """
 
     def make(
-        root: Path, slope: float = 20.0, weights: str = "random", split: Split = thirds
+        root: Path,
+        slope: float = 20.0,
+        weights: str = "random",
+        split: Split = thirds,
+        groups: Sequence[int] = range(12),
     ) -> StageOutputs:
         outputs = at(root)
-        write_data(outputs, split)
+        write_data(outputs, split, groups)
         write_model(outputs, slope, weights)
-        write_evaluation(outputs, split)
+        write_evaluation(outputs, split, len(groups))
         return outputs
 
     return make
@@ -88,16 +93,16 @@ def at(root: Path) -> StageOutputs:
     return StageOutputs(**{name: root / path for name, path in vars(relative).items()})
 
 
-def write_data(outputs: StageOutputs, split: Split) -> None:
+def write_data(outputs: StageOutputs, split: Split, groups: Sequence[int]) -> None:
     manifest, placed = ["path,label,sha256,group"], ["path,label,split,group"]
     for label in ("no", "yes"):
         (outputs.data / label).mkdir(parents=True, exist_ok=True)
-        for index in range(12):
+        for index, group in enumerate(groups):
             path, data = f"{label}/{index}.png", picture(label, index)
             (outputs.data / path).write_bytes(data)
             digest = hashlib.sha256(data).hexdigest()
-            manifest.append(f"{path},{label},{digest},{label}{index}")
-            placed.append(f"{path},{label},{split(index)},{label}{index}")
+            manifest.append(f"{path},{label},{digest},{label}{group}")
+            placed.append(f"{path},{label},{split(index)},{label}{group}")
     outputs.manifest.parent.mkdir(parents=True, exist_ok=True)
     outputs.manifest.write_text("\n".join(manifest) + "\n", encoding="utf-8")
     outputs.split.write_text("\n".join(placed) + "\n", encoding="utf-8")
@@ -144,7 +149,7 @@ def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:
     )
 
 
-def write_evaluation(outputs: StageOutputs, split: Split) -> None:
+def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     from brain_tumor.imaging.preprocess import preprocess_image
     from brain_tumor.imaging.preprocess_params import PreprocessParams
     from brain_tumor.model import saved
@@ -153,7 +158,7 @@ def write_evaluation(outputs: StageOutputs, split: Split) -> None:
     wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
     rows = ["path,label,split,probability"]
     for label in ("no", "yes"):
-        data = [picture(label, index) for index in range(12)]
+        data = [picture(label, index) for index in range(count)]
         images = np.stack([preprocess_image(item, None, wanted).image for item in data])
         for index, value in enumerate(saved.predict_proba(network, images)):
             rows.append(f"{label}/{index}.png,{label},{split(index)},{float(value)!r}")

@@ -125,6 +125,24 @@ def test_images_the_champion_was_trained_on_do_not_count(
     assert "no images of both classes are left" in result.decision["reason"]
 
 
+def test_grown_data_is_scored_without_the_groups_either_was_trained_on(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    register(make_outputs(tmp_path), PREPROCESS, params)  # trained on 0, 3, 6 and 9 of each class
+    test, val = {0, 2, 12, 13}, {1, 4, 14}
+    grown = make_outputs(
+        tmp_path,
+        slope=40.0,
+        split=lambda i: "test" if i in test else "val" if i in val else "train",
+        groups=[*range(13), 3, *range(14, 18)],  # 13 is a copy of 3
+    )
+    result = register(grown, PREPROCESS, params)
+    assert result.alias == "champion"
+    for who in ("this", "champion"):
+        assert result.decision["test"][who]["images_per_class"] == 2  # 2 and 12
+        assert result.decision["val"][who]["images_per_class"] == 3
+
+
 def test_same_model_is_registered_once(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:

@@ -46,8 +46,9 @@ class InitialWeights(Section):
         """Refuse a head above the last block that the source fills."""
         if head_block > self.complete_to_block:
             raise ValueError(
-                f"train.head_block is {head_block}, but the initial weights {self.source} end at "
-                f"block {self.complete_to_block}; lower it or choose another backbone.source"
+                f"a head on block {head_block} is asked for (train.head_block or, tuned, "
+                f"tune.space.head_block), but the initial weights {self.source} end at block "
+                f"{self.complete_to_block}; lower it or choose another backbone.source"
             )
 
     def tags(self) -> dict[str, str]:

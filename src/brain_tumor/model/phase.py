@@ -45,12 +45,12 @@ class Training:
         Stops when the loss has not improved for `patience` epochs.
 
         Raises:
-            ValueError: the loss is not finite.
+            DivergedError: the loss is not finite.
         """
         import keras
 
         model.compile(
-            optimizer=keras.optimizers.AdamW(rate, weight_decay=self.params.weight_decay),
+            optimizer=_optimizer(model, rate, self.params.weight_decay),
             loss="binary_crossentropy",
             metrics=["accuracy"],
         )
@@ -94,6 +94,15 @@ class Training:
         classes = np.asarray([0.0, 1.0])
         weights = compute_class_weight("balanced", classes=classes, y=labels)
         return dict(enumerate(map(float, weights)))
+
+
+def _optimizer(model: Any, rate: float, weight_decay: float) -> Any:
+    """AdamW; with its loss scaled where float16 would lose small gradients."""
+    import keras
+
+    adamw = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
+    formats = {layer.compute_dtype for layer in model._flatten_layers()}
+    return keras.optimizers.LossScaleOptimizer(adamw) if "float16" in formats else adamw
 
 
 class DivergedError(ValueError):

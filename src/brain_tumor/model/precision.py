@@ -13,6 +13,8 @@ def make_repeatable(seed: int) -> None:
     import keras
     import tensorflow as tf
 
+    # One message per shape that a new model meets would drown the lines of progress.
+    tf.get_logger().setLevel("ERROR")
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -12,6 +12,7 @@ from brain_tumor import model
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.model import precision
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
@@ -21,11 +22,12 @@ from brain_tumor.model.search.study import study_name
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.tracking import lineage
 
-# Modules whose code decides the result of a trial.
+# Modules of `model` whose code decides the result of a trial, and which trials there are.
 CODE = (
     "development", "features", "fit", "head", "metrics", "network", "phase", "precision", "saved",
     "train_params",
 )  # fmt: skip
+SEARCH_CODE = ("search/params", "search/sampler", "search/space", "search/study")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Plan:
                 "weights": self.initial.sha256,
                 "space": {name: str(getattr(self.tune.space, name)) for name in self.names},
                 "tune": self.tune.model_dump(exclude=ignored),
-                "train": self.section.model_dump(exclude={"threshold"}),
+                "train": self.section.model_dump(exclude={"threshold", "precision"}),
+                "precision": precision.resolve(self.section.precision),
                 "code": _code_digest(),
             }
         )
@@ -98,11 +101,30 @@ def read_plan(
         ValueError: an input does not fit; the message names it.
     """
     initial = InitialWeights.model_validate_json(inputs.source.read_text(encoding="utf-8"))
-    highest = tune.space.head_block.high if section.head_block == "tuned" else section.head_block
-    initial.check_covers(int(highest))
+    _check_blocks(initial, section, tune)
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
     data = tuple(_folds(images, inputs, tune, augment)) if tune.folds > 1 else (images.holdout(),)
     return Plan(inputs, section, tune, initial, Start(inputs.weights, default_cache()), data)
+
+
+def _check_blocks(initial: InitialWeights, section: TrainSection, tune: TuneParams) -> None:
+    """Refuse a space with trials for which weights or network have too few blocks."""
+    lowest, highest, deepest = (
+        tune.space.head_block.low,
+        tune.space.head_block.high,
+        tune.space.fine_tune_blocks.high,
+    )
+    if isinstance(section.head_block, int):
+        lowest = highest = section.head_block
+    if isinstance(section.fine_tune_blocks, int):
+        deepest = section.fine_tune_blocks
+    initial.check_covers(highest)
+    if deepest > lowest + 1:
+        raise ValueError(
+            f"fine_tune_blocks of {deepest} (train or tune.space.fine_tune_blocks.high) is asked "
+            f"for, but below head_block {lowest} there are {lowest + 1} blocks; lower it, or "
+            "raise train.head_block or tune.space.head_block.low"
+        )
 
 
 def _folds(
@@ -123,7 +145,8 @@ def _digest(parts: tuple[TrainingData, ...]) -> str:
 
 def _code_digest() -> str:
     folder = Path(model.__path__[0])
-    files = [folder / f"{name}.py" for name in CODE] + sorted((folder / "search").glob("*.py"))
+    files = [folder / f"{name}.py" for name in CODE + SEARCH_CODE]
+    files.append(Path(__file__).with_name("trial.py"))
     sha = hashlib.sha256()
     for file in files:
         sha.update(file.read_bytes())

@@ -45,8 +45,8 @@ def run_study(plan: Plan, figures: Path) -> "Study":
         _run_trials(study, plan, parent)
         found = result.best(study)
         parent.log_metrics({f"val/{plan.tune.objective}": study.best_value})
-        parent.set_tags({"best.trial": str(found.trial)})
-        parent.log_params({f"best.{name}": str(value) for name, value in found.params.items()})
+        chosen = {"trial": found.trial, **found.params}
+        parent.set_tags({f"best.{name}": str(value) for name, value in chosen.items()})
         parent.log_metrics({f"importance/{k}": v for k, v in importances(study).items()})
         save_figures(figures, study)
         for figure in sorted(figures.glob("*.png")):

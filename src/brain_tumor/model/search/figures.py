@@ -1,5 +1,6 @@
 """A search in figures: its history, each hyperparameter against the value, what mattered."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,9 @@ def _value_name(study: "Study") -> str:
 
 def _save(path: Path, draw: Callable[["Study"], list[Any]], study: "Study") -> Path:
     with _own_matplotlib(), experimental_on_purpose(), quiet_log(), replacing(path) as aside:
-        drawn = draw(study)
+        with warnings.catch_warnings():  # all trials share a value of some hyperparameter
+            warnings.filterwarnings("ignore", "Attempting to set identical", UserWarning)
+            drawn = draw(study)
         for axes in drawn:
             _restyle(axes)
         drawn[0].figure.savefig(aside, dpi=120, bbox_inches="tight", metadata={"Software": None})

@@ -1,0 +1,197 @@
+"""Features of the frozen trunk are what the network would give, and are computed once."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from brain_tumor.model import features
+from brain_tumor.model.feature_cache import Entry, FeatureCache
+from brain_tumor.model.features import Output, stored_bytes, trunk_outputs
+
+pytestmark = pytest.mark.slow
+
+SIZE_PX = 75
+VECTORS, MAPS = Output(2, "gap"), Output(1, "maps")
+EVERY_KIND = (
+    VECTORS,
+    MAPS,
+    Output(1, "maps", "bfloat16"),
+    Output(-1, "maps", "float16"),
+    Output(3, "paper"),
+)
+
+
+def pictures(seed: int = 0, count: int = 5) -> NDArray[np.uint8]:
+    drawn = np.random.default_rng(seed).integers(0, 256, (count, SIZE_PX, SIZE_PX))
+    return drawn.astype(np.uint8)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(tmp_path / "cache", 10**9)
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[set[Output]]:
+    """What each pass over the images computed; the passes are made as usual."""
+    passes: list[set[Output]] = []
+    compute = features._compute
+
+    def counted(
+        weights: Path, images: NDArray[np.uint8], missing: dict[Output, Entry], to: FeatureCache
+    ) -> None:
+        passes.append(set(missing))
+        compute(weights, images, missing, to)
+
+    monkeypatch.setattr(features, "_compute", counted)
+    return passes
+
+
+def names(cache: FeatureCache) -> set[str]:
+    return {path.name for path in cache.folder.glob("*.npy")}
+
+
+def whole(weights: Path, images: NDArray[np.uint8], wanted: Sequence[Output]) -> list[Any]:
+    """The outputs of the whole InceptionV3, computed at once, without trunk or cache."""
+    import keras
+
+    from brain_tumor.model import network
+
+    full = network.inception_v3()
+    full.load_weights(weights)
+    blocks = [network._block_output(full, output.block) for output in wanted]
+    unit = images[..., np.newaxis].repeat(3, axis=-1).astype(np.float32) / 255
+    maps = keras.Model(full.input, blocks)(unit * 2 - 1, training=False)
+    forms = {
+        "maps": lambda values: values,
+        "gap": lambda values: values.mean(axis=(1, 2)),
+        "paper": lambda values: values.reshape(len(values), -1),
+    }
+    return [
+        forms[output.form](np.asarray(found)) for output, found in zip(wanted, maps, strict=True)
+    ]
+
+
+def test_outputs_are_those_of_the_network(random_weights: Path, cache: FeatureCache) -> None:
+    images, wanted = pictures(), (VECTORS, MAPS, Output(-1, "maps"), Output(3, "paper"))
+    found = trunk_outputs(random_weights, images, wanted, cache)
+    for output, array, expected in zip(
+        wanted, found, whole(random_weights, images, wanted), strict=True
+    ):
+        assert array.shape == expected.shape, output
+        assert array.dtype == np.float32
+        difference = np.abs(array - expected).max()
+        assert difference <= 1e-5 * np.abs(expected).max(), output
+
+
+def test_each_image_has_its_row_over_several_batches(
+    random_weights: Path, cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = pictures()
+    (at_once,) = trunk_outputs(random_weights, images, [VECTORS], cache)
+    monkeypatch.setattr(features, "BATCH", 2)
+    other = FeatureCache(cache.folder.parent / "other", 10**9)
+    (in_parts,) = trunk_outputs(random_weights, images, [VECTORS], other)
+    np.testing.assert_allclose(in_parts, at_once, rtol=1e-4, atol=1e-6 * at_once.max())
+    assert len(np.unique(in_parts, axis=0)) == len(images)
+
+
+@pytest.mark.parametrize("number_format", ["bfloat16", "float16"])
+def test_half_precision_maps_are_the_rounded_float32_maps(
+    random_weights: Path, cache: FeatureCache, number_format: str
+) -> None:
+    half_wanted = Output(MAPS.block, "maps", number_format)
+    full, half = trunk_outputs(random_weights, pictures(), [MAPS, half_wanted], cache)
+    assert half.dtype.name == number_format
+    np.testing.assert_array_equal(half, full.astype(half.dtype))
+
+
+def test_second_call_computes_nothing(
+    random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
+) -> None:
+    first = trunk_outputs(random_weights, pictures(), EVERY_KIND, cache)
+    second = trunk_outputs(random_weights, pictures(), EVERY_KIND[::-1], cache)
+    assert computed == [set(EVERY_KIND)]
+    for one, two in zip(first, second[::-1], strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_only_what_is_missing_is_computed(
+    random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
+) -> None:
+    trunk_outputs(random_weights, pictures(), [VECTORS], cache)
+    trunk_outputs(random_weights, pictures(), [VECTORS, MAPS], cache)
+    assert computed == [{VECTORS}, {MAPS}]
+
+
+def test_other_images_and_other_weights_have_entries_of_their_own(
+    random_weights: Path, cache: FeatureCache, computed: list[set[Output]], tmp_path: Path
+) -> None:
+    from brain_tumor.model.initial_weights import BackboneParams, prepare
+
+    other_weights = tmp_path / "other.weights.h5"
+    prepare(other_weights, BackboneParams(source="random", seed=1), Path)
+    one_pixel = pictures()
+    one_pixel[0, 0, 0] ^= 1
+    cases = [
+        (random_weights, pictures()),
+        (other_weights, pictures()),
+        (random_weights, one_pixel),
+        (random_weights, pictures()[::-1]),
+    ]
+    found = [trunk_outputs(weights, images, [VECTORS], cache)[0] for weights, images in cases]
+    assert len(computed) == len(names(cache)) == len(cases)
+    assert not np.allclose(found[0], found[1])
+    np.testing.assert_allclose(found[0][::-1], found[3], rtol=1e-4)
+
+
+def test_weights_are_known_by_content_not_by_name(
+    random_weights: Path, cache: FeatureCache, computed: list[set[Output]], tmp_path: Path
+) -> None:
+    copied = tmp_path / "copied.weights.h5"
+    shutil.copy(random_weights, copied)
+    trunk_outputs(random_weights, pictures(), [VECTORS], cache)
+    trunk_outputs(copied, pictures(), [VECTORS], cache)
+    assert len(computed) == 1
+
+
+def test_cache_may_be_deleted_at_any_time(
+    random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
+) -> None:
+    (first,) = trunk_outputs(random_weights, pictures(), [MAPS], cache)
+    shutil.rmtree(cache.folder)
+    (second,) = trunk_outputs(random_weights, pictures(), [MAPS], cache)
+    np.testing.assert_array_equal(first, second)  # the deleted file stays readable while open
+    assert len(computed) == 2
+
+
+def test_damaged_entry_is_computed_again(
+    random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
+) -> None:
+    (first,) = trunk_outputs(random_weights, pictures(), [VECTORS], cache)
+    kept = np.array(first)
+    (file,) = cache.folder.glob("*.npy")
+    file.write_bytes(file.read_bytes()[:-100])
+    (second,) = trunk_outputs(random_weights, pictures(), [VECTORS], cache)
+    np.testing.assert_array_equal(second, kept)
+    assert len(computed) == 2
+
+
+def test_missing_weights_are_named(cache: FeatureCache, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"gone\.weights\.h5: no such weights file"):
+        trunk_outputs(tmp_path / "gone.weights.h5", pictures(), [VECTORS], cache)
+
+
+def test_stored_bytes_are_those_of_the_files_without_their_headers(
+    random_weights: Path, cache: FeatureCache
+) -> None:
+    arrays = trunk_outputs(random_weights, pictures(), EVERY_KIND, cache)
+    files = [path.stat().st_size for path in cache.folder.glob("*.npy")]
+    headers = [array.offset for array in arrays]  # type: ignore[attr-defined]
+    assert stored_bytes(EVERY_KIND, pictures()) == sum(files) - sum(headers)
+    assert stored_bytes(EVERY_KIND, pictures()) == sum(array.nbytes for array in arrays)

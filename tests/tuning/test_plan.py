@@ -1,0 +1,294 @@
+"""A study has another name exactly where its trials could come out otherwise."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from brain_tumor import model
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.imaging.records import stored
+from brain_tumor.model.search.params import TuneParams
+from brain_tumor.model.train_params import TrainSection
+from brain_tumor.params import load
+from brain_tumor.tuning import plan as plan_module
+from brain_tumor.tuning.plan import CODE, Plan, TuneInputs, read_plan
+
+if TYPE_CHECKING:
+    from tests.tuning.conftest import Project
+
+pytestmark = pytest.mark.slow  # the name holds the number format, which TensorFlow resolves
+
+Changes = Callable[["Project"], None]
+# It keeps what was computed and changes no value (tests/model/test_features.py).
+CANNOT_CHANGE_A_RESULT = {"feature_cache"}
+
+
+@pytest.fixture(scope="module")
+def original(
+    make_project: Callable[[Path, Path], "Project"], tmp_path_factory: pytest.TempPathFactory
+) -> "Project":
+    """A project whose weights are only named: reading a plan does not open them."""
+    folder = tmp_path_factory.mktemp("plan")
+    weights = folder / "some.weights.h5"
+    weights.write_bytes(b"weights")
+    return make_project(folder / "original", weights)
+
+
+@pytest.fixture
+def changed(original: "Project", tmp_path: Path) -> "Project":
+    """A copy to change."""
+    return original.copy(tmp_path / "changed")
+
+
+def plan(project: "Project") -> Plan:
+    folder, outputs = project.folder, project.folder / "outputs"
+    inputs = TuneInputs(
+        manifest=outputs / "manifest.csv",
+        split=outputs / "split.csv",
+        images=outputs / "preprocess" / "images",
+        augmented=outputs / "augment" / "images",
+        records=outputs / "augment" / "records.csv",
+        weights=outputs / "backbone" / "backbone.weights.h5",
+        source=outputs / "backbone" / "backbone.json",
+        params=folder / "params.yaml",
+    )
+    sections = load(inputs.params, "train", TrainSection), load(inputs.params, "tune", TuneParams)
+    return read_plan(inputs, *sections, load(inputs.params, "augment", AugmentParams))
+
+
+def setting(section: str, **values: Any) -> Changes:
+    return lambda project: project.set_params(section, **values)
+
+
+def space(**values: dict[str, Any]) -> Changes:
+    """Change a range of the search space."""
+
+    def change(project: "Project") -> None:
+        text = (project.folder / "params.yaml").read_text(encoding="utf-8")
+        ranges = YAML(typ="safe", pure=True).load(text)["tune"]["space"]
+        project.set_params("tune", space={**ranges, **values})
+
+    return change
+
+
+def together(*changes: Changes) -> Changes:
+    def change(project: "Project") -> None:
+        for one in changes:
+            one(project)
+
+    return change
+
+
+def paths(project: "Project", split: str) -> list[str]:
+    table = pd.read_csv(project.folder / "outputs" / "split.csv")
+    return list(table.loc[table["split"] == split, "path"])
+
+
+def one_pixel(split: str) -> Changes:
+    def change(project: "Project") -> None:
+        folder = project.folder / "outputs" / "preprocess" / "images"
+        file = stored(folder, paths(project, split)[0])
+        pixels = np.array(Image.open(file))
+        pixels[10, 10] ^= 1
+        Image.fromarray(pixels).save(file)
+
+    return change
+
+
+def one_label(split: str) -> Changes:
+    def change(project: "Project") -> None:
+        file = project.folder / "outputs" / "split.csv"
+        table = pd.read_csv(file)
+        row = table.index[table["split"] == split][0]
+        table.loc[row, "label"] = "yes" if table.loc[row, "label"] == "no" else "no"
+        table.to_csv(file, index=False)
+
+    return change
+
+
+def delete_test_images(project: "Project") -> None:
+    for path in paths(project, "test"):
+        stored(project.folder / "outputs" / "preprocess" / "images", path).unlink()
+
+
+def other_weights(project: "Project") -> None:
+    file = project.folder / "outputs" / "backbone" / "backbone.json"
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(facts | {"sha256": "f" * 64}), encoding="utf-8")
+
+
+def one_patient_of_many(project: "Project") -> None:
+    file = project.folder / "outputs" / "manifest.csv"
+    table = pd.read_csv(file, dtype={"patient": "str"})
+    table.loc[table.index[:12:2], "patient"] = "one"
+    table.to_csv(file, index=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(one_pixel("train"), id="a pixel of train"),
+        pytest.param(one_pixel("val"), id="a pixel of val"),
+        pytest.param(one_label("train"), id="a label of train"),
+        pytest.param(one_label("val"), id="a label of val"),
+        pytest.param(other_weights, id="weights"),
+        pytest.param(space(dropout={"low": 0.0, "high": 0.5, "log": False}), id="a range"),
+        pytest.param(space(head_block={"low": 2, "high": 4}), id="a range of blocks"),
+        pytest.param(setting("train", learning_rate=1e-3), id="an explicit value"),
+        pytest.param(setting("train", head_epochs=5), id="epochs"),
+        pytest.param(setting("train", seed=1), id="seed of training"),
+        pytest.param(setting("train", precision="float32"), id="precision"),
+        pytest.param(setting("tune", seed=1), id="seed of the sampler"),
+        pytest.param(setting("tune", objective="auroc"), id="objective"),
+        pytest.param(setting("tune", folds=2), id="folds"),
+        pytest.param(setting("tune", pruner="none"), id="pruner"),
+        pytest.param(setting("tune", startup_trials=3), id="startup trials"),
+    ],
+)
+def test_another_name_for(change: Changes, original: "Project", changed: "Project") -> None:
+    change(changed)
+    assert plan(changed).name != plan(original).name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(together(), id="another folder"),
+        pytest.param(setting("tune", n_trials=50), id="more trials"),
+        pytest.param(setting("tune", timeout_s=60.0), id="a timeout"),
+        pytest.param(setting("train", threshold=0.3), id="threshold"),
+        pytest.param(setting("evaluate", seed=9), id="another section"),
+        pytest.param(one_patient_of_many, id="groups, without folds"),
+        pytest.param(setting("augment", copies=3), id="copies, while those on disk are the same"),
+        pytest.param(delete_test_images, id="no test images"),
+        pytest.param(one_label("test"), id="a label of test"),
+    ],
+)
+def test_same_name_with(change: Changes, original: "Project", changed: "Project") -> None:
+    change(changed)
+    assert plan(changed).name == plan(original).name
+
+
+def test_range_of_what_has_a_value_does_not_count(original: "Project", tmp_path: Path) -> None:
+    value, unused = setting("train", dropout=0.1), {"low": 0.0, "high": 0.9, "log": False}
+    one, two = original.copy(tmp_path / "one"), original.copy(tmp_path / "two")
+    value(one)
+    together(value, space(dropout=unused))(two)
+    assert plan(one).name == plan(two).name
+
+
+def test_groups_and_augmentation_count_with_folds(original: "Project", tmp_path: Path) -> None:
+    folds = setting("tune", folds=2)
+    cases = [
+        folds,
+        together(folds, one_patient_of_many),
+        together(folds, setting("augment", seed=1)),
+    ]
+    names = set()
+    for number, change in enumerate(cases):
+        project = original.copy(tmp_path / str(number))
+        change(project)
+        names.add(plan(project).name)
+    assert len(names) == len(cases)
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        *((f"{name}.py", True) for name in CODE),
+        ("search/sampler.py", True),
+        *((f"{name}.py", False) for name in CANNOT_CHANGE_A_RESULT),
+        ("figures.py", False),
+    ],
+)
+def test_code_counts_where_it_decides_a_result(
+    file: str,
+    counts: bool,
+    original: "Project",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = plan(original).name
+    folder = tmp_path / "model"
+    shutil.copytree(model.__path__[0], folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(model, "__path__", [str(folder)])
+    assert plan(original).name == before
+    with (folder / file).open("a", encoding="utf-8") as source:
+        source.write("# changed\n")
+    assert (plan(original).name != before) is counts
+
+
+def test_code_of_what_a_trial_reports_counts(
+    original: "Project", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tuning"
+    shutil.copytree(Path(plan_module.__file__).parent, folder)
+    monkeypatch.setattr(plan_module, "__file__", str(folder / "plan.py"))
+    before = plan(original).name
+    with (folder / "trial.py").open("a", encoding="utf-8") as source:
+        source.write("# changed\n")
+    assert plan(original).name != before
+
+
+def test_all_code_of_a_training_counts() -> None:
+    import grimp
+
+    package = "brain_tumor.model"
+    graph = grimp.build_graph("brain_tumor", cache_dir=None)
+    used = graph.find_upstream_modules(f"{package}.fit") | {f"{package}.fit"}
+    names = {name.removeprefix(f"{package}.") for name in used if name.startswith(f"{package}.")}
+    assert names - CANNOT_CHANGE_A_RESULT == set(CODE)
+
+
+def test_folds_are_data_of_the_plan(changed: "Project") -> None:
+    changed.set_params("tune", folds=3)
+    parts = plan(changed).data
+    assert len(parts) == 3
+    held = np.concatenate([part.val for part in parts])
+    assert len(set(held)) == len(held) == len(paths(changed, "train") + paths(changed, "val"))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            setting("train", head_block=0),
+            r"tune\.space\.fine_tune_blocks\.high is 2, .*head_block 0",
+        ),
+        (setting("tune", folds=50), r"tune\.folds is 50"),
+    ],
+)
+def test_what_cannot_be_searched_is_named_before_anything_runs(
+    change: Changes, problem: str, changed: "Project"
+) -> None:
+    space(fine_tune_blocks={"low": 0, "high": 2})(changed)
+    change(changed)
+    with pytest.raises(ValueError, match=problem):
+        plan(changed)
+
+
+def test_head_above_the_weights_is_named(changed: "Project") -> None:
+    file = changed.folder / "outputs" / "backbone" / "backbone.json"
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(facts | {"complete_to_block": 2}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"block 3 .* the initial weights random end at block 2"):
+        plan(changed)
+    changed.set_params("train", head_block=2)
+    plan(changed)
+
+
+def test_runs_of_a_study_lead_to_what_made_it(original: "Project") -> None:
+    tags = plan(original).tags()
+    assert tags["study"] == plan(original).name
+    assert tags["initial_weights"] == "random"
+    for name in ("manifest", "split", "images", "augmented", "records", "weights"):
+        assert tags[f"md5.{name}"]
+    assert "git.commit" in tags

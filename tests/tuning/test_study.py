@@ -1,0 +1,319 @@
+"""A study by the real commands, with real stores: what it logs, and that it always comes out alike.
+
+The tests of this module share projects and run in the order they stand in.
+"""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_tumor.imaging.records import load_images, stored
+from brain_tumor.model.search.params import TUNABLE
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from tests.tuning.conftest import Project
+
+pytestmark = pytest.mark.slow
+TRIALS = 4
+
+
+class Store:
+    """The MLflow store of a project."""
+
+    def __init__(self, project: "Project") -> None:
+        from mlflow import MlflowClient
+
+        self.client: MlflowClient = MlflowClient(
+            f"sqlite:///{project.folder / 'mlruns' / 'mlflow.db'}"
+        )
+
+    def runs(self, condition: str = "") -> "list[Run]":
+        """Runs that meet a condition, the oldest first."""
+        experiment = self.client.get_experiment_by_name("brain-tumor")
+        assert experiment is not None
+        ids, order = [experiment.experiment_id], ["attributes.start_time ASC"]
+        return list(self.client.search_runs(ids, condition, order_by=order))
+
+    def parent(self) -> "Run":
+        """The one run of the study."""
+        (parent,) = (run for run in self.runs() if run.info.run_name == "study")
+        return parent
+
+    def children(self, status: str = "FINISHED") -> "list[Run]":
+        """The runs of the trials."""
+        parent = self.parent().info.run_id
+        condition = f"tags.`mlflow.parentRunId` = '{parent}' AND attributes.status = '{status}'"
+        return self.runs(condition)
+
+    def artifacts(self, run: "Run", folder: str = "") -> set[str]:
+        """Paths of what is attached to a run."""
+        return {item.path for item in self.client.list_artifacts(run.info.run_id, folder)}
+
+
+@pytest.fixture(scope="module")
+def untouched(
+    make_project: Callable[[Path, Path], "Project"],
+    random_weights: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "Project":
+    """A project to copy; nothing runs in it."""
+    return make_project(tmp_path_factory.mktemp("study") / "untouched", random_weights)
+
+
+@pytest.fixture(scope="module")
+def finished(untouched: "Project") -> "Project":
+    """A project after a study that nobody interrupted."""
+    project = untouched.copy(untouched.folder.with_name("finished"))
+    (project.folder / "log.txt").write_text(project.run(project.command("tune")), "utf-8")
+    return project
+
+
+def outcomes(project: "Project") -> pd.DataFrame:
+    """trials.csv without numbers: a repeated trial has another."""
+    return project.trials().drop(columns="number")
+
+
+def test_one_run_holds_a_run_for_each_trial(finished: "Project") -> None:
+    store = Store(finished)
+    assert len(store.runs()) == 1 + TRIALS
+    assert [run.data.tags["trial"] for run in store.children()] == ["0", "1", "2", "3"]
+    assert {run.info.status for run in store.runs()} == {"FINISHED"}
+
+
+def test_table_has_a_row_for_each_trial(finished: "Project") -> None:
+    table = finished.trials()
+    assert list(table["number"]) == list(range(TRIALS))
+    assert list(table.columns) == ["number", "state", "value", *TUNABLE]
+    assert set(table["state"]) <= {"complete", "pruned"}
+    assert table.loc[table["state"] == "complete", "value"].notna().all()
+
+
+def test_runs_of_trials_hold_what_was_tried_and_how_it_went(finished: "Project") -> None:
+    table, store = finished.trials(), Store(finished)
+    for run, row in zip(store.children(), table.itertuples(), strict=True):
+        params, tags = run.data.params, run.data.tags
+        assert "tuned" not in params.values()
+        tried = {name: float(params[f"train.{name}"]) for name in TUNABLE}
+        assert tried == pytest.approx({name: getattr(row, name) for name in TUNABLE})
+        assert params["tune.space.head_block.high"] == "3"
+        assert tags["trial.state"] == row.state
+        curve = store.client.get_metric_history(run.info.run_id, "val_loss")
+        assert [point.step for point in curve] == list(range(1, len(curve) + 1))
+        assert len(curve) >= 1
+        if row.state == "complete":
+            assert run.data.metrics["val/log_loss"] == row.value
+        else:
+            assert "val/log_loss" not in run.data.metrics
+            assert tags["trial.note"].startswith("pruned at step ")
+
+
+def test_runs_of_trials_lead_to_what_made_them(finished: "Project") -> None:
+    store = Store(finished)
+    names = ("manifest", "split", "images", "augmented", "records", "weights")
+    for run in [store.parent(), *store.children()]:
+        tags = run.data.tags
+        assert {f"md5.{name}" for name in names} <= set(tags)
+        assert {"git.commit", "initial_weights.sha256"} <= set(tags)
+        assert (tags["stage"], tags["study"]) == ("tune", finished.best()["study"])
+        assert run.info.end_time > run.info.start_time
+
+
+def test_trials_leave_no_model_or_other_file(finished: "Project") -> None:
+    store = Store(finished)
+    assert [store.artifacts(run) for run in store.children()] == [set()] * TRIALS
+    assert not list(finished.folder.rglob("*.keras"))
+
+
+def test_run_of_the_study_holds_result_and_figures(finished: "Project") -> None:
+    store, best = Store(finished), finished.best()
+    parent = store.parent()
+    assert parent.data.metrics["val/log_loss"] == best["value"]
+    assert parent.data.tags["best.trial"] == str(best["trial"])
+    chosen = {name: float(parent.data.tags[f"best.{name}"]) for name in best["params"]}
+    assert chosen == pytest.approx(best["params"])
+    assert {"figures/history.png", "figures/slice.png"} <= store.artifacts(parent, "figures")
+    assert store.artifacts(parent, "study") == {"study/trials.csv"}
+    shares = [v for key, v in parent.data.metrics.items() if key.startswith("importance/")]
+    assert bool(shares) == ("figures/importances.png" in store.artifacts(parent, "figures"))
+    if shares:
+        assert sum(shares) == pytest.approx(1.0)
+    curve = store.client.get_metric_history(parent.info.run_id, "best")
+    assert curve[-1].value == best["value"]
+    assert parent.inputs is not None
+    assert [given.dataset.name for given in parent.inputs.dataset_inputs] == ["brain-mri"]
+
+
+def test_best_is_the_lowest_of_the_completed_trials(finished: "Project") -> None:
+    best, table = finished.best(), finished.trials()
+    complete = table[table["state"] == "complete"]
+    winner = complete.iloc[int(complete["value"].argmin())]
+    assert (best["trial"], best["value"]) == (winner["number"], winner["value"])
+    assert best["params"] == pytest.approx({name: winner[name] for name in TUNABLE})
+    assert (best["objective"], best["complete"]) == ("log_loss", len(complete))
+    assert best["complete"] + best["pruned"] == TRIALS
+
+
+def test_progress_is_told_in_a_line_per_trial(finished: "Project") -> None:
+    log = (finished.folder / "log.txt").read_text("utf-8")
+    lines = [line for line in log.splitlines() if re.match(r"\d+/4: trial ", line)]
+    assert [line.partition("/")[0] for line in lines] == ["1", "2", "3", "4"]
+    assert "best" in lines[-1]
+
+
+def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: "Project") -> None:
+    from brain_tumor.model import metrics, saved
+
+    finished.run(finished.command("train"))
+    outputs = finished.folder / "outputs"
+    table = pd.read_csv(outputs / "split.csv")
+    val = table[table["split"] == "val"]
+    images = load_images(outputs / "preprocess" / "images", list(val["path"]))
+    network = saved.load(outputs / "train").network
+    truth = (val["label"] == "yes").to_numpy().astype(np.int64)
+    loss = metrics.log_loss(truth, saved.predict_proba(network, images))
+    best = finished.best()
+    assert loss == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
+
+    (run,) = Store(finished).runs("tags.stage = 'train'")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["study"] == best["study"]
+    assert run.data.tags["study.trial"] == str(best["trial"])
+    assert "md5.best" in run.data.tags
+    assert "tuned" not in run.data.params.values()
+    filled = {name: float(run.data.params[f"train.{name}"]) for name in best["params"]}
+    assert filled == pytest.approx(best["params"])
+
+
+def test_test_images_decide_nothing(finished: "Project", untouched: "Project") -> None:
+    blind = untouched.copy(untouched.folder.with_name("blind"))
+    outputs = blind.folder / "outputs"
+    table = pd.read_csv(outputs / "split.csv")
+    of_test = table["split"] == "test"
+    for path in table.loc[of_test, "path"]:
+        stored(outputs / "preprocess" / "images", path).unlink()
+    table.loc[of_test, "label"] = table.loc[of_test, "label"].map({"no": "yes", "yes": "no"})
+    table.to_csv(outputs / "split.csv", index=False)
+
+    blind.run(blind.command("tune"))
+    assert blind.best() == finished.best()
+    assert blind.output("trials.csv") == finished.output("trials.csv")
+
+
+def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
+    finished: "Project", untouched: "Project"
+) -> None:
+    project = untouched.copy(untouched.folder.with_name("killed"))
+    kill_in_trial(project, 2)
+    store = Store(project)
+    parent = store.parent().info.run_id
+    project.run(project.command("tune"))
+
+    assert outcomes(project).equals(outcomes(finished))
+    for key in ("study", "value", "params", "complete", "pruned"):
+        assert project.best()[key] == finished.best()[key]
+    assert (store.parent().info.run_id, store.parent().info.status) == (parent, "FINISHED")
+    assert len(store.children()) == len(project.trials()) == TRIALS
+    assert [run.data.tags["trial"] for run in store.children("KILLED")] == ["2"]
+    assert store.runs("attributes.status = 'RUNNING'") == []
+
+
+def kill_in_trial(project: "Project", number: int) -> None:
+    """Start the stage and kill it while that trial trains."""
+    process = project.start(project.command("tune"))
+    assert process.stdout is not None
+    try:
+        # Until then the stage makes its stores, in which nobody else should have a hand.
+        assert any(line.startswith(f"{number}/{TRIALS}: ") for line in process.stdout)
+        while not is_training(Store(project), number):
+            assert process.poll() is None
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def is_training(store: Store, number: int) -> bool:
+    """Whether that trial has a run that is open and has seen an epoch."""
+    condition = f"tags.trial = '{number}' AND attributes.status = 'RUNNING'"
+    return any("val_loss" in run.data.metrics for run in store.runs(condition))
+
+
+def test_finished_study_is_left_as_it_is(finished: "Project") -> None:
+    store = Store(finished)
+    runs = {run.info.run_id for run in store.runs()}
+    names = ("best.json", "trials.csv", "figures/history.png", "figures/slice.png")
+    before = {name: finished.output(name) for name in names}
+    output = finished.run(finished.command("tune"))
+    assert {name: finished.output(name) for name in names} == before
+    assert {run.info.run_id for run in store.runs()} == runs
+    assert store.parent().info.status == "FINISHED"
+    assert "trial " not in output
+
+
+def test_more_trials_are_added_to_those_that_are_there(finished: "Project") -> None:
+    before = finished.trials()
+    finished.set_params("tune", n_trials=TRIALS + 2)
+    finished.run(finished.command("tune"))
+    after = finished.trials()
+    assert len(after) == TRIALS + 2
+    pd.testing.assert_frame_equal(after.head(TRIALS), before)
+    store, best = Store(finished), finished.best()
+    assert len(store.children()) == TRIALS + 2
+    complete = after[after["state"] == "complete"]
+    assert best["value"] == complete["value"].min() == store.parent().data.metrics["val/log_loss"]
+    assert store.parent().data.tags["best.trial"] == str(best["trial"])
+
+
+def test_second_worker_shares_the_study(finished: "Project") -> None:
+    wanted = len(finished.trials()) + 6
+    finished.set_params("tune", n_trials=wanted)
+    stage = finished.start(finished.command("tune"))
+    worker = finished.start(finished.worker())
+    output, _ = stage.communicate(timeout=400)
+    said, _ = worker.communicate(timeout=400)
+    assert stage.returncode == 0, output
+    assert worker.returncode == 0, said
+
+    store = Store(finished)
+    assert wanted <= len(store.children()) <= wanted + 1
+    assert len({run.data.tags["trial"] for run in store.children()}) == len(store.children())
+    assert len({run.data.tags["process.id"] for run in store.children()[-6:]}) == 2
+    assert store.runs("attributes.status = 'RUNNING'") == []
+    assert store.parent().info.status == "FINISHED"
+    ended = re.search(rf"{finished.best()['study']}: this worker ended (\d+) trials", said)
+    assert ended is not None
+    assert 1 <= int(ended[1]) <= 6
+
+
+def test_worker_without_a_study_says_what_to_do(untouched: "Project") -> None:
+    project = untouched.copy(untouched.folder.with_name("alone"))
+    output = project.run(project.worker(), code=1)
+    (error,) = (line for line in output.splitlines() if line.startswith("error: "))
+    assert re.search(r"study brain-tumor-\w+ is not in the storage: .*`dvc repro tune`", error)
+    assert "Traceback" not in output
+
+
+def test_folds_and_auroc_work_from_end_to_end(untouched: "Project") -> None:
+    project = untouched.copy(untouched.folder.with_name("folds"))
+    project.set_params("tune", folds=2, objective="auroc", n_trials=1)
+    project.run(project.command("tune"))
+    best, store = project.best(), Store(project)
+    table = project.trials()
+    assert list(table["state"]) == ["complete"]
+    assert (best["objective"], best["value"]) == ("auroc", table["value"][0])
+    assert store.parent().data.metrics["val/auroc"] == best["value"]
+    for run, value in zip(store.children(), table["value"], strict=True):
+        history = store.client.get_metric_history(run.info.run_id, "fold/auroc")
+        assert len(history) == 2
+        assert np.mean([point.value for point in history]) == pytest.approx(value)
+        assert {"fold0/val_loss", "fold1/val_loss"} <= set(run.data.metrics)
+        assert 0.0 <= value <= 1.0
