@@ -82,9 +82,9 @@ def trial(head_block: int, depth: int, head_epochs: int, fine_tune_epochs: int) 
     """Parameters of a trial: everything but its depth the same, and no early stopping."""
     section = params_file.load(PARAMS, "train", TrainSection)
     values = {"learning_rate": 1e-3, "dropout": 0.3, "weight_decay": 1e-2}
-    chosen = section.resolve(values | {"head_block": head_block, "fine_tune_blocks": depth})
+    values |= {"head_block": head_block, "fine_tune_blocks": depth}
     epochs = {"head_epochs": head_epochs, "fine_tune_epochs": fine_tune_epochs, "patience": 1000}
-    return chosen.model_copy(update=epochs)
+    return TrainParams.model_validate(section.model_dump() | values | epochs)
 
 
 def store_features(start: Start, data: TrainingData, trials: list[TrainParams]) -> None:

@@ -1,7 +1,19 @@
 """Processes of this machine: which one opened a run or trial, and whether it is still there."""
 
 import os
+import socket
 from pathlib import Path
+
+
+def host() -> str:
+    """Name of what process ids are counted in: this machine, or this container of it.
+
+    Containers may share a host's name and not see one another's processes (pid_namespaces(7)).
+    """
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def identify(pid: int) -> str | None:

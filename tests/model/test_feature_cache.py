@@ -90,6 +90,14 @@ def test_longest_unused_makes_room(cache: FeatureCache) -> None:
     assert names(cache) == ["a.npy", "c.npy", "d.npy"]
 
 
+def test_what_the_same_call_needs_is_not_evicted(cache: FeatureCache) -> None:
+    put(cache, entry("vectors"))
+    maps = entry("maps", rows=100)
+    with cache.alone(), cache.writing([maps], keep=[entry("vectors"), maps]) as (file,):
+        file.write(bytes(maps.nbytes))
+    assert cache.read([entry("vectors"), maps]) is not None
+
+
 def test_array_in_use_survives_its_eviction(cache: FeatureCache) -> None:
     put(cache, entry("a"), 5.0)
     found = cache.read([entry("a")])

@@ -43,10 +43,14 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[set[Output]]:
     compute = features._compute
 
     def counted(
-        weights: Path, images: NDArray[np.uint8], missing: dict[Output, Entry], to: FeatureCache
+        weights: Path,
+        images: NDArray[np.uint8],
+        missing: dict[Output, Entry],
+        to: FeatureCache,
+        keep: Sequence[Entry],
     ) -> None:
         passes.append(set(missing))
-        compute(weights, images, missing, to)
+        compute(weights, images, missing, to, keep)
 
     monkeypatch.setattr(features, "_compute", counted)
     return passes

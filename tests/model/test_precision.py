@@ -30,17 +30,17 @@ def test_system_that_lists_no_flags_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("gpus", "expected"), [([], "bfloat16"), (["gpu"], "float16")])
+@pytest.mark.parametrize(("gpus", "expected"), [([], "float32"), (["gpu"], "bfloat16")])
 def test_automatic_format_follows_the_device(
     gpus: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tensorflow as tf
 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: gpus)
-    monkeypatch.setattr(precision, "_processor_flags", lambda: {"avx512_bf16"})
-    assert precision.resolve("auto") == expected
     monkeypatch.setattr(precision, "_processor_flags", set)
-    assert precision.resolve("auto") == ("float16" if gpus else "float32")
+    assert precision.resolve("auto") == expected
+    monkeypatch.setattr(precision, "_processor_flags", lambda: {"avx512_bf16"})
+    assert precision.resolve("auto") == "bfloat16"
 
 
 @pytest.mark.slow

@@ -45,12 +45,14 @@ class Project:
     """A folder with the outputs of the stages before `tune`, a store and small parameters."""
 
     folder: Path
+    storage: str = ""  # of the study; its own SQLite if empty
 
     @property
     def env(self) -> dict[str, str]:
         """The environment of its commands: nothing of the user's, the project's own store."""
         kept = {key: text for key, text in os.environ.items() if not key.startswith(FOREIGN)}
-        return kept | {"DVC_ROOT": str(self.folder)}
+        storage = {"OPTUNA_STORAGE": self.storage} if self.storage else {}
+        return kept | storage | {"DVC_ROOT": str(self.folder)}
 
     def command(self, stage: str) -> list[str]:
         """The command line of a stage as dvc.yaml has it."""

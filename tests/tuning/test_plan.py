@@ -286,7 +286,7 @@ def test_head_above_the_weights_is_named(changed: "Project") -> None:
 
 
 def test_runs_of_a_study_lead_to_what_made_it(original: "Project") -> None:
-    tags = plan(original).tags()
+    tags = plan(original).tags
     assert tags["study"] == plan(original).name
     assert tags["initial_weights"] == "random"
     for name in ("manifest", "split", "images", "augmented", "records", "weights"):

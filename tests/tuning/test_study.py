@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -292,6 +293,24 @@ def test_second_worker_shares_the_study(finished: "Project") -> None:
     ended = re.search(rf"{finished.best()['study']}: this worker ended (\d+) trials", said)
     assert ended is not None
     assert 1 <= int(ended[1]) <= 6
+
+
+def test_workers_share_a_study_on_postgresql(untouched: "Project", postgres: str) -> None:
+    copy = untouched.copy(untouched.folder.with_name("team"))
+    project = replace(copy, storage=postgres)
+    wanted = 5
+    project.set_params("tune", n_trials=1)
+    project.run(project.command("tune"))
+    project.set_params("tune", n_trials=wanted)
+    both = [project.start(command) for command in (project.command("tune"), project.worker())]
+    for process in both:
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == 0, output
+    store = Store(project)
+    assert wanted <= len(store.children()) <= wanted + 1
+    assert len({run.data.tags["process.id"] for run in store.children()[1:]}) == 2
+    assert store.runs("attributes.status = 'RUNNING'") == []
+    assert not (project.folder / "mlruns" / "optuna.db").exists()
 
 
 def test_worker_without_a_study_says_what_to_do(untouched: "Project") -> None:

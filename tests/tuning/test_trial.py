@@ -78,7 +78,10 @@ def run_study(**changes: Any) -> "Study":
     tune = load(path, "tune", TuneParams).model_copy(update=changes)
     section, augment = load(path, "train", TrainSection), load(path, "augment", AugmentParams)
     plan = read_plan(TuneInputs(), section, tune, augment)
-    return tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
+    found = tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
+    study = tuning._open(plan, create=False)
+    assert (found.best.study, len(found.trials)) == (study.study_name, tune.n_trials)
+    return study
 
 
 def runs(name: str = "") -> "list[Run]":

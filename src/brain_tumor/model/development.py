@@ -70,6 +70,8 @@ class Development:
             )
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         for _, held in splitter.split(originals, originals["label"], groups):
+            if originals["label"].iloc[held].nunique() < 2:
+                raise ValueError(f"tune.folds is {count}: a fold has images of one class; lower it")
             sources = set(originals["source"].iloc[held])
             yield self._data(self.rows["source"].isin(sources).to_numpy())
 

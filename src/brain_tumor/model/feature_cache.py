@@ -74,12 +74,14 @@ class FeatureCache:
             yield
 
     @contextmanager
-    def writing(self, entries: Sequence[Entry]) -> Iterator[Sequence[IO[bytes]]]:
+    def writing(
+        self, entries: Sequence[Entry], keep: Sequence[Entry] = ()
+    ) -> Iterator[Sequence[IO[bytes]]]:
         """Give files to append the arrays' bytes to; they appear whole or not at all.
 
-        Call while `alone`. What was longest unused makes room.
+        Call while `alone`. What was longest unused makes room, but nothing of `keep`.
         """
-        self._make_room(entries)
+        self._make_room(entries, keep)
         with _writing(self.folder), ExitStack() as stack:
             files = []
             for entry in entries:
@@ -97,8 +99,8 @@ class FeatureCache:
         view: NDArray[Any] = array.view(entry.dtype)
         return view
 
-    def _make_room(self, entries: Sequence[Entry]) -> None:
-        wanted = {entry.file for entry in entries}
+    def _make_room(self, entries: Sequence[Entry], keep: Sequence[Entry]) -> None:
+        wanted = {entry.file for entry in (*entries, *keep)}
         needed = sum(entry.nbytes for entry in entries)
         others = [path for path in self.folder.glob("*.npy") if path.name not in wanted]
         total = needed + sum(path.stat().st_size for path in others)

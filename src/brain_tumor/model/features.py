@@ -9,6 +9,7 @@ loses nothing that computing would keep.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +59,7 @@ def trunk_outputs(
     Raises:
         CacheError: the cache cannot be written.
     """
-    prefix = f"{_file_digest(weights)}-{_images_digest(images)}"
+    prefix = f"{_code_digest()}-{_file_digest(weights)}-{_images_digest(images)}"
     size_px, count = images.shape[1], len(images)
     entries = [_entry(prefix, output, size_px, count) for output in wanted]
     found = cache.read(entries)
@@ -71,7 +72,7 @@ def trunk_outputs(
             if cache.read([entry]) is None
         }
         if missing:
-            _compute(weights, images, missing, cache)
+            _compute(weights, images, missing, cache, keep=entries)
         found = cache.read(entries)
     if found is None:
         raise RuntimeError(f"{cache.folder}: features vanished while they were written")
@@ -85,13 +86,17 @@ def stored_bytes(wanted: Sequence[Output], images: NDArray[np.uint8]) -> int:
 
 
 def _compute(
-    weights: Path, images: NDArray[np.uint8], missing: dict[Output, Entry], cache: FeatureCache
+    weights: Path,
+    images: NDArray[np.uint8],
+    missing: dict[Output, Entry],
+    cache: FeatureCache,
+    keep: Sequence[Entry],
 ) -> None:
     from brain_tumor.model import network
 
     trunk = network.trunk(weights, images.shape[1], [(o.block, o.form) for o in missing])
     starts = range(0, len(images), BATCH)
-    with cache.writing(list(missing.values())) as files:
+    with cache.writing(list(missing.values()), keep) as files:
         for start in track(starts, "frozen trunk", total=len(starts)):
             results = trunk.predict_on_batch(to_unit(images[start : start + BATCH]))
             results = [results] if len(missing) == 1 else results  # Keras unpacks a single one
@@ -115,6 +120,20 @@ def _dtype(name: str) -> np.dtype[Any]:
 
     found: np.dtype[Any] = np.dtype(bfloat16)
     return found
+
+
+@lru_cache(maxsize=1)
+def _code_digest() -> str:
+    """Of everything but weights and images that decides what the trunk gives."""
+    import keras
+    import tensorflow as tf
+
+    from brain_tumor.model import head, network, saved
+
+    sha = hashlib.sha256(f"{keras.__version__} {tf.__version__}".encode())
+    for file in (__file__, head.__file__, network.__file__, saved.__file__):
+        sha.update(Path(file).read_bytes())
+    return sha.hexdigest()[:8]
 
 
 def _file_digest(path: Path) -> str:

@@ -23,16 +23,16 @@ def make_repeatable(seed: int) -> None:
 def resolve(precision: Precision) -> Format:
     """The number format tuned blocks compute in: as given, or the fastest of this machine.
 
-    `auto` is float16 where TensorFlow sees a GPU, bfloat16 where the processor multiplies it
-    (AVX512-BF16 or AMX), float32 elsewhere. Weights are float32 in any of them.
+    `auto` is bfloat16 where TensorFlow sees a GPU or the processor multiplies it (AVX512-BF16 or
+    AMX), float32 elsewhere. (float16 has too small a range for the features of random weights.)
+    Weights are float32 in any of them.
     """
     if precision != "auto":
         return precision
     import tensorflow as tf
 
-    if tf.config.list_physical_devices("GPU"):
-        return "float16"
-    return "bfloat16" if _BFLOAT16_FLAGS & _processor_flags() else "float32"
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return "bfloat16" if has_gpu or _BFLOAT16_FLAGS & _processor_flags() else "float32"
 
 
 def _processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import typer
 
@@ -10,16 +11,19 @@ from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.model import figures, saved
 from brain_tumor.model.best import Best
-from brain_tumor.model.development import read_development
+from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Fitted, Start, fit, network_of
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.phase import Epoch
+from brain_tumor.model.precision import resolve
 from brain_tumor.model.train_params import TrainParams, TrainSection, filled
 from brain_tumor.progress import counting
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tracking import lineage
 from brain_tumor.tracking.runs import start_run
+
+SAME = 1e-4  # in probability: float32 in another order of operations stays well below
 
 
 def main(
@@ -51,7 +55,8 @@ def main(
             "weights": weights,
             "best": best,
         }
-        tags = lineage.lineage_tags(inputs) | initial.tags() | chosen.tags() | {"stage": "train"}
+        tags = lineage.lineage_tags(inputs) | initial.tags() | chosen.tags()
+        tags |= {"stage": "train", "precision": resolve(section.precision)}
         name = f"{section.head}-mixed{section.head_block}-tune{section.fine_tune_blocks}"
         logged = filled(lineage.flat_params(params), chosen.params)
         with (
@@ -66,11 +71,23 @@ def main(
 
             fitted = fit(Start(weights, default_cache()), data, section, on_epoch)
             network = network_of(weights, fitted, section, data.images.shape[1])
+            _check_same(network, fitted, data)
             _write_curves(fitted, history, figures_folder)
             saved.save(model.parent, network, _meta(network, fitted, section, initial))
             for figure in sorted(figures_folder.glob("*.png")):
                 tracked.log_figure_file(figure)
             write_json(run, {"run_id": tracked.run_id})
+
+
+def _check_same(network: Any, fitted: Fitted, data: TrainingData) -> None:
+    """The whole network must say of validation images what its parts said in training."""
+    whole = saved.predict_proba(network, data.images[data.val])
+    gap = float(np.abs(whole - fitted.val_probability).max())
+    if gap > SAME:
+        raise RuntimeError(
+            f"the whole network and the stored features differ by {gap:.2g} in probability; "
+            "delete .cache/features and run again, and report it if it stays"
+        )
 
 
 def _epochs(section: TrainParams) -> int:

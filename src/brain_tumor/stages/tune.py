@@ -10,7 +10,6 @@ from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.best import Best
-from brain_tumor.model.search import result
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.stages.paths import In, Out, reporting_errors
@@ -43,9 +42,9 @@ def main(
             _write_table(trials, pd.DataFrame(columns=["number", "state", "value"]))
             return
         inputs = TuneInputs(manifest, split, images, augmented, records, weights, source, params)
-        study = run_study(read_plan(inputs, section, tune, augment), figures_folder)
-        _write_table(trials, result.trials_table(study).drop(columns="duration_s"))
-        write_json(best, result.best(study).model_dump())
+        found = run_study(read_plan(inputs, section, tune, augment), figures_folder)
+        _write_table(trials, found.trials.drop(columns="duration_s"))
+        write_json(best, found.best.model_dump())
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

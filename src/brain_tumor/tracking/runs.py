@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -65,7 +64,7 @@ def close_run(run_id: str) -> None:
 
 
 def _owner() -> dict[str, str]:
-    return {HOST_TAG: socket.gethostname(), PROCESS_TAG: processes.identify(os.getpid()) or ""}
+    return {HOST_TAG: processes.host(), PROCESS_TAG: processes.identify(os.getpid()) or ""}
 
 
 def resume_run(run_id: str) -> Run | None:
@@ -88,7 +87,7 @@ def close_abandoned_runs(client: "MlflowClient") -> list[str]:
     Returns:
         Their ids.
     """
-    condition = f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = '{socket.gethostname()}'"
+    condition = f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = '{processes.host()}'"
     found = client.search_runs([store.experiment_id(client)], condition, max_results=1000)
     abandoned = [
         run.info.run_id

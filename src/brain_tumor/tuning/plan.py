@@ -85,11 +85,18 @@ class Plan:
         """Fields of section `train` that are searched."""
         return self.section.tuned()
 
+    @cached_property
+    def logged(self) -> Mapping[str, str]:
+        """Parameters of its runs, as they were when it began; `tuned` is not filled in."""
+        return lineage.flat_params(self.inputs.params)
+
+    @cached_property
     def tags(self) -> Mapping[str, str]:
-        """Lineage tags of its runs."""
+        """Lineage tags of its runs, as things were when it began."""
         names = ("manifest", "split", "images", "augmented", "records", "weights")
         files = {name: getattr(self.inputs, name) for name in names}
-        return lineage.lineage_tags(files) | self.initial.tags() | {"study": self.name}
+        study = {"study": self.name, "precision": precision.resolve(self.section.precision)}
+        return lineage.lineage_tags(files) | self.initial.tags() | study
 
 
 def read_plan(
@@ -109,21 +116,18 @@ def read_plan(
 
 def _check_blocks(initial: InitialWeights, section: TrainSection, tune: TuneParams) -> None:
     """Refuse a space with trials for which weights or network have too few blocks."""
-    lowest, highest, deepest = (
-        tune.space.head_block.low,
-        tune.space.head_block.high,
-        tune.space.fine_tune_blocks.high,
-    )
+    heads, depths = tune.space.head_block, tune.space.fine_tune_blocks
+    lowest, highest, at = heads.low, heads.high, "tune.space.head_block.low"
     if isinstance(section.head_block, int):
-        lowest = highest = section.head_block
+        lowest, highest, at = section.head_block, section.head_block, "train.head_block"
+    deepest, what = depths.high, "tune.space.fine_tune_blocks.high"
     if isinstance(section.fine_tune_blocks, int):
-        deepest = section.fine_tune_blocks
+        deepest, what = section.fine_tune_blocks, "train.fine_tune_blocks"
     initial.check_covers(highest)
     if deepest > lowest + 1:
         raise ValueError(
-            f"fine_tune_blocks of {deepest} (train or tune.space.fine_tune_blocks.high) is asked "
-            f"for, but below head_block {lowest} there are {lowest + 1} blocks; lower it, or "
-            "raise train.head_block or tune.space.head_block.low"
+            f"{what} is {deepest}, but with {at} {lowest} there are {lowest + 1} blocks to tune; "
+            f"lower it, or raise {at}"
         )
 
 

@@ -1,7 +1,9 @@
 """All that a study will need of the frozen trunk, in one pass over the images."""
 
 import os
+import sys
 
+from brain_tumor.model.feature_cache import SIZE_VARIABLE
 from brain_tumor.model.features import stored_bytes, trunk_outputs
 from brain_tumor.model.fit import exact_outputs, outputs
 from brain_tumor.model.train_params import TrainParams
@@ -22,6 +24,11 @@ def prepare_features(plan: Plan) -> None:
     images = plan.data[0].images
     needed = stored_bytes(wanted, images) + sum(stored_bytes(exact, part) for part in held_out)
     if needed > cache.max_bytes:
+        print(
+            f"note: the study's features take {needed / 1e9:.1f} GB, more than {SIZE_VARIABLE} "
+            "allows; trials compute what was evicted again",
+            file=sys.stderr,
+        )
         return
     trunk_outputs(weights, images, wanted, cache)
     for part in held_out if exact else []:

@@ -4,18 +4,20 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brain_tumor.model.best import Best
 from brain_tumor.model.search import result
 from brain_tumor.model.search.figures import importances, save_figures
+from brain_tumor.model.search.finished import finished_trials
 from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import open_storage, storage_url
 from brain_tumor.model.search.study import open_study
 from brain_tumor.repository import repository_root
-from brain_tumor.tracking import lineage
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import close_run, reopened, resume_run, start_run
 from brain_tumor.tuning.plan import Plan
@@ -23,11 +25,20 @@ from brain_tumor.tuning.prepare import prepare_features
 from brain_tumor.tuning.trial import RUN_ATTRIBUTE, run_trial
 
 if TYPE_CHECKING:
+    import pandas as pd
     from optuna import Study
     from optuna.trial import FrozenTrial
 
 
-def run_study(plan: Plan, figures: Path) -> "Study":
+@dataclass(frozen=True)
+class Outcome:
+    """What a study had found when its trials were there; other workers may still add to it."""
+
+    best: Best
+    trials: "pd.DataFrame"
+
+
+def run_study(plan: Plan, figures: Path) -> Outcome:
     """Run the study to its end, or go on where it was left.
 
     Args:
@@ -35,7 +46,7 @@ def run_study(plan: Plan, figures: Path) -> "Study":
         figures: folder for its figures; they are attached to its run too.
 
     Returns:
-        The study, with at least one completed trial.
+        Its best trial and all that were finished.
 
     Raises:
         ValueError: the storage cannot be reached, or no trial was completed.
@@ -43,16 +54,16 @@ def run_study(plan: Plan, figures: Path) -> "Study":
     study = _open(plan, create=True)
     with _parent_run(study, plan) as parent:
         _run_trials(study, plan, parent)
-        found = result.best(study)
-        parent.log_metrics({f"val/{plan.tune.objective}": study.best_value})
+        found, trials = result.best(study), result.trials_table(study)
+        parent.log_metrics({f"val/{plan.tune.objective}": float(found.value or 0.0)})
         chosen = {"trial": found.trial, **found.params}
         parent.set_tags({f"best.{name}": str(value) for name, value in chosen.items()})
         parent.log_metrics({f"importance/{k}": v for k, v in importances(study).items()})
         save_figures(figures, study)
         for figure in sorted(figures.glob("*.png")):
             parent.log_figure_file(figure)
-        _log_table(study, parent)
-    return study
+        _log_table(trials, parent)
+    return Outcome(found, trials)
 
 
 def join_study(plan: Plan) -> int:
@@ -80,7 +91,8 @@ def _open(plan: Plan, *, create: bool) -> "Study":
 
 
 def _run_trials(study: "Study", plan: Plan, parent: Run) -> int:
-    prepare_features(plan)
+    if len(finished_trials(study)) < plan.tune.n_trials:
+        prepare_features(plan)
     objective = partial(run_trial, plan=plan, parent=parent.run_id)
     ended = 0
 
@@ -109,8 +121,8 @@ def _parent_run(study: "Study", plan: Plan) -> Iterator[Run]:
         with reopened(known) as parent:
             yield parent
         return
-    tags = {**plan.tags(), "stage": "tune"}
-    with start_run("study", lineage.flat_params(plan.inputs.params), tags) as parent:
+    tags = {**plan.tags, "stage": "tune"}
+    with start_run("study", plan.logged, tags) as parent:
         study.set_user_attr(RUN_ATTRIBUTE, parent.run_id)
         parent.log_dataset("brain-mri", tags.get("data.md5", "unknown"), "tuning")
         yield parent
@@ -121,8 +133,8 @@ def _known_run(study: "Study") -> Run | None:
     return resume_run(run_id) if run_id else None
 
 
-def _log_table(study: "Study", parent: Run) -> None:
+def _log_table(trials: "pd.DataFrame", parent: Run) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         table = Path(temporary) / "trials.csv"
-        result.trials_table(study).to_csv(table, index=False)
+        trials.to_csv(table, index=False)
         parent.log_file(table, "study")

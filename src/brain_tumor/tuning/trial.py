@@ -11,7 +11,6 @@ from brain_tumor.model.fit import Fitted, fit
 from brain_tumor.model.phase import DivergedError, Epoch
 from brain_tumor.model.search.space import suggest
 from brain_tumor.model.train_params import TrainParams, filled
-from brain_tumor.tracking import lineage
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import start_run
 from brain_tumor.tuning.plan import Plan
@@ -37,8 +36,8 @@ def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
 
     values = suggest(trial, plan.tune.space, plan.names)
     params = plan.section.resolve(values)
-    logged = filled(lineage.flat_params(plan.inputs.params), values)
-    tags = {**plan.tags(), "stage": "tune", "trial": str(trial.number)}
+    logged = filled(plan.logged, values)
+    tags = {**plan.tags, "stage": "tune", "trial": str(trial.number)}
     with start_run(f"trial {trial.number}", logged, tags, parent) as run:
         trial.set_user_attr(RUN_ATTRIBUTE, run.run_id)
         run.set_tags({"trial.state": "running"})

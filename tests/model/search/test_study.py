@@ -182,7 +182,6 @@ def test_braces_in_a_url_are_left_alone(tmp_path: Path) -> None:
         ("space.dropout", {"low": 0.0, "high": 0.1, "log": True}, r"space.dropout: .*low > 0"),
         ("space.learning_rate", {"low": 0.0, "high": 0.1, "log": False}, r"learning_rate.low"),
         ("space.head_block", {"low": 4, "high": 11}, r"head_block.high must .*received 11"),
-        ("space.head_block", {"low": 1, "high": 5}, r"fine_tune_blocks.high .* = 2, received 3"),
         ("space.fine_tune_blocks", {"low": -1, "high": 2}, r"fine_tune_blocks.low: .*received -1"),
     ],
 )

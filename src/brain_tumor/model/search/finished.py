@@ -28,6 +28,16 @@ def best_trial(study: "Study") -> "FrozenTrial | None":
     return min(values.values(), key=lambda entry: entry[:2])[2] if values else None
 
 
+def shown_value(study: "Study", trial: "FrozenTrial") -> float | None:
+    """What a trial reached, in terms of the objective.
+
+    Pruned trials hold the last they reported, which is a loss whatever the objective.
+    """
+    if trial.state.name == "PRUNED" and objective_of(study) != "log_loss":
+        return None
+    return trial.value
+
+
 def objective_of(study: "Study") -> str:
     """The name of what is searched for, such as `log_loss`."""
     return (study.metric_names or ["value"])[0]

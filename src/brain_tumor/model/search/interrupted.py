@@ -1,7 +1,6 @@
 """Trials whose process is gone: failed, reported, and queued again with the same parameters."""
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
 HOST_ATTR, PROCESS_ATTR = "process.host", "process.id"
 _ORIGINAL, _HISTORY = "failed_trial", "retry_history"  # as RetryHeartbeatStaleTrialCallback writes
 _MARKING_S = 60.0  # a trial gets its marks at once: without them after this time, nobody runs it
+_RETRIES = 5  # a trial that kills its process (memory) must not stop the study for good
 _listener: "ContextVar[OnInterrupted | None]" = ContextVar("listener", default=None)
 
 
 def mark(trial: "Trial") -> None:
     """Note on a trial that starts which process runs it."""
-    trial.set_user_attr(HOST_ATTR, socket.gethostname())
+    trial.set_user_attr(HOST_ATTR, processes.host())
     trial.set_user_attr(PROCESS_ATTR, processes.identify(os.getpid()) or "")
 
 
@@ -44,8 +44,16 @@ def listening(on_interrupted: "OnInterrupted") -> Iterator[None]:
 
 
 def reclaim(study: "Study") -> None:
-    """Give up the running trials that no process of this host runs any more."""
+    """Give up the running trials that no process runs any more.
+
+    Those of this host are known at once, those of others by their heartbeat; Optuna itself looks
+    at heartbeats only before a trial, and so never after the last.
+    """
+    from optuna.storages import fail_stale_trials
     from optuna.trial import TrialState
+
+    with experimental_on_purpose():
+        fail_stale_trials(study)
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_abandoned(trial):
@@ -84,7 +92,7 @@ def queue_again(study: "Study", trial: "FrozenTrial") -> None:
     )
     bare.number = trial.number
     with experimental_on_purpose():
-        RetryHeartbeatStaleTrialCallback()(study, bare)
+        RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)(study, bare)
     report = _listener.get()
     if report is not None:
         report(trial)
@@ -107,4 +115,4 @@ def _is_abandoned(trial: "FrozenTrial") -> bool:
     if host is None or PROCESS_ATTR not in trial.user_attrs:
         start = trial.datetime_start or datetime.now()
         return datetime.now() - start > timedelta(seconds=_MARKING_S)
-    return host == socket.gethostname() and not processes.is_alive(trial.user_attrs[PROCESS_ATTR])
+    return host == processes.host() and not processes.is_alive(trial.user_attrs[PROCESS_ATTR])

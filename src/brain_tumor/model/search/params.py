@@ -62,17 +62,7 @@ class Space(Section):
             raise ValueError(
                 f"head_block.high must be within 0..{LAST_BLOCK}, received {self.head_block.high}"
             )
-        self._require_blocks_to_tune()
         return self
-
-    def _require_blocks_to_tune(self) -> None:
-        """A head on block b leaves b + 1 blocks, so every combination must have enough of them."""
-        most = self.head_block.low + 1
-        if self.fine_tune_blocks.high > most:
-            raise ValueError(
-                f"fine_tune_blocks.high must be at most head_block.low + 1 = {most}, "
-                f"received {self.fine_tune_blocks.high}"
-            )
 
 
 class TuneParams(Section):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.search.finished import best_trial, finished_trials, objective_of
+from brain_tumor.model.search.finished import best_trial, finished_trials, objective_of, shown_value
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -48,17 +48,20 @@ class Progress:
 
     def line(self) -> str:
         """One line with everything."""
-        pruned = "pruned at " if self.state == "pruned" else ""
-        value = "no value" if self.value is None else f"{self.value:.3g}"
+        reached = "" if self.value is None else f"val {self.objective} {self.value:.3g}"
+        result = " at ".join(part for part in (self._state(), reached) if part)
         settings = ", ".join(_setting(name, value) for name, value in self.params.items())
         trial = (
-            f"{self.finished}/{self.n_trials}: trial {self.number}, {pruned}val {self.objective} "
-            f"{value} in {_duration(self.duration_s)} ({settings})"
+            f"{self.finished}/{self.n_trials}: trial {self.number}, {result} in "
+            f"{_duration(self.duration_s)} ({settings})"
         )
         best = "" if self.best_value is None else f"best {self.best_value:.3g} ({self._best()})"
         dropped = f"{self.pruned} pruned" if self.pruned else ""
         left = f"about {_duration(self.left_s)} left" if self.left_s else ""
         return " | ".join(part for part in (trial, best, dropped, left) if part)
+
+    def _state(self) -> str:
+        return "pruned" if self.state == "pruned" else ""
 
     def _best(self) -> str:
         return "this one" if self.best_number == self.number else f"trial {self.best_number}"
@@ -78,7 +81,7 @@ def progress_of(study: "Study", last: "FrozenTrial", n_trials: int) -> Progress:
         best_value=top.value if top else None,
         best_number=top.number if top else None,
         number=last.number,
-        value=last.value,
+        value=shown_value(study, last),
         state=last.state.name.lower(),
         params=dict(last.params),
         duration_s=last.duration.total_seconds() if last.duration else 0.0,

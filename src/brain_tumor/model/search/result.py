@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from brain_tumor.model.best import Best
-from brain_tumor.model.search.finished import best_trial, finished_trials, objective_of
+from brain_tumor.model.search.finished import best_trial, finished_trials, objective_of, shown_value
 from brain_tumor.model.search.params import TUNABLE
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def trials_table(study: "Study") -> "pd.DataFrame":
         {
             "number": trial.number,
             "state": trial.state.name.lower(),
-            "value": trial.value,
+            "value": shown_value(study, trial),
             "duration_s": trial.duration.total_seconds() if trial.duration else None,
             **{name: trial.params.get(name) for name in names},
         }
