@@ -13,8 +13,8 @@ help: ## List what there is to make
 env: $(STAMP) ## Create or update the environment in .venv
 
 $(STAMP): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: $$($(PYTHON) --version) found, 3.11 or newer needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \
+		{ echo "error: $$($(PYTHON) --version) found, 3.11.4 or newer needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet uv
 	uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.txt
@@ -46,7 +46,7 @@ ui: $(STAMP) ## Compare runs at http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui -w 1 --backend-store-uri sqlite:///mlruns/mlflow.db
 
 lock: $(STAMP) ## Compile requirements.txt from pyproject.toml, with hashes
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	uv pip compile --quiet --universal --python-version 3.11.4 --generate-hashes --no-header \
 		--extra pipeline --extra cpu --extra dev --output-file requirements.txt pyproject.toml
 
 clean: ## Remove the environment (data, outputs and runs stay)
