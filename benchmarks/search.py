@@ -30,6 +30,7 @@ from brain_tumor.model.fit import Start, exact_outputs, fit, outputs
 from brain_tumor.model.initial_weights import BackboneParams, prepare
 from brain_tumor.model.phase import Samples, Training
 from brain_tumor.model.saved import predict_in_batches, to_unit
+from brain_tumor.model.shapes import output_shape
 from brain_tumor.model.train_params import TrainParams, TrainSection
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
@@ -175,7 +176,7 @@ def tuning_floor(
     number_format = precision.resolve(params.precision)
     depth = params.head_block, params.fine_tune_blocks
     blocks = network.top_blocks(start.weights, *depth, number_format)
-    side = network.output_shape(depth[0] - depth[1], "maps", data.images.shape[1])[:2]
+    side = output_shape(depth[0] - depth[1], "maps", data.images.shape[1])[:2]
     layers = convolutions(blocks, side)
     forward = sum(flops for flops, _ in layers)
     backward = sum(flops * (1 if first else 2) for flops, first in layers)

@@ -98,24 +98,25 @@ def test_feature_that_was_constant_in_training_cannot_explode(random_weights: Pa
 def test_shape_of_an_output_is_known_without_the_network(size_px: int) -> None:
     import keras
 
-    from brain_tumor.model import network
+    from brain_tumor.model.shapes import output_shape
 
     full = keras.applications.InceptionV3(
         include_top=False, weights=None, input_shape=(size_px, size_px, 3)
     )
     for block in range(11):
         shape = full.get_layer(f"mixed{block}").output.shape[1:]
-        assert network.output_shape(block, "maps", size_px) == shape
-        assert network.output_shape(block, "gap", size_px) == shape[-1:]
-        assert network.output_shape(block, "paper", size_px) == (int(np.prod(shape)),)
+        assert output_shape(block, "maps", size_px) == shape
+        assert output_shape(block, "gap", size_px) == shape[-1:]
+        assert output_shape(block, "paper", size_px) == (int(np.prod(shape)),)
 
 
 def test_trunk_gives_every_wanted_output_of_the_whole_network(random_weights: Path) -> None:
     from brain_tumor.model import network
+    from brain_tumor.model.shapes import output_shape
 
     trunk = network.trunk(random_weights, 75, [(3, "gap"), (-1, "maps"), (3, "paper")])
     gap, stem, paper = trunk.predict_on_batch(images())
-    assert stem.shape[1:] == network.output_shape(-1, "maps", 75)
+    assert stem.shape[1:] == output_shape(-1, "maps", 75)
     net = build(random_weights, fine_tune_blocks=0)
     np.testing.assert_allclose(gap, net.pool(net.frozen(images())), rtol=1e-5, atol=1e-9)
-    assert paper.shape == (3, *network.output_shape(3, "paper", 75))
+    assert paper.shape == (3, *output_shape(3, "paper", 75))

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.model.feature_cache import Entry, FeatureCache
 from brain_tumor.model.saved import BATCH, to_unit
+from brain_tumor.model.shapes import Form, output_shape
 from brain_tumor.progress import track
-
-Form = Literal["maps", "gap", "paper"]
 
 
 @dataclass(frozen=True)
@@ -105,10 +104,8 @@ def _compute(
 
 
 def _entry(prefix: str, output: Output, size_px: int, count: int) -> Entry:
-    from brain_tumor.model import network
-
     block = "stem" if output.block < 0 else f"mixed{output.block}"
-    shape = network.output_shape(output.block, output.form, size_px)
+    shape = output_shape(output.block, output.form, size_px)
     name = f"{prefix}-{size_px}px-{block}-{output.form}-{output.dtype}"
     return Entry(name, (count, *shape), _dtype(output.dtype))
 

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from brain_tumor.model.head import Head, make_head, pooling
 from brain_tumor.model.precision import Format
+from brain_tumor.model.shapes import LAST_BLOCK, Form
 
-LAST_BLOCK = 10
-CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
-Form = Literal["maps", "gap", "paper"]
 Model = Any  # keras ships no types
 
 
@@ -168,31 +166,6 @@ def _tuned_blocks(full: Model, head_block: int, fine_tune_blocks: int) -> Model:
     for layer in upper.layers:
         layer.trainable = isinstance(layer, keras.layers.Conv2D)
     return upper
-
-
-def output_shape(block: int, form: Form, size_px: int) -> tuple[int, ...]:
-    """Shape of what a block gives for one image, without building the network.
-
-    Args:
-        block: 0 to 10, -1 for the stem.
-        form: as in `trunk`.
-        size_px: side of the image.
-    """
-    side = _halved(_halved(_halved(size_px) - 2) - 2)
-    for reduction in (3, 8):
-        side = _halved(side) if block >= reduction else side
-    channels = CHANNELS[block + 1]
-    shapes = {
-        "maps": (side, side, channels),
-        "gap": (channels,),
-        "paper": (side * side * channels,),
-    }
-    return shapes[form]
-
-
-def _halved(side: int) -> int:
-    """Side after a 3 x 3 window of stride 2 without padding."""
-    return (side - 3) // 2 + 1
 
 
 def load_weights(model: Model, weights: Path) -> None:

@@ -25,7 +25,7 @@ from brain_tumor.tracking import lineage
 # Modules of `model` whose code decides the result of a trial, and which trials there are.
 CODE = (
     "development", "features", "fit", "head", "metrics", "network", "phase", "precision", "saved",
-    "train_params",
+    "shapes", "train_params",
 )  # fmt: skip
 SEARCH_CODE = ("search/params", "search/sampler", "search/space", "search/study")
 

@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from brain_tumor.model.shapes import LAST_BLOCK
 from brain_tumor.params import Section
 
 TUNABLE = ("learning_rate", "head_block", "fine_tune_blocks", "dropout", "weight_decay")
-LAST_BLOCK = 10
 
 Finite = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Natural = Annotated[int, Field(ge=0)]

@@ -25,7 +25,7 @@ class Progress:
         best_value: None before the first complete trial.
         best_number: number of that trial.
         number: of the trial that has just finished.
-        value: its value; of a pruned trial the last it reported, None without any.
+        value: its value; of a pruned trial the log loss it last reported, None otherwise.
         state: `complete` or `pruned`.
         params: its hyperparameters.
         duration_s: how long it took.
@@ -49,7 +49,8 @@ class Progress:
     def line(self) -> str:
         """One line with everything."""
         reached = "" if self.value is None else f"val {self.objective} {self.value:.3g}"
-        result = " at ".join(part for part in (self._state(), reached) if part)
+        pruned = "pruned" if self.state == "pruned" else ""
+        result = " at ".join(part for part in (pruned, reached) if part)
         settings = ", ".join(_setting(name, value) for name, value in self.params.items())
         trial = (
             f"{self.finished}/{self.n_trials}: trial {self.number}, {result} in "
@@ -59,9 +60,6 @@ class Progress:
         dropped = f"{self.pruned} pruned" if self.pruned else ""
         left = f"about {_duration(self.left_s)} left" if self.left_s else ""
         return " | ".join(part for part in (trial, best, dropped, left) if part)
-
-    def _state(self) -> str:
-        return "pruned" if self.state == "pruned" else ""
 
     def _best(self) -> str:
         return "this one" if self.best_number == self.number else f"trial {self.best_number}"
