@@ -26,7 +26,7 @@ def test_help_answers_without_heavy_imports(tmp_path: Path) -> None:
     start = time.perf_counter()
     assert brain_tumor("data", "fetch", "--help", cwd=tmp_path).returncode == 0
     assert time.perf_counter() - start < 10  # seconds, on a busy machine; 0.7 on an idle one
-    code = "import sys, brain_tumor.cli; print(*sys.modules)"
+    code = "import sys, brain_tumor.cli.app; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

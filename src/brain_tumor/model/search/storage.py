@@ -62,7 +62,7 @@ def _explaining(url: "URL") -> Iterator[None]:
     except ImportError as error:
         raise ValueError(
             f"{database.shown(url)}: the driver of this database is not installed ({error}); "
-            "for PostgreSQL: uv pip install -e '.[postgres]'"
+            "for PostgreSQL: uv pip install -e '.[team]'"
         ) from error
     except (SQLAlchemyError, StorageInternalError, RuntimeError, OSError) as error:
         raise ValueError(

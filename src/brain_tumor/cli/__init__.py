@@ -1,0 +1,1 @@
+"""`brain-tumor ...`: what DVC and MLflow do not already do."""

@@ -1,0 +1,21 @@
+"""The command line; what a command needs is imported when it runs, so help answers at once."""
+
+import typer
+
+from brain_tumor.cli import data, registry
+from brain_tumor.cli.tune import tune_worker
+
+app = typer.Typer(
+    help="Brain MRI slices to a registered tumour classifier (research only, not for diagnosis).",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(data.app, name="data")
+app.add_typer(registry.app, name="registry")
+app.command("tune-worker")(tune_worker)
+
+
+@app.callback()
+def main() -> None:
+    """Brain MRI slices to a registered tumour classifier (research only, not for diagnosis)."""

@@ -1,0 +1,28 @@
+"""`brain-tumor tune-worker`: more processes on one study."""
+
+import typer
+
+from brain_tumor.cli.options import PARAMS, ParamsFile
+from brain_tumor.stages.paths import reporting_errors
+
+
+def tune_worker(params: ParamsFile = PARAMS) -> None:
+    """Work on the study that `dvc repro` has open in stage tune, beside it.
+
+    Start it in a checkout with the same outputs and parameters: on this machine, or on another
+    with OPTUNA_STORAGE and MLFLOW_TRACKING_URI as in the process that started the study.
+    Ends when the study has its trials.
+    """
+    from brain_tumor.imaging.augment import AugmentParams
+    from brain_tumor.model.search.params import TuneParams
+    from brain_tumor.model.train_params import TrainSection
+    from brain_tumor.params import load
+    from brain_tumor.tuning.plan import TuneInputs, read_plan
+    from brain_tumor.tuning.study import join_study
+
+    with reporting_errors():
+        section = load(params, "train", TrainSection)
+        tune, augment = load(params, "tune", TuneParams), load(params, "augment", AugmentParams)
+        plan = read_plan(TuneInputs(params=params), section, tune, augment)
+        ended = join_study(plan)
+    typer.echo(f"{plan.name}: this worker ended {ended} trials")
