@@ -3,12 +3,10 @@
 The tests of this module share one project and run in the order they stand in.
 """
 
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,137 +14,20 @@ from typing import Any
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+from tests.small_project import Project, champion_says, copy_project
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parent.parent
-SMALL: dict[str, dict[str, Any]] = {
-    "phantom": {
-        "no": 12,
-        "yes": 12,
-        "exact_duplicates": 1,
-        "near_duplicates": 1,
-        "slices_per_patient": 1,
-    },
-    "split": {"mode": "counts"},
-    "preprocess": {"size_px": 75, "refined_slices": 1},
-    "augment": {"copies": 1},
-    "backbone": {"source": "random"},
-    "tune": {
-        "n_trials": 3,
-        "startup_trials": 2,
-        "space": {
-            "learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
-            "head_block": {"low": 2, "high": 3},
-            "fine_tune_blocks": {"low": 0, "high": 1},
-            "dropout": {"low": 0.0, "high": 0.5, "log": False},
-            "weight_decay": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
-        },
-    },
-    "train": {"head_epochs": 5, "fine_tune_epochs": 1},
-    "evaluate": {"bootstrap_resamples": 50},
-}
-
-
-class Project:
-    """A checkout of this project in a temporary folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.env = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
-        self.env.pop("DVC_ROOT", None)
-        self.env |= {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
-            "GIT_AUTHOR_NAME": "tester",
-            "GIT_AUTHOR_EMAIL": "tester@example.org",
-            "GIT_COMMITTER_NAME": "tester",
-            "GIT_COMMITTER_EMAIL": "tester@example.org",
-        }
-
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command in the project; what it printed."""
-        result = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.env,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        if check and result.returncode:
-            raise AssertionError(
-                f"{' '.join(command)} exited {result.returncode}:\n{result.stdout}"
-            )
-        return result.stdout
-
-    def commit(self, message: str) -> None:
-        """Commit everything git does not ignore."""
-        self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", message)
-
-    def json(self, path: str) -> Any:
-        """Content of a JSON file."""
-        return json.loads((self.folder / path).read_text(encoding="utf-8"))
-
-    def set_params(self, changes: dict[str, dict[str, Any]]) -> None:
-        """Change values of params.yaml, keeping its comments."""
-        yaml, path = YAML(), self.folder / "params.yaml"
-        document = yaml.load(path.read_text(encoding="utf-8"))
-        for section, values in changes.items():
-            document[section].update(values)
-        with path.open("w", encoding="utf-8") as file:
-            yaml.dump(document, file)
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone of the working tree with small parameters, after `data fetch` and `dvc repro`."""
-    folder = tmp_path_factory.mktemp("clone") / "project"
-    listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        check=True,
-    ).stdout.splitlines()
-    for name in listing:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    project = Project(folder)
-    for generated in ("data.dvc", "dvc.lock"):
-        (folder / generated).unlink(missing_ok=True)
-    project.set_params(SMALL)
-    three = {"no": 3, "yes": 3}
-    project.set_params({"split": {"counts": {"val": three, "test": three, "train": None}}})
-    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    """A small copy of the project after `data fetch` and `dvc repro`."""
+    project = copy_project(tmp_path_factory.mktemp("clone") / "project")
     project.run("brain-tumor", "data", "fetch", "phantom")
     project.commit("Small phantom")
     project.run("dvc", "repro")
     project.commit("First run")
     return project
-
-
-PREDICT = """
-import json, sys
-from pathlib import Path
-import mlflow, pandas as pd
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model("models:/brain-tumor-inceptionv3@champion")
-images = [Path(p).read_bytes() for p in sys.argv[2:]]
-print(json.dumps(model.predict(pd.DataFrame({"image": images}))["probability"].tolist()))
-"""
-
-
-def champion_says(project: Project, *paths: str) -> list[float]:
-    """Probabilities of the registered champion, loaded in a fresh process."""
-    uri = f"sqlite:///{project.folder / 'mlruns' / 'mlflow.db'}"
-    files = [str(project.folder / "data" / path) for path in paths]
-    output = project.run(sys.executable, "-W", "ignore", "-c", PREDICT, uri, *files)
-    answer: list[float] = json.loads(output.splitlines()[-1])
-    return answer
 
 
 def test_outputs_have_the_names_others_rely_on(project: Project) -> None:
