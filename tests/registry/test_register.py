@@ -6,18 +6,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brain_tumor.atomic import write_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.registry import register as registering
+from brain_tumor.registry.champion import promote
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
-from brain_tumor.registry.register import register, sync
+from brain_tumor.registry.register import Registered, register
+from brain_tumor.registry.sync import sync
 from brain_tumor.stages.register import main as stage
 from brain_tumor.tracking import models, store
 from brain_tumor.tracking.artifacts import ModelUnusableError
@@ -361,3 +365,67 @@ def test_digest_is_of_everything_that_decides_a_prediction(
     assert digest(PREPROCESS, outputs.atlas) == first
     make_outputs(tmp_path, slope=21.0)
     assert digest(PREPROCESS, outputs.atlas) != first
+
+
+class TestPromotionLeftToCi:
+    """With BRAIN_TUMOR_PROMOTE=no a new model waits for `registry promote`."""
+
+    def test_new_model_waits_and_promote_applies_the_rule(
+        self,
+        tmp_path: Path,
+        make_outputs: MakeOutputs,
+        params: RegisterParams,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        first = register(make_outputs(tmp_path / "first", slope=20.0), PREPROCESS, params)
+        better = make_outputs(tmp_path / "better", slope=40.0)
+        monkeypatch.setenv("BRAIN_TUMOR_PROMOTE", "no")
+        waiting = register(better, PREPROCESS, params)
+        write_registered(better, waiting)
+        assert waiting.alias == "challenger"
+        assert waiting.decision["alias"] == "champion"
+        assert version(first.version).aliases == ("champion",)
+        assert sync(better, PREPROCESS, params).aliases == ("challenger",)
+
+        promotion = promote(better, params)
+
+        assert promotion.alias == "champion"
+        assert version(waiting.version).aliases == ("champion",)
+        assert version(first.version).aliases == ()
+        assert promote(better, params).decision["reason"] == "it is the champion already"
+
+    def test_older_model_comes_back_only_by_force(
+        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+    ) -> None:
+        old = make_outputs(tmp_path / "old", slope=20.0)
+        registered = register(old, PREPROCESS, params)
+        write_registered(old, registered)
+        register(make_outputs(tmp_path / "new", slope=40.0), PREPROCESS, params)
+        assert promote(old, params).alias == "challenger"
+        assert promote(old, params.model_copy(update={"force": True})).alias == "champion"
+        assert version(registered.version).aliases == ("champion",)
+
+    def test_model_the_store_does_not_have_is_named(
+        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+    ) -> None:
+        outputs = make_outputs(tmp_path / "only", slope=20.0)
+        registered = register(outputs, PREPROCESS, params)
+        write_registered(outputs, replace(registered, digest="0" * 64))
+        with pytest.raises(OutputsError, match="registry sync"):
+            promote(outputs, params)
+
+    def test_other_values_of_the_variable_are_refused(
+        self,
+        tmp_path: Path,
+        make_outputs: MakeOutputs,
+        params: RegisterParams,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("BRAIN_TUMOR_PROMOTE", "maybe")
+        with pytest.raises(ValueError, match="'maybe'"):
+            register(make_outputs(tmp_path / "any", slope=20.0), PREPROCESS, params)
+
+
+def write_registered(outputs: StageOutputs, registered: Registered) -> None:
+    """As stage register does."""
+    write_json(outputs.registered, asdict(registered))

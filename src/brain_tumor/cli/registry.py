@@ -1,5 +1,8 @@
 """`brain-tumor registry ...`: the registered models."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from brain_tumor.cli.options import PARAMS, ParamsFile
@@ -19,7 +22,7 @@ def registry_sync(params: ParamsFile = PARAMS) -> None:
     from brain_tumor.params import load
     from brain_tumor.registry.outputs import StageOutputs
     from brain_tumor.registry.params import RegisterParams
-    from brain_tumor.registry.register import sync
+    from brain_tumor.registry.sync import sync
 
     with reporting_errors():
         preprocess = load(params, "preprocess", PreprocessParams)
@@ -28,3 +31,40 @@ def registry_sync(params: ParamsFile = PARAMS) -> None:
         )
     aliases = ", ".join(f"@{alias}" for alias in synced.aliases) or "no alias"
     typer.echo(f"{synced.uri} ({aliases}): {'restored' if synced.restored else 'in place'}")
+
+
+@app.command("promote")
+def registry_promote(
+    params: ParamsFile = PARAMS,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Whatever the rule says; brings an older model back after `git checkout` and "
+            "`dvc checkout`.",
+        ),
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the decision and its figures here.")
+    ] = None,
+) -> None:
+    """Make the model of outputs/registered.json the @champion if the rule is for it.
+
+    The rule stands in section `register` of params.yaml: new model and champion are compared on
+    the images neither was trained on. Says what was decided and why; a second call changes nothing.
+    """
+    from dataclasses import asdict
+
+    from brain_tumor.atomic import write_json
+    from brain_tumor.params import load
+    from brain_tumor.registry.outputs import StageOutputs
+    from brain_tumor.registry.params import RegisterParams
+    from brain_tumor.registry.champion import promote
+
+    with reporting_errors():
+        section = load(params, "register", RegisterParams)
+        section = section.model_copy(update={"force": section.force or force})
+        promotion = promote(StageOutputs(params=params), section)
+        if json_file:
+            write_json(json_file, asdict(promotion))
+    typer.echo(f"{promotion.uri} is @{promotion.alias}: {promotion.decision['reason']}")

@@ -19,7 +19,7 @@ from brain_tumor.registry.versions import TRAINING_IMAGES, is_whole, trusted_ver
 from brain_tumor.tracking import artifacts
 from brain_tumor.tracking.models import Version
 
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
+            "alias": self.decision.alias,
             "reason": self.decision.reason,
             "champion_version": self.champion_version,
             "val": _pair(self, "val"),

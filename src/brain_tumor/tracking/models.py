@@ -85,6 +85,11 @@ def set_alias(client: "MlflowClient", version: Version, alias: str) -> None:
     client.set_registered_model_alias(version.name, alias, version.number)
 
 
+def drop_alias(client: "MlflowClient", version: Version, alias: str) -> None:
+    """Take an alias away, from whichever version has it."""
+    client.delete_registered_model_alias(version.name, alias)
+
+
 def set_tags(client: "MlflowClient", version: Version, tags: Mapping[str, str]) -> None:
     """Set tags of a version."""
     for key, value in tags.items():

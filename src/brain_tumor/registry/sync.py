@@ -1,0 +1,73 @@
+"""Mend a store that does not have the model of the stage outputs."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.registry import versions
+from brain_tumor.registry.champion import give_alias, may_promote
+from brain_tumor.registry.contest import CHAMPION, champion_of, contest
+from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
+from brain_tumor.registry.params import RegisterParams
+from brain_tumor.registry.register import make_bundle, make_version
+from brain_tumor.tracking import models, store
+from brain_tumor.tracking.models import Version
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What `sync` found or did."""
+
+    uri: str
+    aliases: tuple[str, ...]
+    restored: bool
+
+
+def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterParams) -> Synced:
+    """Make the store hold the model that registered.json names; changes no file.
+
+    DVC brings registered.json back from its cache or a remote without touching the store. Where
+    the store has no whole version of that digest, run and version are built again from the stage
+    outputs, tagged `restored`, and the rule for the alias is applied; otherwise only a missing
+    champion is set. A second call does nothing. `BRAIN_TUMOR_PROMOTE=no` as in `register`.
+
+    Args:
+        outputs: the files of the stages.
+        preprocess: section `preprocess`, as in params.yaml of that model.
+        params: section `register`.
+
+    Raises:
+        OutputsError: a file is missing or does not belong to registered.json.
+        ModelUnusableError: the champion cannot be run to be compared with.
+    """
+    wanted = read_json(outputs.registered)
+    name, digest = str(wanted["name"]), str(wanted["digest"])
+    params = params.model_copy(update={"name": name})
+    client = store.connect()
+    found = versions.find_version(client, name, digest)
+    promoting = may_promote()
+    if found is not None and (champion_of(client, name) is not None or not promoting):
+        return Synced(found.uri, found.aliases, restored=False)
+    if found is not None:
+        models.set_alias(client, found, CHAMPION)
+        return Synced(found.uri, (CHAMPION, *found.aliases), restored=False)
+    version = _restore(outputs, preprocess, name, digest)
+    earned = contest(client, version, outputs, params).decision.alias
+    alias = give_alias(client, version, earned, may_promote=promoting)
+    return Synced(version.uri, (alias,), restored=True)
+
+
+def _restore(
+    outputs: StageOutputs, preprocess: PreprocessParams, name: str, digest: str
+) -> Version:
+    outputs.check()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, actual = make_bundle(Path(temporary), outputs, preprocess)
+        if actual != digest:
+            raise OutputsError(
+                f"{outputs.registered} names digest {digest}, but {outputs.model} with the atlas "
+                f"and params.yaml gives {actual}; run `dvc repro`, or `dvc checkout` the outputs "
+                "that belong together"
+            )
+        return make_version(folder, digest, outputs, name, restored=True)
