@@ -1,15 +1,11 @@
 """`brain-tumor data ...`: the data folder."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile
+from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
 from brain_tumor.stages.paths import reporting_errors
-
-if TYPE_CHECKING:
-    from brain_tumor.dataset.phantom.params import PhantomParams
 
 app = typer.Typer(help="Fill the data folder and put it under DVC.", no_args_is_help=True)
 
@@ -46,7 +42,7 @@ def data_fetch(
     from brain_tumor.dataset.fetch.fetch import fetch
 
     with reporting_errors():
-        phantom, names = _sections(params)
+        phantom, names = sections(params)
         counts = fetch(source, data, phantom, names, force=force, dvc_add=dvc_add)
     found = ", ".join(f"{count} {name}" for name, count in counts.items())
     after = f"; next: git add {data}.dvc && git commit" if dvc_add else ""
@@ -62,15 +58,4 @@ def data_ensure(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     from brain_tumor.dataset.fetch.fetch import ensure
 
     with reporting_errors():
-        typer.echo(ensure(data, *_sections(params)))
-
-
-def _sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:
-    """Read the phantom's params and the class folders, negative first."""
-    from brain_tumor.dataset.phantom.params import PhantomParams
-    from brain_tumor.dataset.validation.params import ValidateParams
-    from brain_tumor.params import load
-
-    classes = load(path, "validate", ValidateParams)
-    names = (classes.negative_folder, classes.positive_folder)
-    return load(path, "phantom", PhantomParams), names
+        typer.echo(ensure(data, *sections(params)))

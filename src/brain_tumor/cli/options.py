@@ -1,10 +1,24 @@
-"""Options that several commands share."""
+"""What several commands share: options, and sections of params.yaml."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from brain_tumor.dataset.phantom.params import PhantomParams
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The data folder.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameters to read.")]
 DATA, PARAMS = Path("data"), Path("params.yaml")
+
+
+def sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:
+    """Read the phantom's params and the class folders, negative first."""
+    from brain_tumor.dataset.phantom.params import PhantomParams
+    from brain_tumor.dataset.validation.params import ValidateParams
+    from brain_tumor.params import load
+
+    classes = load(path, "validate", ValidateParams)
+    names = (classes.negative_folder, classes.positive_folder)
+    return load(path, "phantom", PhantomParams), names
