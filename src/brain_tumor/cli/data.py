@@ -1,13 +1,17 @@
 """`brain-tumor data ...`: the data folder."""
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
 from brain_tumor.stages.paths import reporting_errors
 
-app = typer.Typer(help="Fill the data folder and put it under DVC.", no_args_is_help=True)
+app = typer.Typer(
+    help="Fill the data folder, grow it, compare it; all of it under DVC.", no_args_is_help=True
+)
 
 
 @app.command("fetch")
@@ -59,3 +63,87 @@ def data_ensure(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
 
     with reporting_errors():
         typer.echo(ensure(data, *sections(params)))
+
+
+@app.command("add")
+def data_add(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder with images of one class, at any depth; or one image file.",
+        ),
+    ],
+    label: Annotated[
+        Literal["yes", "no"],
+        typer.Option("--label", help="Do these images show a tumour?"),
+    ],
+    data: DataFolder = DATA,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Add images of one class to the data folder and to its .dvc file: all of them, or none.
+
+    Every file is decoded and checked first; what is wrong with which is said at once. Images keep
+    their path below FOLDER; where another image has that name, a few digits of their content go
+    into theirs. An image whose bytes are there already is skipped, so adding again adds nothing;
+    the same bytes in the other class are an error.
+
+    FOLDER may hold patients.csv (columns path,patient; paths as in FOLDER), so that images of one
+    patient stay in one split (the same name is the same patient), and masks/IMAGE.png for the
+    image at path IMAGE.
+
+    After a run that was cut off the same command completes it.
+    """
+    from brain_tumor.dataset.growth.add import add
+    from brain_tumor.dataset.growth.text import added_lines
+    from brain_tumor.dataset.validation.params import ValidateParams
+    from brain_tumor.params import load
+
+    with reporting_errors():
+        added = add(folder, label, data, load(params, "validate", ValidateParams))
+    for line in added_lines(added, data):
+        typer.echo(line)
+
+
+@app.command("diff")
+def data_diff(
+    revision: Annotated[
+        str, typer.Argument(metavar="REV", help="Commit, branch or tag to compare with.")
+    ] = "HEAD",
+    data: DataFolder = DATA,
+    params: ParamsFile = PARAMS,
+    all_names: Annotated[bool, typer.Option("--all", help="Name every file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every file.")] = False,
+) -> None:
+    """Say how the data folder differs from the data of a revision.
+
+    Images that are added, removed, relabelled (the same bytes in the other class folder), renamed
+    (the same bytes under another name) or changed (other bytes under the same name), and other
+    files that differ. Nothing is fetched but the revision's list of files.
+    """
+    from brain_tumor.dataset.growth.since import since
+    from brain_tumor.dataset.growth.text import diff_lines
+
+    with reporting_errors():
+        _, folders = sections(params)
+        diff = since(revision, data, folders)
+    if as_json:
+        typer.echo(json.dumps(diff.as_dict(), indent=2, ensure_ascii=False))
+        return
+    for line in diff_lines(diff, revision, data, show_all=all_names):
+        typer.echo(line)
+
+
+@app.command("status")
+def data_status(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
+    """Say where the data stand, and what to do next.
+
+    Images and patients; where they come from; whether the folder is what the .dvc file describes,
+    whether that is committed, and whether the default DVC remote has it all.
+    """
+    from brain_tumor.dataset.growth.status import status
+
+    with reporting_errors():
+        _, folders = sections(params)
+        for line in status(data, folders):
+            typer.echo(line)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from brain_tumor.atomic import write_text
 
 Meta = dict[str, Any]
+ADDED = "added"  # in `meta`: the batches that came after the source, oldest first
 
 
 class DvcError(ValueError):
@@ -23,18 +24,26 @@ def pointer(data: Path) -> Path:
     return data.with_name(f"{data.name}.dvc")
 
 
-def require_repository(data: Path) -> None:
-    """Raise `DvcError` unless `data` lies in a DVC repository."""
-    if not any((parent / ".dvc").is_dir() for parent in data.resolve().parents):
-        raise DvcError(
-            f"{data} is not inside a DVC repository: run `git init && dvc init` there first, "
-            "or pass --no-dvc-add to fill the folder only"
-        )
+def require_repository(data: Path) -> Path:
+    """Return the `.dvc` folder of the DVC repository in which `data` lies.
+
+    Raises:
+        DvcError: it lies in none.
+    """
+    for parent in data.resolve().parents:
+        if (parent / ".dvc").is_dir():
+            return parent / ".dvc"
+    raise DvcError(f"{data} is not inside a DVC repository: run `git init && dvc init` there first")
 
 
 def add(data: Path, meta: Meta) -> None:
     """Run `dvc add` on `data` and record `meta`; unchanged data leave data.dvc as it is."""
     _dvc(["add", "--quiet", data.name], data.absolute().parent)
+    write_meta(data, meta)
+
+
+def write_meta(data: Path, meta: Meta) -> None:
+    """Record `meta` in data.dvc, which stays as it is where it says so already."""
     if read_meta(data) == meta:
         return
     yaml = _yaml()
@@ -52,12 +61,35 @@ def pull(data: Path) -> None:
 
 def read_meta(data: Path) -> Meta:
     """Return what data.dvc has under `meta:`, empty if there is no data.dvc or nothing there."""
-    path = pointer(data)
-    if not path.is_file():
-        return {}
-    document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    meta = document.get("meta") if isinstance(document, dict) else None
+    meta = _document(_text(data)).get("meta")
     return meta if isinstance(meta, dict) else {}
+
+
+def read_md5(data: Path) -> str:
+    """Return the MD5 by which data.dvc names the list of files, "" if there is no data.dvc."""
+    return md5_in(_text(data))
+
+
+def md5_in(text: str) -> str:
+    """Return the MD5 by which the text of a data.dvc names the list of files, "" if none."""
+    outs = _document(text).get("outs") or [{}]
+    return str(outs[0].get("md5", ""))
+
+
+def _text(data: Path) -> str:
+    return pointer(data).read_text(encoding="utf-8") if pointer(data).is_file() else ""
+
+
+def _document(text: str) -> dict[str, Any]:
+    document = YAML(typ="safe", pure=True).load(text)
+    return document if isinstance(document, dict) else {}
+
+
+def origin(meta: Meta) -> str:
+    """Say in a few words where data come from: `phantom; added: site-b (12 yes)`."""
+    source = " ".join(str(meta[key]) for key in ("source", "name") if key in meta) or "unknown"
+    batches = [f"{one['name']} ({one['files']} {one['label']})" for one in meta.get(ADDED, [])]
+    return f"{source}; added: {', '.join(batches)}" if batches else source
 
 
 def _yaml() -> YAML:

@@ -46,7 +46,7 @@ def fetch(
     if source != sources.PHANTOM and Path(source).resolve().is_relative_to(data.resolve()):
         raise FetchError(f"{source} lies in {data}, which would be replaced: move it first")
     if dvc_add:
-        data_dvc.require_repository(data)
+        _require_repository(data)
     with replacing(data) as aside:
         meta = sources.fill(source, aside, phantom, names)
     if dvc_add:
@@ -54,8 +54,17 @@ def fetch(
     return {name: sum(path.is_file() for path in (data / name).rglob("*")) for name in names}
 
 
+def _require_repository(data: Path) -> None:
+    try:
+        data_dvc.require_repository(data)
+    except data_dvc.DvcError as error:
+        raise data_dvc.DvcError(f"{error}, or pass --no-dvc-add to fill the folder only") from error
+
+
 def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
     """Bring `data` back if it is missing: the phantom is made again, other data are pulled.
+
+    A phantom that images were added to is other data.
 
     Returns:
         What was done, in a few words.
@@ -69,16 +78,17 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
         fetch(sources.PHANTOM, data, phantom, names)
         return f"{data} made: the phantom"
     meta = data_dvc.read_meta(data)
-    origin = meta.get("source", "unknown")
-    if origin == sources.PHANTOM and _made_again(data, meta, names):
+    grown = data_dvc.ADDED in meta
+    if meta.get("source") == sources.PHANTOM and not grown and _made_again(data, meta, names):
         return f"{data} made: the phantom"
     try:
         data_dvc.pull(data)
     except data_dvc.DvcError as error:
         raise FetchError(
-            f"{data} is missing and {data_dvc.pointer(data)} (source: {origin}) could not be "
-            f"pulled: {error}. Set up a DVC remote that has it (`dvc remote add -d NAME URL`), "
-            "or fetch it again: `brain-tumor data fetch SOURCE`"
+            f"{data} is missing and {data_dvc.pointer(data)} (source: {data_dvc.origin(meta)}) "
+            f"could not be pulled: {error}. Set up a DVC remote that has it "
+            "(`dvc remote add -d NAME URL`), or fetch it again: "
+            "`brain-tumor data fetch SOURCE`"
         ) from error
     return f"{data} pulled"
 

@@ -66,13 +66,13 @@ def copy_class_folders(holder: Path, target: Path, names: Sequence[str]) -> dict
 def _folders(root: Path) -> Iterator[Path]:
     for folder, inner, _ in os.walk(root):
         yield Path(folder)
-        inner[:] = sorted(name for name in inner if not _is_junk(name))
+        inner[:] = sorted(name for name in inner if not is_junk(name))
 
 
 def _junk(_: object, names: list[str]) -> set[str]:
-    return {name for name in names if _is_junk(name)}
+    return {name for name in names if is_junk(name)}
 
 
-def _is_junk(name: str) -> bool:
-    """Tell what operating systems leave behind; the images are not among it."""
+def is_junk(name: str) -> bool:
+    """Tell by the name of a file or folder whether it is hidden or an operating system's own."""
     return name.startswith(".") or name in _JUNK

@@ -1,0 +1,1 @@
+"""Growing the data set, comparing its states, and telling where it stands."""
