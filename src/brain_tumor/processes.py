@@ -1,19 +1,27 @@
 """Processes of this machine: which one opened a run or trial, and whether it is still there."""
 
+import hashlib
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
+
+_INSTALLATION = Path("/etc/machine-id")  # machine-id(5); a machine without one has only its name
 
 
 def host() -> str:
     """Name of what process ids are counted in: this machine, or this container of it.
 
-    Containers may share a host's name and not see one another's processes (pid_namespaces(7)).
+    Containers may share a host's name and not see one another's processes (pid_namespaces(7));
+    the machines of a team may share a name, and all call the first such namespace the same.
     """
-    try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        # Hashed, since machine-id(5) asks not to show it.
+        parts.append(hashlib.sha256(_INSTALLATION.read_bytes()).hexdigest()[:12])
+    with suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(parts)
 
 
 def identify(pid: int) -> str | None:

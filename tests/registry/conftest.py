@@ -83,6 +83,7 @@ def make_outputs() -> MakeOutputs:
         write_data(outputs, split, groups)
         write_model(outputs, slope, weights)
         write_evaluation(outputs, split, len(groups))
+        write_profile(outputs)
         return outputs
 
     return make
@@ -171,3 +172,24 @@ def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
         (outputs.evaluation / f"confusion_{name}.png").write_bytes(b"picture")
         matrix = {"labels": ["no", "yes"], "matrix": [[4, 0], [2, 2]]}
         (outputs.evaluation / f"confusion_{name}.json").write_text(json.dumps(matrix))
+
+
+def write_profile(outputs: StageOutputs) -> None:
+    """What stage evaluate leaves of the images' looks."""
+    import pandas as pd
+
+    from brain_tumor.imaging.atlas import Atlas
+    from brain_tumor.imaging.preprocess_params import PreprocessParams
+    from brain_tumor.inference.classifier import Classifier
+    from brain_tumor.inference.profile import KEYS, Profile
+    from brain_tumor.model import saved
+
+    split = pd.read_csv(outputs.split)
+    hashes = pd.read_csv(outputs.manifest).set_index("path")["sha256"]
+    table = split.assign(sha256=hashes.loc[split["path"]].to_numpy(), cluster=split["group"])
+    wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
+    model = saved.load(outputs.model.parent)
+    classifier = Classifier(model.network, model.meta, Atlas.load(outputs.atlas), wanted)
+    data = [(outputs.data / path).read_bytes() for path in table["path"]]
+    rows, features = classifier.describe(data)
+    Profile(table[[*KEYS]].join(pd.DataFrame(rows)), features).save(outputs.profile)

@@ -16,8 +16,10 @@ from brain_tumor.atomic import write_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
+from brain_tumor.registry import champion
 from brain_tumor.registry import register as registering
 from brain_tumor.registry.champion import promote
+from brain_tumor.registry.contest import contest
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import Registered, register
@@ -404,6 +406,30 @@ class TestPromotionLeftToCi:
         assert promote(old, params).alias == "challenger"
         assert promote(old, params.model_copy(update={"force": True})).alias == "champion"
         assert version(registered.version).aliases == ("champion",)
+
+    def test_champion_that_changes_meanwhile_is_contested_too(
+        self,
+        tmp_path: Path,
+        make_outputs: MakeOutputs,
+        params: RegisterParams,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        first = register(make_outputs(tmp_path / "first", slope=20.0), PREPROCESS, params)
+        quick = register(make_outputs(tmp_path / "quick", slope=30.0), PREPROCESS, params)
+        models.set_alias(store.connect(), version(first.version), "champion")
+        contests = []
+
+        def slowly(*given: Any) -> Any:
+            outcome = contest(*given)
+            contests.append(outcome.champion_version)
+            models.set_alias(store.connect(), version(quick.version), "champion")
+            return outcome
+
+        monkeypatch.setattr(champion, "contest", slowly)
+        last = register(make_outputs(tmp_path / "last", slope=25.0), PREPROCESS, params)
+        assert contests == [first.version, quick.version]
+        assert last.alias == "challenger"
+        assert version(quick.version).aliases == ("champion",)
 
     def test_model_the_store_does_not_have_is_named(
         self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams

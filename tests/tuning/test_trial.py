@@ -12,8 +12,11 @@ from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Fitted, Start
 from brain_tumor.model.phase import DivergedError, OnEpoch
 from brain_tumor.model.search.params import TuneParams
+from brain_tumor.model.search.storage import open_storage, storage_url
+from brain_tumor.model.search.study import open_study
 from brain_tumor.model.train_params import TrainParams, TrainSection
 from brain_tumor.params import load
+from brain_tumor.repository import repository_root
 from brain_tumor.tracking import store
 from brain_tumor.tuning import study as tuning
 from brain_tumor.tuning.plan import TuneInputs, read_plan
@@ -79,7 +82,8 @@ def run_study(**changes: Any) -> "Study":
     section, augment = load(path, "train", TrainSection), load(path, "augment", AugmentParams)
     plan = read_plan(TuneInputs(), section, tune, augment)
     found = tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
-    study = tuning._open(plan, create=False)
+    storage = open_storage(storage_url(repository_root()))
+    study = open_study(storage, plan.name, tune, create=False)
     assert (found.best.study, len(found.trials)) == (study.study_name, tune.n_trials)
     return study
 

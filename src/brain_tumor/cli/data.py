@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from brain_tumor.cli.drift import data_drift
 from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
 from brain_tumor.stages.paths import reporting_errors
 
 app = typer.Typer(
     help="Fill the data folder, grow it, compare it; all of it under DVC.", no_args_is_help=True
 )
+app.command("drift")(data_drift)
 
 
 @app.command("fetch")

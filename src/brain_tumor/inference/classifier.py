@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +11,11 @@ import numpy as np
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.imaging.statistics import image_statistics
+from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.bundle import ATLAS_FILE, PREPROCESS_FILE
 from brain_tumor.model import saved
+from brain_tumor.model.pooled import predict_with_features
 
 _BATCH = 32  # images preprocessed and held at a time
 
@@ -76,6 +80,25 @@ class Classifier:
         batches = [self._predict_batch(images[start : start + _BATCH], start) for start in starts]
         return [self._prediction(value) for batch in batches for value in batch]
 
+    def describe(self, images: Sequence[bytes]) -> tuple[list[dict[str, float]], np.ndarray]:
+        """What encoded images look like to the model, as its profile has it (`Profile`).
+
+        Returns:
+            A row of statistics per image, `probability` among them, and the features, float32
+            (images, channels).
+
+        Raises:
+            PredictionError: an image is not one; the message holds its index.
+        """
+        see = partial(_see, self.atlas, self.preprocess)
+        seen = list(spread(see, list(enumerate(images)), "describe"))
+        size_px = self.meta.size_px
+        pixels = np.array([image for image, _ in seen], np.uint8).reshape(-1, size_px, size_px)
+        probability, features = predict_with_features(self.network, pixels)
+        values = [float(value) for value in probability]
+        rows = [row | {"probability": p} for (_, row), p in zip(seen, values, strict=True)]
+        return rows, features
+
     def _predict_batch(self, images: Sequence[bytes], start: int) -> list[float]:
         pixels = [self._pixels(data, start + offset) for offset, data in enumerate(images)]
         return [float(value) for value in saved.predict_proba(self.network, np.stack(pixels))]
@@ -89,6 +112,18 @@ class Classifier:
     def _prediction(self, probability: float) -> Prediction:
         threshold = self.meta.threshold
         return Prediction(probability, "yes" if probability >= threshold else "no", threshold)
+
+
+def _see(
+    atlas: Atlas, params: PreprocessParams, task: tuple[int, bytes]
+) -> tuple[np.ndarray, dict[str, float]]:
+    """The network's input made from an image, and its statistics."""
+    index, data = task
+    try:
+        done = preprocess_image(data, atlas, params)
+    except ValueError as error:
+        raise PredictionError(f"image {index}: {error}") from error
+    return done.image, image_statistics(done.image, done.record, len(data)).row()
 
 
 def _load_preprocess(path: Path) -> PreprocessParams:

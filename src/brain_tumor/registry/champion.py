@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brain_tumor.registry import versions
-from brain_tumor.registry.contest import CHALLENGER, CHAMPION, contest
+from brain_tumor.registry.contest import CHALLENGER, CHAMPION, Outcome, champion_of, contest
 from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.tracking import models, store
@@ -46,9 +46,23 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
             f"{outputs.registered}: the store has no version of {params.name} with digest "
             f"{wanted['digest']}; run `brain-tumor registry sync`"
         )
-    outcome = contest(client, version, outputs, params)
+    outcome = judge(client, version, outputs, params)
     alias = give_alias(client, version, outcome.decision.alias, may_promote=True)
     return Promotion(version.uri, alias, outcome.as_dict())
+
+
+def judge(client: Any, version: Version, outputs: StageOutputs, params: RegisterParams) -> Outcome:
+    """Hold the contest, again if the champion changed meanwhile: others may promote as well."""
+    while True:
+        before = _champion(client, params.name)
+        outcome = contest(client, version, outputs, params)
+        if _champion(client, params.name) == before:
+            return outcome
+
+
+def _champion(client: Any, name: str) -> str | None:
+    holder = champion_of(client, name)
+    return holder.number if holder else None
 
 
 def may_promote() -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from brain_tumor.inference.profile import FILES as PROFILE_FILES
+
 
 class OutputsError(ValueError):
     """A file of the pipeline is missing or unreadable."""
@@ -26,17 +28,16 @@ class StageOutputs:
     predictions: Path = Path("outputs/predictions.csv")
     metrics: Path = Path("outputs/metrics.json")
     evaluation: Path = Path("outputs/evaluate")
+    profile: Path = Path("outputs/profile")
     registered: Path = Path("outputs/registered.json")
     params: Path = Path("params.yaml")
 
     def check(self) -> None:
         """Raise `OutputsError` unless everything but `data` and `registered` is there."""
         needed = {field.name: getattr(self, field.name) for field in fields(self)}
-        missing = [
-            str(path)
-            for name, path in needed.items()
-            if name not in ("data", "registered") and not path.exists()
-        ]
+        paths = [path for name, path in needed.items() if name not in ("data", "registered")]
+        paths += [self.profile / name for name in PROFILE_FILES if self.profile.exists()]
+        missing = [str(path) for path in paths if not path.exists()]
         if missing:
             raise OutputsError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")
 

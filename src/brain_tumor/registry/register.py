@@ -8,12 +8,11 @@ from typing import Any
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.registry import versions
-from brain_tumor.registry.champion import give_alias, may_promote
-from brain_tumor.registry.contest import contest
+from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.rebuild import RESTORED_TAG, run_of
-from brain_tumor.tracking import lineage, store
+from brain_tumor.tracking import store
 from brain_tumor.tracking.models import Version
 
 
@@ -34,8 +33,8 @@ def register(
 ) -> Registered:
     """Make the model a version of the registered model and give it the alias it earns.
 
-    A model that is registered already (same digest, same figures) gets no second version. The
-    alias is set last, so what is interrupted is done again and not taken for finished. With
+    A model that is registered already (same digest, figures and profile) gets no second version.
+    The alias is set last, so what is interrupted is done again and not taken for finished. With
     `BRAIN_TUMOR_PROMOTE=no` (in CI) a new model is @challenger, whatever it earned.
 
     Args:
@@ -53,9 +52,9 @@ def register(
     with tempfile.TemporaryDirectory() as temporary:
         folder, digest = make_bundle(Path(temporary), outputs, preprocess)
         version = versions.find_version(client, params.name, digest)
-        if version is None or version.tags.get("md5.metrics") != lineage.md5(outputs.metrics):
+        if version is None or not versions.holds(version, outputs):
             version = make_version(folder, digest, outputs, params.name, restored=False)
-    outcome = contest(client, version, outputs, params)
+    outcome = judge(client, version, outputs, params)
     alias = give_alias(client, version, outcome.decision.alias, may_promote=promoting)
     return Registered(
         name=version.name,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.registry import versions
-from brain_tumor.registry.champion import give_alias, may_promote
-from brain_tumor.registry.contest import CHAMPION, champion_of, contest
+from brain_tumor.registry.champion import give_alias, judge, may_promote
+from brain_tumor.registry.contest import CHAMPION, champion_of
 from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import make_bundle, make_version
@@ -53,7 +53,7 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
         models.set_alias(client, found, CHAMPION)
         return Synced(found.uri, (CHAMPION, *found.aliases), restored=False)
     version = _restore(outputs, preprocess, name, digest)
-    earned = contest(client, version, outputs, params).decision.alias
+    earned = judge(client, version, outputs, params).decision.alias
     alias = give_alias(client, version, earned, may_promote=promoting)
     return Synced(version.uri, (alias,), restored=True)
 

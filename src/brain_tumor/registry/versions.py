@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.atomic import write_json, write_text
-from brain_tumor.inference import bundle
+from brain_tumor.inference import bundle, profile
 from brain_tumor.registry import card
 from brain_tumor.registry.images import read_images, write_training_images
 from brain_tumor.registry.outputs import StageOutputs, read_json
 from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
 from brain_tumor.registry.requirements import inference_requirements
-from brain_tumor.tracking import artifacts, logged, models
+from brain_tumor.tracking import artifacts, lineage, logged, models
 from brain_tumor.tracking.download import BUNDLE
 from brain_tumor.tracking.models import Version
 from brain_tumor.tracking.run import Run, summary
@@ -31,6 +31,9 @@ FILES = (
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MISSING_TAG = "files_missing"
+_PROFILE_TAG = "md5.profile"  # of versions that have one
+# Of a version: the model, its figures, what its images look like.
+_IDENTITY = (models.DIGEST_TAG, "md5.metrics", _PROFILE_TAG)
 _TAGGED_FIGURES = ("accuracy", "balanced_accuracy", "auroc", "log_loss")
 
 
@@ -45,7 +48,8 @@ def trusted_versions(client: Any, name: str) -> list[Version]:
 
 def is_whole(client: Any, version: Version) -> bool:
     """Whether all files of a version are in the store; says so on standard error if not."""
-    missing = artifacts.missing_files(client, version, FILES)
+    described = profile.IN_MODEL if _PROFILE_TAG in version.tags else ()
+    missing = artifacts.missing_files(client, version, [*FILES, *described])
     if missing:
         print(f"note: {version.uri} has lost files ({missing[0]}, ...)", file=sys.stderr)
         models.set_tags(client, version, {_MISSING_TAG: "true"})
@@ -53,15 +57,27 @@ def is_whole(client: Any, version: Version) -> bool:
 
 
 def find_version(client: Any, name: str, digest: str) -> Version | None:
-    """The newest version with that digest whose files are all there."""
+    """The version with that digest, its latest figures, and all of its files.
+
+    Of several with the same figures it is the first, which is the one that stays (see `_settle`).
+    """
     same = (one for one in trusted_versions(client, name) if one.digest == digest)
-    return next((one for one in same if is_whole(client, one)), None)
+    latest = next((one for one in same if is_whole(client, one)), None)
+    return None if latest is None else _twins(client, latest)[0]
+
+
+def holds(version: Version, outputs: StageOutputs) -> bool:
+    """Whether a version of the model of `outputs` has its figures and its profile too."""
+    present = {"md5.metrics": outputs.metrics, _PROFILE_TAG: outputs.profile}
+    return all(version.tags.get(tag) == lineage.md5(path) for tag, path in present.items())
 
 
 def make_version(
     run: Run, name: str, digest: str, folder: Path, outputs: StageOutputs, *, restored: bool
 ) -> Version:
     """Write the model of `outputs` to the store and make it a version.
+
+    Where another process registers the same model meanwhile, both return the same version.
 
     Args:
         run: the run it belongs to.
@@ -84,7 +100,27 @@ def make_version(
         model_id = logged.log_model(run, parts, summary(facts["metrics"]))
     tags = _tags(facts) | ({RESTORED_TAG: "true"} if restored else {})
     description = card.short_description(facts)
-    return models.create_version(run.client, name, model_id, run.run_id, description, tags)
+    made = models.create_version(run.client, name, model_id, run.run_id, description, tags)
+    return _settle(run.client, made)
+
+
+def _settle(client: Any, made: Version) -> Version:
+    """The first version of the same model; `made` is deleted if that is another.
+
+    The store numbers versions one after the other: whoever made a later one sees the earlier.
+    """
+    first = _twins(client, made)[0]
+    if first.number != made.number:
+        models.delete_version(client, made)
+    return first
+
+
+def _twins(client: Any, version: Version) -> list[Version]:
+    """Whole versions with digest and figures of a version, which is among them, in order."""
+    facts = [version.tags.get(tag) for tag in _IDENTITY]
+    listed = reversed(models.versions(client, version.name))
+    same = (one for one in listed if [one.tags.get(tag) for tag in _IDENTITY] == facts)
+    return [one for one in same if one.number == version.number or is_whole(client, one)]
 
 
 def _facts(outputs: StageOutputs, digest: str) -> dict[str, Any]:
@@ -110,7 +146,7 @@ def _extras(
     images = read_images(outputs.manifest, outputs.split)
     write_training_images(folder / TRAINING_IMAGES, images)
     own = {file: folder / file for file in (CARD, CARD_FACTS, TRAINING_IMAGES)}
-    return own | {EVALUATION: outputs.evaluation}
+    return own | {EVALUATION: outputs.evaluation, profile.FOLDER: outputs.profile}
 
 
 def _tags(facts: dict[str, Any]) -> dict[str, str]:

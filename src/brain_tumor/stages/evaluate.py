@@ -13,7 +13,9 @@ from brain_tumor.atomic import replacing, write_json, write_text
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.records import load_images
+from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.model import figures, metrics, paper, saved
+from brain_tumor.model.pooled import predict_with_features
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tracking.run import summary
 from brain_tumor.tracking.runs import resume_run
@@ -25,21 +27,31 @@ def main(
     manifest: In,
     split: In,
     images: In,
+    records: In,
     model: In,
     run: In,
     predictions: Out,
     metrics_file: Out,
     evaluation: Out,
+    profile: Out,
     params: In = Path("params.yaml"),
 ) -> None:
-    """Predict every image, compute figures with intervals, add them to the run of training."""
+    """Predict every image, compute figures with intervals, add them to the run of training.
+
+    What the images look like to the network is written beside them, as the model's profile.
+    """
     with reporting_errors():
         section = params_file.load(params, "evaluate", metrics.EvaluateParams)
         trained = saved.load(model.parent)
         table = pd.read_csv(split)
-        table["cluster"] = clusters(read_manifest(manifest)).loc[table["path"]].to_numpy()
-        probability = saved.predict_proba(trained.network, load_images(images, list(table["path"])))
-        table["probability"] = probability
+        known = read_manifest(manifest)
+        table["cluster"] = clusters(known).loc[table["path"]].to_numpy()
+        table["sha256"] = known.set_index("path")["sha256"].loc[table["path"]].to_numpy()
+        pixels = load_images(images, list(table["path"]))
+        table["probability"], features = predict_with_features(trained.network, pixels)
+        looks = statistics_table(table["path"], pixels, records, known)
+        looks = pd.concat([table[[*KEYS]], looks, table["probability"]], axis=1)
+        Profile(looks, features).save(profile)
         with replacing(predictions) as aside:
             table[["path", "label", "split", "probability"]].to_csv(aside, index=False)
         results = _figures(table, trained.meta.threshold, section)

@@ -27,6 +27,7 @@ def main(
     predictions: In,
     metrics: In,
     evaluation: In,
+    profile: In,
     registered: Out,
     params: In = Path("params.yaml"),
 ) -> None:
@@ -34,7 +35,7 @@ def main(
     with reporting_errors():
         outputs = StageOutputs(
             data, manifest, split, model, model_json, run, history, best, atlas, predictions,
-            metrics, evaluation, registered, params,
+            metrics, evaluation, profile, registered, params,
         )  # fmt: skip
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
         section = params_file.load(params, "register", RegisterParams)

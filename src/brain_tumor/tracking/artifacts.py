@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brain_tumor.tracking.server import shown
 from brain_tumor.tracking.store import tracking_uri
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def fetch(version: "Version", path: str, folder: Path) -> Path:
             download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracking_uri())
         )
     except (MlflowException, OSError) as error:
-        raise ModelUnusableError(f"{version.uri}: {path} cannot be fetched: {error}") from error
+        text = f"{version.uri}: {path} cannot be fetched: {error}"
+        raise ModelUnusableError(shown(text)) from error
 
 
 def predict(version: "Version", images: Sequence[Path]) -> list[float]:
@@ -72,24 +74,33 @@ def predict(version: "Version", images: Sequence[Path]) -> list[float]:
         ModelUnusableError: the model does not load or predict; holds the end of what it printed.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        request, answer = Path(temporary) / "images.json", Path(temporary) / "probabilities.json"
-        request.write_text(json.dumps([str(path.resolve()) for path in images]), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-P",
-            str(_PREDICT_SCRIPT),
-            version.uri,
-            str(request),
-            str(answer),
-        ]
-        environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
-        result = subprocess.run(
-            command, capture_output=True, text=True, env=environment, check=False
-        )
-        if result.returncode:
-            end = result.stderr.strip()[-2000:]
+        answer = Path(temporary) / "probabilities.json"
+        try:
+            run_alone(_PREDICT_SCRIPT, version, images, answer)
+        except ModelUnusableError as error:
             raise ModelUnusableError(
                 f"{version.uri}: does not predict; to replace it all the same set "
-                f"register.force to true:\n{end}"
-            )
+                f"register.force to true:\n{error}"
+            ) from error
         return [float(value) for value in json.loads(answer.read_text(encoding="utf-8"))]
+
+
+def run_alone(script: Path, version: "Version", images: Sequence[Path], answer: Path) -> None:
+    """Run a script on a registered model and image files in a process of its own.
+
+    Args:
+        script: takes the model's URI, a JSON file with paths of images, and what to write.
+        version: the model.
+        images: files.
+        answer: a path that does not exist; the script writes it.
+
+    Raises:
+        ModelUnusableError: it fails; holds the end of what it printed.
+    """
+    request = answer.with_name("images.json")
+    request.write_text(json.dumps([str(path.resolve()) for path in images]), encoding="utf-8")
+    command = [sys.executable, "-P", str(script), version.uri, str(request), str(answer)]
+    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        raise ModelUnusableError(shown(result.stderr).strip()[-2000:])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from brain_tumor.tracking import store
+from brain_tumor.tracking.server import shown
 
 BUNDLE = "artifacts/bundle"
 """Where in a registered model the files lie that its classifier is loaded from."""
@@ -29,5 +30,6 @@ def download(uri: str, folder: Path | None = None) -> Path:
             artifact_uri=f"{uri}/{BUNDLE}", dst_path=target, tracking_uri=client.tracking_uri
         )
     except (MlflowException, OSError) as error:
-        raise ValueError(f"{uri}: cannot be fetched from {client.tracking_uri}: {error}") from error
+        text = f"{uri}: cannot be fetched from {client.tracking_uri}: {error}"
+        raise ValueError(shown(text)) from error
     return Path(path)

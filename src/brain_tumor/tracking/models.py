@@ -80,6 +80,12 @@ def create_version(
     return _version(made, {})
 
 
+def delete_version(client: "MlflowClient", version: Version) -> None:
+    """Delete a version and its logged model; `mlflow gc` frees their files."""
+    client.delete_model_version(version.name, version.number)
+    client.delete_logged_model(version.model_id)
+
+
 def set_alias(client: "MlflowClient", version: Version, alias: str) -> None:
     """Point an alias at a version; the version it pointed at before loses it."""
     client.set_registered_model_alias(version.name, alias, version.number)

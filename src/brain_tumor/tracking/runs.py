@@ -1,21 +1,24 @@
 """Runs: one per study, trial or model, with the status their end deserves."""
 
-import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from brain_tumor import processes
 from brain_tumor.tracking import store
+from brain_tumor.tracking.ending import (
+    HOST_TAG,
+    PROCESS_TAG,
+    ending,
+    failing,
+    owner,
+    sigterm_raises,
+)
 from brain_tumor.tracking.run import Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-HOST_TAG, PROCESS_TAG = "process.host", "process.id"
 
 
 @contextmanager
@@ -33,27 +36,47 @@ def start_run(
         tags: among them those of `lineage.lineage_tags`.
         parent: id of the run this one belongs to (trials of a study).
     """
+    run = create_run(name, params, tags, parent)
+    with ending(run), sigterm_raises():
+        yield run
+
+
+def create_run(
+    name: str, params: Mapping[str, str], tags: Mapping[str, str], parent: str | None = None
+) -> Run:
+    """Open a run of this process (arguments as of `start_run`) and leave it open."""
     client = store.connect()
     close_abandoned_runs(client)
     nested = {"mlflow.parentRunId": parent} if parent else {}
     source = {"mlflow.source.name": " ".join(sys.argv[:1]), "mlflow.source.type": "LOCAL"}
     created = client.create_run(
-        store.experiment_id(client), run_name=name, tags={**source, **tags, **_owner(), **nested}
+        store.experiment_id(client), run_name=name, tags={**source, **tags, **owner(), **nested}
     )
     run = Run(client, created.info.run_id)
-    with _ending(run), _sigterm_raises():
+    with failing(run):
         run.log_params(params)
-        yield run
+    return run
 
 
 @contextmanager
-def reopened(run: Run) -> Iterator[Run]:
-    """Go on with a run that was ended, for the length of a `with` block; ends as `start_run`."""
+def shared(run: Run) -> Iterator[Run]:
+    """Work on a run for the length of a `with` block, beside others that do so too.
+
+    Whoever succeeds leaves it FINISHED. It fails or is killed with the process that owns it: the
+    one that opened it or, once it was not RUNNING any more, the first to take it up again.
+    """
     close_abandoned_runs(run.client)
-    run.set_tags(_owner())
-    run.client.update_run(run.run_id, status="RUNNING")
-    with _ending(run), _sigterm_raises():
+    if run.client.get_run(run.run_id).info.status != "RUNNING":
+        run.set_tags(owner())
+        run.client.update_run(run.run_id, status="RUNNING")
+    with ending(run), sigterm_raises():
         yield run
+
+
+def discard_run(run: Run) -> None:
+    """Delete a run that turned out not to be needed."""
+    run.client.set_terminated(run.run_id, "KILLED")
+    run.client.delete_run(run.run_id)
 
 
 def close_run(run_id: str) -> None:
@@ -61,10 +84,6 @@ def close_run(run_id: str) -> None:
     run = resume_run(run_id)
     if run is not None and run.client.get_run(run_id).info.status == "RUNNING":
         run.client.set_terminated(run_id, "KILLED")
-
-
-def _owner() -> dict[str, str]:
-    return {HOST_TAG: processes.host(), PROCESS_TAG: processes.identify(os.getpid()) or ""}
 
 
 def resume_run(run_id: str) -> Run | None:
@@ -97,35 +116,3 @@ def close_abandoned_runs(client: "MlflowClient") -> list[str]:
     for run_id in abandoned:
         client.set_terminated(run_id, "KILLED")
     return abandoned
-
-
-@contextmanager
-def _ending(run: Run) -> Iterator[None]:
-    try:
-        yield
-    except (KeyboardInterrupt, _Terminated):
-        run.client.set_terminated(run.run_id, "KILLED")
-        raise
-    except BaseException:
-        run.client.set_terminated(run.run_id, "FAILED")
-        raise
-    run.client.set_terminated(run.run_id, "FINISHED")
-
-
-class _Terminated(SystemExit):
-    """SIGTERM as an exception, so that `with` blocks end as they should."""
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    def terminate(signum: int, _frame: FrameType | None) -> None:
-        raise _Terminated(128 + signum)
-
-    previous: Any = None
-    with suppress(ValueError):  # only the main thread may set a handler
-        previous = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)

@@ -2,11 +2,13 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brain_tumor.repository import repository_root
 from brain_tumor.tracking.relocate import FOLDER_TAG, relocate
+from brain_tumor.tracking.server import check, explaining, is_server, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_EXPERIMENT = "brain-tumor"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
+_ADDRESS = re.compile(r"[\w.-]+:\d+/?")
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's pages for training
 _NOISY_LOGGERS = ("mlflow.store.db.utils", "alembic", "mlflow.utils.requirements_utils")
 
@@ -22,10 +25,15 @@ def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI` if set, else SQLite at `mlruns/mlflow.db` of the repository.
 
     A relative SQLite path is taken from the repository, wherever the process runs.
+
+    Raises:
+        ValueError: it is an address without `http://`, which MLflow would take for a folder.
     """
-    given = os.environ.get(_URI_VARIABLE) or f"{_SQLITE}mlruns/mlflow.db"
+    given = (os.environ.get(_URI_VARIABLE) or "").strip() or f"{_SQLITE}mlruns/mlflow.db"
+    if _ADDRESS.fullmatch(given):
+        raise ValueError(f"{_URI_VARIABLE} is {given!r}: write http://{given} or https://{given}")
     if not given.startswith(_SQLITE):
-        return given
+        return given.rstrip("/") if is_server(given) else given
     # Joining leaves an absolute path as it is.
     return f"{_SQLITE}{repository_root() / given.removeprefix(_SQLITE)}"
 
@@ -36,7 +44,11 @@ def experiment_name() -> str:
 
 
 def connect() -> "MlflowClient":
-    """A client of the store; makes the store, and mends its paths after a move, when needed."""
+    """A client of the store; makes the store, and mends its paths after a move, when needed.
+
+    Raises:
+        StoreError: it is on a server that does not answer.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
@@ -49,7 +61,12 @@ def connect() -> "MlflowClient":
         database.parent.mkdir(parents=True, exist_ok=True)
         relocate(database)
     _use(uri)
-    return mlflow.MlflowClient()
+    if not is_server(uri):
+        return mlflow.MlflowClient()
+    check(uri)
+    if shown(uri) != uri:  # MLflow prints links to ended runs, with the login in them
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    return explaining(mlflow.MlflowClient(), uri)
 
 
 def _use(uri: str) -> None:

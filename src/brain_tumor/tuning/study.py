@@ -2,8 +2,6 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from brain_tumor.model.best import Best
 from brain_tumor.model.search import result
+from brain_tumor.model.search.claim import claim
 from brain_tumor.model.search.figures import importances, save_figures
 from brain_tumor.model.search.finished import finished_trials
 from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
-from brain_tumor.model.search.storage import open_storage, storage_url
+from brain_tumor.model.search.storage import explaining, open_storage, storage_url
 from brain_tumor.model.search.study import open_study
 from brain_tumor.repository import repository_root
 from brain_tumor.tracking.run import Run
-from brain_tumor.tracking.runs import close_run, reopened, resume_run, start_run
+from brain_tumor.tracking.runs import close_run, create_run, discard_run, resume_run, shared
 from brain_tumor.tuning.plan import Plan
 from brain_tumor.tuning.prepare import prepare_features
 from brain_tumor.tuning.trial import RUN_ATTRIBUTE, run_trial
@@ -27,6 +26,7 @@ from brain_tumor.tuning.trial import RUN_ATTRIBUTE, run_trial
 if TYPE_CHECKING:
     import pandas as pd
     from optuna import Study
+    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 
@@ -50,9 +50,16 @@ def run_study(plan: Plan, figures: Path) -> Outcome:
 
     Raises:
         ValueError: the storage cannot be reached, or no trial was completed.
+        StoreError: the MLflow server cannot be reached.
     """
-    study = _open(plan, create=True)
-    with _parent_run(study, plan) as parent:
+    storage = _storage()
+    with explaining(storage.engine.url):
+        study = open_study(storage, plan.name, plan.tune, create=True)
+        return _conclude(study, plan, _parent_run(storage, study, plan), figures)
+
+
+def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
+    with shared(run) as parent:
         _run_trials(study, plan, parent)
         found, trials = result.best(study), result.trials_table(study)
         parent.log_metrics({f"val/{plan.tune.objective}": float(found.value or 0.0)})
@@ -75,19 +82,20 @@ def join_study(plan: Plan) -> int:
     Raises:
         ValueError: there is no such study.
     """
-    study = _open(plan, create=False)
-    parent = _known_run(study)
-    if parent is None:
-        raise ValueError(
-            f"study {plan.name} has no run in this MLflow store; is MLFLOW_TRACKING_URI that of "
-            "the process that started it?"
-        )
-    return _run_trials(study, plan, parent)
+    storage = _storage()
+    with explaining(storage.engine.url):
+        study = open_study(storage, plan.name, plan.tune, create=False)
+        parent = _known_run(study)
+        if parent is None:
+            raise ValueError(
+                f"study {plan.name} has no run in this MLflow store; is MLFLOW_TRACKING_URI that "
+                "of the process that started it?"
+            )
+        return _run_trials(study, plan, parent)
 
 
-def _open(plan: Plan, *, create: bool) -> "Study":
-    storage = open_storage(storage_url(repository_root()))
-    return open_study(storage, plan.name, plan.tune, create=create)
+def _storage() -> "RDBStorage":
+    return open_storage(storage_url(repository_root()))
 
 
 def _run_trials(study: "Study", plan: Plan, parent: Run) -> int:
@@ -113,19 +121,24 @@ def _close_interrupted(trial: "FrozenTrial") -> None:
         close_run(run_id)
 
 
-@contextmanager
-def _parent_run(study: "Study", plan: Plan) -> Iterator[Run]:
-    """The study's run: the one it had, if the store still has it, or a new one."""
+def _parent_run(storage: "RDBStorage", study: "Study", plan: Plan) -> Run:
+    """The study's run: the one it has, if the store knows it, or a new one.
+
+    Several processes may start the study at once: the run of the first becomes that of all.
+    """
     known = _known_run(study)
     if known is not None:
-        with reopened(known) as parent:
-            yield parent
-        return
-    tags = {**plan.tags, "stage": "tune"}
-    with start_run("study", plan.logged, tags) as parent:
-        study.set_user_attr(RUN_ATTRIBUTE, parent.run_id)
-        parent.log_dataset("brain-mri", tags.get("data.md5", "unknown"), "tuning")
-        yield parent
+        return known
+    former = study.user_attrs.get(RUN_ATTRIBUTE)
+    made = create_run("study", plan.logged, {**plan.tags, "stage": "tune"})
+    while (named := claim(storage, plan.name, RUN_ATTRIBUTE, made.run_id, former)) != made.run_id:
+        first = resume_run(named)
+        if first is not None:
+            discard_run(made)
+            return first
+        former = named  # of another store
+    made.log_dataset("brain-mri", plan.tags.get("data.md5", "unknown"), "tuning")
+    return made
 
 
 def _known_run(study: "Study") -> Run | None:

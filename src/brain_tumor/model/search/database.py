@@ -84,6 +84,8 @@ def shown(url: "URL") -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the database said, on one line and without SQLAlchemy's own remarks."""
+    """What the database said, on one line and without the remarks of SQLAlchemy and Optuna."""
+    if not hasattr(error, "orig") and isinstance(error.__cause__, Exception):
+        return reason(error.__cause__)
     text = str(getattr(error, "orig", None) or error)
     return " ".join(text.split()).rstrip(".")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     OnInterrupted = Callable[[FrozenTrial], None]
 
 OnTrial = Callable[[Progress], None]
+_LOOK_S = 1.0  # between two looks at the trials of other workers
 
 
 class _Interrupted(BaseException):
@@ -34,9 +35,11 @@ def run(
 ) -> None:
     """Run trials until `n_trials` of the study are finished or `timeout_s` is over.
 
-    Any number of processes may do so at once; n of them finish at most n - 1 trials too many.
-    Trials of workers that are gone are run again. One that is interrupted by Ctrl-C or SystemExit
-    is left for the next run; one that raises has failed and its exception goes up.
+    Any number of processes may do so at once. Where all missing trials run already, a process
+    waits for those of the others, so that in the end all have seen the same study (n of them that
+    start a trial in the same instant finish at most n - 1 too many). Trials of workers that are
+    gone are run again. One that is interrupted by Ctrl-C or SystemExit is left for the next run;
+    one that raises has failed and its exception goes up.
 
     Args:
         study: see `open_study`.
@@ -49,11 +52,23 @@ def run(
     end_s = time.monotonic() + (math.inf if params.timeout_s is None else params.timeout_s)
     with quiet_log(), interrupted.listening(on_interrupted):
         interrupted.reclaim(study)
-        while len(finished_trials(study)) < params.n_trials and time.monotonic() < end_s:
-            trial = _run_one(study, objective)
-            if trial is not None:
-                on_trial(progress_of(study, trial, params.n_trials))
+        while time.monotonic() < end_s:
+            running = _running(study)
+            if len(finished_trials(study)) + running < params.n_trials:
+                trial = _run_one(study, objective)
+                if trial is not None:
+                    on_trial(progress_of(study, trial, params.n_trials))
+            elif running:
+                time.sleep(_LOOK_S)
+            else:
+                return
             interrupted.reclaim(study)
+
+
+def _running(study: "Study") -> int:
+    from optuna.trial import TrialState
+
+    return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 def _run_one(study: "Study", objective: "Objective") -> "FrozenTrial | None":

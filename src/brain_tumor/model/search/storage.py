@@ -44,7 +44,7 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> "RDBS
         ValueError: the database cannot be used; the message says why and what to do.
     """
     parsed = database.parse(url)
-    with _explaining(parsed):
+    with _opening(parsed):
         database.reach(parsed)
         storage = _open_patiently(parsed, heartbeat_s, grace_s)
     if parsed.get_backend_name() == "sqlite":
@@ -53,23 +53,37 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> "RDBS
 
 
 @contextmanager
-def _explaining(url: "URL") -> Iterator[None]:
+def explaining(url: "URL") -> Iterator[None]:
+    """Turn an error of the database in the `with` block into a ValueError that names it."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise _unusable(url, error) from error
+
+
+@contextmanager
+def _opening(url: "URL") -> Iterator[None]:
+    try:
+        with explaining(url):
+            yield
     except ImportError as error:
         raise ValueError(
             f"{database.shown(url)}: the driver of this database is not installed ({error}); "
             "for PostgreSQL: uv pip install -e '.[team]'"
         ) from error
-    except (SQLAlchemyError, StorageInternalError, RuntimeError, OSError) as error:
-        raise ValueError(
-            f"{database.shown(url)}: the storage of the search cannot be used: "
-            f"{database.reason(error)}. Start the database or correct {STORAGE_VARIABLE}; without "
-            f"{STORAGE_VARIABLE} the search is kept in mlruns/optuna.db"
-        ) from error
+    except (RuntimeError, OSError) as error:
+        raise _unusable(url, error) from error
+
+
+def _unusable(url: "URL", error: Exception) -> ValueError:
+    return ValueError(
+        f"{database.shown(url)}: the storage of the search cannot be used: "
+        f"{database.reason(error)}. Start the database or correct {STORAGE_VARIABLE}; without "
+        f"{STORAGE_VARIABLE} the search is kept in mlruns/optuna.db"
+    )
 
 
 def _open_patiently(url: "URL", heartbeat_s: int, grace_s: int) -> "RDBStorage":

@@ -1,0 +1,1 @@
+"""Whether new images are unlike those a registered model was made from."""

@@ -1,0 +1,82 @@
+"""A few numbers that say what an image looks like: its file, its grey levels, its head."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from brain_tumor.imaging.geometry import magnification
+from brain_tumor.imaging.record import Record
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """What can be told of an image without a network.
+
+    Attributes:
+        side_px: square root of width x height of the raw image, pixels.
+        aspect: its width over its height.
+        bytes_per_px: size of the file over width x height (how hard it is compressed).
+        black_level: raw grey level that is black to the network (see `Record.low`), 0 to 255.
+        white_level: raw grey level that is white to it, 0 to 255.
+        head_mean: mean grey of the head as the network sees it, 0 to 1.
+        head_deviation: standard deviation of the same.
+        detail: mean difference of neighbouring pixels in the head over that deviation: low where
+            it is blurred, high where it is noisy.
+        head_fraction: area of the head over that of the raw image.
+        overlap: of the head with that of its atlas slice (Dice, 0 to 1; 0 without an atlas).
+        axial: 1 for an axial slice, else 0 (0 without an atlas).
+    """
+
+    side_px: float
+    aspect: float
+    bytes_per_px: float
+    black_level: float
+    white_level: float
+    head_mean: float
+    head_deviation: float
+    detail: float
+    head_fraction: float
+    overlap: float
+    axial: float
+
+    def row(self) -> dict[str, float]:
+        """The fields as a row of a table."""
+        return asdict(self)
+
+
+def image_statistics(image: np.ndarray, record: Record, file_bytes: int) -> ImageStatistics:
+    """Statistics of an image from what stage preprocess keeps of it.
+
+    The head is what is not black in the stored image. (With `preprocess.blank_outside_head` off,
+    that takes in what noise there is around it.)
+
+    Args:
+        image: the stored image, uint8 (size, size).
+        record: of that image.
+        file_bytes: size of the raw file.
+    """
+    head = image > 0
+    grey = image[head] / 255.0 if head.any() else np.zeros(1)
+    area_px = record.width * record.height
+    deviation = float(grey.std())
+    return ImageStatistics(
+        side_px=float(np.sqrt(area_px)),
+        aspect=record.width / record.height,
+        bytes_per_px=file_bytes / area_px,
+        black_level=record.low,
+        white_level=record.high,
+        head_mean=float(grey.mean()),
+        head_deviation=deviation,
+        detail=_roughness(image / 255.0, head) / max(deviation, 1 / 255),
+        head_fraction=np.count_nonzero(head) * magnification(record.matrix) ** 2 / area_px,
+        overlap=record.overlap,
+        axial=float(record.plane == "axial"),
+    )
+
+
+def _roughness(grey: np.ndarray, head: np.ndarray) -> float:
+    """Mean absolute difference of neighbours that both lie in the head; 0 without any."""
+    across = np.abs(np.diff(grey, axis=1))[head[:, 1:] & head[:, :-1]]
+    down = np.abs(np.diff(grey, axis=0))[head[1:] & head[:-1]]
+    differences = np.concatenate([across, down])
+    return float(differences.mean()) if differences.size else 0.0

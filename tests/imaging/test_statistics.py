@@ -1,0 +1,56 @@
+"""What is measured of an image follows what is done to it."""
+
+import numpy as np
+import pytest
+from tests.drift.pictures import encoded, head
+
+from brain_tumor.imaging.preprocess import preprocess_image
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.imaging.statistics import ImageStatistics, image_statistics
+
+PARAMS = PreprocessParams(normalisation="none", size_px=120)
+
+
+def looks(picture: np.ndarray) -> ImageStatistics:
+    data = encoded(picture)
+    done = preprocess_image(data, None, PARAMS)
+    return image_statistics(done.image, done.record, len(data))
+
+
+def test_size_and_shape_are_those_of_the_raw_image() -> None:
+    found = looks(head(200, 100))
+    assert found.side_px == pytest.approx(np.sqrt(200 * 100))
+    assert found.aspect == pytest.approx(100 / 200)
+
+
+def test_head_area_is_that_of_the_raw_image_whatever_the_crop() -> None:
+    disc = head(240, 240, radius=60.0)
+    share = np.count_nonzero(disc > 20) / disc.size
+    assert looks(disc).head_fraction == pytest.approx(share, rel=0.1)
+    twice = head(240, 240, radius=85.0)
+    assert looks(twice).head_fraction == pytest.approx(2 * share, rel=0.1)
+
+
+def test_brightness_moves_grey_levels_and_not_what_the_network_sees() -> None:
+    picture = head(200, 200)
+    dark, bright = looks((picture * 0.5).astype(np.uint8)), looks(picture)
+    assert dark.white_level == pytest.approx(bright.white_level / 2, abs=2)
+    assert dark.head_mean == pytest.approx(bright.head_mean, abs=0.02)
+
+
+def test_noise_raises_detail_and_blur_lowers_it() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    picture = head(200, 200)
+    noise = np.random.default_rng(3).normal(0, 25, picture.shape) * (picture > 0)
+    noisy = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    blurred = gaussian_filter(picture, 3.0)
+    assert looks(blurred).detail < looks(picture).detail < looks(noisy).detail
+
+
+def test_black_picture_has_finite_statistics() -> None:
+    done = preprocess_image(encoded(head(100, 100)), None, PARAMS)
+    found = image_statistics(np.zeros((120, 120), np.uint8), done.record, 500)
+    assert np.isfinite(list(found.row().values())).all()
+    assert found.head_fraction == 0
+    assert found.bytes_per_px == 0.05
