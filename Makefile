@@ -35,6 +35,7 @@ test: $(STAMP) lint types contracts ## The whole check
 lint: $(STAMP)
 	ruff format --check .
 	ruff check .
+	zizmor --offline --quiet .github
 
 types: $(STAMP)
 	mypy

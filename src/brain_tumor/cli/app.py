@@ -2,7 +2,7 @@
 
 import typer
 
-from brain_tumor.cli import data, registry
+from brain_tumor.cli import ci, data, registry
 from brain_tumor.cli.tune import tune_worker
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
+app.add_typer(ci.app, name="ci")
 app.command("tune-worker")(tune_worker)
 
 

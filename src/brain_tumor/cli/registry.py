@@ -57,9 +57,9 @@ def registry_promote(
 
     from brain_tumor.atomic import write_json
     from brain_tumor.params import load
+    from brain_tumor.registry.champion import promote
     from brain_tumor.registry.outputs import StageOutputs
     from brain_tumor.registry.params import RegisterParams
-    from brain_tumor.registry.champion import promote
 
     with reporting_errors():
         section = load(params, "register", RegisterParams)

@@ -1,0 +1,1 @@
+"""What CI does when data, parameters or code change; every step runs on a laptop as well."""

@@ -1,0 +1,160 @@
+"""What a run did, as far as it came: collected from git, DVC and the outputs."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from brain_tumor.ci.commands import CommandError, dvc_json, git
+from brain_tumor.dataset.growth.diff import DataDiff, compare
+from brain_tumor.dataset.growth.listing import at_revision, in_folder
+
+LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
+VALIDATION = Path("outputs/validate/report.json")
+REGISTERED = Path("outputs/registered.json")
+Change = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run compared with a base commit; what could not be had is None or empty.
+
+    Attributes:
+        base: the commit compared with; None if there is none.
+        commit: the commit that ran.
+        stages: of dvc.yaml, in order.
+        rerun: those whose entry in dvc.lock is not the base's.
+        unfinished: those that are not up to date: where the run stopped, and what follows.
+        data: how the images differ from the base's.
+        validation: the report of stage validate.
+        known_warnings: its warnings that the base had too, as (path, reason).
+        params: parameter to its values (base, now), those that differ.
+        metrics: figure to its values (base, now), all of them.
+        registered: what stage register wrote.
+        promotion: what `registry promote` decided.
+        drift: what `data drift` found.
+        server: whether runs and models are kept on a server.
+    """
+
+    base: str | None
+    commit: str
+    stages: tuple[str, ...]
+    rerun: frozenset[str]
+    unfinished: tuple[str, ...]
+    data: DataDiff | None
+    validation: Mapping[str, Any] | None
+    known_warnings: frozenset[tuple[str, str]]
+    params: Mapping[str, Change]
+    metrics: Mapping[str, Change]
+    registered: Mapping[str, Any] | None
+    promotion: Mapping[str, Any] | None
+    drift: Mapping[str, Any] | None
+    server: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole pipeline ran to its end."""
+        return not self.unfinished
+
+
+def gather(base: str, data: Path, folders: tuple[str, str], report: Path) -> Facts:
+    """Collect the facts of the run in the current folder.
+
+    Args:
+        base: revision to compare with, from where the present commit branched off; one that git
+            does not know (a new branch has none) counts as none.
+        data: the data folder.
+        folders: class folders, negative first.
+        report: folder in which `data drift` and `registry promote` left drift.json and
+            promotion.json.
+    """
+    start = _merge_base(base)
+    stages = tuple(_yaml(Path(PIPELINE).read_text(encoding="utf-8"))["stages"])
+    stale = dvc_json("status")
+    return Facts(
+        base=start,
+        commit=git("rev-parse", "HEAD").strip(),
+        stages=stages,
+        rerun=_rerun(start),
+        unfinished=tuple(stage for stage in stages if stage in stale),
+        data=_data_diff(start, data, folders),
+        validation=_read(VALIDATION),
+        known_warnings=frozenset(_warnings(_shown(start, VALIDATION.as_posix()))),
+        params=_diff("params", start),
+        metrics=_diff("metrics", start),
+        registered=_read(REGISTERED),
+        promotion=_read(report / "promotion.json"),
+        drift=_read(report / "drift.json"),
+        server=bool(os.environ.get("MLFLOW_TRACKING_URI")),
+    )
+
+
+def _merge_base(base: str) -> str | None:
+    try:
+        return git("merge-base", base, "HEAD").strip()
+    except CommandError:
+        return None
+
+
+def _rerun(base: str | None) -> frozenset[str]:
+    now = _locked(Path(LOCK).read_text(encoding="utf-8")) if Path(LOCK).is_file() else {}
+    before = _locked(_shown(base, LOCK))
+    return frozenset(stage for stage in now if now[stage] != before.get(stage))
+
+
+def _locked(text: str) -> dict[str, Any]:
+    return dict(_yaml(text).get("stages", {})) if text else {}
+
+
+def _data_diff(base: str | None, data: Path, folders: tuple[str, str]) -> DataDiff | None:
+    if not data.is_dir():
+        return None
+    try:
+        before = at_revision(data, base) if base else {}
+    except ValueError:  # the base's listing is in no cache or remote that can be read
+        return None
+    return compare(before, in_folder(data), folders)
+
+
+def _diff(what: str, base: str | None) -> dict[str, Change]:
+    """Values at the base and now of `dvc params` or `dvc metrics`."""
+    revision = [base] if base else []
+    try:
+        files = dvc_json(what, "diff", "--all", *revision)
+    except CommandError:
+        return {}
+    changes = {
+        name.removesuffix(".value"): (change.get("old"), change.get("new"))
+        for values in files.values()
+        for name, change in values.items()
+    }
+    if what == "metrics":
+        return changes
+    return {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
+
+
+def _warnings(report: str) -> list[tuple[str, str]]:
+    return [(one["path"], one["reason"]) for one in json.loads(report or "{}").get("warnings", [])]
+
+
+def _shown(revision: str | None, path: str) -> str:
+    """A file of a revision; empty if it has none."""
+    try:
+        return git("show", f"{revision}:{path}") if revision else ""
+    except CommandError:
+        return ""
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    return dict(YAML(typ="safe", pure=True).load(text) or {})

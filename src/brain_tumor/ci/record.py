@@ -1,0 +1,70 @@
+"""Commit what a run wrote (`results.write_results`) and push it to the branch it came from.
+
+Needs nothing but Python and git, so that the job that may write to the repository installs nothing:
+`PYTHONPATH=src python3 -m brain_tumor.ci.record PATCH --branch NAME`.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+_AUTHOR = ("-c", "user.name=CI", "-c", "user.email=ci@localhost")
+_ALLOWED = ("--include=dvc.lock", "--include=outputs/*")
+
+
+class RecordError(ValueError):
+    """The results cannot be committed; holds what git said."""
+
+
+def record(patch: Path, branch: str) -> str:
+    """Commit `patch` on HEAD and push that to `branch` of origin.
+
+    What the patch changes elsewhere than in dvc.lock and outputs/ is left out. A branch that has
+    moved on is left alone: the run of its new commit records its own results.
+
+    Args:
+        patch: as `results.write_results` made it for HEAD.
+        branch: name, as `main`.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        RecordError: the patch does not apply to HEAD.
+    """
+    if not patch.read_bytes().strip():
+        return "nothing to record: the results are those of the commit"
+    _git("apply", "--index", *_ALLOWED, str(patch.resolve()))
+    if not _git("diff", "--cached", "--name-only"):
+        return "nothing to record: no results in the patch"
+    ran = _git("rev-parse", "--short", "HEAD")
+    _git(*_AUTHOR, "commit", "--quiet", "--message", f"Record the results of {ran}")
+    if _git("ls-remote", "origin", f"refs/heads/{branch}")[:40] != _git("rev-parse", "HEAD~1"):
+        return f"{branch} has moved on: its own run records its results"
+    _git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+    return f"results of {ran} pushed to {branch}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = [word for word in arguments if word not in _AUTHOR]
+        raise RecordError(f"`git {' '.join(words)}` failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def main() -> None:
+    """Command line: the patch and the branch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("patch", type=Path, help="as `brain-tumor ci results` wrote it")
+    parser.add_argument("--branch", required=True, help="branch of origin to push to")
+    given = parser.parse_args()
+    try:
+        print(record(given.patch, given.branch))
+    except (RecordError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""`brain-tumor ci ...`: the steps of .github/workflows/retrain.yml, for any machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
+from brain_tumor.stages.paths import reporting_errors
+
+app = typer.Typer(
+    help="What CI does when data, parameters or code change; docs/retraining.md has the order.",
+    no_args_is_help=True,
+)
+
+
+@app.command("restore")
+def ci_restore(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
+    """Bring back data and outputs from the DVC remote, so that only what changed runs again.
+
+    What the remote lacks is left to `dvc repro`; data that data.dvc describes as the phantom are
+    made. Ends with an error where the data cannot be had.
+    """
+    from brain_tumor.ci.remote import restore
+
+    with reporting_errors():
+        for line in restore(data, *sections(params)):
+            typer.echo(line)
+
+
+@app.command("push")
+def ci_push(data: DataFolder = DATA) -> None:
+    """Send data and outputs to the DVC remote, if one is set."""
+    from brain_tumor.ci.remote import push
+
+    with reporting_errors():
+        typer.echo(push(data))
+
+
+@app.command("report")
+def ci_report(
+    base: Annotated[
+        str,
+        typer.Option(
+            "--base", help="Branch or commit to compare with, from where it was branched off."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="Folder for report.md and figures/ (and summary.md, the same without figures); "
+            "drift.json and promotion.json lie there already.",
+        ),
+    ] = Path("report"),
+    data: DataFolder = DATA,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Write what a run changed and what came of it, also where it stopped half-way."""
+    from brain_tumor.ci.facts import gather
+    from brain_tumor.ci.report import headline
+    from brain_tumor.ci.write import write_report
+
+    with reporting_errors():
+        _, folders = sections(params)
+        facts = gather(base, data, folders, out)
+        write_report(facts, out)
+    typer.echo(f"{out / 'report.md'}: {headline(facts)}")
+
+
+@app.command("results")
+def ci_results(
+    patch: Annotated[Path, typer.Argument(help="File to write.")] = Path("report/results.patch"),
+) -> None:
+    """Write dvc.lock and the small outputs git tracks, as changed by the run, as a git patch.
+
+    `PYTHONPATH=src python3 -m brain_tumor.ci.record PATCH --branch NAME` commits and pushes it.
+    """
+    from brain_tumor.ci.results import write_results
+
+    with reporting_errors():
+        names = write_results(patch)
+    typer.echo(f"{patch}: {len(names)} files changed")
