@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,15 +21,16 @@ from tests.small_project import ROOT
 from brain_tumor.ci.comment import MARKER, CommentError, GitHub, Origin, comment, text
 
 REPOSITORY = "owner/project"
-ORIGIN = Origin("visitor", "more-images", "a" * 40, "https://example.org/run/1")
+ORIGIN = Origin("visitor/project", "more-images", "a" * 40, "https://example.org/run/1")
 
 
 @dataclass
 class State:
-    """What the server has: open pull requests (number to head) and comments of each."""
+    """What the server has: open pull requests (number to head), comments, parents of commits."""
 
     pulls: dict[int, tuple[str, str]] = field(default_factory=dict)
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
 
     def add(self, number: int, author: str, body: str) -> None:
@@ -57,6 +59,9 @@ class Handler(BaseHTTPRequestHandler):
             size, page = int(query["per_page"][0]), int(query["page"][0])
             listed = self.state.comments.get(int(match[1]), [])
             return self.answer(200, listed[size * (page - 1) : size * page])
+        if match := re.fullmatch(r"/commits/(\w+)", path):
+            parent = self.state.parents.get(match[1], "0" * 40)
+            return self.answer(200, {"parents": [{"sha": parent}]})
         return self.answer(404, {"message": "Not Found"})
 
     def do_POST(self) -> None:
@@ -129,9 +134,18 @@ def test_pull_request_that_has_moved_on_is_left_alone(github: GitHub, state: Sta
     assert state.comments == {}
 
 
+def test_recorded_results_are_still_of_the_run(github: GitHub, state: State) -> None:
+    state.pulls[7] = ("owner:more-images", "b" * 40)
+    state.parents["b" * 40] = "a" * 40
+    origin = Origin(REPOSITORY, "more-images", "a" * 40, "https://example.org/run/1")
+    assert comment("[page](figures/x.png)", origin, github) == "written under #7"
+    assert "[page](figures/x.png)" in state.comments[7][0]["body"]
+    assert "unverified" not in state.comments[7][0]["body"]
+
+
 def test_branch_names_are_quoted(github: GitHub, state: State) -> None:
     state.pulls[9] = ("visitor:a&state=closed #1", "c" * 40)
-    origin = Origin("visitor", "a&state=closed #1", "c" * 40, "https://example.org")
+    origin = Origin("visitor/project", "a&state=closed #1", "c" * 40, "https://example.org")
     assert comment("report", origin, github) == "written under #9"
 
 
@@ -141,33 +155,34 @@ def test_refusal_is_reported_with_what_was_asked(github: GitHub) -> None:
         comment("report", ORIGIN, wrong)
 
 
-def test_report_of_a_stranger_mentions_nobody_and_holds_no_html() -> None:
-    written = text("@everyone <img src=x> <!-- hidden -->" + "x" * 100_000, "https://example.org/1")
-    body = written.removeprefix(MARKER)
-    assert "@everyone" not in body
-    assert "<" not in body
+def test_report_of_a_stranger_says_so_mentions_nobody_and_links_nowhere() -> None:
+    evil = "@everyone <img src=x> [ok](https://evil) ![x][1] #12 www.evil" + "x" * 100_000
+    written = text(evil, "https://example.org/1", foreign=True)
+    body = written.removeprefix(MARKER).removesuffix("(https://example.org/1)\n")
+    for part in ("@everyone", "<", "](", "://", "][", "#12", "www."):
+        assert part not in body.removesuffix("[Figures and the whole report]")
+    assert "From a fork" in body
     assert len(written) < 65_536
-    assert written.endswith("(https://example.org/1)\n")
 
 
 def test_the_workflows_command_needs_python_alone(
     github: GitHub, state: State, tmp_path: Path
 ) -> None:
     [step] = [one for one in jobs("comment.yml")["comment"]["steps"] if "run" in one]
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "summary.md").write_text("the report", encoding="utf-8")
+    (tmp_path / "temporary" / "report").mkdir(parents=True)
+    (tmp_path / "temporary" / "report" / "summary.md").write_text("the report", encoding="utf-8")
     (tmp_path / "src").symlink_to(ROOT / "src")
     given = dict.fromkeys(step["env"], "") | {
         "GITHUB_API_URL": github.api,
         "GITHUB_REPOSITORY": github.repository,
         "GITHUB_TOKEN": github.token,
         "PYTHONPATH": step["env"]["PYTHONPATH"],
-        "RUN_OWNER": ORIGIN.owner,
+        "RUN_REPOSITORY": ORIGIN.repository,
         "RUN_BRANCH": ORIGIN.branch,
         "RUN_SHA": ORIGIN.sha,
         "RUN_URL": ORIGIN.url,
     }
-    command = step["run"].split()
+    command = shlex.split(step["run"].replace("$RUNNER_TEMP", "temporary"))
     assert command.pop(0) == "python3"
     done = subprocess.run(
         [sys.executable, "-S", *command],  # -S: no installed package is found

@@ -80,15 +80,32 @@ def test_results_arrive_on_the_branch(origin: Path, patch: Path) -> None:
     assert git(seen, "log", "-1", "--format=%s").startswith("Record the results of ")
 
 
-def test_a_branch_that_has_moved_on_is_left_alone(origin: Path, patch: Path) -> None:
-    recording = clone(origin, "record")
+def move_on(origin: Path, name: str) -> None:
     other = clone(origin, "other")
-    git(other, "commit", "--quiet", "--allow-empty", "--message", "Meanwhile")
+    (other / name).write_text("meanwhile\n", encoding="utf-8")
+    git(other, "add", "--all")
+    git(other, "commit", "--quiet", "--message", "Meanwhile")
     git(other, "push", "--quiet")
+
+
+def test_a_branch_with_other_parameters_by_now_is_left_alone(origin: Path, patch: Path) -> None:
+    recording = clone(origin, "record")
+    move_on(origin, "params.yaml")
     done = record(recording, patch)
     assert done.returncode == 0, done.stderr
-    assert "main has moved on" in done.stdout
+    assert "main has moved on (params.yaml, ...)" in done.stdout
     assert git(origin, "log", "-1", "--format=%s", "main") == "Meanwhile"
+
+
+def test_results_go_on_top_of_what_does_not_decide_them(origin: Path, patch: Path) -> None:
+    recording = clone(origin, "record")
+    move_on(origin, "README.md")
+    done = record(recording, patch)
+    assert done.returncode == 0, done.stderr
+    seen = clone(origin, "seen")
+    assert (seen / "dvc.lock").read_text() == "new\n"
+    assert (seen / "README.md").read_text() == "meanwhile\n"
+    assert git(seen, "log", "-1", "--skip=1", "--format=%s") == "Meanwhile"
 
 
 def test_without_changes_nothing_is_recorded(

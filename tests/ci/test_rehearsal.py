@@ -50,14 +50,16 @@ class Team:
         self.laptop.run("git", "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return self.laptop.run("git", "rev-parse", "HEAD").strip()
 
-    def ci(self, event: str, base: str, branch: str = "main") -> tuple[Run, Project]:
+    def ci(
+        self, event: str, base: str, branch: str = "main", *, fork: bool = False
+    ) -> tuple[Run, Project]:
         """A run of retrain.yml in fresh clones; its jobs' checkouts are thrown away by GitHub."""
         self.runs += 1
         folder = self.folder / f"run-{self.runs}"
-        run = Run(event, base, branch, folder / "artifacts", self.store)
+        run = Run(event, base, branch, folder / "artifacts", self.store, fork)
         checkout = self.clone(folder / "retrain", branch)
         play("retrain.yml", "retrain", checkout, run)
-        if run.failed is None:
+        if run.failed is None and not fork:
             play("retrain.yml", "record", self.clone(folder / "record", branch), run)
         if run.failed is None and event == "push":
             shutil.rmtree(self.store, ignore_errors=True)
@@ -199,10 +201,22 @@ def test_a_lost_class_stops_too(team: Team) -> None:
     shutil.rmtree(team.laptop.folder / "data" / "yes")
     team.laptop.run("dvc", "add", "--quiet", "data")
     team.publish("Lose the tumours", "lost-class")
-    run, _ = team.ci("pull_request", base, "lost-class")
+    holds = champion(team.store)
+    run, checkout = team.ci("push", base, "lost-class")
     assert run.failed == "Retrain"
     assert "`yes/`: class folder is missing or empty" in run.summary
     assert "32 removed" in run.summary
+    assert champion(checkout.folder / "mlruns") == holds
+
+
+def test_a_fork_cannot_reach_the_data_and_the_report_says_where_it_stopped(team: Team) -> None:
+    base = team.catch_up()
+    hidden = team.storage.rename(team.folder / "out-of-reach")
+    run, _ = team.ci("pull_request", base, fork=True)
+    hidden.rename(team.storage)
+    assert run.failed == "Restore what can be had without access"
+    assert "data is missing" in run.log
+    assert run.summary.startswith("# Stopped: stage validate did not finish")
 
 
 def test_old_data_bring_back_the_old_model(team: Team) -> None:
@@ -210,6 +224,8 @@ def test_old_data_bring_back_the_old_model(team: Team) -> None:
     laptop = team.laptop
     shutil.rmtree(laptop.folder / "mlruns" / "artifacts", ignore_errors=True)
     shutil.copytree(team.store, laptop.folder / "mlruns", dirs_exist_ok=True)
+    laptop.run("brain-tumor", "registry", "promote", "--force")
+    assert champion(laptop.folder / "mlruns") == "2"
     [first] = laptop.run("git", "log", "--format=%h", "--grep=Record").split()[-1:]
     laptop.run("git", "checkout", "--quiet", first)
     laptop.run("dvc", "checkout", "--quiet", "--force")

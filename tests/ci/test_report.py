@@ -52,8 +52,14 @@ def facts(**given: Any) -> Facts:
         promotion=None,
         drift=None,
         server=True,
+        failed=False,
     )
     return replace(plain, **given)
+
+
+FIRST = {"name": "net", "version": "1", "alias": "challenger"} | {
+    "decision": decision("champion") | {"champion_version": None}
+}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +81,8 @@ def facts(**given: Any) -> Facts:
             {"promotion": {"uri": "models:/net/2", "alias": "challenger"}},
             "The champion stays; net version 2 waits",
         ),
+        ({"registered": FIRST}, "net version 1 is registered; no champion can be seen from here"),
+        ({"failed": True}, "The pipeline ended with net version 2, but a step after it failed"),
         ({"unfinished": ("train", "register")}, "Stopped: stage train did not finish"),
         ({"registered": None}, "Stopped: stage register did not finish"),
     ],

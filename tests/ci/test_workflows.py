@@ -75,7 +75,9 @@ def test_both_events_listen_to_what_decides_a_model() -> None:
 
 def test_a_fork_pushes_promotes_and_records_nothing() -> None:
     own, fork = a_run("pull_request"), a_run("pull_request", fork=True)
-    assert set(steps_of(own)) - set(steps_of(fork)) == {"Push outputs"}
+    assert set(steps_of(own)) - set(steps_of(fork)) == {"Restore", "Push outputs"}
+    assert "Restore what can be had without access" in steps_of(fork)
+    assert "Restore what can be had without access" not in steps_of(own)
     assert "Promote by rule" not in steps_of(own)
     assert "Promote by rule" in steps_of(a_run("push"))
     assert not wanted(jobs("retrain.yml")["record"]["if"], fork)

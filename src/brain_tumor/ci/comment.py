@@ -8,6 +8,7 @@ REPORT`. Which pull request it belongs to is asked of GitHub, never read from th
 import argparse
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.parse
@@ -20,6 +21,8 @@ from typing import Any
 MARKER = "<!-- brain-tumor-retrain -->"
 _MOST_CHARACTERS = 60_000  # GitHub takes 65,536
 _PAGE = 100
+_RUN = ("REPOSITORY", "BRANCH", "SHA", "URL")  # variables RUN_..., as comment.yml sets them
+_BREAK = "\u200b"  # not seen, but no mention, link or reference goes over it
 
 
 class CommentError(ValueError):
@@ -31,13 +34,13 @@ class Origin:
     """Where a run came from, as its workflow_run event says.
 
     Attributes:
-        owner: of the repository the branch lies in (a fork's, or this one's).
+        repository: that the branch lies in, as `owner/name`: a fork, or this one.
         branch: its name.
         sha: the commit that ran.
         url: of the run.
     """
 
-    owner: str
+    repository: str
     branch: str
     sha: str
     url: str
@@ -70,7 +73,9 @@ class GitHub:
 
 
 def comment(report: str, origin: Origin, github: GitHub) -> str:
-    """Write the report under the open pull request whose head is the commit that ran.
+    """Write the report under the open pull request that the run was of.
+
+    Its head is the commit that ran or, where the results have been recorded since, the next.
 
     Args:
         report: Markdown.
@@ -83,26 +88,43 @@ def comment(report: str, origin: Origin, github: GitHub) -> str:
     Raises:
         CommentError: GitHub refuses.
     """
-    head = urllib.parse.quote(f"{origin.owner}:{origin.branch}", safe="")
+    owner = origin.repository.partition("/")[0]
+    head = urllib.parse.quote(f"{owner}:{origin.branch}", safe="")
     found = github.call("GET", f"pulls?state=open&per_page={_PAGE}&head={head}")
-    numbers = [pull["number"] for pull in found if pull["head"]["sha"] == origin.sha]
-    if not numbers:
+    number = next((one["number"] for one in found if _is_of(one, origin, github)), None)
+    if number is None:
         return f"no open pull request ends at {origin.sha}: nothing to write to"
-    body = {"body": text(report, origin.url)}
-    ours = next(_ours(github, numbers[0]), None)
+    foreign = origin.repository != github.repository
+    body = {"body": text(report, origin.url, foreign=foreign)}
+    ours = next(_ours(github, number), None)
     if ours is None:
-        github.call("POST", f"issues/{numbers[0]}/comments", body)
-        return f"written under #{numbers[0]}"
+        github.call("POST", f"issues/{number}/comments", body)
+        return f"written under #{number}"
     github.call("PATCH", f"issues/comments/{ours}", body)
-    return f"replaced under #{numbers[0]}"
+    return f"replaced under #{number}"
 
 
-def text(report: str, url: str) -> str:
-    """The comment: the report without HTML, mentions and what is too long, and where it is from."""
-    plain = report.replace("<", "&lt;").replace("@", "@\u200b")
+def _is_of(pull: dict[str, Any], origin: Origin, github: GitHub) -> bool:
+    head = pull["head"]["sha"]
+    if head == origin.sha:
+        return True
+    parents = github.call("GET", f"commits/{head}")["parents"]
+    return [one["sha"] for one in parents] == [origin.sha]
+
+
+def text(report: str, url: str, *, foreign: bool) -> str:
+    """The comment: the report, cut if it is too long, and where it is from.
+
+    No HTML and no mention is left in it. What comes from a fork says so and links nowhere: it is
+    written by whoever wrote the pull request.
+    """
+    plain = report.replace("<", "&lt;").replace("@", f"@{_BREAK}")
+    if foreign:
+        plain = re.sub(r"(\]|:|#|www)(?=[(/\[\d.])", rf"\1{_BREAK}", plain)
     if len(plain) > _MOST_CHARACTERS:
         plain = f"{plain[:_MOST_CHARACTERS]}\n\n... (cut)"
-    return f"{MARKER}\n{plain.strip()}\n\n[Figures and the whole report]({url})\n"
+    source = "> From a fork, by its own code: unverified.\n\n" if foreign else ""
+    return f"{MARKER}\n{source}{plain.strip()}\n\n[Figures and the whole report]({url})\n"
 
 
 def _ours(github: GitHub, number: int) -> Iterator[int]:
@@ -122,7 +144,7 @@ def main() -> None:
     parser.add_argument("report", type=Path, help="Markdown")
     given = parser.parse_args()
     try:
-        origin = Origin(*(os.environ[f"RUN_{name}"] for name in ("OWNER", "BRANCH", "SHA", "URL")))
+        origin = Origin(*(os.environ[f"RUN_{name}"] for name in _RUN))
         names = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN")
         github = GitHub(*(os.environ[name] for name in names))
         print(comment(given.report.read_text(encoding="utf-8"), origin, github))

@@ -27,17 +27,18 @@ class Facts:
         base: the commit compared with; None if there is none.
         commit: the commit that ran.
         stages: of dvc.yaml, in order.
-        rerun: those whose entry in dvc.lock is not the base's.
+        rerun: those whose outputs, by dvc.lock, are not the base's.
         unfinished: those that are not up to date: where the run stopped, and what follows.
         data: how the images differ from the base's.
         validation: the report of stage validate.
         known_warnings: its warnings that the base had too, as (path, reason).
-        params: parameter to its values (base, now), those that differ.
+        params: parameter to its values (base, now), those that differ; None if not compared.
         metrics: figure to its values (base, now), all of them.
         registered: what stage register wrote.
         promotion: what `registry promote` decided.
         drift: what `data drift` found.
         server: whether runs and models are kept on a server.
+        failed: whether a step failed, in the pipeline or after it.
     """
 
     base: str | None
@@ -48,12 +49,13 @@ class Facts:
     data: DataDiff | None
     validation: Mapping[str, Any] | None
     known_warnings: frozenset[tuple[str, str]]
-    params: Mapping[str, Change]
+    params: Mapping[str, Change] | None
     metrics: Mapping[str, Change]
     registered: Mapping[str, Any] | None
     promotion: Mapping[str, Any] | None
     drift: Mapping[str, Any] | None
     server: bool
+    failed: bool
 
     @property
     def complete(self) -> bool:
@@ -61,7 +63,9 @@ class Facts:
         return not self.unfinished
 
 
-def gather(base: str, data: Path, folders: tuple[str, str], report: Path) -> Facts:
+def gather(
+    base: str, data: Path, folders: tuple[str, str], report: Path, *, failed: bool = False
+) -> Facts:
     """Collect the facts of the run in the current folder.
 
     Args:
@@ -71,6 +75,7 @@ def gather(base: str, data: Path, folders: tuple[str, str], report: Path) -> Fac
         folders: class folders, negative first.
         report: folder in which `data drift` and `registry promote` left drift.json and
             promotion.json.
+        failed: whether a step failed.
     """
     start = _merge_base(base)
     stages = tuple(_yaml(Path(PIPELINE).read_text(encoding="utf-8"))["stages"])
@@ -84,12 +89,13 @@ def gather(base: str, data: Path, folders: tuple[str, str], report: Path) -> Fac
         data=_data_diff(start, data, folders),
         validation=_read(VALIDATION),
         known_warnings=frozenset(_warnings(_shown(start, VALIDATION.as_posix()))),
-        params=_diff("params", start),
-        metrics=_diff("metrics", start),
+        params=_different(_diff("params", start)),
+        metrics=_diff("metrics", start) or {},
         registered=_read(REGISTERED),
         promotion=_read(report / "promotion.json"),
         drift=_read(report / "drift.json"),
         server=bool(os.environ.get("MLFLOW_TRACKING_URI")),
+        failed=failed,
     )
 
 
@@ -107,7 +113,9 @@ def _rerun(base: str | None) -> frozenset[str]:
 
 
 def _locked(text: str) -> dict[str, Any]:
-    return dict(_yaml(text).get("stages", {})) if text else {}
+    """Stage to its outputs."""
+    stages = _yaml(text).get("stages", {}) if text else {}
+    return {name: entry.get("outs") for name, entry in stages.items()}
 
 
 def _data_diff(base: str | None, data: Path, folders: tuple[str, str]) -> DataDiff | None:
@@ -120,20 +128,23 @@ def _data_diff(base: str | None, data: Path, folders: tuple[str, str]) -> DataDi
     return compare(before, in_folder(data), folders)
 
 
-def _diff(what: str, base: str | None) -> dict[str, Change]:
-    """Values at the base and now of `dvc params` or `dvc metrics`."""
+def _diff(what: str, base: str | None) -> dict[str, Change] | None:
+    """Values at the base and now of `dvc params` or `dvc metrics`; None if DVC cannot tell."""
     revision = [base] if base else []
     try:
         files = dvc_json(what, "diff", "--all", *revision)
     except CommandError:
-        return {}
-    changes = {
+        return None
+    return {
         name.removesuffix(".value"): (change.get("old"), change.get("new"))
         for values in files.values()
         for name, change in values.items()
     }
-    if what == "metrics":
-        return changes
+
+
+def _different(changes: dict[str, Change] | None) -> dict[str, Change] | None:
+    if changes is None:
+        return None
     return {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 _AUTHOR = ("-c", "user.name=CI", "-c", "user.email=ci@localhost")
 _ALLOWED = ("--include=dvc.lock", "--include=outputs/*")
+# What decides the results: a branch that moved on in any of these has a run of its own.
+_DECIDES = ("data.dvc", "params.yaml", "dvc.yaml", "src", "dvc.lock", "outputs")
 
 
 class RecordError(ValueError):
@@ -21,7 +23,7 @@ def record(patch: Path, branch: str) -> str:
     """Commit `patch` on HEAD and push that to `branch` of origin.
 
     What the patch changes elsewhere than in dvc.lock and outputs/ is left out. A branch that has
-    moved on is left alone: the run of its new commit records its own results.
+    moved on in what decides the results is left alone: the run of its new commit records its own.
 
     Args:
         patch: as `results.write_results` made it for HEAD.
@@ -40,8 +42,11 @@ def record(patch: Path, branch: str) -> str:
         return "nothing to record: no results in the patch"
     ran = _git("rev-parse", "--short", "HEAD")
     _git(*_AUTHOR, "commit", "--quiet", "--message", f"Record the results of {ran}")
-    if _git("ls-remote", "origin", f"refs/heads/{branch}")[:40] != _git("rev-parse", "HEAD~1"):
-        return f"{branch} has moved on: its own run records its results"
+    _git("fetch", "--quiet", "origin", f"refs/heads/{branch}")
+    changed = _git("diff", "--name-only", "HEAD~1", "FETCH_HEAD", "--", *_DECIDES).splitlines()
+    if changed:
+        return f"{branch} has moved on ({changed[0]}, ...): its own run records its results"
+    _git(*_AUTHOR, "rebase", "--quiet", "--onto", "FETCH_HEAD", "HEAD~1")
     _git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
     return f"results of {ran} pushed to {branch}"
 

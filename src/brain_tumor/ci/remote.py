@@ -14,25 +14,27 @@ class RestoreError(ValueError):
     """The data cannot be brought to the state data.dvc describes."""
 
 
-def restore(data: Path, phantom: PhantomParams, names: Sequence[str]) -> list[str]:
+def restore(
+    data: Path, phantom: PhantomParams, names: Sequence[str], *, without_access: bool = False
+) -> list[str]:
     """Bring back data and stage outputs as far as the remote has them.
-
-    A remote that cannot be read (a fork's pull request has no credentials) is reported and does
-    not stop data that can be made again.
 
     Args:
         data: the data folder.
         phantom: what the phantom is like.
         names: class folders, negative first.
+        without_access: whether to go on with what can be made again where the remote cannot be
+            read (a fork's pull request has no credentials).
 
     Returns:
         What was done, a line each.
 
     Raises:
+        CommandError: the remote cannot be read.
         FetchError: the data are neither there nor to be had.
         RestoreError: the data are not those of data.dvc.
     """
-    done = [_pull(default_remote(data)), ensure(data, phantom, names)]
+    done = [_pull(default_remote(data), without_access), ensure(data, phantom, names)]
     if dvc_json("status", pointer(data).name):
         raise RestoreError(
             f"{data}: not the data that {pointer(data)} describes; `brain-tumor data diff` says "
@@ -53,11 +55,13 @@ def push(data: Path) -> str:
     return f"pushed to {remote}: {dvc('push').strip().splitlines()[-1]}"
 
 
-def _pull(remote: str | None) -> str:
+def _pull(remote: str | None, without_access: bool) -> str:
     if remote is None:
         return "no DVC remote is set: nothing to pull"
     try:
         said = dvc("pull", "--allow-missing").strip().splitlines()
     except CommandError as error:
+        if not without_access:
+            raise
         return f"remote {remote} could not be read: {error}"
     return f"pulled from {remote}: {said[-1] if said else 'nothing new'}"

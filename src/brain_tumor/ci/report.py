@@ -40,13 +40,18 @@ def headline(facts: Facts) -> str:
         stopped = facts.unfinished[0] if facts.unfinished else "register"
         return f"Stopped: stage {stopped} did not finish; the champion stays"
     uri = f"{facts.registered['name']} version {facts.registered['version']}"
+    if facts.failed:
+        return f"The pipeline ended with {uri}, but a step after it failed: see the log"
     if facts.promotion is not None:
         is_champion = facts.promotion["alias"] == "champion"
         name = facts.promotion["uri"].removeprefix("models:/").replace("/", " version ")
         return f"{name} is @champion" if is_champion else f"The champion stays; {name} waits"
     if facts.registered["alias"] == "champion":
         return f"{uri} is @champion"
-    would = facts.registered["decision"].get("alias") == "champion"
+    decision = facts.registered["decision"]
+    if decision["champion_version"] is None:
+        return f"{uri} is registered; no champion can be seen from here to compare it with"
+    would = decision.get("alias") == "champion"
     return f"{uri} {'would become' if would else 'would not become'} @champion"
 
 

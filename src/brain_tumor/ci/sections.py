@@ -41,8 +41,10 @@ def data(facts: Facts) -> str:
 
 def drift(facts: Facts) -> str:
     """How the new images differ from those the champion knows."""
-    if not facts.complete or facts.drift is None:
+    if not facts.complete:
         return ""
+    if facts.drift is None:
+        return "## Drift\n\nNot measured (`brain-tumor data drift --json report/drift.json`)."
     drift = facts.drift
     count = f"{drift['images']['new']} images are new to the champion"
     against = f" ({drift['champion']})" if drift["champion"] else ""
@@ -69,6 +71,8 @@ def warnings(facts: Facts) -> str:
 
 def params(facts: Facts) -> str:
     """Parameters that differ."""
+    if facts.params is None:
+        return "## Parameters\n\nThey could not be compared."
     rows = [
         (code(name), _text(old), _text(new)) for name, (old, new) in sorted(facts.params.items())
     ]

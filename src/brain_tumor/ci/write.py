@@ -6,6 +6,7 @@ from pathlib import Path
 from brain_tumor.atomic import write_text
 from brain_tumor.ci.facts import Facts
 from brain_tumor.ci.report import render
+from brain_tumor.ci.tables import code
 
 SHOWN = ("outputs/evaluate", "outputs/train/figures", "outputs/tuning/figures")
 """Where the figures come from; none of them shows an image of a patient."""
@@ -25,3 +26,10 @@ def write_report(facts: Facts, folder: Path) -> None:
     shown = [f"figures/{file.name}" for file in sorted(figures.glob("*.png"))]
     write_text(folder / "report.md", render(facts, shown))
     write_text(folder / "summary.md", render(facts))
+
+
+def write_failure(reason: str, folder: Path) -> None:
+    """Write report.md and summary.md of a run of which nothing else can be told."""
+    page = f"# Stopped before anything ran\n\n{code(' '.join(reason.split()))}\n"
+    for name in ("report.md", "summary.md"):
+        write_text(folder / name, page)

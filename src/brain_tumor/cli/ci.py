@@ -15,7 +15,18 @@ app = typer.Typer(
 
 
 @app.command("restore")
-def ci_restore(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
+def ci_restore(
+    data: DataFolder = DATA,
+    params: ParamsFile = PARAMS,
+    without_access: Annotated[
+        bool,
+        typer.Option(
+            "--without-access",
+            help="Go on with what can be made again where the remote cannot be read, as for a "
+            "fork's pull request.",
+        ),
+    ] = False,
+) -> None:
     """Bring back data and outputs from the DVC remote, so that only what changed runs again.
 
     What the remote lacks is left to `dvc repro`; data that data.dvc describes as the phantom are
@@ -24,7 +35,7 @@ def ci_restore(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     from brain_tumor.ci.remote import restore
 
     with reporting_errors():
-        for line in restore(data, *sections(params)):
+        for line in restore(data, *sections(params), without_access=without_access):
             typer.echo(line)
 
 
@@ -55,15 +66,22 @@ def ci_report(
     ] = Path("report"),
     data: DataFolder = DATA,
     params: ParamsFile = PARAMS,
+    failed: Annotated[
+        bool, typer.Option("--failed/--passed", help="Whether a step of the run failed.")
+    ] = False,
 ) -> None:
     """Write what a run changed and what came of it, also where it stopped half-way."""
     from brain_tumor.ci.facts import gather
     from brain_tumor.ci.report import headline
-    from brain_tumor.ci.write import write_report
+    from brain_tumor.ci.write import write_failure, write_report
 
     with reporting_errors():
-        _, folders = sections(params)
-        facts = gather(base, data, folders, out)
+        try:
+            _, folders = sections(params)
+            facts = gather(base, data, folders, out, failed=failed)
+        except ValueError as error:  # params.yaml or dvc.yaml cannot be read: that is the report
+            write_failure(str(error), out)
+            raise
         write_report(facts, out)
     typer.echo(f"{out / 'report.md'}: {headline(facts)}")
 
