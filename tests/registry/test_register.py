@@ -246,7 +246,7 @@ def test_interrupted_registration_is_completed_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(registering, "contest", interrupt)
+        patch.setattr(registering, "judge", interrupt)
         with pytest.raises(KeyboardInterrupt):
             register(outputs, PREPROCESS, params)
     assert version("1").aliases == ()
