@@ -30,7 +30,7 @@ from brain_tumor.model import saved
 from brain_tumor.params import load
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
-SEED, IMAGES, SIZES, DRAWS = 77, 120, (10, 20, 40), 40
+SEED, IMAGES, SIZES, DRAWS = 77, 80, (10, 20, 40), 20
 Grey = NDArray[np.uint8]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brain_tumor.ci.commands import CommandError, dvc, dvc_json
 from brain_tumor.dataset.fetch.data_dvc import pointer
-from brain_tumor.dataset.fetch.fetch import ensure
+from brain_tumor.dataset.fetch.fetch import ensure, has_files
 from brain_tumor.dataset.growth.repository import default_remote
 from brain_tumor.dataset.phantom.params import PhantomParams
 
@@ -34,13 +34,19 @@ def restore(
         FetchError: the data are neither there nor to be had.
         RestoreError: the data are not those of data.dvc.
     """
+    if has_files(data):
+        _require_recorded(data)
     done = [_pull(default_remote(data), without_access), ensure(data, phantom, names)]
+    _require_recorded(data)
+    return done
+
+
+def _require_recorded(data: Path) -> None:
     if dvc_json("status", pointer(data).name):
         raise RestoreError(
             f"{data}: not the data that {pointer(data)} describes; `brain-tumor data diff` says "
             f"what differs, `dvc checkout {pointer(data)}` brings them back"
         )
-    return done
 
 
 def push(data: Path) -> str:
