@@ -1,6 +1,7 @@
 """What the report says of runs that ended, stopped, promoted, or only would have."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from brain_tumor.ci.facts import Facts
 from brain_tumor.ci.report import headline, render
 from brain_tumor.ci.tables import cell, listing, table
+from brain_tumor.ci.write import write_failure
 from brain_tumor.dataset.growth.diff import compare
 
 STAGES = ("validate", "train", "register")
@@ -169,3 +171,10 @@ def test_cells_cannot_break_a_table() -> None:
 
 def test_long_lists_say_how_many_more() -> None:
     assert listing([str(number) for number in range(25)]).endswith("- 19\n- ... and 5 more")
+
+
+def test_run_of_which_nothing_can_be_told_still_has_a_report(tmp_path: Path) -> None:
+    write_failure("params.yaml: line 3\nis no YAML", tmp_path)
+    pages = {name: (tmp_path / name).read_text() for name in ("report.md", "summary.md")}
+    assert pages["report.md"] == pages["summary.md"]
+    assert "`params.yaml: line 3 is no YAML`" in pages["report.md"]

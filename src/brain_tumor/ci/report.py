@@ -96,11 +96,11 @@ def _model(facts: Facts) -> str:
 
 def _pairs(decision: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     for split in ("val", "test"):
-        pair = decision.get(split)
+        if not (pair := decision.get(split)):
+            continue
+        new, champion = pair["this"], pair["champion"]
         for key, name in (("metric", "`register.metric`"), ("log_loss", "log loss")):
-            if pair:
-                count = pair["this"]["images_per_class"]
-                yield split, name, pair["champion"][key], pair["this"][key], count
+            yield split, name, champion[key], new[key], new["images_per_class"]
 
 
 def _figures(figures: Sequence[str]) -> str:

@@ -30,6 +30,6 @@ def write_report(facts: Facts, folder: Path) -> None:
 
 def write_failure(reason: str, folder: Path) -> None:
     """Write report.md and summary.md of a run of which nothing else can be told."""
-    page = f"# Stopped before anything ran\n\n{code(' '.join(reason.split()))}\n"
+    page = f"# Stopped: nothing else can be told of this run\n\n{code(' '.join(reason.split()))}\n"
     for name in ("report.md", "summary.md"):
         write_text(folder / name, page)
