@@ -48,7 +48,7 @@ ui: $(STAMP) ## Compare runs at http://127.0.0.1:5000
 
 lock: $(STAMP) ## Compile requirements.txt from pyproject.toml, with hashes
 	uv pip compile --quiet --universal --python-version 3.11.4 --generate-hashes --no-header \
-		--extra pipeline --extra cpu --extra dev --output-file requirements.txt pyproject.toml
+		--extra pipeline --extra serve --extra cpu --extra dev --output-file requirements.txt pyproject.toml
 
 clean: ## Remove the environment (data, outputs and runs stay)
 	rm -rf $(VENV)

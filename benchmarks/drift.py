@@ -24,7 +24,8 @@ from brain_tumor.drift.measured import measure_all, with_model_measures
 from brain_tumor.drift.params import DriftParams
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.inference.classifier import Classifier
+from brain_tumor.inference.classifier import describe
+from brain_tumor.inference.engine import KerasEngine
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
 from brain_tumor.params import load
@@ -39,13 +40,15 @@ def main() -> None:
     trained = saved.load(OUTPUTS / "train")
     preprocess = load(PARAMS, "preprocess", PreprocessParams)
     atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
-    model = Classifier(trained.network, trained.meta, atlas, preprocess)
+    engine = KerasEngine(trained.network)
     known, params = Profile.load(OUTPUTS / "profile"), load(PARAMS, "drift", DriftParams)
     phantom = load(PARAMS, "phantom", PhantomParams)
     slices = [make_slice(SEED, index, 0, is_yes(index), phantom).image for index in range(IMAGES)]
     table = Table("new images", *(str(size) for size in SIZES))
     for name, change in CHANGES.items():
-        looks, features = model.describe([encode_png(change(image)) for image in slices])
+        looks, features = describe(
+            engine, atlas, preprocess, [encode_png(change(image)) for image in slices]
+        )
         shares = [share(known, looks, features, size, params) for size in SIZES]
         table.add_row(name, *(f"{value:.2f}" for value in shares))
     Console().print(table)

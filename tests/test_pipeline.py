@@ -45,6 +45,7 @@ def test_stages_stand_in_the_order_of_the_data() -> None:
         "tune",
         "train",
         "evaluate",
+        "export",
         "register",
     ]
 

@@ -134,7 +134,7 @@ def test_model_describes_raw_files_as_its_profile_does(
         assert row == pytest.approx(known, rel=1e-6)
     classifier = Classifier.load(download(f"models:/{NAME}@champion"))
     raw = [(outputs.data / path).read_bytes() for path in profile.table["path"][:3]]
-    said = [one.probability for one in classifier.predict(raw)]
+    said = [one.probability for [one] in classifier.predict(raw)]
     assert said == pytest.approx([row["probability"] for row in rows[:3]], abs=1e-7)
 
 

@@ -14,7 +14,7 @@ PARAMS = PreprocessParams(normalisation="none", size_px=120)
 def looks(picture: np.ndarray) -> ImageStatistics:
     data = encoded(picture)
     done = preprocess_image(data, None, PARAMS)
-    return image_statistics(done.image, done.record, len(data))
+    return image_statistics(done.image, done.record, len(data), None)
 
 
 def test_size_and_shape_are_those_of_the_raw_image() -> None:
@@ -50,7 +50,7 @@ def test_noise_raises_detail_and_blur_lowers_it() -> None:
 
 def test_black_picture_has_finite_statistics() -> None:
     done = preprocess_image(encoded(head(100, 100)), None, PARAMS)
-    found = image_statistics(np.zeros((120, 120), np.uint8), done.record, 500)
+    found = image_statistics(np.zeros((120, 120), np.uint8), done.record, 500, None)
     assert np.isfinite(list(found.row().values())).all()
     assert found.head_fraction == 0
     assert found.bytes_per_px == 0.05

@@ -84,6 +84,7 @@ def make_outputs() -> MakeOutputs:
         write_model(outputs, slope, weights)
         write_evaluation(outputs, split, len(groups))
         write_profile(outputs)
+        write_export(outputs)
         return outputs
 
     return make
@@ -180,7 +181,8 @@ def write_profile(outputs: StageOutputs) -> None:
 
     from brain_tumor.imaging.atlas import Atlas
     from brain_tumor.imaging.preprocess_params import PreprocessParams
-    from brain_tumor.inference.classifier import Classifier
+    from brain_tumor.inference.classifier import describe
+    from brain_tumor.inference.engine import KerasEngine
     from brain_tumor.inference.profile import KEYS, Profile
     from brain_tumor.model import saved
 
@@ -188,8 +190,23 @@ def write_profile(outputs: StageOutputs) -> None:
     hashes = pd.read_csv(outputs.manifest).set_index("path")["sha256"]
     table = split.assign(sha256=hashes.loc[split["path"]].to_numpy(), cluster=split["group"])
     wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
-    model = saved.load(outputs.model.parent)
-    classifier = Classifier(model.network, model.meta, Atlas.load(outputs.atlas), wanted)
+    engine = KerasEngine(saved.load(outputs.model.parent).network)
     data = [(outputs.data / path).read_bytes() for path in table["path"]]
-    rows, features = classifier.describe(data)
+    rows, features = describe(engine, Atlas.load(outputs.atlas), wanted, data)
     Profile(table[[*KEYS]].join(pd.DataFrame(rows)), features).save(outputs.profile)
+
+
+def write_export(outputs: StageOutputs) -> None:
+    """What stage export leaves: the network for the fast engine, what training images look like."""
+    from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+    from brain_tumor.inference.export import export_network
+    from brain_tumor.inference.export_params import ExportParams
+    from brain_tumor.inference.familiarity import Familiarity
+    from brain_tumor.inference.profile import Profile
+    from brain_tumor.model import saved
+
+    profile = Profile.load(outputs.profile)
+    clusters = profile.table["cluster"].to_numpy(str)
+    known = Familiarity.fit(profile.features, profile.table, clusters, ExportParams())
+    known.save(outputs.export / FAMILIARITY_FILE)
+    export_network(saved.load(outputs.model.parent), outputs.export / FAST_FILE)

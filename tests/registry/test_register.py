@@ -20,7 +20,7 @@ from brain_tumor.registry import champion
 from brain_tumor.registry import register as registering
 from brain_tumor.registry.champion import promote
 from brain_tumor.registry.contest import contest
-from brain_tumor.registry.outputs import OutputsError, StageOutputs
+from brain_tumor.registry.outputs import EXPORTED, OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import Registered, register
 from brain_tumor.registry.sync import sync
@@ -93,7 +93,7 @@ def test_champion_of_a_moved_store_predicts_raw_bytes_in_a_fresh_process(
     answer = json.loads(result.stdout.splitlines()[-1])
 
     folder = download(f"models:/{NAME}@champion")
-    expected = Classifier.load(folder).predict([image.read_bytes()])[0]
+    [[expected]] = Classifier.load(folder).predict([image.read_bytes()])
     assert [row["probability"] for row in answer["rows"]] == [expected.probability] * 2
     assert {row["label"] for row in answer["rows"]} == {expected.label} == {"yes"}
     assert {row["threshold"] for row in answer["rows"]} == {0.5}
@@ -356,7 +356,10 @@ def test_digest_is_of_everything_that_decides_a_prediction(
     def digest(preprocess: PreprocessParams, atlas: Path) -> str:
         folder = tmp_path / "bundle"
         shutil.rmtree(folder, ignore_errors=True)
-        bundle.write(folder, outputs.model, outputs.model_json, atlas, preprocess)
+        exported = [outputs.export / name for name in EXPORTED]
+        shutil.copyfile(atlas, tmp_path / "atlas.npz")
+        files = [outputs.model, outputs.model_json, tmp_path / "atlas.npz", *exported]
+        bundle.write(folder, files, preprocess)
         return bundle.digest(folder)
 
     other_atlas = tmp_path / "other.npz"

@@ -3,6 +3,9 @@
 import typer
 
 from brain_tumor.cli import ci, data, registry
+from brain_tumor.cli.predict import predict
+from brain_tumor.cli.pull import pull
+from brain_tumor.cli.serve import serve
 from brain_tumor.cli.tune import tune_worker
 
 app = typer.Typer(
@@ -14,6 +17,9 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(ci.app, name="ci")
+app.command("predict")(predict)
+app.command("pull")(pull)
+app.command("serve")(serve)
 app.command("tune-worker")(tune_worker)
 
 

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The data folder.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameters to read.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="models:/NAME@ALIAS, models:/NAME/NUMBER or a folder that `brain-tumor pull` made.",
+    ),
+]
 DATA, PARAMS = Path("data"), Path("params.yaml")
+CHAMPION = "models:/brain-tumor-inceptionv3@champion"
 
 
 def sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:

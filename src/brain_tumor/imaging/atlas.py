@@ -1,22 +1,27 @@
 """The atlas: slices that images are normalised to, kept as one small npz (numpy only)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from brain_tumor.atomic import replacing
+from brain_tumor.imaging.crop import head_box, square_matrix
+from brain_tumor.imaging.geometry import similarity, warp
 
 ATLAS_SIDE_PX = 128
 ATLAS_PX_MM = 2.0
 CENTRE_MM = (0.0, -18.0, 10.0)  # MNI x, y, z
+SQUARE_PX = 64
+_MARGIN_FRACTION = 0.03  # around the head in a square, of its longer side
 
 
 class AtlasError(ValueError):
     """An atlas file is missing or not an atlas."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one atlas is itself: what is made from it can be kept
 class Atlas:
     """Candidate slices on one grid of `ATLAS_SIDE_PX` pixels of `ATLAS_PX_MM` mm.
 
@@ -43,11 +48,25 @@ class Atlas:
         suffix = "-mirrored" if self.mirrored[index] else ""
         return f"{self.planes[index]}{self.positions_mm[index]:+g}{suffix}"
 
-    @property
+    @cached_property
     def heads(self) -> np.ndarray:
         """Brain and drawn head, bool (slices, side, side)."""
         heads: np.ndarray = self.images > 0
         return heads
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """The slices with the head of each filling a square, as heads fill stored images.
+
+        Float64 (slices, `SQUARE_PX`, `SQUARE_PX`), 0 to 255.
+        """
+        same = similarity(1.0, 0.0, (0.0, 0.0))
+        boxes = [head_box(head, same, _MARGIN_FRACTION) for head in self.heads]
+        squares = [
+            warp(image, square_matrix(box, SQUARE_PX), SQUARE_PX)
+            for image, box in zip(self.images, boxes, strict=True)
+        ]
+        return np.stack(squares)
 
     def save(self, path: Path) -> None:
         """Write the atlas; the same atlas gives the same bytes (numpy dates entries 1980)."""

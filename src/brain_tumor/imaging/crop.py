@@ -35,10 +35,13 @@ def head_box(mask: np.ndarray, matrix: np.ndarray, margin_fraction: float) -> Bo
         matrix: (2, 3), pixel of the frame to pixel of the picture.
         margin_fraction: margin over the longer side of the box.
     """
-    y, x = np.nonzero(mask)
-    corners = [(x + dx, y + dy) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
-    points = np.concatenate([np.stack(corner, axis=1) for corner in corners])
-    seen = transform(invert(matrix), points)
+    # The outermost pixels of each row are enough: a map keeps straight lines straight.
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask[rows].argmax(axis=1) - 0.5
+    last = mask.shape[1] - 0.5 - mask[rows, ::-1].argmax(axis=1)
+    x = np.concatenate([first, last, first, last])
+    y = np.concatenate([rows - 0.5, rows - 0.5, rows + 0.5, rows + 0.5])
+    seen = transform(invert(matrix), np.stack([x, y], axis=1))
     (left, top), (right, bottom) = seen.min(axis=0), seen.max(axis=0)
     margin = margin_fraction * max(right - left, bottom - top)
     return Box(

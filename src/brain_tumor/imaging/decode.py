@@ -4,16 +4,17 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 _SIXTEEN_BIT_MAX = 65535
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: of more than 4 GiB
 
 
 class DecodeError(ValueError):
     """The bytes are not an image that can be read; the message names what was received."""
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, page: int = 0) -> np.ndarray:
     """Decode an encoded image to 8-bit grey.
 
     The EXIF orientation is applied, transparency is laid on black, colour becomes luma
@@ -23,6 +24,7 @@ def decode(data: bytes) -> np.ndarray:
 
     Args:
         data: the encoded file (JPEG, PNG, TIFF, ... : what Pillow reads).
+        page: of a TIFF, one of `page_numbers`.
 
     Returns:
         uint8 array of shape (height, width), 0 to 255.
@@ -37,12 +39,34 @@ def decode(data: bytes) -> np.ndarray:
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; what matters raises
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
+                if page:
+                    image.seek(page)
                 return _grey(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise DecodeError(
+            f"cannot decode an image: received {len(data)} bytes starting with {data[:8]!r}: not a "
+            "picture of a known kind"
+        ) from error
     except Exception as error:  # Pillow's plugins raise many kinds (OSError, SyntaxError, struct)
         raise DecodeError(
             f"cannot decode an image: received {len(data)} bytes starting with {data[:8]!r}: "
             f"{error}"
         ) from error
+
+
+def page_numbers(data: bytes) -> list[int]:
+    """Pages of a TIFF as large as its first (others are thumbnails); [0] of anything else."""
+    if not data.startswith(_TIFF):
+        return [0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+                first = image.size
+                pages = enumerate(ImageSequence.Iterator(image))
+                return [number for number, page in pages if page.size == first]
+    except Exception:  # `decode` says what is wrong
+        return [0]
 
 
 def _grey(image: Image.Image) -> np.ndarray:

@@ -37,17 +37,29 @@ class Preprocessed:
 def preprocess_image(data: bytes, atlas: Atlas | None, params: PreprocessParams) -> Preprocessed:
     """Turn an encoded image into the network's input.
 
-    Repeats bit for bit on one machine, in any process and order.
-
     Args:
         data: the encoded file, as `decode` takes it.
-        atlas: the slices to normalise to; may be None with `normalisation: none`.
+        atlas: as for `preprocess_grey`.
         params: section `preprocess`.
 
     Raises:
         DecodeError: the bytes are not an image.
     """
-    grey = decode(data)
+    return preprocess_grey(decode(data), atlas, params)
+
+
+def preprocess_grey(
+    grey: np.ndarray, atlas: Atlas | None, params: PreprocessParams
+) -> Preprocessed:
+    """Turn a grey picture into the network's input.
+
+    Repeats bit for bit on one machine, in any process and order.
+
+    Args:
+        grey: uint8 (height, width).
+        atlas: the slices to normalise to; may be None with `normalisation: none`.
+        params: section `preprocess`.
+    """
     found = normalise(grey, atlas, params)
     box = head_box(found.mask, found.matrix, params.crop_margin_fraction)
     cropped, shown = _crop(grey, found, box, params)

@@ -1,6 +1,7 @@
 """Coarse search: every atlas slice at a grid of rotations and sizes, scored against the picture."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -51,25 +52,60 @@ def search(
         max_rotation_deg: rotations from minus to plus this are tried.
     """
     levels = np.pad(np.where(mask, binned(picture) + BINS, binned(picture)), 1)
+    return [_poses(levels, candidate) for candidate in _candidates(atlas, max_rotation_deg)]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What the search needs of a slice, whatever the picture.
+
+    Attributes:
+        index: of the slice.
+        points: float64 (n, 2), the pixels (x, y) that are compared.
+        bins: int64 (n,), their grey levels.
+        in_head: bool (n,), whether they are of the head.
+        head_px: area of the head.
+        matrices: all poses, slice to picture.
+    """
+
+    index: int
+    points: np.ndarray
+    bins: np.ndarray
+    in_head: np.ndarray
+    head_px: int
+    matrices: list[np.ndarray]
+
+
+@lru_cache(maxsize=2)
+def _candidates(atlas: Atlas, max_rotation_deg: float) -> list[_Candidate]:
     steps = int(max_rotation_deg / _ROTATION_STEP_DEG)
     angles = np.deg2rad(_ROTATION_STEP_DEG) * np.arange(-steps, steps + 1)
-    return [_poses(levels, atlas, index, angles) for index in range(len(atlas.planes))]
+    area_px = largest_head_px(atlas)
+    found = []
+    for index, head in enumerate(atlas.heads):
+        rows, columns = (
+            _STEP_PX * axis for axis in np.nonzero(region(head)[::_STEP_PX, ::_STEP_PX])
+        )
+        points = np.stack([columns, rows], axis=1).astype(np.float64)
+        bins, in_head = binned(atlas.images[index])[rows, columns], head[rows, columns]
+        matrices = _matrices(head, area_px, angles)
+        found.append(
+            _Candidate(index, points, bins, in_head, int(np.count_nonzero(head)), matrices)
+        )
+    return found
 
 
-def _poses(levels: np.ndarray, atlas: Atlas, index: int, angles: np.ndarray) -> list[Pose]:
+def _poses(levels: np.ndarray, candidate: _Candidate) -> list[Pose]:
     """Poses of one slice. `levels` holds bins, plus `BINS` inside the head, padded by a pixel."""
-    head = atlas.heads[index]
-    rows, columns = (_STEP_PX * axis for axis in np.nonzero(region(head)[::_STEP_PX, ::_STEP_PX]))
-    points = np.stack([columns, rows], axis=1).astype(np.float64)
-    matrices = _matrices(head, largest_head_px(atlas), angles)
-    seen = np.stack([_seen(levels, matrix, points) for matrix in matrices])
-    bits = information(binned(atlas.images[index])[rows, columns], seen % BINS)
-    both = np.count_nonzero((seen >= BINS) & head[rows, columns], axis=1) * _STEP_PX**2
+    matrices = candidate.matrices
+    seen = np.stack([_seen(levels, matrix, candidate.points) for matrix in matrices])
+    bits = information(candidate.bins, seen % BINS)
+    both = np.count_nonzero((seen >= BINS) & candidate.in_head, axis=1) * _STEP_PX**2
     head_px = np.count_nonzero(levels >= BINS)
     areas = np.array([head_px / magnification(matrix) ** 2 for matrix in matrices])
-    overlaps = 2.0 * both / (np.count_nonzero(head) + areas)
+    overlaps = 2.0 * both / (candidate.head_px + areas)
     return [
-        Pose(index, matrix, float(shared), float(min(overlap, 1.0)))
+        Pose(candidate.index, matrix, float(shared), float(min(overlap, 1.0)))
         for matrix, shared, overlap in zip(matrices, bits, overlaps, strict=True)
     ]
 

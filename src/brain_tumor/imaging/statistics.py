@@ -4,8 +4,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.geometry import magnification
 from brain_tumor.imaging.record import Record
+from brain_tumor.imaging.uprightness import uprightness
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class ImageStatistics:
         head_fraction: area of the head over that of the raw image.
         overlap: of the head with that of its atlas slice (Dice, 0 to 1; 0 without an atlas).
         axial: 1 for an axial slice, else 0 (0 without an atlas).
+        upright: how much better the atlas fits it than it fits it turned, -1 to 1 (see
+            `uprightness`; 0 without an atlas).
     """
 
     side_px: float
@@ -38,13 +42,16 @@ class ImageStatistics:
     head_fraction: float
     overlap: float
     axial: float
+    upright: float
 
     def row(self) -> dict[str, float]:
         """The fields as a row of a table."""
         return asdict(self)
 
 
-def image_statistics(image: np.ndarray, record: Record, file_bytes: int) -> ImageStatistics:
+def image_statistics(
+    image: np.ndarray, record: Record, file_bytes: int, atlas: Atlas | None
+) -> ImageStatistics:
     """Statistics of an image from what stage preprocess keeps of it.
 
     The head is what is not black in the stored image. (With `preprocess.blank_outside_head` off,
@@ -54,6 +61,7 @@ def image_statistics(image: np.ndarray, record: Record, file_bytes: int) -> Imag
         image: the stored image, uint8 (size, size).
         record: of that image.
         file_bytes: size of the raw file.
+        atlas: what the image was normalised to; may be None with `normalisation: none`.
     """
     head = image > 0
     grey = image[head] / 255.0 if head.any() else np.zeros(1)
@@ -71,6 +79,7 @@ def image_statistics(image: np.ndarray, record: Record, file_bytes: int) -> Imag
         head_fraction=np.count_nonzero(head) * magnification(record.matrix) ** 2 / area_px,
         overlap=record.overlap,
         axial=float(record.plane == "axial"),
+        upright=uprightness(image, atlas) if record.slice and atlas is not None else 0.0,
     )
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from brain_tumor.progress import track
 
@@ -44,9 +44,23 @@ def spread(
     if count == 1:
         yield from track(map(function, tasks), description, len(tasks))
         return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    # The function goes to each process once: what it holds and keeps (an atlas) stays there.
+    with ProcessPoolExecutor(count, spawn, initializer=_install, initargs=(function,)) as pool:
         try:
-            yield from track(pool.map(function, tasks), description, len(tasks))
+            yield from track(pool.map(_call, tasks), description, len(tasks))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+_installed: Callable[[Any], Any]
+
+
+def _install(function: Callable[[Any], Any]) -> None:
+    global _installed
+    _installed = function
+
+
+def _call(task: Any) -> Any:
+    return _installed(task)

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from brain_tumor.atomic import write_text
@@ -11,34 +12,47 @@ from brain_tumor.model.saved import digest as model_digest
 
 ATLAS_FILE = "atlas.npz"
 PREPROCESS_FILE = "preprocess.json"
-FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE)
+FAST_FILE = "network.onnx"  # the network for the fast engine
+FAMILIARITY_FILE = "familiarity.npz"  # what training images look like
+FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
+# The bytes of `.keras` files differ at every save, and the fast network is made from it.
+_HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAMILIARITY_FILE)
 
 
-def write(folder: Path, model: Path, meta: Path, atlas: Path, preprocess: PreprocessParams) -> None:
+def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> None:
     """Collect a bundle in `folder`.
 
     Args:
         folder: where to; made when missing.
-        model: `model.keras`.
-        meta: `model.json`.
-        atlas: the atlas images are normalised to.
+        files: all of `FILES` but the preprocessing, anywhere, under these names.
         preprocess: section `preprocess` the model was trained with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for source, name in ((model, NETWORK_FILE), (meta, META_FILE), (atlas, ATLAS_FILE)):
-        shutil.copyfile(source, folder / name)
+    for source in files:
+        shutil.copyfile(source, folder / source.name)
     write_text(folder / PREPROCESS_FILE, preprocess.model_dump_json(indent=2) + "\n")
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of all that decides a prediction: weights, description, atlas, preprocessing.
+def load_preprocess(folder: Path) -> PreprocessParams:
+    """The preprocessing of a bundle.
 
-    (The bytes of `.keras` files differ at every save, so the network counts by its weights.)
+    Raises:
+        ValueError: it is missing or unreadable.
+    """
+    path = folder / PREPROCESS_FILE
+    try:
+        return PreprocessParams.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: no readable preprocessing parameters: {error}") from error
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of all that decides a prediction: weights, description, atlas, preprocessing, ….
 
     Returns:
         64 hexadecimal digits.
     """
     sha = hashlib.sha256(model_digest(load(folder)).encode())
-    for name in (ATLAS_FILE, PREPROCESS_FILE):
+    for name in _HASHED:
         sha.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return sha.hexdigest()

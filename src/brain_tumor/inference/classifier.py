@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess import preprocess_image
+from brain_tumor.imaging.decode import DecodeError
 from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.imaging.statistics import image_statistics
 from brain_tumor.imaging.workers import spread
-from brain_tumor.inference.bundle import ATLAS_FILE, PREPROCESS_FILE
-from brain_tumor.model import saved
-from brain_tumor.model.pooled import predict_with_features
+from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, load_preprocess
+from brain_tumor.inference.engine import Engine, EngineName, load_engine
+from brain_tumor.inference.familiarity import Familiarity, reasons
+from brain_tumor.inference.finding import Finding, Prediction
+from brain_tumor.inference.prepare import SLICES, Prepared, prepare
+from brain_tumor.model.calibration import calibrate
+from brain_tumor.model.saved import ModelMeta, load_meta
 
 _BATCH = 32  # images preprocessed and held at a time
 
@@ -25,109 +29,155 @@ class PredictionError(ValueError):
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What the model says of one image.
-
-    Attributes:
-        probability: of a tumour, 0 to 1.
-        label: `yes` from the threshold up, else `no`.
-        threshold: the one stored with the model.
-    """
-
-    probability: float
-    label: Literal["yes", "no"]
-    threshold: float
-
-
-@dataclass(frozen=True)
 class Classifier:
     """A trained network with the preprocessing it was trained behind.
 
     Attributes:
-        network: Keras; float32 [0, 1] (N, size, size, 1) to P(yes) (N, 1).
-        meta: what the network is; holds the threshold.
+        engine: runs the network.
+        meta: what the network is; holds threshold and temperature.
         atlas: slices that images are normalised to.
         preprocess: section `preprocess` of the training.
+        familiarity: tells images unlike the training images.
+        model: name and version, for its answers.
     """
 
-    network: Any
-    meta: saved.ModelMeta
+    engine: Engine
+    meta: ModelMeta
     atlas: Atlas
     preprocess: PreprocessParams
+    familiarity: Familiarity
+    model: str
 
     @classmethod
-    def load(cls, folder: Path) -> "Classifier":
+    def load(
+        cls,
+        folder: Path,
+        engine: EngineName = "keras",
+        model: str = "unregistered",
+        threads: int | None = None,
+    ) -> "Classifier":
         """Load from a bundle folder (see `inference.bundle`).
+
+        Args:
+            folder: the bundle.
+            engine: `keras`, the network as it was trained, or `fast`, exported for inference.
+            model: name and version, for its answers.
+            threads: of the fast engine; by default as many as there are processors.
 
         Raises:
             ValueError: a file is missing or unreadable; the message names it.
         """
-        model = saved.load(folder)
         return cls(
-            network=model.network,
-            meta=model.meta,
+            engine=load_engine(folder, engine, threads),
+            meta=load_meta(folder),
             atlas=Atlas.load(folder / ATLAS_FILE),
-            preprocess=_load_preprocess(folder / PREPROCESS_FILE),
+            preprocess=load_preprocess(folder),
+            familiarity=Familiarity.load(folder / FAMILIARITY_FILE),
+            model=model,
         )
 
-    def predict(self, images: Sequence[bytes]) -> list[Prediction]:
-        """Predict encoded images (JPEG, PNG, … as the raw files are).
-
-        Raises:
-            PredictionError: an image is not one; the message holds its index.
-        """
-        starts = range(0, len(images), _BATCH)
-        batches = [self._predict_batch(images[start : start + _BATCH], start) for start in starts]
-        return [self._prediction(value) for batch in batches for value in batch]
-
-    def describe(self, images: Sequence[bytes]) -> tuple[list[dict[str, float]], np.ndarray]:
-        """What encoded images look like to the model, as its profile has it (`Profile`).
+    def predict(self, images: Sequence[bytes], slices: int = SLICES) -> list[list[Prediction]]:
+        """Predict files (JPEG, PNG, DICOM, NIfTI, … as `prepare` takes them).
 
         Returns:
-            A row of statistics per image, `probability` among them, and the features, float32
-            (images, channels).
+            For each file a prediction for each of its slices; a picture has one.
 
         Raises:
-            PredictionError: an image is not one; the message holds its index.
+            PredictionError: one cannot be read; the message holds its index.
         """
-        see = partial(_see, self.atlas, self.preprocess)
-        seen = list(spread(see, list(enumerate(images)), "describe"))
-        size_px = self.meta.size_px
-        pixels = np.array([image for image, _ in seen], np.uint8).reshape(-1, size_px, size_px)
-        probability, features = predict_with_features(self.network, pixels)
-        values = [float(value) for value in probability]
-        rows = [row | {"probability": p} for (_, row), p in zip(seen, values, strict=True)]
-        return rows, features
+        found = []
+        for start in range(0, len(images), _BATCH):
+            files = [
+                self._prepared(data, start + offset, slices)
+                for offset, data in enumerate(images[start : start + _BATCH])
+            ]
+            findings = iter(self.judge([one for file in files for one in file]))
+            found += [[next(findings).prediction for _ in file] for file in files]
+        return found
 
-    def _predict_batch(self, images: Sequence[bytes], start: int) -> list[float]:
-        pixels = [self._pixels(data, start + offset) for offset, data in enumerate(images)]
-        return [float(value) for value in saved.predict_proba(self.network, np.stack(pixels))]
+    def examine(self, data: bytes, slices: int = SLICES) -> list[Finding]:
+        """All there is to say of one file, a finding per slice.
 
-    def _pixels(self, data: bytes, index: int) -> np.ndarray:
+        Raises:
+            DecodeError: it cannot be read.
+        """
+        return self.judge(prepare(data, self.atlas, self.preprocess, slices))
+
+    def judge(self, prepared: Sequence[Prepared]) -> list[Finding]:
+        """What the model says of slices that are prepared, in their order."""
+        if not prepared:
+            return []
+        seen = self.engine.see(np.stack([one.image for one in prepared]))
+        statistics = pd.DataFrame([one.statistics for one in prepared])
+        unlike = self.familiarity.parts(seen.features, statistics)
+        values = calibrate(seen.probability, self.meta.temperature)
+        return [
+            Finding(self._prediction(one, float(value), parts), one, contributions)
+            for one, value, parts, contributions in zip(
+                prepared, values, unlike, seen.contributions, strict=True
+            )
+        ]
+
+    def describe(self, images: Sequence[bytes]) -> tuple[list[dict[str, float]], np.ndarray]:
+        """What encoded pictures look like to the model, as its profile has it (`Profile`).
+
+        Returns:
+            A row of statistics per picture, `probability` (not calibrated) among them, and the
+            features, float32 (pictures, channels).
+
+        Raises:
+            PredictionError: one cannot be read; the message holds its index.
+        """
+        return describe(self.engine, self.atlas, self.preprocess, images)
+
+    def _prepared(self, data: bytes, index: int, slices: int) -> list[Prepared]:
         try:
-            return preprocess_image(data, self.atlas, self.preprocess).image
-        except ValueError as error:
+            return prepare(data, self.atlas, self.preprocess, slices)
+        except DecodeError as error:
             raise PredictionError(f"image {index}: {error}") from error
 
-    def _prediction(self, probability: float) -> Prediction:
-        threshold = self.meta.threshold
-        return Prediction(probability, "yes" if probability >= threshold else "no", threshold)
+    def _prediction(
+        self, one: Prepared, probability: float, unlike: NDArray[np.float64]
+    ) -> Prediction:
+        threshold, score = self.meta.threshold, float(unlike.max())
+        return Prediction(
+            slice=one.slice,
+            probability=probability,
+            label="yes" if probability >= threshold else "no",
+            threshold=threshold,
+            calibrated=self.meta.temperature is not None,
+            out_of_distribution=score > 1,
+            ood_score=score,
+            warnings=(*reasons(unlike), *_unaligned(one), *one.notes),
+            engine=self.engine.name,
+            model=self.model,
+        )
 
 
-def _see(
-    atlas: Atlas, params: PreprocessParams, task: tuple[int, bytes]
-) -> tuple[np.ndarray, dict[str, float]]:
-    """The network's input made from an image, and its statistics."""
+def describe(
+    engine: Engine, atlas: Atlas, params: PreprocessParams, images: Sequence[bytes]
+) -> tuple[list[dict[str, float]], np.ndarray]:
+    """See `Classifier.describe`."""
+    look = partial(_look, atlas, params)
+    prepared = list(spread(look, list(enumerate(images)), "describe"))
+    pixels = [one.image for one in prepared]
+    seen = engine.see(np.array(pixels, np.uint8).reshape(-1, params.size_px, params.size_px))
+    probability = [float(value) for value in seen.probability]
+    rows = [
+        one.statistics | {"probability": p} for one, p in zip(prepared, probability, strict=True)
+    ]
+    return rows, seen.features
+
+
+def _look(atlas: Atlas, params: PreprocessParams, task: tuple[int, bytes]) -> Prepared:
     index, data = task
     try:
-        done = preprocess_image(data, atlas, params)
-    except ValueError as error:
+        return prepare(data, atlas, params, slices=1)[0]
+    except DecodeError as error:
         raise PredictionError(f"image {index}: {error}") from error
-    return done.image, image_statistics(done.image, done.record, len(data)).row()
 
 
-def _load_preprocess(path: Path) -> PreprocessParams:
-    try:
-        return PreprocessParams.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: no readable preprocessing parameters: {error}") from error
+def _unaligned(one: Prepared) -> tuple[str, ...]:
+    if not one.record.fallback:
+        return ()
+    return (f"could not be aligned with a brain atlas ({one.record.fallback})",)

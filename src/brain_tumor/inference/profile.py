@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.atomic import replacing, write_text
+from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.record import Record
 from brain_tumor.imaging.statistics import image_statistics
 
@@ -65,7 +66,11 @@ class Profile:
 
 
 def statistics_table(
-    paths: Iterable[str], images: NDArray[np.uint8], records: Path, manifest: pd.DataFrame
+    paths: Iterable[str],
+    images: NDArray[np.uint8],
+    records: Path,
+    manifest: pd.DataFrame,
+    atlas: Atlas,
 ) -> pd.DataFrame:
     """Statistics of stored images, a row per path, in order.
 
@@ -74,6 +79,7 @@ def statistics_table(
         images: the stored images, uint8 (paths, size, size).
         records: records.csv of stage preprocess.
         manifest: holds the size of each raw file.
+        atlas: the images were normalised to.
 
     Raises:
         ValueError: `records` lacks an image.
@@ -85,5 +91,5 @@ def statistics_table(
         if path not in table.index:
             raise ValueError(f"{records}: has no row for {path}; run `dvc repro`")
         record = Record.from_row({str(key): text for key, text in table.loc[path].items()})
-        rows.append(image_statistics(image, record, int(sizes[path])).row())
+        rows.append(image_statistics(image, record, int(sizes[path]), atlas).row())
     return pd.DataFrame(rows)

@@ -5,10 +5,11 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.params import Section
@@ -26,7 +27,8 @@ class ModelMeta(Section):
         head_block: the InceptionV3 block the head sits on, 0 to 10.
         fine_tuned_blocks: how many blocks below the head were trained.
         size_px: side of the square grey image it takes.
-        threshold: probability from which an image is called `yes`.
+        threshold: (calibrated) probability from which an image is called `yes`.
+        temperature: probabilities are calibrated with (see `calibration`); None: they are not.
         initial_weights: source of the weights training started from (`imagenet`, `random`, …).
         initial_weights_sha256: their digest.
         parameters: number of weights, trainable or not.
@@ -42,6 +44,7 @@ class ModelMeta(Section):
     initial_weights_sha256: str
     parameters: int
     seed: int
+    temperature: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,19 @@ def card_facts(
         lineage: tags of the run: commit, data, files read.
         digest: of the model.
     """
+    temperature = meta.get("temperature")
     return {
         "intended_use": INTENDED_USE,
-        "input": "one encoded image (JPEG, PNG, ...) a row, as raw bytes, in the column `image`",
+        "input": "one file a row (JPEG, PNG, BMP, TIFF, DICOM, NIfTI): its bytes in the column "
+        "`image`, or its name in `path`; parameters `engine` (keras or fast) and `slices`",
         "output": {
-            "probability": "of a tumour, 0 to 1",
+            "probability": "of a tumour, 0 to 1" + ("" if temperature is None else ", calibrated"),
             "label": "`yes` from the threshold up, else `no`",
             "threshold": meta["threshold"],
+            "temperature": "none: not calibrated" if temperature is None else temperature,
+            "out_of_distribution": "the slice is unlike the training images (`ood_score` above "
+            "1): its probability means little",
+            "rows": "a row per slice; `input` and `slice` say which of what",
         },
         "model": dict(meta),
         "images": {split: dict(counts) for split, counts in images.items()},

@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
 from brain_tumor.inference.profile import FILES as PROFILE_FILES
+
+EXPORTED = (FAST_FILE, FAMILIARITY_FILE)
 
 
 class OutputsError(ValueError):
@@ -29,6 +32,7 @@ class StageOutputs:
     metrics: Path = Path("outputs/metrics.json")
     evaluation: Path = Path("outputs/evaluate")
     profile: Path = Path("outputs/profile")
+    export: Path = Path("outputs/export")
     registered: Path = Path("outputs/registered.json")
     params: Path = Path("params.yaml")
 
@@ -37,6 +41,7 @@ class StageOutputs:
         needed = {field.name: getattr(self, field.name) for field in fields(self)}
         paths = [path for name, path in needed.items() if name not in ("data", "registered")]
         paths += [self.profile / name for name in PROFILE_FILES if self.profile.exists()]
+        paths += [self.export / name for name in EXPORTED if self.export.exists()]
         missing = [str(path) for path in paths if not path.exists()]
         if missing:
             raise OutputsError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")

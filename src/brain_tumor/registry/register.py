@@ -9,7 +9,7 @@ from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.registry import versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
-from brain_tumor.registry.outputs import StageOutputs
+from brain_tumor.registry.outputs import EXPORTED, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.rebuild import RESTORED_TAG, run_of
 from brain_tumor.tracking import store
@@ -71,7 +71,9 @@ def make_bundle(
 ) -> tuple[Path, str]:
     """Collect what a model is loaded from in a folder; it and the digest of its content."""
     folder = temporary / "bundle"
-    bundle.write(folder, outputs.model, outputs.model_json, outputs.atlas, preprocess)
+    exported = (outputs.export / name for name in EXPORTED)
+    files = (outputs.model, outputs.model_json, outputs.atlas, *exported)
+    bundle.write(folder, files, preprocess)
     return folder, bundle.digest(folder)
 
 

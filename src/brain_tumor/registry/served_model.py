@@ -1,9 +1,10 @@
-"""The registered model as MLflow runs it (models from code): raw image bytes to probability.
+"""The registered model as MLflow runs it (models from code): image files to probabilities.
 
 MLflow executes this file when the model is loaded, after putting the package that travels with
 the model on the import path. It is the one file outside `tracking` that imports mlflow.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +13,63 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from brain_tumor.inference.classifier import Classifier
+from brain_tumor.inference.prepare import SLICES
+from brain_tumor.tracking.model_folder import ModelFolder
 
 
 class BrainTumorClassifier(PythonModel):
-    """A data frame with a binary column `image` in; probability, label and threshold out."""
+    """A data frame with a column `image` (bytes) or `path` in; a row for each slice out."""
 
     def load_context(self, context: Any) -> None:
-        """Load the bundle that lies in the model."""
-        self.classifier = Classifier.load(Path(context.artifacts["bundle"]))
+        """Load the bundle that lies in the model; the fast engine when it is first asked for."""
+        self.bundle = Path(context.artifacts["bundle"])
+        self.model = ModelFolder(self.bundle.parents[1]).name
+        self.classifier = Classifier.load(self.bundle, "keras", self.model)
+        self.fast: Classifier | None = None
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
-        """Predict encoded images.
+    def predict(
+        self,
+        context: Any,  # noqa: ARG002
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Predict encoded images: JPEG, PNG, BMP, TIFF, DICOM, NIfTI.
 
         Args:
             context: unused; MLflow passes it.
-            model_input: data frame with the column `image` of bytes, one image a row.
-            params: unused; MLflow passes it.
+            model_input: one file a row, as bytes in the column `image`, or by name in the column
+                `path` (not behind a server).
+            params: `engine`: `keras` (the reference) or `fast`; `slices`: how many middle slices
+                of a volume, at most.
 
         Returns:
-            A row per image: `probability` of a tumour (float64), `label` (`yes` or `no`) and
-            the `threshold` (float64) between them.
+            A row per slice, a picture being one: `input` (the row it came from, int64) and the
+            fields of `inference.finding.Prediction`.
         """
-        images = [bytes(data) for data in model_input["image"]]
-        predictions = self.classifier.predict(images)
+        wanted = params or {}
+        classifier = self._classifier(str(wanted.get("engine", "keras")))
+        files = classifier.predict(_images(model_input), int(wanted.get("slices", SLICES)))
         return pd.DataFrame(
-            {
-                "probability": [one.probability for one in predictions],
-                "label": [one.label for one in predictions],
-                "threshold": [one.threshold for one in predictions],
-            }
+            [{"input": row} | one.row() for row, file in enumerate(files) for one in file]
         )
+
+    def _classifier(self, engine: str) -> Classifier:
+        if engine == "keras":
+            return self.classifier
+        if engine != "fast":
+            raise ValueError(f"engine is {engine!r}: give keras or fast")
+        self.fast = self.fast or Classifier.load(self.bundle, "fast", self.model)
+        return self.fast
+
+
+def _images(frame: pd.DataFrame) -> list[bytes]:
+    if "image" in frame:
+        return [bytes(data) for data in frame["image"]]
+    if "path" not in frame:
+        raise ValueError(f"columns are {list(frame)}: give `image` (bytes) or `path`")
+    if os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") == "true":
+        raise ValueError("a server reads no files of its own: send their bytes as `image`")
+    return [Path(path).read_bytes() for path in frame["path"]]
 
 
 set_model(BrainTumorClassifier())

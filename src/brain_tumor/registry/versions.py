@@ -14,14 +14,11 @@ from brain_tumor.registry.outputs import StageOutputs, read_json
 from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
 from brain_tumor.registry.requirements import inference_requirements
 from brain_tumor.tracking import artifacts, lineage, logged, models
-from brain_tumor.tracking.download import BUNDLE
+from brain_tumor.tracking.model_folder import BUNDLE, CARD, CARD_FACTS, EVALUATION
 from brain_tumor.tracking.models import Version
 from brain_tumor.tracking.run import Run, summary
 
 TRAINING_IMAGES = "training_images.csv"
-CARD = "MODEL_CARD.md"
-CARD_FACTS = "model_card.json"
-EVALUATION = "evaluation"
 FILES = (
     "MLmodel",
     TRAINING_IMAGES,

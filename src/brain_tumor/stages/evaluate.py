@@ -12,10 +12,11 @@ from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json, write_text
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.records import load_images
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.model import figures, metrics, paper, saved
-from brain_tumor.model.pooled import predict_with_features
+from brain_tumor.model.explanation import Explainer
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tracking.run import summary
 from brain_tumor.tracking.runs import resume_run
@@ -28,6 +29,7 @@ def main(
     split: In,
     images: In,
     records: In,
+    atlas: In,
     model: In,
     run: In,
     predictions: Out,
@@ -48,10 +50,11 @@ def main(
         table["cluster"] = clusters(known).loc[table["path"]].to_numpy()
         table["sha256"] = known.set_index("path")["sha256"].loc[table["path"]].to_numpy()
         pixels = load_images(images, list(table["path"]))
-        table["probability"], features = predict_with_features(trained.network, pixels)
-        looks = statistics_table(table["path"], pixels, records, known)
+        seen = Explainer(trained.network).see(pixels)
+        table["probability"] = seen.probability
+        looks = statistics_table(table["path"], pixels, records, known, Atlas.load(atlas))
         looks = pd.concat([table[[*KEYS]], looks, table["probability"]], axis=1)
-        Profile(looks, features).save(profile)
+        Profile(looks, seen.features).save(profile)
         with replacing(predictions) as aside:
             table[["path", "label", "split", "probability"]].to_csv(aside, index=False)
         results = _figures(table, trained.meta.threshold, section)

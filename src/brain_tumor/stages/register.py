@@ -28,6 +28,7 @@ def main(
     metrics: In,
     evaluation: In,
     profile: In,
+    export: In,
     registered: Out,
     params: In = Path("params.yaml"),
 ) -> None:
@@ -35,7 +36,7 @@ def main(
     with reporting_errors():
         outputs = StageOutputs(
             data, manifest, split, model, model_json, run, history, best, atlas, predictions,
-            metrics, evaluation, profile, registered, params,
+            metrics, evaluation, profile, export, registered, params,
         )  # fmt: skip
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
         section = params_file.load(params, "register", RegisterParams)

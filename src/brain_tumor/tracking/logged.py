@@ -11,6 +11,19 @@ from typing import Any
 from brain_tumor.tracking.run import Run
 
 LOGGED_MODEL_NAME = "classifier"  # as the UI lists it under its run
+_COLUMNS = {
+    "input": "long",
+    "slice": "string",
+    "probability": "double",
+    "label": "string",
+    "threshold": "double",
+    "calibrated": "boolean",
+    "out_of_distribution": "boolean",
+    "ood_score": "double",
+    "warnings": "string",
+    "engine": "string",
+    "model": "string",
+}
 
 
 @dataclass(frozen=True)
@@ -18,8 +31,8 @@ class PyfuncParts:
     """What an MLflow model that takes raw image bytes is made of.
 
     Attributes:
-        code_file: models-from-code file; a data frame with a binary column `image` in, columns
-            `probability`, `label` and `threshold` out.
+        code_file: models-from-code file; a data frame with a column `image` or `path` in, the
+            columns of `_COLUMNS` out.
         package: folder of the package it imports; travels with the model.
         bundle: folder of files it loads, as its artifact `bundle`.
         extras: files and folders for people, put at the top of the model by name.
@@ -71,15 +84,8 @@ def log_model(run: Run, parts: PyfuncParts, metrics: Mapping[str, float]) -> str
 
 def _save(folder: Path, parts: PyfuncParts, logged: Any, run_id: str) -> None:
     import mlflow
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.models import Model
 
-    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.binary, "image")]
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.double, "probability"),
-        ColSpec(DataType.string, "label"),
-        ColSpec(DataType.double, "threshold"),
-    ]
     description = Model(
         artifact_path=logged.artifact_location,
         run_id=run_id,
@@ -94,12 +100,29 @@ def _save(folder: Path, parts: PyfuncParts, logged: Any, run_id: str) -> None:
             python_model=str(parts.code_file),
             code_paths=[str(parts.package)],
             artifacts={"bundle": str(parts.bundle)},
-            signature=ModelSignature(Schema(inputs), Schema(outputs)),
+            signature=_signature(),
             pip_requirements=list(parts.requirements),
             mlflow_model=description,
         )
     for name, source in parts.extras.items():
         _copy(source, folder / name)
+
+
+def _signature() -> Any:
+    """What MLflow checks callers by, and shows on the model's page."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    inputs = [
+        ColSpec(DataType.binary, "image", required=False),
+        ColSpec(DataType.string, "path", required=False),
+    ]
+    outputs = [ColSpec(DataType[kind], name) for name, kind in _COLUMNS.items()]
+    params = [
+        ParamSpec("engine", DataType.string, "keras"),
+        ParamSpec("slices", DataType.long, 3),
+    ]
+    return ModelSignature(Schema([*inputs]), Schema([*outputs]), ParamSchema(params))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -22,6 +22,8 @@ def main(uri: str, request: Path, answer: Path) -> None:
     paths = [Path(path) for path in json.loads(request.read_text(encoding="utf-8"))]
     frame = pd.DataFrame({"image": [path.read_bytes() for path in paths]})
     predicted = mlflow.pyfunc.load_model(uri).predict(frame)
+    if "input" in predicted:  # a row per slice: of a file of several pages the first
+        predicted = predicted.drop_duplicates("input")
     probabilities = [float(value) for value in predicted["probability"]]
     answer.write_text(json.dumps(probabilities), encoding="utf-8")
 

@@ -1,0 +1,96 @@
+"""How often pictures are flagged as unlike the training images: ordinary ones and strange ones.
+
+Run `make repro` first. The flag is fitted on the training images of `outputs/`. The images of
+validation and test, brains among them turned, cut or degraded, and the pictures of
+`benchmarks/strange` are described as the registered model would see them:
+
+    python -m benchmarks.familiarity [--root PATH/TO/PROJECT] [--images 100]
+
+No choice was made by the test images. The strange kinds were made by us: the rates hold for them.
+"""
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from benchmarks.strange import KINDS, OF_BRAINS, Picture, changed, make
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from brain_tumor.dataset.groups import clusters
+from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.decode import decode
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.inference.classifier import describe
+from brain_tumor.inference.engine import KerasEngine
+from brain_tumor.inference.export_params import ExportParams
+from brain_tumor.inference.familiarity import Familiarity
+from brain_tumor.model import saved
+from brain_tumor.model.metrics import auroc, wilson
+from brain_tumor.params import load
+
+
+def main(
+    root: Annotated[Path, typer.Option(help="Holds outputs/, data/ and params.yaml.")] = Path(),
+    images: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 100,
+) -> None:
+    """Print the share of each kind that is flagged, with 95 % intervals."""
+    trained = saved.load(root / "outputs" / "train")
+    atlas = Atlas.load(root / "outputs" / "preprocess" / "atlas.npz")
+    preprocess = load(root / "params.yaml", "preprocess", PreprocessParams)
+    engine = KerasEngine(trained.network)
+
+    def look(files: list[bytes]) -> tuple[np.ndarray, pd.DataFrame]:
+        rows, features = describe(engine, atlas, preprocess, files)
+        return features, pd.DataFrame(rows)
+
+    split = pd.read_csv(root / "outputs" / "split.csv")
+    files = [(root / "data" / path).read_bytes() for path in split["path"]]
+    features, rows = look(files)
+    train, held_out = split["split"] == "train", split["split"] != "train"
+    names = clusters(read_manifest(root / "outputs" / "manifest.csv")).loc[split["path"][train]]
+    flag = Familiarity.fit(features[train], rows[train], names.to_numpy(str), ExportParams())
+    ordinary = flag.score(features[held_out], rows[held_out])
+    table = Table("pictures", "n", "AUROC", "flagged", "95 %", "of these not upright")
+    for part in ("val", "test"):
+        here = split["split"] == part
+        table.add_row(*_row(part, flag.parts(features[here], rows[here])))
+    brains = [files[index] for index in np.flatnonzero(held_out)]
+    for kind in (*KINDS, *OF_BRAINS):
+        strange = [_picture(kind, index, brains) for index in range(images)]
+        table.add_row(*_row(kind, flag.parts(*look(strange)), ordinary))
+    Console().print(table)
+
+
+def _picture(kind: str, index: int, brains: list[bytes]) -> bytes:
+    if kind in KINDS:
+        return _png(make(kind, index))
+    return _png(changed(kind, decode(brains[index % len(brains)]), index))
+
+
+def _png(picture: Picture) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _row(name: str, parts: np.ndarray, ordinary: np.ndarray | None = None) -> list[str]:
+    scores = parts.max(axis=1)
+    flagged = scores > 1
+    share = wilson(int(flagged.sum()), len(scores))
+    turned = float((parts[flagged, 1] > 1).mean()) if flagged.any() else 0.0
+    curve = ""
+    if ordinary is not None:
+        truth = np.r_[np.zeros(len(ordinary), np.int64), np.ones(len(scores), np.int64)]
+        curve = f"{auroc(truth, np.r_[ordinary, scores]):.3f}"
+    interval = f"{share.low:.2f} to {share.high:.2f}"
+    return [name, str(len(scores)), curve, f"{share.value:.2f}", interval, f"{turned:.2f}"]
+
+
+if __name__ == "__main__":
+    typer.run(main)

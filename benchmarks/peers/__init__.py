@@ -1,0 +1,1 @@
+"""Engines that run the same weights, for `benchmarks/predict.py`."""

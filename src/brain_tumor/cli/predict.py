@@ -1,0 +1,101 @@
+"""`brain-tumor predict`: a registered model on files."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brain_tumor.cli.options import CHAMPION, Model
+from brain_tumor.stages.paths import reporting_errors
+
+if TYPE_CHECKING:
+    from brain_tumor.inference.files import FileResult
+
+
+class Engine(StrEnum):
+    """What runs the network."""
+
+    fast = "fast"
+    keras = "keras"
+
+
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files (JPEG, PNG, BMP, TIFF, DICOM, NIfTI), folders, or patterns in quotes.",
+        ),
+    ],
+    model: Model = CHAMPION,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(
+            "--heatmap",
+            metavar="DIR",
+            help="Write a picture per slice to this folder: what speaks for a tumour and against.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    slices: Annotated[
+        int, typer.Option("--slices", min=1, help="Middle slices of a volume, at most.")
+    ] = 3,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            "--engine",
+            help="fast: the network exported for inference; keras: as it was trained (the "
+            "reference; starts slower).",
+        ),
+    ] = Engine.fast,
+) -> None:
+    """Say for each slice how probable a tumour is. Research only, not for diagnosis.
+
+    A file that cannot be read gets a row with its error; the others are done, and the exit code
+    is 1. Slices unlike the training images are flagged: their probability means little.
+    """
+    from brain_tumor.cli.predict_output import print_csv, print_json, print_table
+    from brain_tumor.inference.classifier import Classifier
+    from brain_tumor.inference.files import examine_files, expand
+    from brain_tumor.tracking.download import find_model
+
+    if as_json and as_csv:
+        raise typer.BadParameter("give --json or --csv, not both")
+    with reporting_errors():
+        files = expand(paths)
+        if not files:
+            raise ValueError(f"{', '.join(paths)}: no files that may be images")
+        found = find_model(model)
+        classifier = Classifier.load(found.bundle, engine.value, found.name)
+        rows = list(_rows(examine_files(classifier, files, slices), heatmap, files))
+    (print_json if as_json else print_csv if as_csv else print_table)(rows)
+    failed = sum(1 for row in rows if row["error"])
+    if failed:
+        print(f"error: {failed} of {len(files)} files could not be read", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _rows(
+    results: Iterable["FileResult"], heatmaps: Path | None, files: Sequence[Path]
+) -> Iterator[dict[str, Any]]:
+    """A row per slice or failed file; pictures are written as they come."""
+    from brain_tumor.atomic import replacing
+    from brain_tumor.cli.predict_output import heatmap_names, heatmap_path
+    from brain_tumor.inference.heatmap import heatmap_sheet_png
+
+    names = heatmap_names(files)
+    for result in results:
+        if result.error:
+            yield {"file": str(result.path), "error": result.error}
+        for finding in result.findings:
+            row = {"file": str(result.path)} | finding.prediction.row() | {"error": ""}
+            if heatmaps:
+                path = heatmap_path(heatmaps, names[result.path], finding.prediction.slice)
+                with replacing(path) as aside:
+                    aside.write_bytes(heatmap_sheet_png(finding, result.path.name))
+                row["heatmap"] = str(path)
+            yield row

@@ -1,0 +1,1 @@
+"""What people have, DICOM and NIfTI among it, to grey slices as a radiologist sees them."""

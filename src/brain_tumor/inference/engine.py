@@ -1,0 +1,103 @@
+"""What runs the network: Keras, the reference, or ONNX Runtime, which is faster and smaller."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.inference.bundle import FAST_FILE
+from brain_tumor.model.explanation import Explainer, Seen, joined
+from brain_tumor.model.saved import BATCH, load, to_unit
+
+EngineName = Literal["keras", "fast"]
+
+
+class Engine(Protocol):
+    """Runs a network and says what its probability comes from."""
+
+    @property
+    def name(self) -> str:
+        """Whose it is: `keras` or `onnxruntime`."""
+
+    def see(self, images: NDArray[np.uint8]) -> Seen:
+        """Look at grey images, uint8 (N, size, size); none give empty arrays."""
+
+
+class KerasEngine:
+    """The network as it was trained, the reference; needs TensorFlow."""
+
+    name = "keras"
+
+    def __init__(self, network: Any) -> None:
+        """Take a network as `saved.load` gives it."""
+        self._explainer = Explainer(network)
+
+    def see(self, images: NDArray[np.uint8]) -> Seen:
+        """Look at images (see `Engine`)."""
+        return self._explainer.see(images)
+
+
+class OnnxEngine:
+    """A network written by `export.export_network`, run by ONNX Runtime without TensorFlow."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Load the network.
+
+        Args:
+            path: the exported network.
+            threads: it computes with; by default one for each processor this process may use.
+
+        Raises:
+            ValueError: it is missing or unreadable.
+        """
+        self._session = _session(path, threads or _processors())
+
+    def see(self, images: NDArray[np.uint8]) -> Seen:
+        """Look at images (see `Engine`)."""
+        to_unit(images[:0])  # wrong images are named before any work
+        starts = range(0, max(1, len(images)), BATCH)
+        return joined([self._batch(images[start : start + BATCH]) for start in starts])
+
+    def _batch(self, images: NDArray[np.uint8]) -> Seen:
+        feed = {self._session.get_inputs()[0].name: images}
+        probability, features, contributions = self._session.run(None, feed)
+        return Seen(probability.astype(np.float64), features, contributions)
+
+
+def load_engine(folder: Path, name: EngineName, threads: int | None = None) -> Engine:
+    """Load what runs the network of a bundle folder (see `inference.bundle`).
+
+    Args:
+        folder: the bundle.
+        name: `keras`, the network as it was trained, or `fast`, exported for inference.
+        threads: of the fast engine; by default one for each processor this process may use.
+
+    Raises:
+        ValueError: the network is missing or unreadable; the message names the file.
+    """
+    if name == "keras":
+        return KerasEngine(load(folder).network)
+    return OnnxEngine(folder / FAST_FILE, threads)
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no network for the fast engine; run `dvc repro` or use keras")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no other class
+        raise ValueError(f"{path}: not a readable exported network: {error}") from error
+
+
+def _processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,0 +1,165 @@
+"""How unlike the training images a picture is: far off for the network, or not upright.
+
+The network's pooled features z of the training images (each centred and divided by its standard
+deviation) are taken for one Gaussian cloud, and a picture lies as far from them as its Mahalanobis
+distance says (Lee et al. 2018, arXiv:1807.03888; here one cloud, not one a class: the flag is not
+to depend on the answer):
+
+    d^2 = z' C^-1 z,   C = (1 - s) S + s v I
+
+S is the covariance of the training images, v its mean variance, and s how far it is shrunk towards
+a round cloud, as it must be with more channels than images (Ledoit & Wolf 2004, J. Multivariate
+Analysis 88:365). A network cares little which way up a brain is, so there is a second measure: how
+far `uprightness` falls short of the training images' median.
+
+Each measure is divided by its limit, and the larger quotient is the score: above 1 a picture is
+flagged. Limits are to hold for images the cloud was not made from, so the training images are
+parted into folds of whole clusters (copies, slices of one patient), and each fold is measured
+against the cloud of the others; `false_alarm_fraction` of the images lie above one limit or the
+other. The network itself was trained on all of them: it may have drawn them closer together than
+new ones, and ordinary new images are then flagged more often than that.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brain_tumor.atomic import replacing
+from brain_tumor.inference.cloud import Cloud, Floats, fit_cloud, held_out_distance
+from brain_tumor.inference.export_params import ExportParams
+
+UPRIGHT = "upright"  # column of the statistics
+_LEAST_FALL = 1e-6  # of uprightness that may be a limit, where all training images have the same
+# What to say of a picture that is above each limit.
+REASONS = (
+    "it is unlike the images the model was trained on, so the probability means little",
+    "it fits a brain atlas no better upright than turned: is it a brain, and is it upright?",
+)
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """The training images as a measure of others.
+
+    Attributes:
+        cloud: their features.
+        distance_limit: distance from the cloud that scores 1.
+        upright_median: of their uprightness.
+        fall_limit: how far below that median scores 1.
+    """
+
+    cloud: Cloud
+    distance_limit: float
+    upright_median: float
+    fall_limit: float
+
+    @classmethod
+    def fit(
+        cls,
+        features: NDArray[np.float32],
+        statistics: pd.DataFrame,
+        clusters: NDArray[np.str_],
+        params: ExportParams,
+    ) -> "Familiarity":
+        """Learn what the training images, and only these, look like.
+
+        Args:
+            features: of the network, (images, channels).
+            statistics: fields of `ImageStatistics`, a row per image.
+            clusters: names, (images,).
+            params: section `export`.
+
+        Raises:
+            ValueError: tables that do not match, values that are not finite, or too few clusters.
+        """
+        upright = _checked(features, statistics)
+        median = float(np.median(upright))
+        measured = [
+            held_out_distance(features, clusters, params.folds),
+            np.maximum(median - upright, 0.0),
+        ]
+        limits = [max(_quantile(values, params), _LEAST_FALL) for values in measured]
+        larger = np.max([values / limit for values, limit in zip(measured, limits, strict=True)], 0)
+        # Above 1 where other images exceed the one limit than the other; 0 where all are the same.
+        both = _quantile(larger, params) or 1.0
+        return cls(fit_cloud(features), limits[0] * both, median, limits[1] * both)
+
+    def parts(self, features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
+        """Both measures over their limits, float64 (N, 2): distance and lack of uprightness.
+
+        Args:
+            features: of the network, (N, channels).
+            statistics: fields of `ImageStatistics`, a row per picture.
+
+        Raises:
+            ValueError: tables that do not match each other or the training images, or values that
+                are not finite.
+        """
+        fall = np.maximum(self.upright_median - _checked(features, statistics), 0.0)
+        distance = self.cloud.distance(features)
+        return np.stack([distance / self.distance_limit, fall / self.fall_limit], axis=1)
+
+    def score(self, features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
+        """How unlike the training images pictures are, float64 (N,): above 1 they are flagged.
+
+        Takes and raises what `parts` does.
+        """
+        return np.asarray(self.parts(features, statistics).max(axis=1))
+
+    def save(self, path: Path) -> None:
+        """Write it; the same content gives the same bytes (numpy dates entries 1980)."""
+        arrays = vars(self.cloud) | {name: getattr(self, name) for name in _NUMBERS}
+        with replacing(path) as aside, aside.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Familiarity":
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is missing or holds something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                cloud = Cloud(**{field.name: stored[field.name] for field in fields(Cloud)})
+                return cls(cloud, **{name: float(stored[name]) for name in _NUMBERS})
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path}: does not say what training images look like (stage export writes it): "
+                f"{error}"
+            ) from error
+
+
+_NUMBERS = tuple(field.name for field in fields(Familiarity) if field.name != "cloud")
+
+
+def reasons(parts: Floats) -> tuple[str, ...]:
+    """Why a picture is flagged, in plain words; nothing where it is not.
+
+    Args:
+        parts: its row of `Familiarity.parts`, (2,).
+    """
+    return tuple(text for text, part in zip(REASONS, parts, strict=True) if part > 1)
+
+
+def _quantile(values: Floats, params: ExportParams) -> float:
+    """What a new value exceeds so often at most, if it is like these (conformal prediction's)."""
+    rank = int(np.ceil((len(values) + 1) * (1 - params.false_alarm_fraction)))
+    return float(np.sort(values)[min(rank, len(values)) - 1])
+
+
+def _checked(features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
+    """The uprightness of each image; all numbers are finite."""
+    if features.ndim != 2 or len(statistics) != len(features) or UPRIGHT not in statistics:
+        raise ValueError(
+            f"features {features.shape} and {len(statistics)} rows of statistics with columns "
+            f"{list(statistics)}: (images, channels), a row each and '{UPRIGHT}' are needed"
+        )
+    upright = statistics[UPRIGHT].to_numpy(np.float64)
+    wrong = ~(np.isfinite(features).all(axis=1) & np.isfinite(upright))
+    if wrong.any():
+        raise ValueError(f"image {int(np.argmax(wrong))}: features or '{UPRIGHT}' are not finite")
+    return upright

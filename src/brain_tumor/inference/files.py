@@ -1,0 +1,103 @@
+"""From paths, folders and patterns to files, and from files to findings."""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.imaging.workers import spread
+from brain_tumor.inference.classifier import Classifier
+from brain_tumor.inference.finding import Finding
+from brain_tumor.inference.prepare import SLICES, Prepared, prepare
+
+_BATCH = 8  # slices the network sees at once
+# Of a folder all files are taken (DICOM has no fixed ending) but these, and hidden ones.
+NO_IMAGES = frozenset(
+    {".csv", ".dvc", ".html", ".json", ".log", ".md", ".npy", ".npz", ".pdf", ".py", ".tsv", ".txt"}
+    | {".xml", ".yaml", ".yml", ".zip"}
+)
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What came of one file: findings, or why there are none.
+
+    Attributes:
+        path: of the file, as given or below the folder given.
+        findings: one per slice.
+        error: empty if there are findings.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...]
+    error: str
+
+
+def expand(given: Iterable[str]) -> list[Path]:
+    """Files for paths, folders (at any depth) and patterns, each file once, in order.
+
+    What is not there is kept: its error belongs to its own row.
+    """
+    found: dict[Path, None] = {}
+    for text in given:
+        path = Path(text)
+        matches = [path] if path.exists() else [Path(one) for one in _matches(text)]
+        for match in matches or [path]:
+            found |= dict.fromkeys(_inside(match) if match.is_dir() else [match])
+    return list(found)
+
+
+def _matches(text: str) -> list[str]:
+    # Unlike Path.glob this takes absolute patterns, and leaves hidden files alone.
+    return sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []  # noqa: PTH207
+
+
+def _inside(folder: Path) -> list[Path]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [path for path in files if _may_be_image(path.relative_to(folder))]
+
+
+def _may_be_image(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and path.suffix.lower() not in NO_IMAGES and path.name != "DICOMDIR"
+
+
+def examine_files(
+    classifier: Classifier, paths: Sequence[Path], slices: int = SLICES
+) -> Iterator[FileResult]:
+    """Examine files, in order, with a progress bar; a bad one does not stop the others.
+
+    Files are read and preprocessed in as many processes as there are processors.
+    """
+    read = partial(_read, classifier.atlas, classifier.preprocess, slices)
+    waiting: list[tuple[Path, list[Prepared] | str]] = []
+    for item in zip(paths, spread(read, paths, "predict"), strict=True):
+        waiting.append(item)
+        if sum(len(one) for _, one in waiting if not isinstance(one, str)) >= _BATCH:
+            yield from _judged(classifier, waiting)
+            waiting = []
+    yield from _judged(classifier, waiting)
+
+
+def _read(atlas: Atlas, params: PreprocessParams, slices: int, path: Path) -> list[Prepared] | str:
+    try:
+        return prepare(path.read_bytes(), atlas, params, slices)
+    except FileNotFoundError:
+        return "no such file"
+    except (OSError, ValueError, MemoryError) as error:
+        return str(error) or type(error).__name__
+
+
+def _judged(
+    classifier: Classifier, files: Sequence[tuple[Path, list[Prepared] | str]]
+) -> Iterator[FileResult]:
+    read = [one for _, prepared in files if not isinstance(prepared, str) for one in prepared]
+    findings = iter(classifier.judge(read))
+    for path, prepared in files:
+        if isinstance(prepared, str):
+            yield FileResult(path, (), prepared)
+        else:
+            yield FileResult(path, tuple(next(findings) for _ in prepared), "")

@@ -1,0 +1,51 @@
+"""Stage export: the network for the fast engine, and what tells images it was not trained for."""
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import write_json
+from brain_tumor.imaging.records import load_images
+from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+from brain_tumor.inference.export import REPORT_FILE, export_network
+from brain_tumor.inference.export_params import ExportParams
+from brain_tumor.inference.familiarity import Familiarity
+from brain_tumor.inference.profile import Profile
+from brain_tumor.model import saved
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(
+    model: In,
+    profile: In,
+    images: In,
+    export: Out,
+    params: In = Path("params.yaml"),
+) -> None:
+    """Export the network, compare it with the trained one, and learn what is familiar to it.
+
+    Both by training images only.
+    """
+    with reporting_errors():
+        section = params_file.load(params, "export", ExportParams)
+        looks = Profile.load(profile)
+        trains = (looks.table["split"] == "train").to_numpy()
+        table = looks.table[trains].reset_index(drop=True)
+        clusters = table["cluster"].to_numpy(str)
+        familiarity = Familiarity.fit(looks.features[trains], table, clusters, section)
+        familiarity.save(export / FAMILIARITY_FILE)
+        pixels = load_images(images, list(table["path"]))
+        agreement = export_network(saved.load(model.parent), export / FAST_FILE, pixels)
+        report = {
+            "engine": f"onnxruntime {version('onnxruntime')}",
+            "agreement": asdict(agreement),
+            "familiar": {"images": len(table), "clusters": len(set(clusters))},
+        }
+        write_json(export / REPORT_FILE, report)
+
+
+if __name__ == "__main__":
+    typer.run(main)

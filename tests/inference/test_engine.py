@@ -1,0 +1,157 @@
+"""The fast engine says what Keras says, without TensorFlow."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.inference.toy import SIZE_PX, THRESHOLD, toy_network
+from tests.model.networks import decided_network, images, logit
+
+from brain_tumor.inference.bundle import FAST_FILE
+from brain_tumor.inference.engine import KerasEngine, OnnxEngine, load_engine
+from brain_tumor.inference.export import TOLERANCE, compare, export_network
+from brain_tumor.model import saved
+from brain_tumor.model.explanation import Explainer, Seen
+from brain_tumor.model.head import Head
+
+WATCHED = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from brain_tumor.inference.engine import load_engine
+pixels = np.random.default_rng(1).integers(0, 256, (3, 75, 75), dtype=np.uint8)
+seen = load_engine(Path(sys.argv[1]), "fast", threads=1).see(pixels)
+loaded = [name for name in ("tensorflow", "keras", "onnx", "tf2onnx") if name in sys.modules]
+print(json.dumps([loaded, seen.probability.tolist()]))
+"""
+
+
+def save_model(folder: Path, network: Any) -> saved.SavedModel:
+    meta = saved.ModelMeta(
+        head="gap",
+        head_block=0,
+        fine_tuned_blocks=0,
+        size_px=SIZE_PX,
+        threshold=THRESHOLD,
+        initial_weights="random",
+        initial_weights_sha256="0" * 64,
+        parameters=network.count_params(),
+        seed=0,
+    )
+    saved.save(folder, network, meta)
+    return saved.load(folder)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle folder as far as engines need it."""
+    folder = tmp_path_factory.mktemp("bundle")
+    export_network(save_model(folder, toy_network()), folder / FAST_FILE)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("head", "block", "tuned"), [("gap", 10, 1), ("paper", 3, 0)])
+def test_inception_says_the_same_in_both_engines(
+    random_weights: Path, tmp_path: Path, head: Head, block: int, tuned: int
+) -> None:
+    pixels = images(35)
+    model = save_model(tmp_path, decided_network(random_weights, head, block, tuned).whole)
+    agreement = export_network(model, tmp_path / FAST_FILE, pixels)
+    assert agreement.images == 35
+    assert max(agreement.probability, agreement.features, agreement.contributions) < 1e-4
+    keras = load_engine(tmp_path, "keras").see(pixels)
+    fast = load_engine(tmp_path, "fast", threads=1).see(pixels)
+    assert keras.probability.std() > 0.1
+    np.testing.assert_allclose(fast.probability, keras.probability, atol=1e-4)
+    bias = Explainer(model.network).head.bias
+    added = fast.contributions.sum(axis=(1, 2), dtype=np.float64) + bias
+    np.testing.assert_allclose(added, logit(fast.probability), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_fast_engine_runs_without_tensorflow_and_says_nothing_else(toy: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WATCHED, str(toy)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    loaded, probability = json.loads(result.stdout)
+    assert loaded == []
+    expected = KerasEngine(saved.load(toy).network).see(images(3)).probability
+    np.testing.assert_allclose(probability, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_engines_agree_in_names_types_and_shapes_whatever_the_number_of_images(toy: Path) -> None:
+    keras, fast = load_engine(toy, "keras"), load_engine(toy, "fast")
+    assert (keras.name, fast.name) == ("keras", "onnxruntime")
+    for count in (0, 1, 33):
+        left, right = keras.see(images(count)), fast.see(images(count))
+        for field in ("probability", "features", "contributions"):
+            one, other = getattr(left, field), getattr(right, field)
+            assert (one.dtype, one.shape) == (other.dtype, other.shape)
+            np.testing.assert_allclose(one, other, atol=1e-4)
+    for engine in (keras, fast):
+        with pytest.raises(ValueError, match="images are float64"):
+            engine.see(np.zeros((1, SIZE_PX, SIZE_PX)))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_the_same_network_is_written_as_the_same_bytes(toy: Path, tmp_path: Path) -> None:
+    export_network(saved.load(toy), tmp_path / FAST_FILE)
+    assert (tmp_path / FAST_FILE).read_bytes() == (toy / FAST_FILE).read_bytes()
+
+
+@pytest.mark.slow
+def test_network_with_an_unknown_layer_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
+    import keras
+
+    inputs = keras.Input((SIZE_PX, SIZE_PX, 1))
+    turned = keras.layers.Permute((2, 1, 3), name="turned")(inputs)
+    pooled = keras.layers.GlobalAveragePooling2D()(turned)
+    network = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(pooled))
+    (tmp_path / FAST_FILE).write_bytes(b"old")
+    with pytest.raises(ValueError, match="layer turned is a Permute; export knows Activation"):
+        export_network(save_model(tmp_path, network), tmp_path / FAST_FILE)
+    assert (tmp_path / FAST_FILE).read_bytes() == b"old"
+
+
+SEEN = Seen(np.array([0.5]), np.full((1, 3), 10, np.float32), np.full((1, 2, 2), -4, np.float32))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SEEN, probability=np.array([0.502])),
+        replace(SEEN, features=SEEN.features * np.float32(1.01)),
+        replace(SEEN, contributions=SEEN.contributions * np.float32(1.01)),
+        replace(SEEN, probability=np.array([np.nan])),
+    ],
+    ids=["probability", "features", "contributions", "nan"],
+)
+def test_a_difference_in_any_output_is_an_error(other: Seen) -> None:
+    assert compare(SEEN, replace(SEEN, probability=np.array([0.5 + TOLERANCE / 2]))).images == 1
+    with pytest.raises(ValueError, match=r"the exported network's \w+ is"):
+        compare(SEEN, other)
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    none = Seen(SEEN.probability[:0], SEEN.features[:0], SEEN.contributions[:0])
+    with pytest.raises(ValueError, match="no images to compare"):
+        compare(none, none)
+
+
+def test_missing_or_damaged_fast_network_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"{FAST_FILE}: no network for the fast engine"):
+        load_engine(tmp_path, "fast")
+    (tmp_path / FAST_FILE).write_bytes(b"no network")
+    with pytest.raises(ValueError, match=rf"{FAST_FILE}: not a readable exported network"):
+        OnnxEngine(tmp_path / FAST_FILE)

@@ -1,0 +1,197 @@
+"""Pictures unlike the training images are told, ordinary ones seldom, whatever the order."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from benchmarks.strange import KINDS, OF_BRAINS, changed, make
+
+from brain_tumor.inference.cloud import fit_cloud, held_out_distance
+from brain_tumor.inference.export_params import ExportParams
+from brain_tumor.inference.familiarity import REASONS, Familiarity, reasons
+
+CHANNELS, RANK = 60, 8
+PARAMS = ExportParams()
+
+
+def images(count: int, seed: int) -> tuple[Any, pd.DataFrame, Any]:
+    """Features near an 8-dimensional space of 60, uprightness and a cluster for each image."""
+    mixing = np.random.default_rng(99).normal(0, 1, (RANK, CHANNELS))
+    rng = np.random.default_rng(seed)
+    features = 5 + rng.normal(0, 1, (count, RANK)) @ mixing + rng.normal(0, 0.1, (count, CHANNELS))
+    statistics = pd.DataFrame({"upright": rng.normal(0.03, 0.01, count)})
+    return features.astype(np.float32), statistics, np.arange(count).astype(str)
+
+
+@pytest.fixture(scope="module")
+def known() -> Familiarity:
+    return Familiarity.fit(*images(200, 0), PARAMS)
+
+
+def test_new_images_of_the_same_kind_are_flagged_about_as_often_as_is_asked(
+    known: Familiarity,
+) -> None:
+    features, statistics, _ = images(2000, 1)
+    often = (known.score(features, statistics) > 1).mean()
+    assert 0.01 < often < 0.10
+    params = ExportParams(false_alarm_fraction=0.2)
+    oftener = Familiarity.fit(*images(200, 0), params).score(features, statistics) > 1
+    assert 0.12 < oftener.mean() < 0.28
+
+
+def test_at_most_the_asked_share_of_training_images_is_flagged(known: Familiarity) -> None:
+    features, statistics, _ = images(200, 0)
+    assert (known.score(features, statistics) > 1).mean() <= PARAMS.false_alarm_fraction
+
+
+def test_what_leaves_the_directions_of_the_training_images_is_flagged(known: Familiarity) -> None:
+    features, statistics, _ = images(50, 2)
+    step = np.random.default_rng(3).normal(0, 1, features.shape).astype(np.float32)
+    assert (known.score(features + step, statistics) > 1).all()
+    assert all(REASONS[0] in reasons(part) for part in known.parts(features + step, statistics))
+
+
+def test_what_is_not_upright_is_flagged_and_what_is_more_upright_is_not(known: Familiarity) -> None:
+    features, statistics, _ = images(50, 2)
+    before = known.parts(features, statistics)
+    turned = known.parts(features, statistics - 0.2)
+    assert (turned[:, 1] > 1).all()
+    np.testing.assert_array_equal(turned[:, 0], before[:, 0])
+    assert (known.parts(features, statistics + 0.2)[:, 1] == 0).all()
+    assert reasons(np.array([0.4, 1.5])) == REASONS[1:]
+    assert reasons(np.array([0.4, 0.9])) == ()
+
+
+def test_score_of_a_picture_does_not_depend_on_the_others_or_their_order(
+    known: Familiarity,
+) -> None:
+    features, statistics, _ = images(20, 4)
+    scores = known.score(features, statistics)
+    order = np.random.default_rng(5).permutation(20)
+    np.testing.assert_allclose(known.score(features[order], statistics.iloc[order]), scores[order])
+    alone = known.score(features[7:8], statistics[7:8])
+    np.testing.assert_allclose(alone, scores[7:8])
+    assert known.score(features[:0], statistics[:0]).shape == (0,)
+
+
+def test_distance_is_mahalanobis_with_the_shrunk_covariance() -> None:
+    from sklearn.covariance import LedoitWolf
+
+    for count in (40, 300):  # fewer and more images than channels
+        points, _, _ = images(count, 6)
+        new = images(30, 7)[0] + np.float32(0.3)
+        z = (points - points.mean(axis=0)) / points.std(axis=0)
+        moved = (new - points.mean(axis=0)) / points.std(axis=0)
+        expected = LedoitWolf(assume_centered=True).fit(z).mahalanobis(moved) / CHANNELS
+        np.testing.assert_allclose(fit_cloud(points).distance(new), np.sqrt(expected), rtol=1e-3)
+
+
+def test_copies_do_not_make_each_other_familiar() -> None:
+    rng = np.random.default_rng(8)
+    cores = np.repeat(rng.normal(0, 1, (25, CHANNELS)), 4, axis=0)
+    features = (cores + rng.normal(0, 0.1, cores.shape)).astype(np.float32)
+    whole = held_out_distance(features, np.repeat(np.arange(25), 4).astype(str), 10)
+    divided = held_out_distance(features, rng.permutation(100).astype(str), 10)
+    assert np.median(whole) > 1.5 * np.median(divided)
+
+
+def test_it_is_kept_whole_in_the_same_bytes(known: Familiarity, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    known.save(first)
+    loaded = Familiarity.load(first)
+    loaded.save(second)
+    assert first.read_bytes() == second.read_bytes()
+    features, statistics, _ = images(20, 4)
+    np.testing.assert_array_equal(
+        loaded.score(features, statistics), known.score(features, statistics)
+    )
+
+
+def test_a_file_that_is_not_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "familiarity.npz"
+    with pytest.raises(ValueError, match=r"familiarity\.npz: does not say"):
+        Familiarity.load(path)
+    path.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"familiarity\.npz: does not say"):
+        Familiarity.load(path)
+
+
+def test_wrong_tables_are_refused(known: Familiarity) -> None:
+    features, statistics, clusters = images(20, 4)
+    broken = features.copy()
+    broken[3, 5] = np.nan
+    with pytest.raises(ValueError, match=r"image 3: .* not finite"):
+        known.score(broken, statistics)
+    with pytest.raises(ValueError, match=r"image 0: .* not finite"):
+        Familiarity.fit(features, statistics * np.inf, clusters, PARAMS)
+    with pytest.raises(ValueError, match="59 features an image, 60 at the fit"):
+        known.score(features[:, 1:], statistics)
+    with pytest.raises(ValueError, match="19 rows of statistics"):
+        known.score(features, statistics[1:])
+    with pytest.raises(ValueError, match="'upright' are needed"):
+        known.score(features, statistics.rename(columns={"upright": "overlap"}))
+    with pytest.raises(ValueError, match="1 different clusters: at least 4"):
+        Familiarity.fit(features, statistics, np.full(20, "a"), PARAMS)
+    with pytest.raises(ValueError, match="clusters named for 19"):
+        Familiarity.fit(features, statistics, clusters[1:], PARAMS)
+
+
+def test_equal_training_images_leave_finite_scores() -> None:
+    features, statistics, clusters = images(20, 4)
+    same = np.ones_like(features)
+    known = Familiarity.fit(same, statistics * 0, clusters, PARAMS)
+    assert (known.score(same, statistics * 0) <= 1).all()
+    assert (known.score(features, statistics * 0) > 1).all()
+    assert np.isfinite(known.score(features, statistics)).all()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *OF_BRAINS])
+def test_strange_pictures_follow_from_kind_index_and_seed(kind: str) -> None:
+    brain = np.random.default_rng(0).integers(0, 255, (90, 80)).astype(np.uint8)
+
+    def picture(index: int, seed: int = 0) -> np.ndarray:
+        return make(kind, index, seed) if kind in KINDS else changed(kind, brain, index, seed)
+
+    pictures = [picture(index) for index in range(6)]
+    for index, one in enumerate(pictures):
+        assert one.dtype == np.uint8
+        assert one.ndim == 2 or one.shape[2:] == (3,)
+        np.testing.assert_array_equal(one, picture(index))
+    distinct = {one.tobytes() for one in pictures}
+    assert len(distinct) >= (2 if kind in OF_BRAINS else 6)
+    others = [picture(index, seed=1).tobytes() for index in range(6)]
+    assert others != [one.tobytes() for one in pictures]
+
+
+@pytest.mark.slow
+def test_pictures_that_are_no_brains_are_flagged_from_their_bytes_on(random_weights: Path) -> None:
+    from tests.model.networks import decided_network
+
+    from brain_tumor.dataset.phantom.params import PhantomParams
+    from brain_tumor.dataset.phantom.png import encode_png
+    from brain_tumor.dataset.phantom.slices import make_slice
+    from brain_tumor.imaging.atlas_build import build_atlas
+    from brain_tumor.imaging.preprocess_params import PreprocessParams
+    from brain_tumor.inference.classifier import describe
+    from brain_tumor.inference.engine import KerasEngine
+
+    params = PreprocessParams(size_px=75, refined_slices=1)
+    atlas, phantom = build_atlas(params), PhantomParams()
+    engine = KerasEngine(decided_network(random_weights, "gap", 3, 0).whole)
+    slices = [make_slice(5, index, 0, index % 2 == 0, phantom).image for index in range(76)]
+
+    def described(pictures: list[np.ndarray]) -> tuple[Any, pd.DataFrame]:
+        grey = [one if one.ndim == 2 else one.mean(axis=2).astype(np.uint8) for one in pictures]
+        rows, features = describe(engine, atlas, params, [encode_png(one) for one in grey])
+        return features, pd.DataFrame(rows)
+
+    features, rows = described(slices)
+    train = slice(0, 60)
+    known = Familiarity.fit(features[train], rows[train], np.arange(60).astype(str), PARAMS)
+    assert (known.score(features[60:], rows[60:]) > 1).mean() < 0.25
+    for kind in ("blank", "noise", "text", "chart"):
+        assert (known.score(*described([make(kind, index) for index in range(4)])) > 1).all(), kind
+    sideways = described([changed("brain on its side", one, 0) for one in slices[60:]])
+    assert (known.parts(*sideways)[:, 1] > 1).mean() > 0.5
