@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from brain_tumor.imaging.crop import Box, head_box, in_square, inside, square_matrix
 from brain_tumor.imaging.foreground import head_mask
-from brain_tumor.imaging.geometry import similarity
+from brain_tumor.imaging.geometry import invert, similarity, transform
 
 IDENTITY = similarity(1.0, 0.0, (0.0, 0.0))
 HEAD = (60, 30, 140, 130)  # left, top, right, bottom of the ellipse
@@ -101,3 +101,18 @@ def test_the_longer_side_fills_the_square_and_the_shorter_is_padded_on_both_side
 def test_holes_are_filled() -> None:
     mask = head_mask(np.array(head()))
     assert ndimage.label(~mask)[1] == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_box_holds_every_corner_of_every_pixel_and_no_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((40, 60)) > rng.choice([0.5, 0.999])
+    mask[rng.integers(40), rng.integers(60)] = True
+    shift = (rng.uniform(-9, 9), rng.uniform(-9, 9))
+    matrix = similarity(rng.uniform(0.5, 2), rng.uniform(-3, 3), shift)
+    y, x = np.nonzero(mask)
+    corners = [np.stack([x + dx, y + dy], axis=1) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
+    seen = transform(invert(matrix), np.concatenate(corners))
+    box = head_box(mask, matrix, 0.0)
+    assert (box.left, box.top) == tuple(seen.min(axis=0))
+    assert (box.right, box.bottom) == tuple(seen.max(axis=0))

@@ -226,3 +226,22 @@ def packed(frame: bytes, syntax: UID) -> bytes:
     file = io.BytesIO()
     made.save_as(file, implicit_vr=False, little_endian=True)
     return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("SC_rgb_jpeg_gdcm", 2, 160),
+        ("SC_rgb_jpeg_gdcm", 17, 195),
+        ("SC_rgb_jpeg_gdcm", 22, 33),
+        ("SC_rgb_jpeg_gdcm", 37, 217),
+        ("MR_small_jpeg_ls_lossless", 6, 20),
+    ],
+)
+def test_headers_at_which_gdcm_ends_the_process_do_not_reach_it(
+    name: str, place: int, value: int
+) -> None:
+    data = bytearray(Path(str(get_testdata_file(f"{name}.dcm"))).read_bytes())
+    data[data.rindex(b"\xff\xd8\xff") + place] = value
+    with pytest.raises(DecodeError, match="damaged"):
+        read_slices(bytes(data))

@@ -16,7 +16,7 @@ from brain_tumor.atomic import write_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.registry import champion
+from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
 from brain_tumor.registry.champion import promote
 from brain_tumor.registry.contest import contest
@@ -346,6 +346,17 @@ class TestSync:
         with pytest.raises(OutputsError, match="names digest"):
             sync(make_outputs(tmp_path, slope=1.0), PREPROCESS, params)
         assert models.versions(store.connect(), NAME) == []
+
+
+def test_a_version_from_before_there_was_an_export_counts_as_whole(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    digest = register(make_outputs(tmp_path), PREPROCESS, params).digest
+    client = store.connect()
+    (artifacts_of(version("1")) / "artifacts/bundle/network.onnx").unlink()
+    assert versions.find_version(client, NAME, digest) is None
+    client.delete_model_version_tag(NAME, "1", "md5.export")
+    assert versions.find_version(client, NAME, digest) is not None
 
 
 def test_digest_is_of_everything_that_decides_a_prediction(

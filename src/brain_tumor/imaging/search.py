@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from brain_tumor.imaging.atlas import ATLAS_SIDE_PX, Atlas
 from brain_tumor.imaging.geometry import compose, magnification, similarity
-from brain_tumor.imaging.information import BINS, binned, information, region
+from brain_tumor.imaging.information import binned, information, region
 
 _STEP_PX = 2  # every second pixel of the atlas grid in each direction
 _ROTATION_STEP_DEG = 7.5
@@ -16,6 +16,7 @@ _ROTATION_STEP_DEG = 7.5
 # outline is the brain's.
 _SIZES = (0.92, 1.0, 1.08, 1.19)
 CENTRE_PX = (ATLAS_SIDE_PX - 1) / 2
+_PADDED_PX = ATLAS_SIDE_PX + 2
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def search(
         atlas: the candidate slices.
         max_rotation_deg: rotations from minus to plus this are tried.
     """
-    levels = np.pad(np.where(mask, binned(picture) + BINS, binned(picture)), 1)
-    return [_poses(levels, candidate) for candidate in _candidates(atlas, max_rotation_deg)]
+    levels, inside = np.pad(binned(picture), 1).ravel(), np.pad(mask, 1).ravel()
+    candidates = _candidates(atlas, max_rotation_deg)
+    return [_poses(levels, inside, candidate) for candidate in candidates]
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,21 @@ class _Candidate:
 
     Attributes:
         index: of the slice.
-        points: float64 (n, 2), the pixels (x, y) that are compared.
-        bins: int64 (n,), their grey levels.
+        bins: int64 (n,), grey levels of the pixels that are compared.
         in_head: bool (n,), whether they are of the head.
         head_px: area of the head.
         matrices: all poses, slice to picture.
+        places: int64 (poses, n), where each pose takes them in the padded picture, row by row.
+        areas: float64 (poses,), pixels of the picture per pixel of the slice.
     """
 
     index: int
-    points: np.ndarray
     bins: np.ndarray
     in_head: np.ndarray
     head_px: int
     matrices: list[np.ndarray]
+    places: np.ndarray
+    areas: np.ndarray
 
 
 @lru_cache(maxsize=2)
@@ -81,32 +85,38 @@ def _candidates(atlas: Atlas, max_rotation_deg: float) -> list[_Candidate]:
     steps = int(max_rotation_deg / _ROTATION_STEP_DEG)
     angles = np.deg2rad(_ROTATION_STEP_DEG) * np.arange(-steps, steps + 1)
     area_px = largest_head_px(atlas)
-    found = []
-    for index, head in enumerate(atlas.heads):
-        rows, columns = (
-            _STEP_PX * axis for axis in np.nonzero(region(head)[::_STEP_PX, ::_STEP_PX])
-        )
-        points = np.stack([columns, rows], axis=1).astype(np.float64)
-        bins, in_head = binned(atlas.images[index])[rows, columns], head[rows, columns]
-        matrices = _matrices(head, area_px, angles)
-        found.append(
-            _Candidate(index, points, bins, in_head, int(np.count_nonzero(head)), matrices)
-        )
-    return found
+    return [
+        _candidate(index, head, binned(image), _matrices(head, area_px, angles))
+        for index, (head, image) in enumerate(zip(atlas.heads, atlas.images, strict=True))
+    ]
 
 
-def _poses(levels: np.ndarray, candidate: _Candidate) -> list[Pose]:
-    """Poses of one slice. `levels` holds bins, plus `BINS` inside the head, padded by a pixel."""
-    matrices = candidate.matrices
-    seen = np.stack([_seen(levels, matrix, candidate.points) for matrix in matrices])
-    bits = information(candidate.bins, seen % BINS)
-    both = np.count_nonzero((seen >= BINS) & candidate.in_head, axis=1) * _STEP_PX**2
-    head_px = np.count_nonzero(levels >= BINS)
-    areas = np.array([head_px / magnification(matrix) ** 2 for matrix in matrices])
+def _candidate(
+    index: int, head: np.ndarray, bins: np.ndarray, matrices: list[np.ndarray]
+) -> _Candidate:
+    rows, columns = (_STEP_PX * axis for axis in np.nonzero(region(head)[::_STEP_PX, ::_STEP_PX]))
+    points = np.stack([columns, rows], axis=1).astype(np.float64)
+    return _Candidate(
+        index=index,
+        bins=bins[rows, columns],
+        in_head=head[rows, columns],
+        head_px=int(np.count_nonzero(head)),
+        matrices=matrices,
+        places=np.stack([_places(matrix, points) for matrix in matrices]),
+        areas=np.array([magnification(matrix) ** 2 for matrix in matrices]),
+    )
+
+
+def _poses(levels: np.ndarray, inside: np.ndarray, candidate: _Candidate) -> list[Pose]:
+    """Poses of one slice; bins and head of the picture are padded by a pixel, row by row."""
+    bits = information(candidate.bins, levels[candidate.places])
+    shared_head = inside[candidate.places] & candidate.in_head
+    both = np.count_nonzero(shared_head, axis=1) * _STEP_PX**2
+    areas = np.count_nonzero(inside) / candidate.areas
     overlaps = 2.0 * both / (candidate.head_px + areas)
     return [
         Pose(candidate.index, matrix, float(shared), float(min(overlap, 1.0)))
-        for matrix, shared, overlap in zip(matrices, bits, overlaps, strict=True)
+        for matrix, shared, overlap in zip(candidate.matrices, bits, overlaps, strict=True)
     ]
 
 
@@ -121,9 +131,9 @@ def _matrices(head: np.ndarray, area_px: float, angles: np.ndarray) -> list[np.n
     ]
 
 
-def _seen(levels: np.ndarray, matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Levels of the pixels nearest to where the map takes `points`; outside is background."""
+def _places(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The pixels nearest to where the map takes `points`; outside is the padding."""
     moved = np.rint(points @ matrix[:, :2].T + matrix[:, 2]).astype(np.int64) + 1
-    inside = np.clip(moved, 0, levels.shape[0] - 1)
-    seen: np.ndarray = levels[inside[:, 1], inside[:, 0]]
-    return seen
+    x, y = np.clip(moved, 0, _PADDED_PX - 1).T
+    places: np.ndarray = y * _PADDED_PX + x
+    return places

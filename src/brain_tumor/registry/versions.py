@@ -10,7 +10,7 @@ from brain_tumor.atomic import write_json, write_text
 from brain_tumor.inference import bundle, profile
 from brain_tumor.registry import card
 from brain_tumor.registry.images import read_images, write_training_images
-from brain_tumor.registry.outputs import StageOutputs, read_json
+from brain_tumor.registry.outputs import EXPORTED, StageOutputs, read_json
 from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
 from brain_tumor.registry.requirements import inference_requirements
 from brain_tumor.tracking import artifacts, lineage, logged, models
@@ -23,12 +23,13 @@ FILES = (
     "MLmodel",
     TRAINING_IMAGES,
     CARD,
-    *(f"{BUNDLE}/{name}" for name in bundle.FILES),
+    *(f"{BUNDLE}/{name}" for name in bundle.FILES if name not in EXPORTED),
     "code/brain_tumor/inference/classifier.py",
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MISSING_TAG = "files_missing"
-_PROFILE_TAG = "md5.profile"  # of versions that have one
+_PROFILE_TAG, _EXPORT_TAG = "md5.profile", "md5.export"  # of versions that have them
+_LATER = {_PROFILE_TAG: profile.IN_MODEL, _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED]}
 # Of a version: the model, its figures, what its images look like.
 _IDENTITY = (models.DIGEST_TAG, "md5.metrics", _PROFILE_TAG)
 _TAGGED_FIGURES = ("accuracy", "balanced_accuracy", "auroc", "log_loss")
@@ -45,8 +46,8 @@ def trusted_versions(client: Any, name: str) -> list[Version]:
 
 def is_whole(client: Any, version: Version) -> bool:
     """Whether all files of a version are in the store; says so on standard error if not."""
-    described = profile.IN_MODEL if _PROFILE_TAG in version.tags else ()
-    missing = artifacts.missing_files(client, version, [*FILES, *described])
+    later = [path for tag, paths in _LATER.items() if tag in version.tags for path in paths]
+    missing = artifacts.missing_files(client, version, [*FILES, *later])
     if missing:
         print(f"note: {version.uri} has lost files ({missing[0]}, ...)", file=sys.stderr)
         models.set_tags(client, version, {_MISSING_TAG: "true"})

@@ -56,8 +56,8 @@ def _jpeg(frame: bytes) -> Coded:
             found = _size(body)
         elif marker == _HUFFMAN:
             _check_huffman(body)
-        elif marker not in _TABLES:
-            raise ValueError(f"a segment {marker:#x} where none may be")
+        elif marker not in _TABLES or (body.startswith(b"Adobe") and body[11] > 1):
+            raise ValueError(f"a segment {marker:#x} that may not be there")
         place += 2 + length
 
 
