@@ -1,9 +1,12 @@
 """From paths, folders and patterns to files, and from files to findings."""
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from brain_tumor.imaging.atlas import Atlas
@@ -12,6 +15,8 @@ from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.finding import Finding
 from brain_tumor.inference.prepare import SLICES, Prepared, prepare
+
+Reader = Callable[[Path], list[Prepared] | str]
 
 _BATCH = 8  # slices the network sees at once
 # Of a folder all files are taken (DICOM has no fixed ending) but these, and hidden ones.
@@ -74,12 +79,31 @@ def examine_files(
     """
     read = partial(_read, classifier.atlas, classifier.preprocess, slices)
     waiting: list[tuple[Path, list[Prepared] | str]] = []
-    for item in zip(paths, spread(read, paths, "predict"), strict=True):
+    for item in zip(paths, _surviving(read, paths), strict=True):
         waiting.append(item)
         if sum(len(one) for _, one in waiting if not isinstance(one, str)) >= _BATCH:
             yield from _judged(classifier, waiting)
             waiting = []
     yield from _judged(classifier, waiting)
+
+
+def _surviving(read: Reader, paths: Sequence[Path]) -> Iterator[list[Prepared] | str]:
+    """Read files in processes; a file that ends its process has that as its error."""
+    done = 0
+    try:
+        for one in spread(read, paths, "predict"):
+            done += 1
+            yield one
+    except BrokenProcessPool:  # which file it was is not told: the rest goes one by one
+        yield from (_read_apart(read, path) for path in paths[done:])
+
+
+def _read_apart(read: Reader, path: Path) -> list[Prepared] | str:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        try:
+            return pool.submit(read, path).result()
+        except BrokenProcessPool:
+            return "damaged: reading it ended the process that did"
 
 
 def _read(atlas: Atlas, params: PreprocessParams, slices: int, path: Path) -> list[Prepared] | str:

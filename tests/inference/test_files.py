@@ -1,0 +1,56 @@
+"""Paths, folders and patterns become files; a file that kills its reader is only an error."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from brain_tumor.inference.files import _surviving, expand
+from brain_tumor.inference.prepare import Prepared
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def test_folders_are_searched_and_what_is_no_image_is_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "b.png", "a/IM0001", "a/.hidden/c.png", "patients.csv", "a/DICOMDIR", "x.JPG")
+    found = [path.relative_to(tmp_path).as_posix() for path in expand([str(tmp_path)])]
+    assert found == ["a/IM0001", "b.png", "x.JPG"]
+
+
+def test_what_is_named_is_taken_whatever_its_ending_and_once(tmp_path: Path) -> None:
+    touch(tmp_path, "table.csv", "a [1].png")
+    given = [str(tmp_path / name) for name in ("table.csv", "a [1].png", "missing.png")]
+    assert expand([*given, *given]) == [Path(path) for path in given]
+
+
+def test_patterns_are_sorted_and_may_match_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "s2/b.png", "s1/a.png", "other/c.png")
+    monkeypatch.chdir(tmp_path)
+    assert expand(["s*"]) == [Path("s1/a.png"), Path("s2/b.png")]
+    assert expand(["*/?.png"]) == [Path("other/c.png"), Path("s1/a.png"), Path("s2/b.png")]
+
+
+def fatal(bad: str, path: Path) -> list[Prepared] | str:
+    """Stands for a decoder in C that aborts."""
+    if path.name == bad:
+        os._exit(1)
+    return f"read {path.name}"
+
+
+def test_a_file_that_ends_its_process_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BRAIN_TUMOR_WORKERS", "2")
+    paths = [Path(f"{number}.dcm") for number in range(10)]
+    said = list(_surviving(partial(fatal, "4.dcm"), paths))
+    assert "ended the process" in str(said[4])
+    assert [one for one in said if one != said[4]] == [
+        f"read {path.name}" for path in paths if path.name != "4.dcm"
+    ]
