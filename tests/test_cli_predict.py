@@ -64,7 +64,7 @@ def test_a_bad_file_has_its_own_row_and_the_others_are_done(model: Path, files: 
     assert "cannot decode" in bad["error"]
     assert bad["probability"] is None
     assert not any(row["error"] for row in rows if row is not bad)
-    assert "1 of 5 files could not be read" in result.stderr
+    assert "1 of 5 files failed" in result.stderr
 
 
 def test_rows_say_what_the_classifier_says(model: Path, files: Path) -> None:
@@ -126,6 +126,34 @@ def test_heat_maps_of_files_of_one_name_do_not_meet(
     for path in paths:
         with Image.open(path) as picture:
             assert picture.width > picture.height
+
+
+def test_a_heat_map_that_cannot_be_written_costs_nothing_else(
+    model: Path, files: Path, tmp_path: Path
+) -> None:
+    long = tmp_path / ("n" * 250 + ".png")
+    long.write_bytes(disc(120))
+    result = predict(model, long, files / "a.png", "--heatmap", tmp_path / "maps", "--json")
+    first, second = rows_of(result)
+    assert result.exit_code == 1
+    assert first["error"].startswith("heat map not written")
+    assert first["probability"] is not None
+    assert not second["error"]
+
+
+def test_earlier_heat_maps_are_not_looked_at(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(disc(120))
+    for _ in range(2):
+        result = predict(model, tmp_path, "--heatmap", tmp_path / "maps", "--json")
+        assert [Path(row["file"]).name for row in rows_of(result)] == ["a.png"]
+
+
+def test_names_of_any_bytes_can_be_printed(model: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    Path(os.fsdecode(name)).write_bytes(disc(120))
+    [row] = rows_of(predict(model, tmp_path, "--json"))
+    assert row["file"].endswith(r"caf\xe9.png")
+    assert r"caf\xe9.png" in predict(model, tmp_path, "--csv").stdout
 
 
 @pytest.mark.parametrize(

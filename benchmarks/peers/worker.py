@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -64,7 +64,8 @@ def work(
     except ModuleNotFoundError:
         pipe.send(False)
         return
-    with _whole(name, sources, run) as whole:
+    # When the benchmark is stopped its end of the pipe closes.
+    with _whole(name, sources, run) as whole, suppress(EOFError):
         for batch in (images[:1], images, images[:1], images):
             run(batch)
         whole(files[: 2 * worker_count()])

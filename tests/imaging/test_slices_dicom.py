@@ -1,6 +1,7 @@
 """DICOM files come out as their scanner's makers mean them to be seen."""
 
 import io
+import itertools
 import warnings
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.imaging.made_files import RNG, dicom
 
 from brain_tumor.imaging.decode import DecodeError
 from brain_tumor.imaging.slices.read import read_slices
+from brain_tumor.imaging.slices.slice import square
 
 
 def test_stored_window_decides_the_levels() -> None:
@@ -214,7 +216,7 @@ def test_free_text_is_not_repeated() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of what is written here
         data = dicom(levels, BodyPartExamined="knee of Mr. Secret^Person", Modality="MR")
-    assert read_slices(data)[0].notes == ("DICOM says body part UNKNOWN, not head",)
+    assert read_slices(data)[0].notes == ("DICOM says another body part, not head",)
 
 
 def packed(frame: bytes, syntax: UID) -> bytes:
@@ -245,3 +247,37 @@ def test_headers_at_which_gdcm_ends_the_process_do_not_reach_it(
     data[data.rindex(b"\xff\xd8\xff") + place] = value
     with pytest.raises(DecodeError, match="damaged"):
         read_slices(bytes(data))
+
+
+@pytest.mark.parametrize(("x", "y", "down_sign"), [(0, 1, 1), (0, 2, -1), (1, 2, -1)])
+def test_every_stored_orientation_of_a_slice_is_shown_the_same_way(
+    x: int, y: int, down_sign: int
+) -> None:
+    shown = np.random.default_rng(0).integers(10, 200, (40, 60), np.uint8)
+    for turned, flip_x, flip_y in itertools.product((False, True), repeat=3):
+        stored = shown[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+        across, down = np.zeros(3), np.zeros(3)
+        across[x], down[y] = -1 if flip_x else 1, -down_sign if flip_y else down_sign
+        spacing = [1.0, 0.5]
+        if turned:
+            stored, across, down, spacing = stored.T, down, across, [0.5, 1.0]
+        data = dicom(
+            np.ascontiguousarray(stored),
+            ImageOrientationPatient=[*map(float, across), *map(float, down)],
+            PixelSpacing=spacing,
+        )
+        assert np.array_equal(read_slices(data)[0].grey, square(shown, 1.0, 0.5))
+
+
+def test_an_oblique_slice_is_turned_by_its_main_axes() -> None:
+    shown = np.random.default_rng(0).integers(10, 200, (40, 60), np.uint8)
+    tilted = [-0.96, 0.28, 0.0, 0.28, 0.96, 0.0]
+    [one] = read_slices(dicom(shown, ImageOrientationPatient=tilted))
+    assert np.array_equal(one.grey, shown[:, ::-1])
+
+
+def test_free_text_in_place_of_a_body_part_is_not_repeated() -> None:
+    levels = np.random.default_rng(0).integers(10, 200, (40, 60), np.uint8)
+    [one] = read_slices(dicom(levels, BodyPartExamined="SMITH JOHN"))
+    assert one.notes == ("DICOM says another body part, not head",)
+    assert read_slices(dicom(levels, BodyPartExamined="PITUITARY"))[0].notes == ()

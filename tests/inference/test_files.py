@@ -54,3 +54,22 @@ def test_a_file_that_ends_its_process_does_not_end_the_others(
     assert [one for one in said if one != said[4]] == [
         f"read {path.name}" for path in paths if path.name != "4.dcm"
     ]
+
+
+def test_a_lone_dicom_file_does_not_end_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "4.dcm"
+    path.write_bytes(b"\0" * 128 + b"DICM")
+    assert "ended the process" in str(list(_surviving(partial(fatal, "4.dcm"), [path])))
+
+
+def test_linked_folders_are_searched_once_and_broken_links_have_their_row(tmp_path: Path) -> None:
+    touch(tmp_path / "scans", "a.png")
+    (tmp_path / "linked").symlink_to(tmp_path / "scans")
+    (tmp_path / "scans" / "loop").symlink_to(tmp_path / "scans")
+    (tmp_path / "scans" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    found = [path.name for path in expand([str(tmp_path / "linked")])]
+    assert found == ["a.png", "gone.png"]
+
+
+def test_a_name_that_is_too_long_is_kept_for_its_own_row() -> None:
+    assert expand(["x" * 5000]) == [Path("x" * 5000)]

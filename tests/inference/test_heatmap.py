@@ -15,7 +15,7 @@ from brain_tumor.inference.finding import Finding, Prediction
 from brain_tumor.inference.heatmap import heatmap_png, heatmap_sheet_png
 from brain_tumor.inference.prepare import Prepared
 
-SIZE_PX, CELLS = 80, 8
+SIZE_PX, CELLS, STRIDE_PX = 83, 8, 8  # the outermost places lie 13 px inside the edge
 HEIGHT, WIDTH = 300, 400
 
 
@@ -32,7 +32,7 @@ def finding(
     grey = np.full((HEIGHT, WIDTH), 100, np.uint8)
     prepared = Prepared("", grey, np.zeros((SIZE_PX, SIZE_PX), np.uint8), record, {}, ())
     prediction = Prediction("", 0.9, "yes", 0.5, False, ood, 0.3, (), "keras", "model version 1")
-    return Finding(prediction, prepared, contributions)
+    return Finding(prediction, prepared, contributions, STRIDE_PX)
 
 
 def turned(angle: float, scale: float) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ def test_a_place_is_drawn_where_its_cell_comes_from(
 ) -> None:
     matrix = turned(angle, scale)
     drawn = sign * warmth(heatmap_png(finding(spot(row, column, sign), matrix)))
-    centre = (np.array([[column, row]]) + 0.5) * SIZE_PX / CELLS - 0.5
+    centre = (SIZE_PX - 1) / 2 + STRIDE_PX * (np.array([[column, row]]) - (CELLS - 1) / 2)
     shown = np.array([drawn.shape[1] / WIDTH, drawn.shape[0] / HEIGHT])
     expected = (transform(matrix, centre)[0] + 0.5) * shown - 0.5
     rows, columns = np.nonzero(drawn > 0.8 * drawn.max())

@@ -136,13 +136,21 @@ class TestPull:
         (full / "thesis.txt").write_text("years of work", encoding="utf-8")
         pull(f"models:/{NAME}@champion", model)
         (model / "mine.txt").write_text("x", encoding="utf-8")
+        with pytest.raises(ValueError, match=r"what is not of a model: mine\.txt"):
+            pull(f"models:/{NAME}@champion", model, force=True)
+        with pytest.raises(ValueError, match="only models of a store"):
+            pull(str(model), tmp_path / "copy")
         for folder in (full, model):
             with pytest.raises(ValueError, match="exists already"):
                 pull(f"models:/{NAME}@champion", folder)
         with pytest.raises(ValueError, match="exists already"):
             pull(f"models:/{NAME}@champion", full, force=True)
-        pull(f"models:/{NAME}@champion", model, force=True)
-        assert not (model / "mine.txt").exists()
+        (model / "mine.txt").unlink()
+        (model / "MODEL_CARD.md").unlink()
+        (tmp_path / "link").symlink_to(model)
+        pull(f"models:/{NAME}@champion", tmp_path / "link", force=True)
+        assert (model / "MODEL_CARD.md").is_file()
+        assert (tmp_path / "link").is_symlink()
         assert (full / "thesis.txt").read_text(encoding="utf-8") == "years of work"
 
     @pytest.mark.usefixtures("outputs")

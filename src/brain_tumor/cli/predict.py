@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brain_tumor.cli.options import CHAMPION, Model
+from brain_tumor.cli.predict_output import shown
 from brain_tumor.stages.paths import reporting_errors
 
 if TYPE_CHECKING:
     from brain_tumor.inference.files import FileResult
+    from brain_tumor.inference.finding import Finding
 
 
 class Engine(StrEnum):
@@ -66,36 +68,50 @@ def predict(
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both")
     with reporting_errors():
-        files = expand(paths)
+        files = [file for file in expand(paths) if not _drawn(file, heatmap)]
         if not files:
             raise ValueError(f"{', '.join(paths)}: no files that may be images")
         found = find_model(model)
         classifier = Classifier.load(found.bundle, engine.value, found.name)
-        rows = list(_rows(examine_files(classifier, files, slices), heatmap, files))
-    (print_json if as_json else print_csv if as_csv else print_table)(rows)
-    failed = sum(1 for row in rows if row["error"])
+        rows = _rows(examine_files(classifier, files, slices), heatmap, files)
+        write = print_json if as_json else print_csv if as_csv else print_table
+        failed = write(rows)
     if failed:
-        print(f"error: {failed} of {len(files)} files could not be read", file=sys.stderr)
+        print(f"error: {failed} of {len(files)} files failed", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _drawn(file: Path, heatmaps: Path | None) -> bool:
+    """Whether a file is a picture of an earlier run into the same folder."""
+    return heatmaps is not None and file.resolve().is_relative_to(heatmaps.resolve())
 
 
 def _rows(
     results: Iterable["FileResult"], heatmaps: Path | None, files: Sequence[Path]
 ) -> Iterator[dict[str, Any]]:
     """A row per slice or failed file; pictures are written as they come."""
-    from brain_tumor.atomic import replacing
     from brain_tumor.cli.predict_output import heatmap_names, heatmap_path
-    from brain_tumor.inference.heatmap import heatmap_sheet_png
 
     names = heatmap_names(files)
     for result in results:
         if result.error:
-            yield {"file": str(result.path), "error": result.error}
+            yield {"file": shown(result.path), "error": result.error}
         for finding in result.findings:
-            row = {"file": str(result.path)} | finding.prediction.row() | {"error": ""}
+            row = {"file": shown(result.path)} | finding.prediction.row() | {"error": ""}
             if heatmaps:
                 path = heatmap_path(heatmaps, names[result.path], finding.prediction.slice)
-                with replacing(path) as aside:
-                    aside.write_bytes(heatmap_sheet_png(finding, result.path.name))
-                row["heatmap"] = str(path)
+                row |= _draw(finding, path, result.path)
             yield row
+
+
+def _draw(finding: "Finding", path: Path, file: Path) -> dict[str, str]:
+    """Where the picture is, or why it is not."""
+    from brain_tumor.atomic import replacing
+    from brain_tumor.inference.heatmap import heatmap_sheet_png
+
+    try:
+        with replacing(path) as aside:
+            aside.write_bytes(heatmap_sheet_png(finding, shown(Path(file.name))))
+    except OSError as error:
+        return {"error": f"heat map not written: {error}"}
+    return {"heatmap": shown(path)}

@@ -3,10 +3,11 @@
 import csv
 import hashlib
 import json
+import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +15,67 @@ COLUMNS = (
     "file", "slice", "label", "probability", "threshold", "calibrated", "out_of_distribution",
     "ood_score", "warnings", "engine", "model", "heatmap", "error",
 )  # fmt: skip
-Rows = Sequence[dict[str, Any]]
+Rows = Iterable[dict[str, Any]]
 
 
-def print_json(rows: Rows) -> None:
-    """A list of objects, absent values null."""
-    json.dump([_whole(row, None) for row in rows], sys.stdout, indent=2, ensure_ascii=False)
-    print()
+def shown(path: Path) -> str:
+    """A path that can be printed, whatever bytes its name is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def print_csv(rows: Rows) -> None:
-    """A header and a line per row, absent values empty."""
+def print_json(rows: Rows) -> int:
+    """A list of objects, absent values null, each as it comes; the number of files that failed."""
+    failed, before = 0, "[\n"
+    for row in rows:
+        text = json.dumps(_whole(row, None), indent=2, ensure_ascii=False)
+        print(before, "  ", text.replace("\n", "\n  "), sep="", end="", flush=True)
+        failed, before = failed + bool(row["error"]), ",\n"
+    print("\n]")
+    return failed
+
+
+def print_csv(rows: Rows) -> int:
+    """A header and a line per row, absent values empty, each as it comes; as `print_json`."""
     writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_whole(row, "") for row in rows)
+    failed = 0
+    for row in rows:
+        writer.writerow(_whole(row, ""))
+        sys.stdout.flush()
+        failed += bool(row["error"])
+    return failed
 
 
-def print_table(rows: Rows) -> None:
-    """A table, and below it the model and what its answers are not for."""
+def print_table(rows: Rows) -> int:
+    """A table, and below it the model and what its answers are not for; as `print_json`."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for name, how in (("file", "fold"), ("slice", "fold"), ("tumour", "fold")):
-        table.add_column(name, overflow=how)  # type: ignore[arg-type]
+    for name in ("file", "slice", "tumour"):
+        table.add_column(name, overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column("remarks", overflow="fold")
+    failed, told = 0, ""
     for row in rows:
         table.add_row(*(Text(cell) for cell in _cells(row)))
+        failed += bool(row["error"])
+        if "model" in row:
+            told = f"{row['model']}, engine {row['engine']}, threshold {row['threshold']:g}. "
     console = Console()
     console.print(table)
-    told = next((row for row in rows if not row["error"]), None)
     if told:
-        console.print(
-            f"\n{told['model']}, engine {told['engine']}, threshold {told['threshold']:g}. "
-            "Research only, not for diagnosis.",
-            highlight=False,
-        )
+        console.print(f"\n{told}Research only, not for diagnosis.", highlight=False)
+    return failed
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    if row["error"]:
+    if "label" not in row:
         return [row["file"], "", "", "", f"error: {row['error']}"]
+    remarks = "; ".join(filter(None, (row["warnings"], row["error"])))
     label = f"{row['label']}?" if row["out_of_distribution"] else row["label"]
-    return [row["file"], row["slice"], label, f"{row['probability']:.3f}", row["warnings"]]
+    return [row["file"], row["slice"], label, f"{row['probability']:.3f}", remarks]
 
 
 def _whole(row: dict[str, Any], absent: object) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Work spread over processes, results in order, the same whatever the number of processes."""
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from brain_tumor.progress import track
@@ -31,7 +34,11 @@ def worker_count() -> int:
 
 
 def spread(
-    function: Callable[[Task], Result], tasks: Sequence[Task], description: str
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    description: str,
+    *,
+    apart: bool = False,
 ) -> Iterator[Result]:
     """Yield `function(task)` for each task, in order, with a progress bar.
 
@@ -39,14 +46,15 @@ def spread(
         function: picklable, its result independent of the process and of other tasks.
         tasks: picklable.
         description: shown with the bar.
+        apart: never in this process, however few the tasks: one that crashes must not end it.
     """
     count = min(worker_count(), max(1, len(tasks) // _MIN_PER_WORKER))
-    if count == 1:
+    if count == 1 and not apart:
         yield from track(map(function, tasks), description, len(tasks))
         return
-    spawn = get_context("spawn")
-    # The function goes to each process once: what it holds and keeps (an atlas) stays there.
-    with ProcessPoolExecutor(count, spawn, initializer=_install, initargs=(function,)) as pool:
+    # The function goes to each process once: what it holds and keeps (an atlas) stays there. It
+    # goes by a file: a process that dies at its start would leave the writer of a pipe stuck.
+    with TemporaryDirectory() as folder, _pool(count, function, Path(folder)) as pool:
         try:
             yield from track(pool.map(_call, tasks), description, len(tasks))
         except BaseException:
@@ -54,12 +62,20 @@ def spread(
             raise
 
 
+def _pool(count: int, function: Callable[[Any], Any], folder: Path) -> ProcessPoolExecutor:
+    path = folder / "function.pickle"
+    path.write_bytes(pickle.dumps(function))
+    return ProcessPoolExecutor(
+        count, get_context("spawn"), initializer=_install, initargs=(str(path),)
+    )
+
+
 _installed: Callable[[Any], Any]
 
 
-def _install(function: Callable[[Any], Any]) -> None:
+def _install(path: str) -> None:
     global _installed
-    _installed = function
+    _installed = pickle.loads(Path(path).read_bytes())
 
 
 def _call(task: Any) -> Any:

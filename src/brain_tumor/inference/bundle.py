@@ -15,8 +15,8 @@ PREPROCESS_FILE = "preprocess.json"
 FAST_FILE = "network.onnx"  # the network for the fast engine
 FAMILIARITY_FILE = "familiarity.npz"  # what training images look like
 FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
-# The bytes of `.keras` files differ at every save, and the fast network is made from it.
-_HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAMILIARITY_FILE)
+# Not the network's own file: the bytes of `.keras` files differ at every save.
+_HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 
 
 def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> None:
@@ -31,6 +31,16 @@ def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> 
     for source in files:
         shutil.copyfile(source, folder / source.name)
     write_text(folder / PREPROCESS_FILE, preprocess.model_dump_json(indent=2) + "\n")
+
+
+def check(folder: Path) -> None:
+    """Raise ValueError unless all files are there; it names those that are not."""
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version of "
+            "this project lacks what came later: run `dvc repro` to register it anew"
+        )
 
 
 def load_preprocess(folder: Path) -> PreprocessParams:

@@ -13,13 +13,14 @@ from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import DecodeError
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.workers import spread
-from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, load_preprocess
+from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, check, load_preprocess
 from brain_tumor.inference.engine import Engine, EngineName, load_engine
 from brain_tumor.inference.familiarity import Familiarity, reasons
 from brain_tumor.inference.finding import Finding, Prediction
 from brain_tumor.inference.prepare import SLICES, Prepared, prepare
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.saved import ModelMeta, load_meta
+from brain_tumor.model.shapes import stride_px
 
 _BATCH = 32  # images preprocessed and held at a time
 
@@ -67,6 +68,7 @@ class Classifier:
         Raises:
             ValueError: a file is missing or unreadable; the message names it.
         """
+        check(folder)
         return cls(
             engine=load_engine(folder, engine, threads),
             meta=load_meta(folder),
@@ -110,9 +112,10 @@ class Classifier:
         seen = self.engine.see(np.stack([one.image for one in prepared]))
         statistics = pd.DataFrame([one.statistics for one in prepared])
         unlike = self.familiarity.parts(seen.features, statistics)
+        stride = stride_px(self.meta.head_block)
         values = calibrate(seen.probability, self.meta.temperature)
         return [
-            Finding(self._prediction(one, float(value), parts), one, contributions)
+            Finding(self._prediction(one, float(value), parts), one, contributions, stride)
             for one, value, parts, contributions in zip(
                 prepared, values, unlike, seen.contributions, strict=True
             )

@@ -1,6 +1,7 @@
 """From paths, folders and patterns to files, and from files to findings."""
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.imaging.slices.dicom import is_dicom
 from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.finding import Finding
@@ -49,9 +51,10 @@ def expand(given: Iterable[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for text in given:
         path = Path(text)
-        matches = [path] if path.exists() else [Path(one) for one in _matches(text)]
+        matches = [path] if os.path.lexists(path) else [Path(one) for one in _matches(text)]
         for match in matches or [path]:
-            found |= dict.fromkeys(_inside(match) if match.is_dir() else [match])
+            # (os.path: it takes a name that is too long for one that is not there)
+            found |= dict.fromkeys(_inside(match) if os.path.isdir(match) else [match])  # noqa: PTH112
     return list(found)
 
 
@@ -61,8 +64,19 @@ def _matches(text: str) -> list[str]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path for path in files if _may_be_image(path.relative_to(folder))]
+    """Files at any depth, linked folders (once each) included; folders that cannot be read stay."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for at, folders, names in os.walk(folder, followlinks=True, onerror=_noting(found)):
+        seen.add(os.path.realpath(at))
+        folders[:] = [one for one in folders if os.path.realpath(Path(at, one)) not in seen]
+        found += [Path(at, name) for name in names]
+    return sorted(path for path in found if _may_be_image(path.relative_to(folder)))
+
+
+def _noting(found: list[Path]) -> Callable[[OSError], None]:
+    """A handler that adds what could not be read."""
+    return lambda error: found.append(Path(os.fsdecode(error.filename)))
 
 
 def _may_be_image(path: Path) -> bool:
@@ -88,14 +102,25 @@ def examine_files(
 
 
 def _surviving(read: Reader, paths: Sequence[Path]) -> Iterator[list[Prepared] | str]:
-    """Read files in processes; a file that ends its process has that as its error."""
+    """Read files in processes; a file that ends its process has that as its error.
+
+    Where there is DICOM, some of whose decoders abort on damage, it is never this process.
+    """
     done = 0
     try:
-        for one in spread(read, paths, "predict"):
+        for one in spread(read, paths, "predict", apart=any(map(_may_abort, paths))):
             done += 1
             yield one
     except BrokenProcessPool:  # which file it was is not told: the rest goes one by one
         yield from (_read_apart(read, path) for path in paths[done:])
+
+
+def _may_abort(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(132))
+    except OSError:
+        return False
 
 
 def _read_apart(read: Reader, path: Path) -> list[Prepared] | str:

@@ -52,8 +52,11 @@ class Finding:
         prediction: what the model says.
         prepared: the slice as read and as the network sees it.
         contributions: float32 (h, w): what each place adds to the logit, before calibration.
+        stride_px: pixels of the network's input between neighbouring places, which are centred on
+            it.
     """
 
     prediction: Prediction
     prepared: Prepared
     contributions: NDArray[np.float32]
+    stride_px: int

@@ -76,11 +76,17 @@ def _shown_at(finding: Finding, size: tuple[int, int]) -> NDArray[np.float64]:
     record, (width, height) = finding.prepared.record, size
     to_raw = _scaling(record.width / width, record.height / height)
     to_stored = compose(invert(record.matrix), to_raw)
-    rows, columns = finding.contributions.shape
-    to_cell = compose(_scaling(columns / record.size_px, rows / record.size_px), to_stored)
+    to_cell = compose(_cells(finding), to_stored)
     seen = inside(record.box, record.size_px).astype(np.float64)
     spread = _sampled(finding.contributions.astype(np.float64), to_cell, size, "nearest")
     return spread * _sampled(seen, to_stored, size, "constant")
+
+
+def _cells(finding: Finding) -> NDArray[np.float64]:
+    """The map from a pixel of the network's input to a place of the contributions."""
+    step, middle = 1.0 / finding.stride_px, 0.5 * (finding.prepared.record.size_px - 1)
+    down, across = (0.5 * (side - 1) - step * middle for side in finding.contributions.shape)
+    return np.array([[step, 0.0, across], [0.0, step, down]])
 
 
 def _scaling(across: float, down: float) -> NDArray[np.float64]:

@@ -27,6 +27,14 @@ def output_shape(block: int, form: Form, size_px: int) -> tuple[int, ...]:
     return shapes[form]
 
 
+def stride_px(block: int) -> int:
+    """Pixels of the image between neighbouring places of a block's maps, 8 to 32.
+
+    The maps are centred on the image: no padding is asymmetric.
+    """
+    return 8 << sum(block >= reduction for reduction in (3, 8))
+
+
 def _halved(side: int) -> int:
     """Side after a 3 x 3 window of stride 2 without padding."""
     return (side - 3) // 2 + 1

@@ -16,6 +16,7 @@ from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.records import load_images
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.model import figures, metrics, paper, saved
+from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.explanation import Explainer
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tracking.run import summary
@@ -55,6 +56,7 @@ def main(
         looks = statistics_table(table["path"], pixels, records, known, Atlas.load(atlas))
         looks = pd.concat([table[[*KEYS]], looks, table["probability"]], axis=1)
         Profile(looks, seen.features).save(profile)
+        table["probability"] = calibrate(seen.probability, trained.meta.temperature)
         with replacing(predictions) as aside:
             table[["path", "label", "split", "probability"]].to_csv(aside, index=False)
         results = _figures(table, trained.meta.threshold, section)

@@ -1,6 +1,9 @@
 """Bring a registered model's files to this machine."""
 
+import atexit
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from brain_tumor.atomic import replacing
 from brain_tumor.tracking import store
@@ -11,7 +14,8 @@ from brain_tumor.tracking.server import shown
 def download(uri: str) -> Path:
     """The bundle of a registered model: a folder with model.keras and what belongs to it.
 
-    A store on this machine is read in place, others are copied to a temporary folder.
+    A store on this machine is read in place, others are copied to a folder that lasts as long as
+    this process.
 
     Args:
         uri: as `models:/brain-tumor-inceptionv3@champion`.
@@ -45,21 +49,36 @@ def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
     """Copy all of a registered model to a folder, the whole of it or nothing.
 
     Args:
-        uri: of the model.
+        uri: of the model, `models:/…`.
         folder: where to; nothing there is touched without `force`.
-        force: replace a folder that is a model already.
+        force: replace a model that is in the folder, if nothing else is.
 
     Raises:
-        ValueError: the store has no such model, or the folder is not empty.
+        ValueError: the store has no such model, or the folder is not free.
     """
-    present = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if present and not (force and (folder / "MLmodel").is_file()):
-        hint = "give --force to replace it" if (folder / "MLmodel").is_file() else "give another"
-        raise ValueError(f"{folder}: exists already; {hint}")
+    if not uri.startswith("models:/"):
+        raise ValueError(f"{uri}: only models of a store can be pulled: models:/NAME@ALIAS")
+    folder = folder.resolve()
+    _check_free(folder, force=force)
     with replacing(folder) as aside:
         aside.mkdir()
-        _download(uri, "", aside)
+        pulled = ModelFolder(_download(uri, "", aside))
+        if not pulled.bundle.is_dir():
+            raise ValueError(f"{uri}: is no model of this project: it has no {BUNDLE}")
+        theirs = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        others = sorted(theirs - {path.name for path in aside.iterdir()})
+        if others:
+            raise ValueError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
     return ModelFolder(folder)
+
+
+def _check_free(folder: Path, *, force: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    is_model = (folder / "MLmodel").is_file()
+    if not (force and is_model):
+        hint = "give --force to replace it" if is_model else "give another"
+        raise ValueError(f"{folder}: exists already; {hint}")
 
 
 def _download(uri: str, part: str, folder: Path | None) -> Path:
@@ -67,6 +86,9 @@ def _download(uri: str, part: str, folder: Path | None) -> Path:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    if folder is None and store.database_path(client.tracking_uri) is None:
+        folder = Path(mkdtemp(prefix="brain-tumor-"))
+        atexit.register(rmtree, folder, ignore_errors=True)
     target = None if folder is None else str(folder)
     try:
         path = download_artifacts(

@@ -278,3 +278,7 @@ class TestSchema:
     def test_it_has_every_field_of_a_prediction(self) -> None:
         pictures = {"picture", "heatmap", "strongest_place"}
         assert set(SliceAnswer.model_fields) - pictures == set(Prediction.__dataclass_fields__)
+
+
+def test_a_name_that_is_not_of_this_machine_is_refused(client: httpx.Client) -> None:
+    assert client.get("/model", headers={"Host": "evil.example"}).status_code == 400

@@ -20,7 +20,17 @@ from brain_tumor.imaging.slices.frames import frame_count, stored_values
 from brain_tumor.imaging.slices.levels import frame_tags, grey_levels
 from brain_tumor.imaging.slices.slice import MAX_BYTES, Slice, middle, square
 
-_HEADS = ("HEAD", "BRAIN", "SKULL", "NEURO", "CRANI")  # in what BodyPartExamined says of a head
+# In what BodyPartExamined says of a head (some scanners let people write it).
+_HEADS = (
+    "HEAD", "BRAIN", "SKULL", "NEURO", "CRANI", "CEREB", "PITUIT", "IAC", "ORBIT", "SCHAEDEL",
+    "KOPF", "TETE", "CABEZA", "CRANEO",
+)  # fmt: skip
+# Others that are repeated to the user; what else stands there may be free text.
+_PARTS = frozenset(
+    {"ABDOMEN", "ANKLE", "ARM", "BREAST", "CHEST", "CSPINE", "ELBOW", "FOOT", "HAND", "HEART"}
+    | {"HIP", "KNEE", "LEG", "LSPINE", "NECK", "PELVIS", "PROSTATE", "SHOULDER", "SPINE"}
+    | {"THORAX", "TSPINE", "WHOLEBODY", "WRIST"}
+)
 # First tags of files without a preamble: group 2 (file meta) or 8, as old scanners wrote them.
 _FIRST = re.compile(rb"\x02\x00[\x00\x01\x10]\x00|\x08\x00[\x00\x01\x05\x08\x12\x16\x18]\x00")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -92,7 +102,28 @@ def _check_unpacked(data: bytes) -> None:
 def _picture(dataset: Any, place: int) -> NDArray[np.uint8]:
     tags = frame_tags(dataset, place)
     row_mm, column_mm = tags.get("PixelSpacing") or tags.get("PixelAspectRatio") or (1, 1)
-    return square(grey_levels(stored_values(dataset, place), tags), float(row_mm), float(column_mm))
+    grey = grey_levels(stored_values(dataset, place), tags)
+    return _upright(square(grey, float(row_mm), float(column_mm)), tags)
+
+
+def _upright(grey: NDArray[np.uint8], tags: Any) -> NDArray[np.uint8]:
+    """Turned by quarters and mirrored to how radiologists look at its plane.
+
+    The patient's left is at the right and, in sagittal slices, the front at the left; front, or
+    top, is up. Without ImageOrientationPatient (DICOM PS3.3, C.7.6.2.1.1) it is left as it is.
+    """
+    told = tags.get("ImageOrientationPatient")
+    if not told or len(told) != 6:
+        return grey
+    directions = np.array([float(value) for value in told]).reshape(2, 3)  # of columns, of rows
+    across, down = (int(axis) for axis in np.abs(directions).argmax(axis=1))
+    if across == down or not np.isfinite(directions).all():
+        return grey
+    if across > down:  # axes are left, back and top: what is to lie across comes first
+        grey, directions, across, down = grey.T, directions[::-1], down, across
+    wanted = -1 if down == 2 else 1  # rows go to the back, or to the bottom
+    grey = grey if directions[0, across] > 0 else grey[:, ::-1]
+    return np.ascontiguousarray(grey if directions[1, down] * wanted > 0 else grey[::-1])
 
 
 def _notes(dataset: Any) -> tuple[str, ...]:
@@ -102,7 +133,8 @@ def _notes(dataset: Any) -> tuple[str, ...]:
     if modality not in ("", "MR", "OT", "SC"):
         notes.append(f"DICOM says modality {modality}, not MR")
     if part and not any(word in part for word in _HEADS):
-        notes.append(f"DICOM says body part {part}, not head")
+        told = f"body part {part}" if part in _PARTS else "another body part"
+        notes.append(f"DICOM says {told}, not head")
     return tuple(notes)
 
 

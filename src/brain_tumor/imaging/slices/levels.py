@@ -12,7 +12,8 @@ from brain_tumor.imaging.slices.slice import to_grey, window
 # or shared by all.
 _TAGS = (
     "PhotometricInterpretation", "BitsStored", "PixelRepresentation", "PixelSpacing",
-    "PixelAspectRatio", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "PixelAspectRatio", "ImageOrientationPatient",
+    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
 from brain_tumor.inference.http.app import ServedModel, create_app
 from brain_tumor.inference.http.limits import Limits
@@ -14,6 +15,7 @@ from brain_tumor.inference.http.pool import WorkerPool
 from brain_tumor.inference.http.worker import Setup
 
 _GRACE_S = 5.0
+_LOCAL = ("127.0.0.1", "localhost")
 
 
 def serve(
@@ -41,7 +43,10 @@ def serve(
         pool = WorkerPool(Setup(model.bundle, model.name), workers, limits)
         try:
             started(_url(listening))
-            _run(create_app(model, pool, limits), pool, limits, listening)
+            app = create_app(model, pool, limits)
+            if address[0] in _LOCAL:  # else a web page could reach it by a name of its own
+                app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL])
+            _run(app, pool, limits, listening)
         finally:
             pool.close()
 
