@@ -60,7 +60,7 @@ def serve(
             count,
             Limits(file_bytes=round(max_mb * MEGABYTE), timeout_s=timeout_s),
             lambda url: typer.echo(
-                f"{url} serves {found.name} with {count} workers. Research only, not for "
+                f"{url} serves {found.name} (worker processes: {count}). Research only, not for "
                 "diagnosis. Ctrl-C ends it."
             ),
         )

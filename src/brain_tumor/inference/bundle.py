@@ -34,8 +34,8 @@ def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> 
 
 
 def check(folder: Path) -> None:
-    """Raise ValueError unless all files are there; it names those that are not."""
-    missing = [name for name in FILES if not (folder / name).is_file()]
+    """Raise ValueError if a bundle is older than stage export; it names what is missing."""
+    missing = [name for name in (FAST_FILE, FAMILIARITY_FILE) if not (folder / name).is_file()]
     if missing:
         raise ValueError(
             f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version of "
