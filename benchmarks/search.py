@@ -82,7 +82,7 @@ def some_of(train_images: int, val_images: int) -> TrainingData:
 def trial(head_block: int, depth: int, head_epochs: int, fine_tune_epochs: int) -> TrainParams:
     """Parameters of a trial: everything but its depth the same, and no early stopping."""
     section = params_file.load(PARAMS, "train", TrainSection)
-    values = {"learning_rate": 1e-3, "dropout": 0.3, "weight_decay": 1e-2}
+    values = {"learning_rate": 1e-3, "dropout": 0.3, "weight_decay": 1e-2, "head_penalty": None}
     values |= {"head_block": head_block, "fine_tune_blocks": depth}
     epochs = {"head_epochs": head_epochs, "fine_tune_epochs": fine_tune_epochs, "patience": 1000}
     return TrainParams.model_validate(section.model_dump() | values | epochs)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_", "AWS_")
+TUNED = {"fine_tune_blocks": "tuned", "learning_rate": "tuned"}  # they train blocks too
 SMALL: dict[str, dict[str, Any]] = {
     "phantom": {
         "no": 12,
@@ -22,20 +23,23 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "split": {"mode": "counts"},
     "preprocess": {"size_px": 75, "refined_slices": 1},
-    "augment": {"copies": 1},
+    "augment": {"copies": 1, "phantoms": 2},
     "backbone": {"source": "random"},
     "tune": {
         "n_trials": 3,
         "startup_trials": 2,
+        "folds": 1,
         "space": {
             "learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
             "head_block": {"low": 2, "high": 3},
             "fine_tune_blocks": {"low": 0, "high": 1},
             "dropout": {"low": 0.0, "high": 0.5, "log": False},
             "weight_decay": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
+            "head_penalty": {"low": 1.0e-2, "high": 1.0, "log": True},
         },
     },
-    "train": {"head_epochs": 5, "fine_tune_epochs": 1},
+    "train": TUNED | {"head_epochs": 5, "fine_tune_epochs": 1},
+    "calibrate": {"folds": 2},
     "evaluate": {"bootstrap_resamples": 50},
 }
 

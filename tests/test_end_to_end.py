@@ -140,8 +140,12 @@ def test_experiment_with_another_learning_rate(project: Project) -> None:
 def test_killed_training_is_resumed_by_running_again(project: Project) -> None:
     from mlflow import MlflowClient
 
-    by_hand = {"head_block": 2, "fine_tune_blocks": 1, "learning_rate": 1e-3}  # no study
-    by_hand |= {"dropout": 0.2, "weight_decay": 1e-2}
+    by_hand: dict[str, float | None] = {
+        "head_block": 2,
+        "fine_tune_blocks": 1,
+        "learning_rate": 1e-3,
+    }  # no study
+    by_hand |= {"dropout": 0.2, "weight_decay": 1e-2, "head_penalty": None}
     project.set_params({"train": by_hand | {"seed": 7, "head_epochs": 400, "patience": 400}})
     running = subprocess.Popen(
         ["dvc", "repro", "train"],

@@ -9,8 +9,15 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"
-PIPELINE = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = list(PIPELINE["stages"])
+
+
+def read(path: str) -> Any:
+    return YAML(typ="safe", pure=True).load((ROOT / path).read_text(encoding="utf-8"))
+
+
+PIPELINE, EVIDENCE = read("dvc.yaml"), read("evidence/dvc.yaml")
+STAGES, EVIDENCE_STAGES = list(PIPELINE["stages"]), list(EVIDENCE["stages"])
+ALL = PIPELINE["stages"] | EVIDENCE["stages"]
 CODE_OF_REGISTERED_MODEL = "src/brain_tumor"
 
 
@@ -26,13 +33,45 @@ def module_file(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def stage_module(stage: str) -> str:
+    """The module its command runs: `python -m brain_tumor.stages.<...>`."""
+    python, option, module = ALL[stage]["cmd"].split()[:3]
+    assert (python, option) == ("python", "-m")
+    return str(module)
+
+
 def stage_file(stage: str) -> Path:
-    return SOURCE / "brain_tumor" / "stages" / f"{stage}.py"
+    return module_file(stage_module(stage))
 
 
 def listed(stage: str, kind: str) -> list[str]:
-    entries = PIPELINE["stages"][stage].get(kind, [])
+    entries = ALL[stage].get(kind, [])
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def sections_listed(stage: str) -> set[tuple[str, str]]:
+    """File and section of each parameter a stage depends on."""
+    named: list[tuple[str, str]] = []
+    for entry in ALL[stage].get("params", []):
+        files = entry if isinstance(entry, dict) else {"params.yaml": [entry]}
+        named += [(file, name.split(".")[0]) for file, names in files.items() for name in names]
+    return set(named)
+
+
+def test_the_stages_of_both_pipelines_have_different_names() -> None:
+    assert len(ALL) == len(STAGES) + len(EVIDENCE_STAGES)
+
+
+@pytest.mark.parametrize("stage", EVIDENCE_STAGES)
+def test_stages_of_the_evidence_run_at_the_top_of_the_repository(stage: str) -> None:
+    assert ALL[stage]["wdir"] == ".."
+
+
+def test_the_product_reads_no_output_of_the_evidence_or_it_would_run_it() -> None:
+    read_by_product = {Path(dep) for stage in STAGES for dep in listed(stage, "deps")}
+    made = {Path(out) for stage in EVIDENCE_STAGES for out in listed(stage, "outs")}
+    for dep in read_by_product:
+        assert not [out for out in made if dep == out or dep in out.parents or out in dep.parents]
 
 
 def test_stages_stand_in_the_order_of_the_data() -> None:
@@ -43,16 +82,18 @@ def test_stages_stand_in_the_order_of_the_data() -> None:
         "augment",
         "backbone",
         "tune",
+        "calibrate",
         "train",
         "evaluate",
         "export",
+        "report",
         "register",
     ]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_code_deps_are_the_modules_the_stage_imports(stage: str, imports: Any) -> None:
-    module = f"brain_tumor.stages.{stage}"
+    module = stage_module(stage)
     needed = {module, *imports.find_upstream_modules(module)}
     files = {module_file(name).relative_to(ROOT).as_posix() for name in needed}
     files = {path for path in files if not path.endswith("__init__.py")}
@@ -63,10 +104,13 @@ def test_code_deps_are_the_modules_the_stage_imports(stage: str, imports: Any) -
     assert declared == files, f"deps of {stage} in dvc.yaml should be:\n{lines}"
 
 
-def sections_read(tree: ast.AST) -> set[str]:
+PARAMS_FILES = {"params": "params.yaml", "evidence": "evidence/params.yaml"}  # by option
+
+
+def sections_read(tree: ast.AST) -> set[tuple[str, str]]:
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     return {
-        str(call.args[1].value)
+        (PARAMS_FILES[ast.unparse(call.args[0])], str(call.args[1].value))
         for call in calls
         if isinstance(call.func, ast.Attribute)
         and call.func.attr == "load"
@@ -75,16 +119,16 @@ def sections_read(tree: ast.AST) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_params_are_the_sections_the_stage_reads(stage: str) -> None:
     tree = ast.parse(stage_file(stage).read_text(encoding="utf-8"))
-    assert sections_read(tree) == {name.split(".")[0] for name in listed(stage, "params")}
+    assert sections_read(tree) == sections_listed(stage)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_paths_of_the_command_are_declared(stage: str) -> None:
-    words = PIPELINE["stages"][stage]["cmd"].split()
-    paths = {word for word in words if word == "data" or word.startswith("outputs/")}
+    words = ALL[stage]["cmd"].split()
+    paths = {word for word in words if word == "data" or word.startswith(("outputs/", "docs/"))}
     declared = {
         path for kind in ("deps", "outs", "metrics", "plots") for path in listed(stage, kind)
     }
@@ -100,13 +144,19 @@ def related(one: str, other: str) -> bool:
 
 
 def test_every_section_of_params_is_read_by_a_stage_or_a_data_command() -> None:
-    params = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    read = {name.split(".")[0] for stage in STAGES for name in listed(stage, "params")}
-    assert set(params) == read | {"phantom", "drift"}
+    used = {name for stage in STAGES for file, name in sections_listed(stage)}
+    assert set(read("params.yaml")) == used | {"phantom", "drift"}
 
 
-def test_every_number_of_params_is_explained() -> None:
-    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+def test_every_section_of_the_evidence_is_read_by_one_of_its_stages() -> None:
+    listings = [one for stage in EVIDENCE_STAGES for one in sections_listed(stage)]
+    used = {name for file, name in listings if file == "evidence/params.yaml"}
+    assert set(read("evidence/params.yaml")) == used
+
+
+@pytest.mark.parametrize("file", PARAMS_FILES.values())
+def test_every_number_of_params_is_explained(file: str) -> None:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     for above, line in zip(["", *lines], lines, strict=False):
         is_value = line.startswith("  ") and line[2].isalpha() and not line.endswith(":")
         if is_value:

@@ -19,7 +19,7 @@ from tests.small_project import Project, champion_says, copy_project
 pytestmark = pytest.mark.slow
 
 BY_HAND = {"head_block": 2, "fine_tune_blocks": 0, "learning_rate": 1e-2}  # no study
-BY_HAND |= {"dropout": 0.0, "weight_decay": 1e-3}
+BY_HAND |= {"dropout": 0.0, "weight_decay": 1e-3, "head_penalty": 0.1}
 SMALL: dict[str, dict[str, Any]] = {
     "phantom": {"no": 24, "yes": 24},
     "split": {"mode": "fractions", "fractions": {"val": 0.25, "test": 0.25}},

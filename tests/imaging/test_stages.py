@@ -50,6 +50,7 @@ def run_augment(project: Path) -> None:
     augment.main(
         split=project / "split.csv",
         images=project / "images",
+        atlas=project / "atlas.npz",
         augmented=project / "augmented",
         records=project / "augmented.csv",
         sheet=project / "sheet.png",

@@ -13,6 +13,7 @@ from brain_tumor.inference.classifier import Classifier, PredictionError
 from brain_tumor.inference.familiarity import REASONS
 from brain_tumor.inference.finding import Prediction
 from brain_tumor.model import saved
+from brain_tumor.model.explanation import Explainer
 
 if TYPE_CHECKING:
     from brain_tumor.inference.engine import EngineName
@@ -85,8 +86,7 @@ def test_a_familiar_picture_is_not_flagged_and_a_blank_one_is(classifier: Classi
 
 def test_contributions_add_up_to_the_logit(folder: Path, classifier: Classifier) -> None:
     [finding] = classifier.examine(IMAGES[0])
-    head = saved.load(folder).network.layers[-1]
-    logit = finding.contributions.sum() + float(np.asarray(head.bias)[0])
+    logit = finding.contributions.sum() + Explainer(saved.load(folder).network).bias
     assert 1 / (1 + np.exp(-logit)) == pytest.approx(finding.prediction.probability, abs=1e-5)
 
 

@@ -69,7 +69,7 @@ def test_inception_says_the_same_in_both_engines(
     fast = load_engine(tmp_path, "fast", threads=1).see(pixels)
     assert keras.probability.std() > 0.1
     np.testing.assert_allclose(fast.probability, keras.probability, atol=1e-4)
-    bias = Explainer(model.network).head.bias
+    bias = Explainer(model.network).bias
     added = fast.contributions.sum(axis=(1, 2), dtype=np.float64) + bias
     np.testing.assert_allclose(added, logit(fast.probability), atol=1e-4)
 

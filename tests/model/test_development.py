@@ -198,7 +198,7 @@ def test_too_many_folds_are_named_with_how_many_there_may_be(made: Stored) -> No
     paths = list(made.table["path"])
     names = ["one patient" if path.startswith("no/") else path for path in paths]
     one_patient = pd.Series(names, index=paths)
-    with pytest.raises(ValueError, match=r"tune\.folds is 3, but a class has only 1 groups"):
+    with pytest.raises(ValueError, match=r"3 folds asked for .*only 1 groups"):
         folds(made, one_patient)
 
 

@@ -22,6 +22,7 @@ PARAMS = TrainParams(
     head_block=2,
     fine_tune_blocks=1,
     dropout=0.2,
+    head_penalty=None,
     learning_rate=1e-2,
     fine_tune_rate_fraction=0.1,
     weight_decay=1e-3,
@@ -31,7 +32,6 @@ PARAMS = TrainParams(
     fine_tune_epochs=2,
     patience=3,
     class_weight="balanced",
-    threshold=0.5,
 )
 
 

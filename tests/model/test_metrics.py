@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brain_tumor.model import metrics
+from brain_tumor.model.repeated import FIGURES
 
 PARAMS = metrics.EvaluateParams(seed=0, bootstrap_resamples=300)
 
@@ -40,14 +41,8 @@ def test_every_interval_holds_its_value() -> None:
     y, p = classified()
     group = np.arange(len(y)).astype(str)
     figures = metrics.evaluate(y, p, group, 0.5, PARAMS, intervals=True)
-    assert set(figures) == {
-        "accuracy",
-        "balanced_accuracy",
-        "sensitivity",
-        "specificity",
-        "auroc",
-        "log_loss",
-    }
+    assert set(figures) == {*FIGURES, "ece_floor"}
+    assert figures.pop("ece").as_dict().keys() == {"value"}
     for name, estimate in figures.items():
         assert estimate.low is not None, name
         assert estimate.high is not None, name

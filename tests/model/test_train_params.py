@@ -17,28 +17,31 @@ CHOSEN: dict[str, float | int] = {
     "fine_tune_blocks": 2,
     "dropout": 0.25,
     "weight_decay": 1e-2,
+    "head_penalty": 0.1,
 }
 
 
 def written(folder: Path, **values: str) -> TrainSection:
-    """The repository's section with these YAML texts as values, loaded from a file."""
+    """The repository's section, all `tuned` but for these YAML texts, loaded from a file."""
     yaml = YAML(typ="safe", pure=True)
     section = yaml.load(PARAMS.read_text(encoding="utf-8"))["train"]
-    lines = [f"  {key}: {values.get(key, value)}" for key, value in section.items()]
+    texts = section | dict.fromkeys(TUNABLE, "tuned") | values
+    lines = [f"  {key}: {text}" for key, text in texts.items()]
     path = folder / "params.yaml"
     path.write_text("\n".join(["train:", *lines, ""]), encoding="utf-8")
     return load(path, "train", TrainSection)
 
 
 def test_fields_that_may_be_tuned_are_those_a_study_can_choose(tmp_path: Path) -> None:
-    all_tuned = written(tmp_path, **dict.fromkeys(TUNABLE, "tuned"))
+    all_tuned = written(tmp_path)
     assert set(all_tuned.tuned()) == set(TUNABLE)
     with pytest.raises(ParamsError, match=r"train\.batch_size"):
         written(tmp_path, batch_size="tuned")
 
 
-def test_repository_leaves_all_five_to_the_study() -> None:
-    assert set(load(PARAMS, "train", TrainSection).tuned()) == set(TUNABLE)
+def test_repository_leaves_to_the_study_what_matters_to_a_solved_head() -> None:
+    tuned = set(load(PARAMS, "train", TrainSection).tuned())
+    assert tuned == {"head_block", "head_penalty"}
 
 
 def test_tuned_fields_get_the_chosen_values(tmp_path: Path) -> None:
@@ -49,7 +52,12 @@ def test_tuned_fields_get_the_chosen_values(tmp_path: Path) -> None:
 
 def test_value_wins_over_the_study(tmp_path: Path) -> None:
     section = written(tmp_path, learning_rate="3e-4", dropout="0")
-    assert set(section.tuned()) == {"head_block", "fine_tune_blocks", "weight_decay"}
+    assert set(section.tuned()) == {
+        "head_block",
+        "fine_tune_blocks",
+        "weight_decay",
+        "head_penalty",
+    }
     resolved = section.resolve(CHOSEN)
     assert (resolved.learning_rate, resolved.dropout) == (3e-4, 0.0)
     assert (resolved.head_block, resolved.weight_decay) == (6, 1e-2)
@@ -62,7 +70,7 @@ def test_nothing_is_needed_of_a_study_where_all_have_values(tmp_path: Path) -> N
 
 
 def test_all_fields_without_a_value_are_named(tmp_path: Path) -> None:
-    section = written(tmp_path, weight_decay="0.01")
+    section = written(tmp_path, weight_decay="0.01", head_penalty="null")
     with pytest.raises(
         ValueError, match=r"^train\.fine_tune_blocks, train\.dropout: tuned, but .*dvc repro tune"
     ):
@@ -121,7 +129,7 @@ def test_wrong_value_is_named_with_its_one_reason(
     [
         ({"head_block": 1, "fine_tune_blocks": 3}, "fine_tune_blocks is 3; below head_block 1"),
         ({"learning_rate": 0.0}, "train.learning_rate: "),
-        ({"dropout": 1.5}, "train.dropout: "),
+        ({"head_penalty": -0.5}, "train.head_penalty: "),
         ({"head_block": 2.5}, "train.head_block: "),
     ],
 )
@@ -147,3 +155,10 @@ def test_logged_parameters_have_the_tuned_values_filled_in() -> None:
         "register.name": "tuned",
     }
     assert flat["train.learning_rate"] == "tuned"
+
+
+def test_paper_head_is_not_solved(tmp_path: Path) -> None:
+    section = written(tmp_path, head="paper", head_penalty="0.1")
+    with pytest.raises(ValueError, match=r"head_penalty is 0\.1; head `paper`.*null"):
+        section.resolve(CHOSEN)
+    assert written(tmp_path, head="paper", head_penalty="null").resolve(CHOSEN).head == "paper"

@@ -1,39 +1,47 @@
-"""The card says the same to people and machines."""
+"""The card of a registered model is the stage's, under the model's name and digest."""
 
-import json
+from pathlib import Path
 
-from brain_tumor.registry.card import card_facts, card_markdown, short_description
+import pytest
+from tests.registry.conftest import MakeOutputs
 
-META = {"head": "gap", "initial_weights": "imagenet", "threshold": 0.4}
-METRICS = {
-    "train": {"accuracy": {"value": 0.99}},
-    "test": {"accuracy": {"value": 0.9, "low": 0.77, "high": 0.96}, "auroc": {"value": 0.95}},
-}
-FACTS = card_facts(
-    META,
-    METRICS,
-    {"train": {"no": 60, "yes": 103}},
-    {"git.commit": "abc", "data.md5": "d.dir"},
-    "f00",
-)
+from brain_tumor.registry.card import registered_card, short_description, write_both
+from brain_tumor.registry.outputs import OutputsError, StageOutputs
+from brain_tumor.report.card import CARD_FILE, read_card
+
+NAME, DIGEST = "brain-tumor-inceptionv3", "f" * 64
 
 
-def test_card_shows_use_figures_and_lineage() -> None:
-    text = card_markdown("model", FACTS)
-    assert "Research only. Not for diagnosis" in text
-    assert "| accuracy | 0.990 | 0.900 (0.770 to 0.960) |" in text
-    assert "| auroc |  | 0.950 |" in text
-    assert "| train | 60 | 103 |" in text
-    for fact in ("imagenet", "abc", "d.dir", "f00", "0.4"):
-        assert fact in text
+@pytest.fixture
+def outputs(tmp_path: Path, make_outputs: MakeOutputs) -> StageOutputs:
+    return make_outputs(tmp_path)
 
 
-def test_facts_survive_json() -> None:
-    assert json.loads(json.dumps(FACTS)) == FACTS
+@pytest.mark.slow
+def test_it_names_model_digest_and_what_it_was_registered_from(
+    outputs: StageOutputs, tmp_path: Path
+) -> None:
+    card = registered_card(outputs, NAME, DIGEST)
+    assert (card.name, card.digest) == (NAME, DIGEST)
+    before = read_card(outputs.report / CARD_FILE)
+    assert before.lineage.items() <= card.lineage.items()
+    assert {"md5.model", "md5.report", "md5.metrics"} <= set(card.lineage)
+    assert card.metrics == before.metrics
+    written = write_both(tmp_path / "model", card)
+    assert read_card(written["model_card.json"]) == card
+    text = written["MODEL_CARD.md"].read_text(encoding="utf-8")
+    assert text.startswith(f"# {NAME}\n")
+    assert DIGEST in text
 
 
-def test_short_description_names_use_and_weights() -> None:
-    text = short_description(FACTS)
-    assert text.startswith("Research only.")
-    assert "imagenet" in text
-    assert "accuracy 0.900 (0.770 to 0.960)" in text
+@pytest.mark.slow
+def test_short_description_names_use_weights_and_figures(outputs: StageOutputs) -> None:
+    text = short_description(registered_card(outputs, NAME, DIGEST))
+    assert text == ("Research only: not for diagnosis. Initial weights: random. Test: AUROC 0.80.")
+
+
+@pytest.mark.slow
+def test_without_a_card_nothing_is_registered(outputs: StageOutputs) -> None:
+    (outputs.report / CARD_FILE).unlink()
+    with pytest.raises(OutputsError, match="dvc repro report"):
+        registered_card(outputs, NAME, DIGEST)

@@ -98,7 +98,7 @@ def test_champion_of_a_moved_store_predicts_raw_bytes_in_a_fresh_process(
     assert {row["label"] for row in answer["rows"]} == {expected.label} == {"yes"}
     assert {row["threshold"] for row in answer["rows"]} == {0.5}
     assert Path(answer["module"]).is_relative_to(after / "mlruns")
-    wanted = {"MODEL_CARD.md", "model_card.json", "training_images.csv"}
+    wanted = {"MODEL_CARD.md", "model_card.json", "report.html", "training_images.csv"}
     wanted |= {f"evaluation/confusion_{s}.{e}" for s in ("val", "test") for e in ("png", "json")}
     assert wanted <= set(answer["files"])
 

@@ -19,6 +19,7 @@ EXPLICIT = {
     "fine_tune_blocks": 2,
     "dropout": 0.2,
     "weight_decay": 1e-2,
+    "head_penalty": 0.1,
 }
 DEAR = ("tensorflow", "keras", "optuna", "mlflow")
 

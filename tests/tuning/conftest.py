@@ -25,18 +25,29 @@ FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_")
 SIDE_PX = 75
 SMALL: dict[str, dict[str, Any]] = {
     "augment": {"copies": 1},
+    "calibrate": {"folds": 2},
     "tune": {
         "n_trials": 4,
         "startup_trials": 2,
+        "folds": 1,
         "space": {
             "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
             "head_block": {"low": 2, "high": 3},
             "fine_tune_blocks": {"low": 0, "high": 1},
             "dropout": {"low": 0.0, "high": 0.6, "log": False},
             "weight_decay": {"low": 1e-4, "high": 1e-1, "log": True},
+            "head_penalty": {"low": 1e-2, "high": 1.0, "log": True},
         },
     },
-    "train": {"batch_size": 8, "head_epochs": 4, "fine_tune_epochs": 1},
+    "train": {
+        "fine_tune_blocks": "tuned",
+        "learning_rate": "tuned",
+        "dropout": "tuned",
+        "weight_decay": "tuned",
+        "batch_size": 8,
+        "head_epochs": 4,
+        "fine_tune_epochs": 1,
+    },
 }
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from brain_tumor.cli import ci, data, registry
+from brain_tumor.cli.evaluate import evaluate
 from brain_tumor.cli.predict import predict
 from brain_tumor.cli.pull import pull
 from brain_tumor.cli.serve import serve
@@ -18,6 +19,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(ci.app, name="ci")
 app.command("predict")(predict)
+app.command("evaluate")(evaluate)
 app.command("pull")(pull)
 app.command("serve")(serve)
 app.command("tune-worker")(tune_worker)

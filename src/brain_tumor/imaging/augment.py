@@ -15,6 +15,7 @@ class AugmentParams(Section):
 
     seed: int = Field(default=0, ge=0)
     copies: int = Field(default=4, ge=0, le=99)
+    phantoms: int = Field(default=0, ge=0, multiple_of=2)
     crop_fraction: float = Field(default=0.15, ge=0.0, le=0.5)
     horizontal_flip_probability: float = Field(default=0.5, ge=0.0, le=1.0)
     vertical_flip_probability: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.inference.bundle import FAST_FILE
-from brain_tumor.model.explanation import Explainer, Seen, joined
+from brain_tumor.model.explanation import Explainer, Seen, beside, empty_picture
 from brain_tumor.model.saved import BATCH, load, to_unit
 
 EngineName = Literal["keras", "fast"]
@@ -55,14 +55,16 @@ class OnnxEngine:
             ValueError: it is missing or unreadable.
         """
         self._session = _session(path, threads or _processors())
+        self._empty = self._parts(empty_picture(self._session.get_inputs()[0].shape[1]))
 
     def see(self, images: NDArray[np.uint8]) -> Seen:
         """Look at images (see `Engine`)."""
         to_unit(images[:0])  # wrong images are named before any work
-        starts = range(0, max(1, len(images)), BATCH)
-        return joined([self._batch(images[start : start + BATCH]) for start in starts])
+        starts = range(0, len(images), BATCH)
+        parts = [self._parts(images[start : start + BATCH]) for start in starts]
+        return beside(parts, self._empty)
 
-    def _batch(self, images: NDArray[np.uint8]) -> Seen:
+    def _parts(self, images: NDArray[np.uint8]) -> Seen:
         feed = {self._session.get_inputs()[0].name: images}
         probability, features, contributions = self._session.run(None, feed)
         return Seen(probability.astype(np.float64), features, contributions)

@@ -1,4 +1,4 @@
-"""A Keras network as ONNX: images to what `model.explanation.Seen` holds.
+"""A Keras network as ONNX: images to what `model.explanation.beside` takes.
 
 Keras's own export (tf2onnx) gives a graph that is as fast, but it traces with TensorFlow, takes
 some twenty times as long, warns, and leaves inputs dangling where the head standardises.

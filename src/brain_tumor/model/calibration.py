@@ -1,8 +1,16 @@
-"""Temperature scaling: one number that makes probabilities less, or more, sure of themselves."""
+"""Whether probabilities mean what they say, and one number, a temperature, to make them."""
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+
+from brain_tumor.model.estimate import CONFIDENCE
+from brain_tumor.model.resampled import Sample
+from brain_tumor.model.resampled_calibration import BINS, bins_of, recalibrated
+
+TEMPERATURES = (0.05, 20.0)  # lowest and highest that are looked for
+_NEAREST = 1e-12  # a probability of 0 or 1 counts as this far from it
 
 
 def calibrate(probability: NDArray[np.float64], temperature: float | None) -> NDArray[np.float64]:
@@ -22,3 +30,101 @@ def calibrate(probability: NDArray[np.float64], temperature: float | None) -> ND
         return probability
     calibrated: NDArray[np.float64] = expit(logit(probability) / temperature)
     return calibrated
+
+
+def fit_temperature(y_true: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
+    """The temperature with the lowest log loss.
+
+    Args:
+        y_true: int64 (N,), 0 or 1.
+        probability: float64 (N,), 0 to 1, of images that training did not see.
+
+    Returns:
+        0.05 to 20; an end of that range where the best lies beyond it, as it does where the
+        probabilities separate the classes.
+    """
+    from scipy.optimize import minimize_scalar
+
+    bounds = np.log(TEMPERATURES)
+    logits = logit(np.clip(probability, _NEAREST, 1.0 - _NEAREST))
+    sign = np.where(y_true == 1, -1.0, 1.0)
+
+    def loss(log_temperature: float) -> float:
+        return float(np.logaddexp(0.0, sign * logits / np.exp(log_temperature)).mean())
+
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def threshold_for_sensitivity(
+    y_true: NDArray[np.int64], probability: NDArray[np.float64], target: float
+) -> float:
+    """The highest threshold at which the share of tumours called is at least `target`.
+
+    Args:
+        y_true: int64 (N,), 0 or 1.
+        probability: float64 (N,), 0 to 1; from the threshold up an image is called a tumour.
+        target: above 0, up to 1.
+
+    Returns:
+        The probability of one of the tumours.
+
+    Raises:
+        ValueError: there are no tumours.
+    """
+    tumours = np.sort(probability[y_true == 1])
+    if not len(tumours):
+        raise ValueError(f"none of {len(y_true)} images is a tumour: there is no sensitivity")
+    missed = int(np.floor((1.0 - target) * len(tumours) + 1e-9))
+    return float(tumours[min(missed, len(tumours) - 1)])
+
+
+def slope_intercept(
+    y_true: NDArray[np.int64], probability: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Slope and intercept of logit P(y = 1) = intercept + slope * logit(p).
+
+    1 and 0 are ideal; a slope below 1 means that probabilities are too sure. NaN where the classes
+    are separated or all probabilities are equal. Source: Cox 1958, "Two further applications of a
+    model for binary regression".
+
+    Args:
+        y_true: int64 (N,), 0 or 1.
+        probability: float64 (N,), 0 to 1.
+    """
+    sample = Sample(y_true, probability, probability >= 0.5)
+    intercept, slope = recalibrated(sample, np.ones((1, len(y_true))))
+    return float(slope[0]), float(intercept[0])
+
+
+def reliability(y_true: NDArray[np.int64], probability: NDArray[np.float64]) -> pd.DataFrame:
+    """What a reliability diagram shows: for each of ten bins what was predicted and what was.
+
+    Args:
+        y_true: int64 (N,), 0 or 1.
+        probability: float64 (N,), 0 to 1.
+
+    Returns:
+        A row per bin that holds images: low, high (its ends), images, predicted (mean
+        probability), observed (share of tumours), observed_low, observed_high (Wilson, 95 %).
+    """
+    from scipy.stats import binomtest
+
+    rows = []
+    place = bins_of(probability)
+    for number in np.unique(place):
+        inside = place == number
+        hits, images = int(y_true[inside].sum()), int(inside.sum())
+        interval = binomtest(hits, images).proportion_ci(CONFIDENCE, method="wilson")
+        rows.append(
+            {
+                "low": number / BINS,
+                "high": (number + 1) / BINS,
+                "images": images,
+                "predicted": float(probability[inside].mean()),
+                "observed": hits / images,
+                "observed_low": float(interval.low),
+                "observed_high": float(interval.high),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,6 +1,6 @@
 """The images that training and choosing may see: train and val, never test."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Development:
         images: uint8 (N, size, size).
         rows: data frame of N rows with columns `source` (manifest path of the image a row is, or
             is a copy of), `label` (`no` or `yes`), `split` (`train` or `val`), `copy` (bool).
+            A copy whose source is not among the images is a phantom: it always trains.
     """
 
     images: NDArray[np.uint8]
@@ -45,35 +46,48 @@ class Development:
 
     def holdout(self) -> TrainingData:
         """Fit the training split with its copies, stop by the validation split."""
-        return self._data((self.rows["split"] == "val").to_numpy())
+        return self.data((self.rows["split"] == "val").to_numpy())
 
-    def folds(self, clusters: pd.Series, count: int, seed: int) -> Iterator[TrainingData]:
+    def folds(
+        self,
+        clusters: pd.Series,
+        count: int,
+        seed: int,
+        among: Collection[str] | None = None,
+    ) -> Iterator[TrainingData]:
         """Yield `count` ways to hold out a part of the originals; no cluster is divided.
 
         Args:
             clusters: name of each image's cluster, indexed by manifest path.
             count: number of folds.
             seed: of the assignment, which is stratified by class.
+            among: manifest paths that take part; by default all. Others are in no fold.
 
         Raises:
             ValueError: a class has fewer clusters than there are folds.
         """
         from sklearn.model_selection import StratifiedGroupKFold
 
-        originals = self.rows[~self.rows["copy"]]
+        everybody = self.rows["source"][~self.rows["copy"]]
+        chosen = self.rows["source"].isin(everybody if among is None else set(among))
+        takes_part = chosen | ~self.rows["source"].isin(set(everybody))
+        originals = self.rows[chosen & ~self.rows["copy"]]
         groups = clusters.loc[originals["source"]].to_numpy()
         fewest = int(pd.Series(groups).groupby(originals["label"].to_numpy()).nunique().min())
         if fewest < count:
             raise ValueError(
-                f"tune.folds is {count}, but a class has only {fewest} groups of images in train "
-                "and val; lower it"
+                f"{count} folds asked for (tune.folds, calibrate.folds), but a class has only "
+                f"{fewest} groups of images to divide; lower it"
             )
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         for _, held in splitter.split(originals, originals["label"], groups):
             if originals["label"].iloc[held].nunique() < 2:
-                raise ValueError(f"tune.folds is {count}: a fold has images of one class; lower it")
-            sources = set(originals["source"].iloc[held])
-            yield self._data(self.rows["source"].isin(sources).to_numpy())
+                raise ValueError(
+                    f"of {count} folds (tune.folds, calibrate.folds) one has images "
+                    "of one class only; lower it"
+                )
+            held_out = self.rows["source"].isin(set(originals["source"].iloc[held]))
+            yield self.data(held_out.to_numpy(), takes_part.to_numpy())
 
     def with_copies_of_val(self, params: AugmentParams) -> "Development":
         """Validation images get copies too, so that they can be training images of a fold."""
@@ -92,10 +106,20 @@ class Development:
             rows=pd.concat([self.rows, rows], ignore_index=True),
         )
 
-    def _data(self, held_out: NDArray[np.bool_]) -> TrainingData:
+    def data(
+        self, held_out: NDArray[np.bool_], takes_part: NDArray[np.bool_] | None = None
+    ) -> TrainingData:
+        """Fit all rows that take part but those held out; of these stop by the originals.
+
+        Args:
+            held_out: bool (N,), for each row.
+            takes_part: bool (N,), likewise; by default all.
+        """
+        present = np.ones(len(self.rows), bool) if takes_part is None else takes_part
         copies = self.rows["copy"].to_numpy()
         labels = (self.rows["label"] == "yes").to_numpy().astype(np.float32)
-        train, val = np.flatnonzero(~held_out), np.flatnonzero(held_out & ~copies)
+        train = np.flatnonzero(present & ~held_out)
+        val = np.flatnonzero(present & held_out & ~copies)
         return TrainingData(self.images, labels, train.astype(np.int64), val.astype(np.int64))
 
 

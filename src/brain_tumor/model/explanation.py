@@ -1,22 +1,29 @@
 """The probability of a tumour and which places of the image it comes from, in one pass.
 
 Between the feature maps A (places ij, channels k) and the logit, either head is linear, so the
-logit is a sum over places plus a constant:
+logit is a sum over places plus a constant. So it is for an empty (black) picture, with maps E:
 
-    logit = sum_ij contributions_ij + bias,   contributions_ij = sum_k weights_ijk A_ijk
+    logit = sum_ij contributions_ij + bias,   contributions = S(sum_k weights_k (A_k - E_k))
 
-The contributions are exact, not an estimate: they are HiResCAM's map (Draelos & Carin 2020,
-arXiv:2011.08891), which for the `gap` head equals CAM and Grad-CAM.
+where the bias is the logit of the empty picture, and S, a Gaussian mirrored at the border, spreads
+each place over its neighbours and keeps the sum. The parts are exact, not an estimate: without E
+and S they are HiResCAM's map (Draelos & Carin 2020, arXiv:2011.08891), which for the `gap` head
+equals CAM and Grad-CAM. Without E the background, which has activations too, is the strongest place
+of most pictures; S is narrower than what one place sees, and single places are noisy
+(docs/evidence/decisions.md has what either does to how well maps point at tumours).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from brain_tumor.model.linear_head import linear_head, pooling_layer
 from brain_tumor.model.saved import BATCH, to_unit
+
+SPREAD = 1.0  # standard deviation of S, in places
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,9 @@ class Seen:
     Attributes:
         probability: of a tumour, float64 (N,) in [0, 1], not calibrated.
         features: global average of the feature maps the head sits on, float32 (N, channels).
-        contributions: what each place adds to the logit of that probability, float32 (N, h, w);
-            the sum over places and the head's bias are the logit.
+        contributions: what each place and its neighbours add to the logit of that probability
+            beside what they add in an empty picture, float32 (N, h, w); their sum and the logit of
+            an empty picture are the logit.
     """
 
     probability: NDArray[np.float64]
@@ -39,7 +47,7 @@ class Explainer:
     """A network (see `saved.load`), either head, with what its probability comes from.
 
     Attributes:
-        head: the network's head.
+        bias: the logit of an empty picture.
 
     Raises:
         ValueError: the network has no pooling of maps, or its head is not linear.
@@ -50,13 +58,15 @@ class Explainer:
         import keras
 
         pool = pooling_layer(network)
-        self.head = linear_head(network)
+        head = linear_head(network)
         maps = pool.input
         # With names: ones that Keras makes up may be those of layers loaded from a file.
         average = keras.layers.GlobalAveragePooling2D(name="pooled_features", dtype="float32")
-        contributions = keras.ops.sum(keras.ops.cast(maps, "float32") * self.head.weights, axis=-1)
+        contributions = keras.ops.sum(keras.ops.cast(maps, "float32") * head.weights, axis=-1)
         outputs = [network.outputs[0], average(maps), contributions]
         self._model = keras.Model(network.inputs[0], outputs)
+        self._empty = self._parts(empty_picture(network.inputs[0].shape[1]))
+        self.bias = head.bias + float(self._empty.contributions.sum(dtype=np.float64))
 
     def see(self, images: NDArray[np.uint8]) -> Seen:
         """Look at grey images, uint8 (N, size, size).
@@ -65,22 +75,36 @@ class Explainer:
         """
         to_unit(images[:0])  # wrong images are named before any work
         starts = range(0, len(images), BATCH)
-        batches = [self._batch(images[start : start + BATCH]) for start in starts]
-        return joined([self._none(), *batches])
+        parts = [self._parts(images[start : start + BATCH]) for start in starts]
+        return beside(parts, self._empty)
 
-    def _batch(self, images: NDArray[np.uint8]) -> Seen:
+    def _parts(self, images: NDArray[np.uint8]) -> Seen:
         outputs = self._model(to_unit(images), training=False)
         probability, features, contributions = (np.asarray(one) for one in outputs)
         return Seen(probability[:, 0].astype(np.float64), features, contributions)
 
-    def _none(self) -> Seen:
-        h, w, channels = self.head.weights.shape
-        features = np.zeros((0, channels), np.float32)
-        return Seen(np.zeros(0), features, np.zeros((0, h, w), np.float32))
+
+def empty_picture(size_px: int) -> NDArray[np.uint8]:
+    """One black image, uint8 (1, size, size)."""
+    return np.zeros((1, size_px, size_px), np.uint8)
 
 
-def joined(batches: list[Seen]) -> Seen:
-    """Batches, at least one, in one."""
+def beside(parts: list[Seen], empty: Seen) -> Seen:
+    """Batches of images in one, with contributions beside those of an empty picture.
+
+    Args:
+        parts: as the network has it, contributions unspread; may be none.
+        empty: the same of the empty picture alone.
+    """
+    none = Seen(empty.probability[:0], empty.features[:0], empty.contributions[:0])
+    one = _joined([none, *parts])
+    added = ndimage.gaussian_filter(
+        one.contributions - empty.contributions, SPREAD, axes=(1, 2), mode="reflect"
+    )
+    return replace(one, contributions=added)
+
+
+def _joined(batches: list[Seen]) -> Seen:
     return Seen(
         np.concatenate([one.probability for one in batches]),
         np.concatenate([one.features for one in batches]),

@@ -1,5 +1,6 @@
 """Curves and confusion matrices as PNG files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,29 @@ def save_confusion(path: Path, counts: NDArray[np.int64], split: str) -> None:
     axes.set_yticks([0, 1], ["no", "yes"])
     axes.set(xlabel="predicted tumour", ylabel="true tumour")
     axes.set_title(f"Confusion matrix, {split} (n = {counts.sum()})")
+    _save(figure, path)
+
+
+def save_reliability(path: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Draw what was observed over what was predicted, one line per table, with its intervals.
+
+    Args:
+        path: the PNG to write.
+        tables: by name, see `calibration.reliability`.
+    """
+    figure, axes = _figure(4.6, 4.4)
+    axes.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", label="perfectly calibrated")
+    for colour, (name, table) in zip((BLUE, ORANGE), tables.items(), strict=False):
+        observed = table["observed"]
+        reach = [observed - table["observed_low"], table["observed_high"] - observed]
+        label = f"{name} (n = {table['images'].sum()})"
+        axes.errorbar(
+            table["predicted"], observed, reach, color=colour, marker="o", ms=4, lw=1, label=label
+        )
+    axes.set(xlabel="predicted probability", ylabel="share of tumours", xlim=(0, 1), ylim=(0, 1))
+    axes.set_title("Reliability, ten bins, 95 % Wilson intervals")
+    axes.legend(frameon=False, fontsize=8)
+    axes.grid(alpha=0.25)
     _save(figure, path)
 
 

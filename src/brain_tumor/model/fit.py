@@ -69,14 +69,18 @@ def fit(
         on_head: called with the validation loss of the trained head, before any fine-tuning.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from brain_tumor.model import head, precision
+    from brain_tumor.model import head, head_solver, precision
 
     precision.make_repeatable(params.seed)
     vectors, *maps = trunk_outputs(start.weights, data.images, outputs(params), start.cache)
     top = head.make_head(params.head, vectors.shape[1], params.dropout, params.seed)
     head.standardise(top, vectors[data.train])
     training = Training(params, on_epoch)
-    training.phase(top, _samples(data, vectors), params.learning_rate, params.head_epochs)
+    if params.head_penalty is None:
+        training.phase(top, _samples(data, vectors), params.learning_rate, params.head_epochs)
+    else:
+        head_solver.solve(top, vectors, data, params)
+        training.record_epoch(head_solver.losses(top, vectors, data), rate=0.0, fine_tuning=0.0)
     probability = predict_in_batches(top, vectors[data.val])
     fitted = Fitted(top.get_weights(), None, training.history, probability)
     on_head(_loss(fitted, data))

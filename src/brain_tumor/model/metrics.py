@@ -5,43 +5,19 @@ groups (patients, duplicates), since images of one group are not independent.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from brain_tumor.params import Section
+from brain_tumor.model.estimate import CONFIDENCE as CONFIDENCE
+from brain_tumor.model.estimate import Estimate as Estimate
+from brain_tumor.model.estimate import EvaluateParams as EvaluateParams
+from brain_tumor.model.repeated import figures
+from brain_tumor.model.repeats import Repeats
+from brain_tumor.model.resampled import Sample
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
-CONFIDENCE = 0.95
-
-
-class EvaluateParams(Section):
-    """Section `evaluate` of params.yaml.
-
-    Attributes:
-        seed: seed of the bootstrap.
-        bootstrap_resamples: how many times the groups are resampled.
-    """
-
-    seed: int = Field(ge=0)
-    bootstrap_resamples: int = Field(ge=20)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure and its 95 % interval; no interval (None) on training figures."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def as_dict(self) -> dict[str, float]:
-        """`value`, `low` and `high`, without those that are missing."""
-        fields = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: value for name, value in fields.items() if value is not None}
 
 
 def confusion(y_true: Labels, probability: Probabilities, threshold: float) -> NDArray[np.int64]:
@@ -133,21 +109,19 @@ def evaluate(
         params: section `evaluate`.
         intervals: whether to give intervals (not on training data).
 
+    Returns:
+        Figures by name, those of `repeated.FIGURES`, and `ece_floor` where there are intervals;
+        an undefined one (precision without calls of 1, calibration slope where the classes are
+        separated) is left out.
+
     Raises:
         ValueError: a class is missing.
     """
     if set(np.unique(y_true)) != {0, 1}:
         raise ValueError(f"labels are {np.unique(y_true).tolist()}; both classes (0, 1) are needed")
-    continuous: dict[str, Callable[[Labels, Probabilities], float]] = {
-        "balanced_accuracy": lambda y, p: balanced_accuracy(y, p, threshold),
-        "auroc": auroc,
-        "log_loss": log_loss,
-    }
-    hits = proportions(confusion(y_true, probability, threshold))
-    if not intervals:
-        plain = {name: Estimate(k / n) for name, (k, n) in hits.items()}
-        return plain | {name: Estimate(f(y_true, probability)) for name, f in continuous.items()}
-    return {name: wilson(k, n) for name, (k, n) in hits.items()} | {
-        name: cluster_bootstrap(f, y_true, probability, group, params)
-        for name, f in continuous.items()
-    }
+    repeats = Repeats.of_one(Sample(y_true, probability, probability >= threshold), group)
+    found = figures(repeats, params, intervals=intervals)
+    if intervals:
+        hits = proportions(confusion(y_true, probability, threshold))
+        found |= {name: wilson(k, n) for name, (k, n) in hits.items()}
+    return found

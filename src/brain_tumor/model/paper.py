@@ -30,7 +30,10 @@ def comparison(
     lines = ["| figure | paper | this run [95 % interval] |", "|---|---|---|"]
     for name, (split, metric, published) in ROWS.items():
         lines.append(f"| {name} | {published} | {_text(metrics[split][metric])} |")
-    lines += ["", "Validation figures are optimistic: training stopped by them."]
+    lines += [
+        "",
+        "Validation figures are optimistic: hyperparameters (or the epoch) were chosen by them.",
+    ]
     lines += [f"Training started from these weights: {initial_weights}."]
     return "\n".join(lines) + "\n"
 

@@ -59,7 +59,7 @@ class Training:
         )
         fine_tuning = float(bool(self.history))
         record = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda _, logs: self._record(logs, rate, fine_tuning)
+            on_epoch_end=lambda _, logs: self.record_epoch(logs, rate, fine_tuning)
         )
         seed = self.params.seed + len(self.history)
         model.fit(
@@ -73,7 +73,17 @@ class Training:
         )
         return float(stopping.best)
 
-    def _record(self, logs: dict[str, float], rate: float, fine_tuning: float) -> None:
+    def record_epoch(self, logs: dict[str, float], rate: float, fine_tuning: float) -> None:
+        """Add an epoch to the history.
+
+        Args:
+            logs: loss, accuracy, val_loss, val_accuracy.
+            rate: learning rate.
+            fine_tuning: 1 if blocks below the head trained, else 0.
+
+        Raises:
+            DivergedError: a loss is not finite.
+        """
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         row = {name: float(logs[name]) for name in names}
         epoch = len(self.history) + 1

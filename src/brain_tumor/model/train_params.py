@@ -45,7 +45,6 @@ class _Training(Section):
     fine_tune_epochs: int = Field(ge=0)
     patience: int = Field(ge=1)
     class_weight: Literal["balanced", "none"]
-    threshold: float = Field(gt=0.0, lt=1.0)
 
 
 class TrainParams(_Training):
@@ -54,8 +53,17 @@ class TrainParams(_Training):
     head_block: HeadBlock
     fine_tune_blocks: Depth
     dropout: Fraction
+    head_penalty: Rate | None
     learning_rate: Rate
     weight_decay: Decay
+
+    @model_validator(mode="after")
+    def _solver_fits(self) -> Self:
+        if self.head == "paper" and self.head_penalty is not None:
+            raise ValueError(
+                f"head_penalty is {self.head_penalty:g}; head `paper` is trained by AdamW: null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _blocks_exist(self) -> Self:
@@ -68,11 +76,12 @@ class TrainParams(_Training):
 
 
 class TrainSection(_Training):
-    """The section as written: five fields may say `tuned`, and then the study chooses them."""
+    """The section as written: six fields may say `tuned`, and then the study chooses them."""
 
     head_block: OrTuned[HeadBlock]
     fine_tune_blocks: OrTuned[Depth]
     dropout: OrTuned[Fraction]
+    head_penalty: OrTuned[Rate] | None
     learning_rate: OrTuned[Rate]
     weight_decay: OrTuned[Decay]
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from brain_tumor.dataset.training_images import TRAINING_IMAGES
 from brain_tumor.registry.images import (
     Image,
     read_images,
@@ -15,7 +16,7 @@ from brain_tumor.registry.images import (
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.promote import Candidate, Decision, decide, figures, settled
-from brain_tumor.registry.versions import TRAINING_IMAGES, is_whole, trusted_versions
+from brain_tumor.registry.versions import is_whole, trusted_versions
 from brain_tumor.tracking import artifacts
 from brain_tumor.tracking.models import Version
 

@@ -1,12 +1,12 @@
 """The images a model was trained on, and those two models can be compared on."""
 
 import csv
-import io
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from brain_tumor.atomic import write_text
+from brain_tumor.dataset import training_images
+from brain_tumor.dataset.training_images import TrainingImage
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Image:
         is_yes: 1 for `yes`, 0 for `no`.
         split: train, val or test; empty if the split leaves it out.
         groups: of duplicates and of what the split keeps together.
+        dhash: of the picture, hexadecimal (see `dataset.validation.duplicates`).
     """
 
     path: str
@@ -26,6 +27,7 @@ class Image:
     is_yes: int
     split: str
     groups: frozenset[str]
+    dhash: str = ""
 
 
 def read_images(manifest: Path, split: Path) -> list[Image]:
@@ -47,22 +49,32 @@ def read_probabilities(predictions: Path) -> dict[str, float]:
     return {row["path"]: float(row["probability"]) for row in rows}
 
 
-def write_training_images(path: Path, images: Iterable[Image]) -> None:
-    """Write the table that travels with a model: path, sha256 and group of its training images."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "sha256", "group"])
-    writer.writerows(
-        [image.path, image.sha256, " ".join(sorted(image.groups))]
+def write_training_images(path: Path, images: Iterable[Image], data: Path) -> None:
+    """Write the table that travels with a model: what it was trained on, and chosen by (val).
+
+    Args:
+        path: of the table.
+        images: of the manifest.
+        data: the data folder; of images that are not there the finer hash stays empty.
+    """
+    rows = [
+        TrainingImage(
+            path=image.path,
+            sha256=image.sha256,
+            group=" ".join(sorted(image.groups)),
+            split=image.split,
+            dhash=image.dhash,
+            fhash=training_images.hash_file(data / image.path),
+        )
         for image in images
-        if image.split == "train"
-    )
-    write_text(path, text.getvalue())
+        if image.split in ("train", "val")
+    ]
+    training_images.write(path, rows)
 
 
 def read_training_hashes(path: Path) -> set[str]:
-    """SHA-256 of the images a model was trained on."""
-    return {row["sha256"] for row in _rows(path, ("sha256",))}
+    """SHA-256 of the images a model was trained on (not of those it was chosen by)."""
+    return {row.sha256 for row in training_images.read(path) if row.split == "train"}
 
 
 def unseen(images: Iterable[Image], trained: Collection[str]) -> list[Image]:
@@ -94,6 +106,7 @@ def _image(row: dict[str, str], place: dict[str, str]) -> Image:
         is_yes=int(row["label"] == "yes"),
         split=place.get("split", ""),
         groups=frozenset(groups),
+        dhash=row.get("dhash", ""),
     )
 
 

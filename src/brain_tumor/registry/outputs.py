@@ -33,6 +33,7 @@ class StageOutputs:
     evaluation: Path = Path("outputs/evaluate")
     profile: Path = Path("outputs/profile")
     export: Path = Path("outputs/export")
+    report: Path = Path("outputs/report")
     registered: Path = Path("outputs/registered.json")
     params: Path = Path("params.yaml")
 

@@ -12,7 +12,9 @@ from brain_tumor.tracking.run import Run, summary
 from brain_tumor.tracking.runs import resume_run, start_run
 
 RESTORED_TAG = "restored"
-_TRACED = ("manifest", "split", "atlas", "model", "predictions", "metrics", "profile", "export")
+_TRACED = (
+    "manifest", "split", "atlas", "model", "predictions", "metrics", "profile", "export", "report",
+)  # fmt: skip
 
 
 def run_of(outputs: StageOutputs) -> Run:

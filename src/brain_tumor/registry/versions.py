@@ -2,23 +2,23 @@
 
 import sys
 import tempfile
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brain_tumor.atomic import write_json, write_text
+from brain_tumor.dataset.training_images import TRAINING_IMAGES
 from brain_tumor.inference import bundle, profile
 from brain_tumor.registry import card
 from brain_tumor.registry.images import read_images, write_training_images
-from brain_tumor.registry.outputs import EXPORTED, StageOutputs, read_json
+from brain_tumor.registry.outputs import EXPORTED, StageOutputs
 from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
 from brain_tumor.registry.requirements import inference_requirements
+from brain_tumor.report.card import REPORT_FILE, ModelCard, as_json
 from brain_tumor.tracking import artifacts, lineage, logged, models
-from brain_tumor.tracking.model_folder import BUNDLE, CARD, CARD_FACTS, EVALUATION
+from brain_tumor.tracking.model_folder import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT
 from brain_tumor.tracking.models import Version
 from brain_tumor.tracking.run import Run, summary
 
-TRAINING_IMAGES = "training_images.csv"
 FILES = (
     "MLmodel",
     TRAINING_IMAGES,
@@ -28,8 +28,13 @@ FILES = (
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MISSING_TAG = "files_missing"
-_PROFILE_TAG, _EXPORT_TAG = "md5.profile", "md5.export"  # of versions that have them
-_LATER = {_PROFILE_TAG: profile.IN_MODEL, _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED]}
+# Of versions that have them:
+_PROFILE_TAG, _EXPORT_TAG, _REPORT_TAG = "md5.profile", "md5.export", "md5.report"
+_LATER = {
+    _PROFILE_TAG: profile.IN_MODEL,
+    _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED],
+    _REPORT_TAG: [CARD_FACTS, REPORT],
+}
 # Of a version: the model, its figures, what its images look like.
 _IDENTITY = (models.DIGEST_TAG, "md5.metrics", _PROFILE_TAG)
 _TAGGED_FIGURES = ("accuracy", "balanced_accuracy", "auroc", "log_loss")
@@ -82,12 +87,12 @@ def make_version(
         name: of the registered model.
         digest: of the bundle.
         folder: the bundle (see `inference.bundle`).
-        outputs: for the card, the training images and the evaluation.
+        outputs: for card and report, the training images and the evaluation.
         restored: whether the store had lost it.
     """
-    facts = _facts(outputs, digest)
+    described = card.registered_card(outputs, name, digest)
     with tempfile.TemporaryDirectory() as temporary:
-        extras = _extras(Path(temporary), name, facts, outputs)
+        extras = _extras(Path(temporary), described, outputs)
         parts = logged.PyfuncParts(
             code_file=_PACKAGE / "registry" / "served_model.py",
             package=_PACKAGE,
@@ -95,9 +100,9 @@ def make_version(
             extras=extras,
             requirements=inference_requirements(),
         )
-        model_id = logged.log_model(run, parts, summary(facts["metrics"]))
-    tags = _tags(facts) | ({RESTORED_TAG: "true"} if restored else {})
-    description = card.short_description(facts)
+        model_id = logged.log_model(run, parts, summary(as_json(described)["metrics"]))
+    tags = _tags(described, lineage_of(outputs)) | ({RESTORED_TAG: "true"} if restored else {})
+    description = card.short_description(described)
     made = models.create_version(run.client, name, model_id, run.run_id, description, tags)
     return _settle(run.client, made)
 
@@ -121,44 +126,26 @@ def _twins(client: Any, version: Version) -> list[Version]:
     return [one for one in same if one.number == version.number or is_whole(client, one)]
 
 
-def _facts(outputs: StageOutputs, digest: str) -> dict[str, Any]:
-    counts = Counter(
-        (image.split, "yes" if image.is_yes else "no")
-        for image in read_images(outputs.manifest, outputs.split)
-    )
-    images = {
-        split: {label: counts[split, label] for label in ("no", "yes")}
-        for split in ("train", "val", "test")
-    }
-    metrics = read_json(outputs.metrics)
-    return card.card_facts(
-        read_json(outputs.model_json), metrics, images, lineage_of(outputs), digest
-    )
-
-
-def _extras(
-    folder: Path, name: str, facts: dict[str, Any], outputs: StageOutputs
-) -> dict[str, Path]:
-    write_text(folder / CARD, card.card_markdown(name, facts))
-    write_json(folder / CARD_FACTS, facts)
+def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[str, Path]:
     images = read_images(outputs.manifest, outputs.split)
-    write_training_images(folder / TRAINING_IMAGES, images)
-    own = {file: folder / file for file in (CARD, CARD_FACTS, TRAINING_IMAGES)}
-    return own | {EVALUATION: outputs.evaluation, profile.FOLDER: outputs.profile}
+    write_training_images(folder / TRAINING_IMAGES, images, outputs.data)
+    own = {TRAINING_IMAGES: folder / TRAINING_IMAGES, **card.write_both(folder, described)}
+    folders = {EVALUATION: outputs.evaluation, profile.FOLDER: outputs.profile}
+    return own | folders | {REPORT: outputs.report / REPORT_FILE}
 
 
-def _tags(facts: dict[str, Any]) -> dict[str, str]:
+def _tags(described: ModelCard, traced: Mapping[str, str]) -> dict[str, str]:
     figures = {
-        f"{split}.{figure}": f"{values[figure]['value']:.4f}"
-        for split, values in facts["metrics"].items()
+        f"{split}.{figure}": f"{values[figure].value:.4f}"
+        for split, values in described.metrics.items()
         for figure in _TAGGED_FIGURES
         if split != "train" and figure in values
     }
-    lineage = {key: value for key, value in facts["lineage"].items() if "mlflow" not in key}
+    lineage = {key: value for key, value in traced.items() if "mlflow" not in key}
     return {
-        models.DIGEST_TAG: facts["digest"],
-        "initial_weights": str(facts["model"]["initial_weights"]),
-        "threshold": repr(facts["model"]["threshold"]),
+        models.DIGEST_TAG: str(described.digest),
+        "initial_weights": described.model.initial_weights,
+        "threshold": repr(described.model.threshold),
         **lineage,
         **figures,
     }

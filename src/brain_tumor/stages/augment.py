@@ -1,4 +1,4 @@
-"""Stage augment: random variants of the training images, and of no other."""
+"""Stage augment: random variants of the training images, and of no other, and phantoms."""
 
 from pathlib import Path
 
@@ -7,14 +7,18 @@ import typer
 
 from brain_tumor import params as parameters
 from brain_tumor.atomic import replacing, write_text
+from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.model.phantoms import phantom_images, write_phantoms
 from brain_tumor.stages.paths import In, Out, reporting_errors
 
 
 def main(
     split: In,
     images: In,
+    atlas: In,
     augmented: Out,
     records: Out,
     sheet: Out,
@@ -23,16 +27,20 @@ def main(
     """Write the variants of the training images; validation and test images are not read."""
     with reporting_errors():
         section = parameters.load(params, "augment", AugmentParams)
+        preprocess = parameters.load(params, "preprocess", PreprocessParams)
         table = pd.read_csv(split, dtype=str, keep_default_na=False)
         train = table[table["split"] == "train"]
         paths = train["path"].tolist()
+        phantoms = phantom_images(section.phantoms)
         with replacing(augmented) as aside:
             augment_folder(images, paths, aside, section)
+            write_phantoms(phantoms, aside, Atlas.load(atlas), preprocess, section.seed)
         rows = [
             {"path": name, "source": path, "label": label}
             for path, label in zip(paths, train["label"], strict=True)
             for name in copy_names(path, section)
         ]
+        rows += [{"path": one.path, "source": one.path, "label": one.label} for one in phantoms]
         frame = pd.DataFrame(rows, columns=["path", "source", "label"])
         write_text(records, frame.to_csv(index=False, lineterminator="\n"))
         augment_sheet(images, paths, augmented, section, sheet)

@@ -16,7 +16,7 @@ from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.records import load_images
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.model import figures, metrics, paper, saved
-from brain_tumor.model.calibration import calibrate
+from brain_tumor.model.calibration import calibrate, reliability
 from brain_tumor.model.explanation import Explainer
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tracking.run import summary
@@ -66,6 +66,7 @@ def main(
         )
         for name in ("val", "test"):
             _confusion(table[table["split"] == name], trained.meta.threshold, evaluation, name)
+        _reliability(table, evaluation)
         _track(run, results, evaluation)
 
 
@@ -98,6 +99,19 @@ def _confusion(rows: pd.DataFrame, threshold: float, evaluation: Path, name: str
     matrix = {"labels": ["no", "yes"], "rows_are": "truth", "matrix": counts.tolist()}
     write_json(evaluation / f"confusion_{name}.json", matrix)
     figures.save_confusion(evaluation / f"confusion_{name}.png", counts, name)
+
+
+def _reliability(table: pd.DataFrame, evaluation: Path) -> None:
+    """Predicted and observed shares of tumours of val and test, as table and as diagram."""
+    tables = {}
+    for name in ("val", "test"):
+        rows = table[table["split"] == name]
+        truth = np.asarray(rows["label"] == "yes", dtype=np.int64)
+        tables[name] = reliability(truth, rows["probability"].to_numpy(np.float64))
+    whole = pd.concat([one.assign(split=name) for name, one in tables.items()])
+    with replacing(evaluation / "reliability.csv") as aside:
+        whole.to_csv(aside, index=False, float_format="%.6f")
+    figures.save_reliability(evaluation / "reliability.png", tables)
 
 
 def _track(run: Path, results: Figures, evaluation: Path) -> None:

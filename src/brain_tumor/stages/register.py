@@ -29,6 +29,7 @@ def main(
     evaluation: In,
     profile: In,
     export: In,
+    report: In,
     registered: Out,
     params: In = Path("params.yaml"),
 ) -> None:
@@ -36,7 +37,7 @@ def main(
     with reporting_errors():
         outputs = StageOutputs(
             data, manifest, split, model, model_json, run, history, best, atlas, predictions,
-            metrics, evaluation, profile, export, registered, params,
+            metrics, evaluation, profile, export, report, registered, params,
         )  # fmt: skip
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
         section = params_file.load(params, "register", RegisterParams)

@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 BUNDLE = "artifacts/bundle"  # the files a classifier is loaded from
 CARD, CARD_FACTS = "MODEL_CARD.md", "model_card.json"
+REPORT = "report.html"  # for a browser; what the card says, with figures
 EVALUATION = "evaluation"  # confusion matrices and figures
 
 

@@ -24,8 +24,8 @@ from brain_tumor.tracking import lineage
 
 # Modules of `model` whose code decides the result of a trial, and which trials there are.
 CODE = (
-    "development", "features", "fit", "head", "metrics", "network", "phase", "precision", "saved",
-    "shapes", "train_params",
+    "development", "features", "fit", "head", "head_solver", "metrics", "network", "phase",
+    "precision", "saved", "shapes", "train_params",
 )  # fmt: skip
 SEARCH_CODE = ("search/params", "search/sampler", "search/space", "search/study")
 
@@ -74,7 +74,7 @@ class Plan:
                 "weights": self.initial.sha256,
                 "space": {name: str(getattr(self.tune.space, name)) for name in self.names},
                 "tune": self.tune.model_dump(exclude=ignored),
-                "train": self.section.model_dump(exclude={"threshold", "precision"}),
+                "train": self.section.model_dump(exclude={"precision"}),
                 "precision": precision.resolve(self.section.precision),
                 "code": _code_digest(),
             }

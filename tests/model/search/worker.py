@@ -36,6 +36,7 @@ SECTION = TuneParams.model_validate(
             "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
             "dropout": {"low": 0.0, "high": 0.6, "log": False},
             "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+            "head_penalty": {"low": 1e-3, "high": 1.0, "log": True},
             "head_block": {"low": 2, "high": 10},
             "fine_tune_blocks": {"low": 0, "high": 3},
         },

@@ -73,10 +73,14 @@ def draw_patient(rng: np.random.Generator, radius_mm: tuple[float, float]) -> Pa
 
 
 def place_slice(
-    rng: np.random.Generator, patient: Patient, canvas_px: tuple[int, int]
+    rng: np.random.Generator,
+    patient: Patient,
+    canvas_px: tuple[int, int],
+    plane: str | None = None,
 ) -> Placement:
-    """Draw plane, canvas, field of view, shift, rotation and tilt, then deform."""
-    plane = PLANES[rng.choice(3, p=_PLANE_ODDS)]
+    """Draw plane (unless given), canvas, field of view, shift, rotation and tilt, then deform."""
+    drawn = PLANES[rng.choice(3, p=_PLANE_ODDS)]
+    plane = plane or drawn
     height, width = (int(side) for side in rng.integers(canvas_px[0], canvas_px[1] + 1, 2))
     height, width = _limit_aspect(height, width)
     wide_mm, tall_mm = _EXTENT_MM[plane]

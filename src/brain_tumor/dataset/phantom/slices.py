@@ -37,7 +37,12 @@ class PhantomSlice:
 
 
 def make_slice(
-    seed: int, patient: int, slice_index: int, tumour: bool, params: PhantomParams
+    seed: int,
+    patient: int,
+    slice_index: int,
+    tumour: bool,
+    params: PhantomParams,
+    plane: str | None = None,
 ) -> PhantomSlice:
     """Make one slice; the same arguments give the same slice, whatever was made before.
 
@@ -50,13 +55,14 @@ def make_slice(
         slice_index: 0 or more; four slices in a row differ in contrast.
         tumour: whether the mass is there.
         params: ranges to draw from; the counts are not read.
+        plane: axial, coronal or sagittal; None: drawn, mostly axial.
     """
 
     def stream(name: int, index: int = slice_index) -> np.random.Generator:
         return np.random.default_rng((seed, patient, index, name))
 
     person = geometry.draw_patient(stream(_PATIENT, 0), params.tumour_radius_mm)
-    place = geometry.place_slice(stream(_PLACE), person, params.canvas_px)
+    place = geometry.place_slice(stream(_PLACE), person, params.canvas_px, plane)
     mass = tumours.draw_tumour(stream(_TUMOUR, 0), params.tumour_contrast)
     reach = tumours.depth(mass, person, place.points)
     contrast = person.contrasts[slice_index % 4]

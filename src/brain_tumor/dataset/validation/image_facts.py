@@ -82,7 +82,7 @@ def _decode(data: bytes, params: ValidateParams) -> ImageFacts:
         frames = int(getattr(image, "n_frames", 1))
         if frames > 1:
             raise BadImageError(f"animated or multi-page: {frames} frames, one is wanted")
-        upright = _grey(ImageOps.exif_transpose(image))  # decodes every pixel
+        upright = upright_grey(image)  # decodes every pixel
         return ImageFacts(
             format=str(image.format),
             mode=image.mode,
@@ -110,8 +110,12 @@ def _check_size(size: tuple[int, int], params: ValidateParams) -> None:
         )
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    """8-bit grey; pictures of more than 8 bits are stretched from their minimum to maximum."""
+def upright_grey(image: Image.Image) -> Image.Image:
+    """The picture that is hashed: the right way up, 8-bit grey, transparency ignored.
+
+    Pictures of more than 8 bits are stretched from their minimum to maximum.
+    """
+    image = ImageOps.exif_transpose(image)
     if not image.mode.startswith(("I", "F")):
         return image.convert("L")
     values = np.asarray(image, dtype=np.float64)

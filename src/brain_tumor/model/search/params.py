@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 from brain_tumor.model.shapes import LAST_BLOCK
 from brain_tumor.params import Section
 
-TUNABLE = ("learning_rate", "head_block", "fine_tune_blocks", "dropout", "weight_decay")
+TUNABLE = (
+    "learning_rate", "head_block", "fine_tune_blocks", "dropout", "weight_decay", "head_penalty",
+)  # fmt: skip
 
 Finite = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Natural = Annotated[int, Field(ge=0)]
@@ -47,6 +49,7 @@ class Space(Section):
     learning_rate: FloatRange
     dropout: FloatRange
     weight_decay: FloatRange
+    head_penalty: FloatRange
     head_block: IntRange
     fine_tune_blocks: IntRange
 
@@ -56,6 +59,8 @@ class Space(Section):
             raise ValueError(
                 f"learning_rate.low must exceed 0, received {self.learning_rate.low:g}"
             )
+        if self.head_penalty.low <= 0:
+            raise ValueError(f"head_penalty.low must exceed 0, received {self.head_penalty.low:g}")
         if self.dropout.high >= 1:
             raise ValueError(f"dropout.high must be below 1, received {self.dropout.high:g}")
         if self.head_block.high > LAST_BLOCK:

@@ -2,10 +2,12 @@
 import { element } from "./results.js";
 
 const FIRST = ["intended_use", "limits", "images", "metrics"];
+const SILENT = ["digest", "name", "schema_version"];
 const HEADLINE = ["accuracy", "sensitivity", "specificity", "auroc"];
 const WORDS = { auroc: "AUROC" };
 const TITLES = {
   limits: "Limits",
+  not_for: "Not for",
   images: "Images",
   metrics: "Figures with 95 % intervals",
   input: "Input",
@@ -43,7 +45,7 @@ function summary(facts) {
 function card({ facts, card: markdown, digest }) {
   const names = [...FIRST.slice(2), ...Object.keys(facts).filter((name) => !FIRST.includes(name))];
   if (!Object.keys(facts).length) return [element("pre", "", markdown || "This model has no card.")];
-  const sections = names.filter((name) => name in facts && name !== "digest").flatMap((name) => section(name, facts[name]));
+  const sections = names.filter((name) => name in facts && !SILENT.includes(name)).flatMap((name) => section(name, facts[name]));
   if (digest) sections.push(element("h3", "", TITLES.digest), element("p", "code", digest));
   if (facts.intended_use) sections.unshift(element("p", "", facts.intended_use));
   return sections;
@@ -53,8 +55,16 @@ function section(name, value) {
   const title = element("h3", "", TITLES[name] ?? label(name));
   if (name === "images") return [title, table(["split", "no", "yes"], Object.entries(value).map(([split, { no, yes }]) => [split, no, yes]))];
   if (name === "metrics") return [title, metrics(value)];
-  if (value && typeof value === "object" && !Array.isArray(value)) return [title, definitions(value)];
+  if (Array.isArray(value)) return [title, ...records(value)];
+  if (value && typeof value === "object") return [title, definitions(value)];
   return [title, element("p", "", text(value))];
+}
+
+function records(values) {
+  if (!values.length) return [element("p", "", "none")];
+  if (typeof values[0] !== "object") return list(values);
+  const names = [...new Set(values.flatMap((value) => Object.keys(value)))];
+  return [table(names.map(label), values.map((value) => names.map((name) => value[name] ?? "")))];
 }
 
 function metrics(splits) {

@@ -1,0 +1,99 @@
+"""How well heat maps point at tumours of phantoms, by their reference and by smoothing.
+
+Run `dvc repro train` first: this takes its model and its training images. A reference's
+contributions are taken off those of an image before they are smoothed; `model.explanation` has
+what was chosen, by the seeds below (docs/evidence/decisions.md, section 7):
+
+    python benchmarks/heatmaps.py --pairs 60 4 5
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from brain_tumor import params as params_file
+from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.evidence.localisation import Scores, centre_prior, score
+from brain_tumor.evidence.phantom_truth import Maker, Phantom, pairs
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.imaging.records import load_images
+from brain_tumor.model import saved
+from brain_tumor.model.explanation import empty_picture
+from brain_tumor.model.linear_head import linear_head, pooling_layer
+from brain_tumor.model.shapes import stride_px
+
+OUTPUTS = Path("outputs")
+PLACES = (0.0, 1.0, 1.5)  # standard deviation of the smoothing
+Floats = NDArray[np.float64]
+
+
+def main(
+    seeds: Annotated[list[int], typer.Argument(help="Of phantoms.")],
+    pairs_each: Annotated[int, typer.Option("--pairs", help="Patients of each seed.")] = 60,
+) -> None:
+    """Print mean scores of a row per reference and smoothing, and pointing by plane."""
+    model = saved.load(OUTPUTS / "train")
+    preprocess = params_file.load(Path("params.yaml"), "preprocess", PreprocessParams)
+    maker = Maker(PhantomParams(), Atlas.load(OUTPUTS / "preprocess" / "atlas.npz"), preprocess)
+    made = [one for seed in seeds for one in maker.make(seed, pairs(pairs_each), f"seed {seed}")]
+    phantoms = [one for one in made if one.tumour.any()]
+    found = contributions(model.network, np.stack([one.image for one in phantoms]))
+    stride = stride_px(model.meta.head_block)
+    rows: list[dict[str, Any]] = []
+    for name, reference in references(model.network, model.meta.size_px).items():
+        for sigma in PLACES:
+            maps = ndimage.gaussian_filter(found - reference, sigma, axes=(1, 2))
+            rows += scored(f"{name}, {sigma:g}", phantoms, maps, stride)
+    prior = np.stack([centre_prior(one.head, found.shape[1:], stride) for one in phantoms])
+    table = pd.DataFrame([*rows, *scored("centre of the head", phantoms, prior, stride)])
+    figures = table.groupby("map", sort=False)[["pointing", "mass", "overlap"]].mean()
+    planes = table.pivot_table("pointing", "map", "plane", sort=False)
+    print(figures.join(planes).round(2).assign(tumours=len(phantoms)).to_string())
+
+
+def references(network: Any, size_px: int) -> dict[str, Floats]:
+    """Contributions to take off, (h, w)."""
+    split = pd.read_csv(OUTPUTS / "split.csv")
+    train = split[split["split"] == "train"]
+    no, yes = (
+        contributions(
+            network, load_images(OUTPUTS / "preprocess" / "images", sorted(rows["path"]))
+        ).mean(axis=0)
+        for _, rows in train.groupby("label")
+    )
+    empty = contributions(network, empty_picture(size_px))[0]
+    return {"none": 0 * empty, "empty": empty, "mean of no": no, "mean of both": (no + yes) / 2}
+
+
+def contributions(network: Any, images: NDArray[np.uint8]) -> Floats:
+    """What each place adds to the logit, float64 (N, h, w): HiResCAM's map."""
+    import keras
+
+    maps = keras.Model(network.inputs[0], pooling_layer(network).input)
+    weights = linear_head(network).weights
+    return np.concatenate(
+        [
+            (np.asarray(maps(saved.to_unit(images[start : start + saved.BATCH]))) * weights).sum(-1)
+            for start in range(0, len(images), saved.BATCH)
+        ]
+    ).astype(np.float64)
+
+
+def scored(
+    name: str, phantoms: list[Phantom], maps: Floats, stride: int
+) -> Iterator[dict[str, Any]]:
+    """A row per phantom."""
+    for phantom, values in zip(phantoms, maps, strict=True):
+        one: Scores = score(values, phantom.tumour, stride)
+        yield {"map": name, "plane": phantom.case.plane} | vars(one)
+
+
+if __name__ == "__main__":
+    typer.run(main)

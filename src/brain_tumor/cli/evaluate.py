@@ -1,0 +1,126 @@
+"""`brain-tumor evaluate`: a registered model on labelled images from elsewhere."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brain_tumor.cli.predict import Engine
+from brain_tumor.stages.paths import reporting_errors
+
+if TYPE_CHECKING:
+    from brain_tumor.external.evaluation import Evaluation
+    from brain_tumor.external.rates import Rate
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="models:/NAME@ALIAS, models:/NAME/NUMBER or a folder that `brain-tumor pull` "
+            "made.",
+            show_default=False,
+        ),
+    ],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Holds no/ (images without a tumour) and yes/ (with one), of any kind `predict` "
+            "takes; patients.csv (path,patient) joins slices of a patient.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Write report.html, metrics.json, predictions.csv and left_out.csv here; without "
+            "it nothing is written.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            "--engine",
+            help="fast: the network exported for inference; keras: as it was trained (the "
+            "reference; starts slower).",
+        ),
+    ] = Engine.fast,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log",
+            metavar="FILE",
+            help="Add a line to this CSV, made when missing: date, digests of model and folder, "
+            "counts, figures. Commit it, so that runs are counted.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Say how right a model is on labelled images from elsewhere: sensitivity, specificity.
+
+    Copies of its training images (the same bytes, or the same picture, mirrored too) are left out,
+    with all that is related to them. Copies within FOLDER count as one. Beside the model stands
+    what file metadata alone would reach. There is no figure of both classes together. Research
+    only, not for diagnosis.
+
+    **Example:** brain-tumor evaluate models:/brain-tumor-inceptionv3@champion scans/ --out external
+    """
+    from brain_tumor.external.evaluate import evaluate_folder
+    from brain_tumor.external.log import append_line, check_log
+    from brain_tumor.external.write import check_folder, write_all
+    from brain_tumor.tracking.download import find_model
+
+    with reporting_errors():
+        if out:
+            check_folder(out)
+        if log:
+            check_log(log)
+        evaluation = evaluate_folder(find_model(model), folder, engine.value)
+        if log:  # before anything is shown or written: no run that was seen is missing
+            append_line(log, evaluation)
+        if out:
+            write_all(out, evaluation)
+    for note in evaluation.notes:
+        print(f"note: {note}", file=sys.stderr)
+    _show(evaluation)
+    if out:
+        typer.echo(f"written: {out / 'report.html'}, and the tables beside it")
+    if log:
+        typer.echo(f"logged: {log}")
+
+
+def _show(evaluation: "Evaluation") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("", *(one.name for one in evaluation.classes)):
+        table.add_column(name)
+    for name, field in (
+        ("model", "right"),
+        ("model, each cluster once", "right_clusters"),
+        ("metadata alone", "baseline"),
+        ("flagged as unlike", "unlike"),
+    ):
+        table.add_row(name, *(_text(getattr(one, field)) for one in evaluation.classes))
+    counts = [evaluation.counts(one.label) for one in evaluation.classes]
+    table.add_row("slices", *(str(count["slices"]) for count in counts))
+    table.add_row("clusters", *(str(count["clusters"]) for count in counts))
+    table.add_row(
+        "files left out", *(str(count["files"] - count["used_files"]) for count in counts)
+    )
+    console = Console()
+    head = f"{evaluation.model} on {evaluation.folder}, threshold {evaluation.threshold:g}\n"
+    console.print(head, highlight=False)
+    console.print(table)
+    console.print("\nNo joint figure. Research only, not for diagnosis.", highlight=False)
+
+
+def _text(rate: "Rate | None") -> str:
+    return "none" if rate is None else str(rate)

@@ -1,0 +1,1 @@
+"""What the reported evidence rests on: tracks, baselines, tested explanations, robustness."""

@@ -1,0 +1,30 @@
+"""On what something was computed: recorded beside it, decides nothing."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = ("keras", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "simpleitk")
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu")
+
+
+def environment() -> dict[str, str | int]:
+    """Date (UTC), machine and versions."""
+    facts: dict[str, str | int] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processors": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+        "python": platform.python_version(),
+    }
+    found = {name: _version(name) for name in (*_TENSORFLOW, *_PACKAGES)}
+    return facts | {name: text for name, text in found.items() if text}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

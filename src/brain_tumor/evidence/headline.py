@@ -1,0 +1,143 @@
+"""The headline track: the whole recipe, cross-validated over folds it never sees."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from brain_tumor.evidence.baselines import Baselines
+from brain_tumor.evidence.environment import environment
+from brain_tumor.evidence.finished import Digest, Finished
+from brain_tumor.evidence.fold_table import answer_fold
+from brain_tumor.evidence.folds import Fold, outer_folds
+from brain_tumor.evidence.params import HeadlineParams
+from brain_tumor.evidence.source_digest import code_digest, params_digest
+from brain_tumor.model.recipe import Answer, Pool, Recipe
+
+TRACK = "headline"
+# Modules whose code decides what a fold's CSV says; tests/evidence/test_code.py keeps it whole.
+CODE = (
+    "dataset.groups", "dataset.metadata", "evidence.baselines", "evidence.fold_table",
+    "evidence.folds", "evidence.pool", "evidence.probe", "imaging.augment", "imaging.geometry",
+    "model.calibration", "model.calibration_params", "model.development", "model.features",
+    "model.fit", "model.head", "model.head_solver", "model.inner", "model.inner_search",
+    "model.metrics", "model.network", "model.phase", "model.precision", "model.recipe",
+    "model.saved", "model.search.params", "model.search.result", "model.search.run",
+    "model.search.sampler", "model.search.space", "model.search.study", "model.shapes",
+    "model.train_params",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A track: what is cross-validated, on what.
+
+    Attributes:
+        pool: the images.
+        baselines: what stands beside the recipe on each fold.
+        recipe: from development images to answers for unseen ones.
+        params: section `headline`.
+        data: digest of all that is read.
+        decides: parameters of the recipe.
+        notes: facts for each fold's JSON that decide nothing.
+    """
+
+    pool: Pool
+    baselines: Baselines
+    recipe: Recipe
+    params: HeadlineParams
+    data: str
+    decides: Mapping[str, object]
+    notes: Mapping[str, Any]
+
+    @cached_property
+    def folds(self) -> tuple[Fold, ...]:
+        """All outer folds, repeat after repeat."""
+        count = self.params.folds
+        repeats = range(self.params.repeats)
+        return tuple(fold for each in repeats for fold in outer_folds(self.pool, count, each))
+
+    def digest(self, fold: Fold) -> Digest:
+        """Of what decides a fold's predictions."""
+        place = {"folds": self.params.folds, "repeat": fold.repeat, "fold": fold.number}
+        return Digest(self.data, params_digest({**self.decides, **place}), self._code)
+
+    @cached_property
+    def _code(self) -> str:
+        return code_digest(CODE)
+
+
+OnFold = Callable[[str, pd.DataFrame, Mapping[str, Any]], Mapping[str, Any]]
+
+
+def missing_folds(track: Headline, finished: Finished) -> list[Fold]:
+    """The folds that are not finished yet.
+
+    Raises:
+        StaleError: one is finished, but from other data, parameters or code.
+    """
+    return [fold for fold in track.folds if not finished.has(fold.name, track.digest(fold))]
+
+
+def run_folds(
+    track: Headline, folds: Sequence[Fold], finished: Finished, on_fold: OnFold
+) -> Iterator[Fold]:
+    """Run folds one after the other, keep each when it is done, and yield it.
+
+    What a fold gives does not depend on the others, nor on their order.
+
+    Args:
+        track: what is cross-validated.
+        folds: which are to be run.
+        finished: where they are kept.
+        on_fold: called with name, table and facts before these are kept; gives further facts.
+    """
+    for fold in folds:
+        started = time.monotonic()
+        answer, table = answer_fold(track.pool, track.recipe, track.baselines, fold)
+        facts = _facts(track, fold, answer, time.monotonic() - started)
+        further = on_fold(fold.name, table, facts)
+        finished.write(fold.name, table, track.digest(fold), {**facts, **further})
+        yield fold
+
+
+def _facts(track: Headline, fold: Fold, answer: Answer, wall_s: float) -> dict[str, Any]:
+    return {
+        "track": TRACK,
+        "repeat": fold.repeat,
+        "fold": fold.number,
+        "images": {"development": len(fold.development), "unseen": len(fold.unseen)},
+        "chosen": dict(answer.chosen),
+        "temperature": answer.temperature,
+        "threshold": answer.threshold,
+        "wall_s": round(wall_s, 1),
+        **track.notes,
+        "environment": environment(),
+    }
+
+
+def read_folds(finished: Finished) -> pd.DataFrame:
+    """All finished folds: the columns of their CSVs with `repeat`, `fold` and `y` (0 or 1).
+
+    Raises:
+        ValueError: there is none, or images are missing from a repeat or twice in it.
+    """
+    parts = [
+        table.assign(repeat=facts["repeat"], fold=facts["fold"])
+        for table, facts in finished.parts(f"{TRACK}-")
+    ]
+    if not parts:
+        raise ValueError(f"{finished.folder}: no finished fold; run `make evidence`")
+    whole = pd.concat(parts, ignore_index=True)
+    repeats = whole["repeat"].nunique()
+    counts = whole.groupby("path")["repeat"].agg(["size", "nunique"])
+    wrong = counts[(counts["size"] != repeats) | (counts["nunique"] != repeats)]
+    if len(wrong):
+        raise ValueError(
+            f"{finished.folder}: {wrong.index[0]} is predicted {wrong['size'].iloc[0]} times in "
+            f"{repeats} repeats; some folds are missing: run `make evidence`"
+        )
+    return whole.assign(y=(whole["label"] == "yes").astype("int64"))

@@ -1,0 +1,59 @@
+"""What the pages of docs/evidence share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_LABELS = {
+    "auroc": "AUROC",
+    "auroc_per_fold": "AUROC, mean over folds",
+    "auprc": "AUPRC",
+    "f1": "F1",
+    "brier": "Brier score",
+    "ece": "ECE, ten bins",
+    "ece_floor": "ECE of perfect calibration (simulated)",
+}
+
+
+def figure_label(name: str) -> str:
+    """A figure's name as a table shows it."""
+    return _LABELS.get(name, name.replace("_", " "))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """When, where and from which weights the parts of a track were made, of their JSON files."""
+    places = [one["environment"] for one in facts]
+
+    def distinct(values: Iterable[Any]) -> list[Any]:
+        return sorted({value for value in values if value})
+
+    packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "optuna")
+    return {
+        "command": "make evidence",
+        "dates": distinct(one["date"] for one in places),
+        "machines": distinct(
+            f"{one['processors']} processors, {one['machine']}, Python {one['python']}"
+            for one in places
+        ),
+        "packages": distinct(
+            f"{name} {one[name]}" for one in places for name in packages if name in one
+        ),
+        "weights": distinct(one.get("weights") for one in facts),
+        "precision": distinct(one.get("precision") for one in facts),
+        "wall_s": round(float(sum(one["wall_s"] for one in facts)), 1),
+    }
+
+
+def made_line(made: Mapping[str, Any]) -> str:
+    """The same as a sentence."""
+    precision = f"; tuned blocks in {', '.join(made['precision'])}" if made["precision"] else ""
+    return (
+        f"`{made['command']}`, {' and '.join(made['dates'])}; {'; '.join(made['machines'])}; "
+        f"{', '.join(made['packages'])}{precision}. Initial weights: "
+        f"`{'`, `'.join(made['weights'])}`. Wall time {made['wall_s'] / 60:.0f} min."
+    )

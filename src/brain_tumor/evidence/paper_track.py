@@ -1,0 +1,102 @@
+"""The paper track: the 163/50/40 protocol, ungrouped as published, over several seeds."""
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from brain_tumor.evidence.environment import environment
+from brain_tumor.evidence.finished import Digest, Finished
+from brain_tumor.evidence.paper_seed import divided, train_seed
+from brain_tumor.evidence.params import PaperParams
+from brain_tumor.evidence.source_digest import code_digest, params_digest
+from brain_tumor.model.fit import Start
+from brain_tumor.model.recipe import Pool
+
+# Modules whose code decides what a seed's CSV says; tests/evidence/test_code.py keeps it whole.
+CODE = (
+    "dataset.groups", "dataset.splitting.fill", "dataset.splitting.params",
+    "dataset.splitting.split", "dataset.splitting.table", "dataset.splitting.units",
+    "evidence.paper_seed", "evidence.params", "evidence.pool", "imaging.augment",
+    "imaging.geometry", "model.development", "model.features", "model.fit", "model.head",
+    "model.head_solver", "model.metrics", "model.network", "model.phase", "model.precision",
+    "model.saved", "model.shapes", "model.train_params",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PaperTrack:
+    """The protocol on a set of images.
+
+    Attributes:
+        start: initial weights and feature cache.
+        pool: the images, through the paper's 100 x 100 step, with copies.
+        manifest: of the files, for the division.
+        params: section `paper`.
+        data: digest of all that is read.
+        weights: source of the initial weights.
+    """
+
+    start: Start
+    pool: Pool
+    manifest: pd.DataFrame
+    params: PaperParams
+    data: str
+    weights: str
+
+    def digest(self, seed: int) -> Digest:
+        """Of what decides a seed's predictions."""
+        decides = self.params.model_dump(exclude={"seeds"}) | {"seed": seed}
+        return Digest(self.data, params_digest(decides), self._code)
+
+    @cached_property
+    def _code(self) -> str:
+        return code_digest(CODE)
+
+
+def name_of(seed: int) -> str:
+    """Of a seed's files."""
+    return f"seed-{seed:02d}"
+
+
+def missing_seeds(track: PaperTrack, finished: Finished) -> list[int]:
+    """The seeds that are not finished yet.
+
+    Raises:
+        StaleError: one is finished, but from other data, parameters or code.
+    """
+    seeds = range(track.params.seeds)
+    return [seed for seed in seeds if not finished.has(name_of(seed), track.digest(seed))]
+
+
+def run_seed(track: PaperTrack, seed: int, finished: Finished) -> pd.DataFrame:
+    """Divide the files, train, predict all of them, keep what came out and give it."""
+    started = time.monotonic()
+    table = divided(track.manifest, track.pool, track.params, seed)
+    probability, epochs = train_seed(track.start, track.pool, table, track.params, seed)
+    facts: dict[str, Any] = {
+        "track": "paper",
+        "seed": seed,
+        "epochs": epochs,
+        "wall_s": round(time.monotonic() - started, 1),
+        "weights": track.weights,
+        "environment": environment(),
+    }
+    table = table.assign(probability=probability)
+    finished.write(name_of(seed), table, track.digest(seed), facts)
+    return table
+
+
+def read_seeds(finished: Finished) -> pd.DataFrame:
+    """All finished seeds: the columns of their CSVs with `seed` and `y` (0 or 1).
+
+    Raises:
+        ValueError: there is none.
+    """
+    parts = [table.assign(seed=facts["seed"]) for table, facts in finished.parts("seed-")]
+    if not parts:
+        raise ValueError(f"{finished.folder}: no finished seed; run `make evidence`")
+    whole = pd.concat(parts, ignore_index=True)
+    return whole.assign(y=(whole["label"] == "yes").astype("int64"))

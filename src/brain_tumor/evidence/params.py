@@ -1,0 +1,40 @@
+"""Sections `headline` and `paper` of evidence/params.yaml."""
+
+from pydantic import Field
+
+from brain_tumor.dataset.splitting.params import SplitCounts, SplitParams
+from brain_tumor.model.train_params import TrainParams
+from brain_tumor.params import Section
+
+
+class HeadlineParams(Section):
+    """Repeated, nested, group-disjoint cross-validation of the whole recipe.
+
+    Attributes:
+        repeats: how many times the images are assigned to outer folds; a repeat's number is the
+            seed of the assignment and is added to the recipe's own seeds.
+        folds: outer folds of a repeat.
+    """
+
+    repeats: int = Field(ge=1)
+    folds: int = Field(ge=2)
+
+
+class PaperParams(Section):
+    """The protocol of Kim & Ye 2019 over several seeds.
+
+    Attributes:
+        seeds: how many; seed s draws the division and starts the training.
+        paper_step_px: side of the intermediate picture in preprocessing, pixels.
+        counts: images of each class in val and test; the rest trains.
+        train: the training; its seed is added to that of the division.
+    """
+
+    seeds: int = Field(ge=1)
+    paper_step_px: int = Field(ge=16)
+    counts: SplitCounts
+    train: TrainParams
+
+    def division(self, seed: int) -> SplitParams:
+        """As published: every image on its own, whatever it is a copy of."""
+        return SplitParams(seed=seed, group_by="none", mode="counts", counts=self.counts)

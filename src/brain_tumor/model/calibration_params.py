@@ -1,0 +1,53 @@
+"""Section `calibrate` of params.yaml, and what it leads to."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from brain_tumor.params import Section
+
+HALF = 0.5  # threshold without a target
+
+
+class CalibrateParams(Section):
+    """How temperature and operating threshold are found.
+
+    Attributes:
+        seed: of the assignment of images to folds.
+        folds: of the development images; each is predicted by a network that never saw it.
+        sensitivity: the threshold is the highest with at least this sensitivity on out-of-fold
+            predictions; None: the threshold is 0.5.
+    """
+
+    seed: int = Field(ge=0)
+    folds: int = Field(ge=2)
+    sensitivity: Annotated[float, Field(gt=0.0, lt=1.0)] | None
+
+
+class OperatingPoint(Section):
+    """How a network's probabilities become calibrated ones and calls.
+
+    Attributes:
+        temperature: the logit is divided by it.
+        threshold: of calibrated probability, from which an image is called a tumour.
+        sensitivity: the target it meets on out-of-fold predictions; None: no target.
+        images: how many out-of-fold predictions it rests on.
+    """
+
+    temperature: float = Field(gt=0.0, allow_inf_nan=False)
+    threshold: float = Field(ge=0.0, le=1.0)
+    sensitivity: float | None
+    images: int
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read calibration.json.
+
+        Raises:
+            ValueError: it is missing or not such a file.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: not readable; run `dvc repro calibrate`: {error}") from error

@@ -1,0 +1,170 @@
+"""The sections on what is known beyond this training: the committed evidence."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from brain_tumor.dataset.labels import POSITIVE
+from brain_tumor.model.calibration import reliability
+from brain_tumor.report.checklist import PENDING
+from brain_tumor.report.evidence import baselines, figures
+from brain_tumor.report.figures import Interval, intervals_svg, reliability_svg
+from brain_tumor.report.findings import Findings
+from brain_tumor.report.parts import Figure, Heading, Note, Part, Section, Table
+from brain_tumor.report.wording import FIGURES, external_rows, figure_name, listed, shown
+
+_TITLE = "Nested cross-validation"
+_COLUMNS = ("balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier")
+OTHER_IMAGES = (
+    "The committed evidence was made on other images than this model's; it says how the recipe "
+    "does there (docs/evidence), not here."
+)
+
+
+def crossvalidation(found: Findings) -> Section:
+    """The whole recipe on folds it never saw, beside simpler classifiers."""
+    headline = found.headline
+    if not headline:
+        text = OTHER_IMAGES if found.evidence.track("headline") else nothing_yet("headline")
+        return Section(_TITLE, [Note(text)])
+    size = f"n = {headline['images']} images in {headline['clusters']} clusters"
+    intro = (
+        f"{headline['repeats']} times {headline['folds']} outer folds of {size}, none of them "
+        "divided. In each, inner folds of the other images choose hyperparameters, temperature "
+        "and threshold; the outer fold is only predicted. This judges the recipe, with far more "
+        "images than the test split; the model of this report is one that it made. "
+        f"{made_by(found, 'headline')}"
+    ).strip()
+    return Section(
+        _TITLE,
+        [
+            intro,
+            *_baselines(headline, size),
+            *_before(headline),
+            *_reliability(found),
+            *_stability(headline, size),
+        ],
+    )
+
+
+def external(found: Findings) -> Section:
+    """Every evaluation on other data, as the log has it."""
+    log = found.evidence.external
+    if log.empty:
+        return Section("External data", [Note(nothing_yet("external"))])
+    lines = [{str(key): str(value) for key, value in row.items()} for row in log.to_dict("records")]
+    head = ("Quantity", *(f"Evaluation {number}" for number in range(1, len(lines) + 1)))
+    return Section(
+        "External data",
+        [
+            "Sensitivity and specificity stand apart: classes of such collections come from "
+            "different sources, and a joint figure would depend on their mixture. Each column "
+            "names its model by the digest in the registry.",
+            Table(head, external_rows(lines), "Every evaluation in the log (docs/evidence)."),
+        ],
+    )
+
+
+def nothing_yet(key: str) -> str:
+    """What stands where evidence is missing."""
+    return f"Nothing here yet: {PENDING[key]}."
+
+
+def made_by(found: Findings, track: str) -> str:
+    """When, where and how long a track of the evidence ran, in a sentence; "" if it is not told."""
+    made = found.evidence.summary.get("made", {}).get(track)
+    if not made:
+        return ""
+    places = f"{listed(made['dates'])}, {'; '.join(made['machines'])}"
+    return f"Made by `{made['command']}`, {places}, in {made['wall_s'] / 60:.0f} minutes."
+
+
+def _baselines(headline: Mapping[str, Any], size: str) -> Iterator[Part]:
+    half = figures({**headline["figures"], **headline["at_half"]})
+    named = {"The recipe": half} | {one.name: one.figures for one in baselines(headline)}
+    rows = [[name, *(shown(one.get(key)) for key in _COLUMNS)] for name, one in named.items()]
+    yield Table(
+        ("", *map(figure_name, _COLUMNS)),
+        rows,
+        f"The recipe and simpler classifiers on the same folds, called from a probability of 0.5 "
+        f"on ({size}); 95 % intervals from clusters resampled jointly over repeats.",
+    )
+    drawn = [
+        Interval(name, one["auroc"].value, one["auroc"].low, one["auroc"].high)
+        for name, one in named.items()
+        if "auroc" in one
+    ]
+    yield Figure(
+        intervals_svg(drawn, "AUROC"),
+        f"AUROC on outer folds with 95 % intervals ({size}).",
+        "Forest plot of the AUROC of the recipe and the baselines; the values are in the table.",
+    )
+    best = next((one for one in baselines(headline) if one.difference), None)
+    if best:
+        told = [f"{figure_name(key)} {shown(one)}" for key, one in best.difference.items()]
+        yield f"Against the best of them ({best.name}), ours minus theirs: {'; '.join(told)}."
+
+
+def _before(headline: Mapping[str, Any]) -> Iterator[Part]:
+    """The former recipe beside the present one, if both were cross-validated."""
+    pair = headline.get("before")
+    if not pair:
+        return
+    columns = [figures(pair[name]) for name in ("before", "after", "paired")]
+    keys = [key for key in FIGURES if key in columns[0] and key in columns[1]]
+    yield Table(
+        ("Figure", "Before", "After", "Difference"),
+        [[figure_name(key), *(shown(one.get(key)) for one in columns)] for key in keys],
+        "The former recipe and the present one on the same outer folds, called from a probability "
+        f"of 0.5 on (repeats: {pair['repeats']}); 95 % intervals; paired differences of some. Why "
+        "it changed stands under Decisions.",
+    )
+
+
+def _reliability(found: Findings) -> Iterator[Figure]:
+    """Of the first repeat, in which every image counts once."""
+    rows = found.evidence.first_repeat
+    if rows.empty:
+        return
+    truth = np.asarray(rows["label"] == POSITIVE, dtype=np.int64)
+    yield Figure(
+        reliability_svg(reliability(truth, rows["probability"].to_numpy(np.float64))),
+        f"Reliability on outer folds of the first repeat (n = {len(rows)}), in ten bins, with "
+        "Wilson 95 % intervals; below, the images in each bin.",
+        "Reliability diagram of the nested cross-validation.",
+    )
+
+
+def _stability(headline: Mapping[str, Any], size: str) -> Iterator[Part]:
+    without = headline["without_suspects"]
+    columns = [figures(one) for one in (headline["figures"], without["figures"])]
+    columns.append(figures(headline.get("uncalibrated", {})))
+    rows = [
+        [figure_name(key), *(shown(one.get(key)) for one in columns)]
+        for key in FIGURES
+        if key in columns[0]
+    ]
+    yield Table(
+        ("Figure", "All images", f"Without {len(without['left_out'])} doubted", "No temperature"),
+        rows,
+        f"The recipe at its own thresholds, with and without the suspect labels, and of all images "
+        f"before the temperature ({size}); 95 % intervals. The surest errors stand by name in "
+        "docs/evidence/confident_errors.csv.",
+    )
+    keys = ("sensitivity", "specificity", "auroc", "log_loss")
+    parts = [
+        [
+            f"{one['by']}: {one['value']}", str(one["no"]), str(one["yes"]),
+            *(shown(figures(one["figures"]).get(key)) for key in keys),
+        ]
+        for one in headline["subgroups"]
+    ]  # fmt: skip
+    if parts:
+        yield Heading("Subgroups")
+        yield Table(
+            ("Part", "No tumour", "Tumour", *map(figure_name, keys)),
+            parts,
+            "Parts of the images, by what is known of them; 95 % intervals. Small parts have no "
+            "figures. Differences between parts were not tested.",
+        )

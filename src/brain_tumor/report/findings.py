@@ -1,0 +1,152 @@
+"""All that a report is made from, read once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from brain_tumor.dataset.groups import clusters
+from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.inference.export import REPORT_FILE
+from brain_tumor.model.best import Best
+from brain_tumor.model.calibration_params import OperatingPoint
+from brain_tumor.model.initial_weights import InitialWeights
+from brain_tumor.model.saved import ModelMeta
+from brain_tumor.report.card_parts import Figure, Split
+from brain_tumor.report.evidence import Evidence
+from brain_tumor.report.sources import Settings, Sources
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of a model.
+
+    Attributes:
+        settings: of the pipeline.
+        origin: where the images come from.
+        manifest: the manifest, with the column `cluster`.
+        predictions: columns path, label, split, probability and cluster; a row per image.
+        validation: the report of stage validate.
+        preprocessing: the summary of stage preprocess.
+        weights: what training started from.
+        best: what the study chose.
+        point: temperature and threshold.
+        meta: what the network is.
+        metrics: split to figure; undefined figures are left out.
+        export: the report of stage export.
+        lineage: tags that lead to commit, data, inputs and run.
+        evidence: committed evidence.
+    """
+
+    settings: Settings
+    origin: str
+    manifest: pd.DataFrame
+    predictions: pd.DataFrame
+    validation: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    weights: InitialWeights
+    best: Best
+    point: OperatingPoint
+    meta: ModelMeta
+    metrics: Mapping[Split, Mapping[str, Figure]]
+    export: Mapping[str, Any]
+    lineage: Mapping[str, str]
+    evidence: Evidence
+
+    @property
+    def is_phantom(self) -> bool:
+        """Whether the images are drawn, not measured."""
+        return self.origin.startswith("phantom")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the committed evidence was made on these images."""
+        return self.evidence.is_of(self.manifest["path"])
+
+    def track(self, name: str) -> Mapping[str, Any]:
+        """The summary of a track of the evidence on these images; empty without one."""
+        return self.evidence.track(name) if self.is_ours else {}
+
+    @property
+    def headline(self) -> Mapping[str, Any]:
+        """The nested cross-validation of the recipe on these images; empty without one."""
+        return self.track("headline")
+
+    @property
+    def robustness(self) -> Mapping[str, Any]:
+        """Figures on degraded test images of these; empty without."""
+        return self.evidence.robustness if self.is_ours else {}
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Which evidence there is on these images, by the keys of `checklist.PENDING`."""
+        there = {
+            "headline": bool(self.headline),
+            "paper": bool(self.track("paper")),
+            "explanation": bool(self.evidence.localisation.get("scores")),
+            "robustness": bool(self.robustness),
+            "decisions": bool(self.evidence.decisions.strip()),
+            "external": not (self.evidence.external.empty or self.is_phantom),
+        }
+        return frozenset(key for key, is_there in there.items() if is_there)
+
+    @property
+    def twins(self) -> int:
+        """How many test images share a cluster with an image that trains or validates."""
+        own = self.predictions
+        developed = set(own.loc[own["split"] != "test", "cluster"])
+        return int(self.rows("test")["cluster"].isin(developed).sum())
+
+    def rows(self, split: Split) -> pd.DataFrame:
+        """The predictions of a split."""
+        return self.predictions[self.predictions["split"] == split]
+
+
+def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str, str]) -> Findings:
+    """Read all files.
+
+    Raises:
+        ValueError: one is missing or not what it should be.
+    """
+    manifest = read_manifest(sources.manifest)
+    cluster = clusters(manifest)
+    predictions = pd.read_csv(sources.predictions, keep_default_na=False)
+    run = str(_json(sources.run)["run_id"])
+    return Findings(
+        settings=settings,
+        origin=origin,
+        manifest=manifest.assign(cluster=cluster.to_numpy()),
+        predictions=predictions.assign(cluster=cluster.loc[predictions["path"]].to_numpy()),
+        validation=_json(sources.validation),
+        preprocessing=_json(sources.preprocessing),
+        weights=InitialWeights.model_validate(_json(sources.weights)),
+        best=Best.read(sources.best),
+        point=OperatingPoint.read(sources.calibration),
+        meta=ModelMeta.model_validate(_json(sources.model_json)),
+        metrics=_metrics(_json(sources.metrics)),
+        export=_json(sources.export / REPORT_FILE),
+        lineage={**lineage, "mlflow.run": run},
+        evidence=Evidence.read(sources.evidence),
+    )
+
+
+def _metrics(read: Mapping[Any, Mapping[str, Any]]) -> dict[Split, dict[str, Figure]]:
+    return {
+        split: {
+            key: Figure.model_validate(figure)
+            for key, figure in figures.items()
+            if figure is not None and figure.get("value") is not None
+        }
+        for split, figures in read.items()
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable; run `dvc repro`: {error}") from error
+    return content

@@ -1,0 +1,41 @@
+"""Where a report is made from: sections of params.yaml and files of the stages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from brain_tumor.dataset.splitting.params import SplitParams
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.model.calibration_params import CalibrateParams
+from brain_tumor.model.metrics import EvaluateParams
+from brain_tumor.model.train_params import TrainParams
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The sections of params.yaml that a report tells of; `train` as the study filled it in."""
+
+    split: SplitParams
+    preprocess: PreprocessParams
+    augment: AugmentParams
+    train: TrainParams
+    calibrate: CalibrateParams
+    evaluate: EvaluateParams
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of the stages that a report is made from."""
+
+    manifest: Path
+    validation: Path
+    preprocessing: Path
+    weights: Path
+    best: Path
+    calibration: Path
+    model_json: Path
+    run: Path
+    predictions: Path
+    metrics: Path
+    export: Path
+    evidence: Path

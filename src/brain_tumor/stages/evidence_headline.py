@@ -1,0 +1,82 @@
+"""Stage headline of the evidence: the whole recipe over outer folds it never sees."""
+
+import os
+from pathlib import Path
+
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.evidence.baselines import read_baselines
+from brain_tumor.evidence.finished import Finished
+from brain_tumor.evidence.headline import Headline
+from brain_tumor.evidence.headline_runs import run_track
+from brain_tumor.evidence.params import HeadlineParams
+from brain_tumor.evidence.pool import read_pool, with_phantoms
+from brain_tumor.evidence.source_digest import data_digest
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.model.calibration_params import CalibrateParams
+from brain_tumor.model.feature_cache import default_cache
+from brain_tumor.model.features import Output, trunk_outputs
+from brain_tumor.model.fit import Start
+from brain_tumor.model.initial_weights import InitialWeights
+from brain_tumor.model.precision import resolve
+from brain_tumor.model.recipe import Pool, RecipeParams, product_recipe
+from brain_tumor.model.search.params import TuneParams
+from brain_tumor.model.train_params import TrainSection
+from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.tracking import lineage
+
+
+def main(
+    data: In,
+    manifest: In,
+    images: In,
+    augmented: In,
+    records: In,
+    weights: In,
+    source: In,
+    folds: Out,
+    params: In = Path("params.yaml"),
+    evidence: In = Path("evidence/params.yaml"),
+) -> None:
+    """Run the recipe on every outer fold; folds that are finished are not run again."""
+    with reporting_errors():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
+        section = params_file.load(evidence, "headline", HeadlineParams)
+        augment = params_file.load(params, "augment", AugmentParams)
+        recipe = RecipeParams(
+            params_file.load(params, "train", TrainSection),
+            params_file.load(params, "tune", TuneParams),
+            params_file.load(params, "calibrate", CalibrateParams),
+        )
+        pool = read_pool(read_manifest(manifest), images, augment)
+        pool = with_phantoms(pool, augmented, records)
+        start = Start(weights, default_cache())
+        _features_in_one_pass(start, pool, recipe)
+        baselines = read_baselines(pool, data, start)
+        track = Headline(
+            pool,
+            baselines,
+            product_recipe(start, recipe),
+            section,
+            data_digest(pool, weights, baselines.files),
+            {name: getattr(recipe, name).model_dump() for name in ("train", "tune", "calibrate")},
+            {"weights": initial.source, "precision": resolve(recipe.train.precision)},
+        )
+        inputs = {"manifest": manifest, "images": images, "weights": weights, "records": records}
+        tags = lineage.lineage_tags(inputs) | initial.tags()
+        run_track("headline", track, Finished(folds), lineage.flat_params(params), tags)
+
+
+def _features_in_one_pass(start: Start, pool: Pool, recipe: RecipeParams) -> None:
+    """All that heads on the frozen trunk will ask the feature cache for."""
+    block, space = recipe.train.head_block, recipe.tune.space.head_block
+    blocks = range(space.low, space.high + 1) if block == "tuned" else [block]
+    wanted = [Output(one, recipe.train.head) for one in blocks]
+    trunk_outputs(start.weights, pool.images, wanted, start.cache)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,54 @@
+"""Stage localisation of the evidence: do the model's heat maps point at tumours of phantoms?"""
+
+import os
+import time
+from pathlib import Path
+
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import write_json, write_text
+from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.evidence.environment import environment
+from brain_tumor.evidence.localisation_page import differences_svg, localisation_page, save_overlays
+from brain_tumor.evidence.localisation_params import LocalisationParams
+from brain_tumor.evidence.localisation_run import tested
+from brain_tumor.evidence.page import made_from
+from brain_tumor.evidence.phantom_truth import Maker
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.model import saved
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(
+    model: In,
+    atlas: In,
+    table: Out,
+    summary: Out,
+    page: Out,
+    figure: Out,
+    overlays: Out,
+    params: In = Path("params.yaml"),
+    evidence: In = Path("evidence/params.yaml"),
+) -> None:
+    """Judge the model's heat maps by phantoms' masks, beside maps that know nothing of tumours."""
+    with reporting_errors():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        start = time.monotonic()
+        section = params_file.load(evidence, "localisation", LocalisationParams)
+        preprocess = params_file.load(params, "preprocess", PreprocessParams)
+        trained = saved.load(model.parent)
+        maker = Maker(PhantomParams(), Atlas.load(atlas), preprocess)
+        found = tested(trained, maker, section)
+        where = {"environment": environment(), "weights": trained.meta.initial_weights}
+        made = made_from([where | {"wall_s": time.monotonic() - start}])
+        write_text(table, found.scored.round(6).to_csv(index=False, lineterminator="\n"))
+        write_json(summary, {"made": made, **found.figures})
+        write_text(page, localisation_page(found.figures, made))
+        write_text(figure, differences_svg(found.figures["differences"]))
+        save_overlays(overlays, found)
+
+
+if __name__ == "__main__":
+    typer.run(main)

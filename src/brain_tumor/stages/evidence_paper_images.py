@@ -1,0 +1,36 @@
+"""Stage paper_images of the evidence: network inputs through the paper's intermediate picture."""
+
+from pathlib import Path
+
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import replacing
+from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.evidence.params import PaperParams
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.folder import preprocess_folder
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(
+    data: In,
+    manifest: In,
+    atlas: In,
+    images: Out,
+    params: In = Path("params.yaml"),
+    evidence: In = Path("evidence/params.yaml"),
+) -> None:
+    """Preprocess as the product does, but through a picture of `paper.paper_step_px`."""
+    with reporting_errors():
+        section = params_file.load(params, "preprocess", PreprocessParams)
+        paper = params_file.load(evidence, "paper", PaperParams)
+        through = section.model_copy(update={"paper_step_px": paper.paper_step_px})
+        paths = read_manifest(manifest)["path"].tolist()
+        with replacing(images) as aside:
+            preprocess_folder(data, paths, aside, Atlas.load(atlas), through)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,88 @@
+"""Stage robustness of the evidence: the model on its test images, degraded step by step."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import typer
+
+from brain_tumor import params as params_file
+from brain_tumor.atomic import write_json, write_text
+from brain_tumor.dataset.groups import clusters
+from brain_tumor.dataset.labels import POSITIVE
+from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.dataset.splitting.table import TEST, read_split
+from brain_tumor.evidence.environment import environment
+from brain_tumor.evidence.page import made_from
+from brain_tumor.evidence.robustness import predict_degraded
+from brain_tumor.evidence.robustness_curves import curves, curves_table
+from brain_tumor.evidence.robustness_page import robustness_page, robustness_svg
+from brain_tumor.evidence.robustness_params import RobustnessParams
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.inference import bundle
+from brain_tumor.inference.classifier import Classifier
+from brain_tumor.model.metrics import EvaluateParams
+from brain_tumor.model.saved import META_FILE
+from brain_tumor.stages.paths import In, Out, reporting_errors
+
+
+def main(
+    data: In,
+    manifest: In,
+    split: In,
+    model: In,
+    atlas: In,
+    export: In,
+    predictions: Out,
+    table: Out,
+    summary: Out,
+    page: Out,
+    figure: Out,
+    params: In = Path("params.yaml"),
+    evidence: In = Path("evidence/params.yaml"),
+) -> None:
+    """Classify degraded test images as a user's are; the figures of every level."""
+    with reporting_errors():
+        start = time.monotonic()
+        preprocess = params_file.load(params, "preprocess", PreprocessParams)
+        levels = params_file.load(evidence, "robustness", RobustnessParams)
+        bootstrap = params_file.load(evidence, "summary", EvaluateParams)
+        images = _test_images(manifest, split)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            bundle.write(folder, _files(model, atlas, export), preprocess)
+            classifier, digest = Classifier.load(folder, "fast"), bundle.digest(folder)
+            said = predict_degraded(classifier, data, images, levels)
+        write_text(predictions, said.to_csv(index=False, lineterminator="\n"))
+        found = curves(said, classifier.meta.threshold, bootstrap)
+        facts = {
+            "images": len(images),
+            "clusters": int(images["cluster"].nunique()),
+            "threshold": classifier.meta.threshold,
+            "model": digest,
+        }
+        where = {"environment": environment(), "weights": classifier.meta.initial_weights}
+        made = made_from([where | {"wall_s": time.monotonic() - start}])
+        write_text(table, curves_table(found).to_csv(index=False, lineterminator="\n"))
+        write_json(summary, {"made": made, **facts, "conditions": found})
+        write_text(page, robustness_page(found, facts, made))
+        write_text(figure, robustness_svg(found))
+
+
+def _files(model: Path, atlas: Path, export: Path) -> list[Path]:
+    """What a bundle is made of, beside the preprocessing."""
+    exported = [export / name for name in (bundle.FAST_FILE, bundle.FAMILIARITY_FILE)]
+    return [model, model.with_name(META_FILE), atlas, *exported]
+
+
+def _test_images(manifest: Path, split: Path) -> pd.DataFrame:
+    """Path, truth and cluster of the test images."""
+    rows = read_split(split)
+    rows = rows[rows["split"] == TEST].reset_index(drop=True)
+    cluster = clusters(read_manifest(manifest)).loc[rows["path"]].to_numpy()
+    return rows.assign(y=(rows["label"] == POSITIVE).astype("int64"), cluster=cluster)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,175 @@
+"""The headline track: resumed where it ended, never twice, refused where it is stale."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.evidence.small_pool import brightness_recipe, small_pool, small_track
+
+from brain_tumor.evidence import headline
+from brain_tumor.evidence.finished import Finished, StaleError
+from brain_tumor.evidence.folds import Fold
+from brain_tumor.evidence.headline import Headline, missing_folds, read_folds, run_folds
+from brain_tumor.evidence.pool import originals
+from brain_tumor.model.recipe import Answer, Pool
+
+POOL = small_pool()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.h5"
+    path.write_bytes(b"weights")
+    return path
+
+
+@pytest.fixture
+def track(weights: Path) -> Headline:
+    return small_track(POOL, weights)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Finished:
+    return Finished(tmp_path / "folds")
+
+
+def nothing(name: str, table: pd.DataFrame, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {}
+
+
+def run(track: Headline, finished: Finished, folds: Sequence[Fold] | None = None) -> None:
+    wanted = missing_folds(track, finished) if folds is None else folds
+    for _ in run_folds(track, wanted, finished, nothing):
+        pass
+
+
+def tables(finished: Finished) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(finished.folder.glob("*.csv"))}
+
+
+def test_every_image_is_predicted_once_a_repeat(track: Headline, finished: Finished) -> None:
+    run(track, finished)
+    found = read_folds(finished)
+    paths = sorted(originals(POOL)["source"])
+    for _, rows in found.groupby("repeat"):
+        assert sorted(rows["path"]) == paths
+    assert found["repeat"].nunique() == 2
+    assert (found["y"] == (found["label"] == "yes")).all()
+
+
+def test_a_fold_says_what_it_was_made_of(track: Headline, finished: Finished) -> None:
+    run(track, finished, track.folds[:1])
+    table, facts = finished.read("headline-r0-f0")
+    assert list(table.columns) == [
+        "path", "label", "cluster", "probability", "uncalibrated", "temperature", "threshold",
+        "majority", "metadata", "pixels_1nn", "probe",
+    ]  # fmt: skip
+    assert facts["chosen"] == {"seed": 0}
+    assert facts["wall_s"] >= 0
+    assert set(facts["digest"]) == {"data", "params", "code"}
+    assert {"date", "machine", "python"} <= set(facts["environment"])
+
+
+def test_an_interrupted_run_goes_on_and_finished_folds_are_not_run_again(
+    track: Headline, finished: Finished, tmp_path: Path
+) -> None:
+    calls: list[int] = []
+
+    def breaks(pool: Pool, known: Sequence[str], unseen: Sequence[str], seed: int) -> Answer:
+        calls.append(seed)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return brightness_recipe(pool, known, unseen, seed)
+
+    interrupted = replace(track, recipe=breaks)
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted, finished)
+    assert len(missing_folds(track, finished)) == 3
+    run(interrupted, finished)
+    assert len(calls) == 4 + 3
+    whole = Finished(tmp_path / "whole")
+    run(track, whole)
+    assert tables(finished) == tables(whole)
+
+
+def test_the_order_of_folds_does_not_matter(
+    track: Headline, finished: Finished, tmp_path: Path
+) -> None:
+    backwards = Finished(tmp_path / "backwards")
+    run(track, finished)
+    run(track, backwards, track.folds[::-1])
+    assert tables(finished) == tables(backwards)
+
+
+def test_more_repeats_leave_finished_folds_as_they_are(
+    track: Headline, finished: Finished, weights: Path
+) -> None:
+    run(track, finished)
+    more = small_track(POOL, weights, repeats=3)
+    assert [fold.repeat for fold in missing_folds(more, finished)] == [2, 2, 2]
+
+
+def darker(pool: Pool) -> Pool:
+    images = pool.images.copy()
+    images[0, 0, 0] ^= 1
+    return Pool(images, pool.rows)
+
+
+def relabelled(pool: Pool) -> Pool:
+    return Pool(pool.images, pool.rows.replace({"label": {"no": "yes", "yes": "no"}}))
+
+
+@pytest.mark.parametrize("change", [darker, relabelled])
+def test_other_data_are_an_error_that_says_what_to_delete(
+    change: Any, track: Headline, finished: Finished, weights: Path
+) -> None:
+    run(track, finished, track.folds[:1])
+    with pytest.raises(StaleError, match=r"headline-r0-f0\.json: made from other data.*delete"):
+        missing_folds(small_track(change(POOL), weights), finished)
+
+
+def test_other_weights_are_other_data(track: Headline, finished: Finished, weights: Path) -> None:
+    run(track, finished, track.folds[:1])
+    weights.write_bytes(b"others")
+    with pytest.raises(StaleError, match="made from other data"):
+        missing_folds(small_track(POOL, weights), finished)
+
+
+def test_other_parameters_are_an_error(track: Headline, finished: Finished, weights: Path) -> None:
+    run(track, finished, track.folds[:1])
+    for changed in (small_track(POOL, weights, rate=0.2), small_track(POOL, weights, folds=4)):
+        with pytest.raises(StaleError, match="made from other params"):
+            missing_folds(changed, finished)
+
+
+def test_other_code_is_an_error(
+    track: Headline, finished: Finished, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(track, finished, track.folds[:1])
+    monkeypatch.setattr(headline, "CODE", headline.CODE[1:])
+    with pytest.raises(StaleError, match="made from other code"):
+        missing_folds(small_track(POOL, weights), finished)
+
+
+def test_a_missing_fold_is_found_out_when_they_are_read(
+    track: Headline, finished: Finished
+) -> None:
+    run(track, finished, track.folds[:-1])
+    with pytest.raises(ValueError, match=r"predicted 1 times in 2 repeats.*make evidence"):
+        read_folds(finished)
+
+
+def test_a_recipe_that_gives_no_probabilities_is_found_out(
+    track: Headline, finished: Finished
+) -> None:
+    def broken(pool: Pool, known: Sequence[str], unseen: Sequence[str], seed: int) -> Answer:
+        answer = brightness_recipe(pool, known, unseen, seed)
+        return replace(answer, probability=np.full(len(unseen), np.nan))
+
+    with pytest.raises(RuntimeError, match="headline-r0-f0"):
+        run(replace(track, recipe=broken), finished)
+    assert not finished.folder.exists()

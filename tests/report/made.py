@@ -1,0 +1,155 @@
+"""The files of the stages before `report`, small and drawn from a seed."""
+
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ruamel.yaml import YAML
+
+from brain_tumor.dataset.groups import clusters
+from brain_tumor.dataset.manifest import write_manifest
+from brain_tumor.dataset.splitting.params import SplitParams
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
+from brain_tumor.model.calibration_params import CalibrateParams
+from brain_tumor.model.metrics import EvaluateParams, evaluate
+from brain_tumor.model.train_params import TrainSection
+from brain_tumor.params import load
+from brain_tumor.report.card import ModelCard
+from brain_tumor.report.findings import Findings, read
+from brain_tumor.report.gather import make_card
+from brain_tumor.report.sources import Settings, Sources
+
+ROOT = Path(__file__).parents[2]
+THRESHOLD = 0.4
+SPLITS = ("train", "train", "test", "val", "test")  # of five images of a class
+PER_CLASS = 40
+NAME = "InceptionV3 classifier of brain MRI slices"
+DOUBTED = "no/N11.jpg"  # on the list of suspects
+
+
+def manifest() -> pd.DataFrame:
+    """40 images of each class, every tenth of which is a copy of the one before."""
+    rows = []
+    for label in ("no", "yes"):
+        for index in range(PER_CLASS):
+            path = DOUBTED if (label, index) == ("no", 9) else f"{label}/{label}_{index:02d}.jpg"
+            group = f"{label}{index - (index % 10 == 9)}"
+            digest = hashlib.sha256(group.encode()).hexdigest()
+            row: dict[str, Any] = {"path": path, "label": label, "format": "JPEG", "mode": "L"}
+            row |= {"width": 200 + index, "height": 210, "bytes": 9000 + index, "sha256": digest}
+            rows.append(row | {"dhash": digest[:16], "patient": "", "group": group})
+    return pd.DataFrame(rows)
+
+
+def predictions(table: pd.DataFrame) -> pd.DataFrame:
+    """A probability for each image, mostly on the right side; copies share their split."""
+    rng = np.random.default_rng(7)
+    yes = (table["label"] == "yes").to_numpy()
+    places = [SPLITS[int(group[2:] if group.startswith("no") else group[3:]) % 5]
+              for group in table["group"]]  # fmt: skip
+    probability = 1 / (1 + np.exp(-rng.normal(np.where(yes, 1.4, -1.4), 1.6)))
+    return table[["path", "label"]].assign(split=places, probability=probability)
+
+
+def sources(root: Path) -> Sources:
+    """Where `write` puts what a report is made from."""
+    names = {
+        "manifest": "manifest.csv", "validation": "validate/report.json",
+        "preprocessing": "preprocess/summary.json", "weights": "backbone/backbone.json",
+        "best": "tuning/best.json", "calibration": "calibrate/calibration.json",
+        "model_json": "train/model.json", "run": "train/run.json",
+        "predictions": "predictions.csv", "metrics": "metrics.json", "export": "export",
+        "evidence": "docs/evidence",
+    }  # fmt: skip
+    return Sources(**{field.name: root / names[field.name] for field in fields(Sources)})
+
+
+def write(root: Path) -> Sources:
+    """Write all files a report is made from, but no evidence."""
+    to, table = sources(root), manifest()
+    write_manifest(to.manifest, table)
+    said = predictions(table)
+    said.to_csv(to.predictions, index=False)
+    _json(to.metrics, _metrics(table, said))
+    copies = {"groups": 8, "files": 16, "identical_groups": 8, "identical_files": 16}
+    odd = [{"path": "no/no_01.jpg", "reason": "content is PNG, file name says '.jpg'"}]
+    _json(to.validation, {"patients": 0, "duplicates": copies, "errors": [], "warnings": odd})
+    part = {"images": PER_CLASS, "fallback": {"count": 1, "fraction": 0.025, "reasons": {}}}
+    _json(to.preprocessing, {"all": part, "no": part, "yes": part})
+    weights = {"requested": "imagenet", "source": "imagenet", "sha256": "1" * 64}
+    _json(to.weights, {**weights, "complete_to_block": 10, "note": ""})
+    best = {"study": "s", "trial": 3, "objective": "log_loss", "value": 0.3, "complete": 4}
+    _json(to.best, {**best, "params": {"head_block": 6, "fine_tune_blocks": 0}, "pruned": 1})
+    point = {"temperature": 1.5, "threshold": THRESHOLD, "sensitivity": 0.95, "images": 60}
+    _json(to.calibration, point)
+    meta = {"head": "gap", "head_block": 6, "fine_tuned_blocks": 0, "size_px": 299, "seed": 0}
+    meta |= {"threshold": THRESHOLD, "temperature": 1.5, "initial_weights": "imagenet"}
+    _json(to.model_json, {**meta, "initial_weights_sha256": "1" * 64, "parameters": 7_000_000})
+    _json(to.run, {"run_id": "r" * 32})
+    _json(to.export / EXPORT_FILE, {"engine": "onnxruntime 1.22"})
+    return to
+
+
+def params_file(root: Path) -> Path:
+    """The project's params.yaml with what the study is to choose put in."""
+    yaml = YAML()
+    document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    document["train"].update(learning_rate=1e-3, dropout=0.1, weight_decay=1e-2, head_penalty=0.1)
+    document["evaluate"]["bootstrap_resamples"] = 30
+    path = root / "params.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+    return path
+
+
+def settings(path: Path) -> Settings:
+    """The sections a report tells of."""
+    chosen: dict[str, float | int] = {"head_block": 6, "fine_tune_blocks": 0}
+    return Settings(
+        split=load(path, "split", SplitParams),
+        preprocess=load(path, "preprocess", PreprocessParams),
+        augment=load(path, "augment", AugmentParams),
+        train=load(path, "train", TrainSection).resolve(chosen),
+        calibrate=load(path, "calibrate", CalibrateParams),
+        evaluate=load(path, "evaluate", EvaluateParams),
+    )
+
+
+def found(root: Path, origin: str = "directory brain-mri") -> Findings:
+    """All that a report is made from, read from files in `root`."""
+    lineage = {"git.commit": "c" * 40, "data.md5": "d.dir"}
+    return read(write(root), settings(params_file(root)), origin, lineage)
+
+
+def card(root: Path) -> ModelCard:
+    """The card of `found`."""
+    return make_card(found(root), NAME)
+
+
+def _metrics(table: pd.DataFrame, said: pd.DataFrame) -> dict[str, Any]:
+    cluster = clusters(table)
+    params = EvaluateParams(seed=0, bootstrap_resamples=30)
+    results = {}
+    for name in ("train", "val", "test"):
+        rows = said[said["split"] == name]
+        estimates = evaluate(
+            np.asarray(rows["label"] == "yes", dtype=np.int64),
+            rows["probability"].to_numpy(np.float64),
+            cluster.loc[rows["path"]].to_numpy(str),
+            THRESHOLD,
+            params,
+            intervals=name != "train",
+        )
+        results[name] = {key: estimate.as_dict() for key, estimate in estimates.items()}
+    return results
+
+
+def _json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
