@@ -53,11 +53,14 @@ def tables(finished: Finished) -> dict[str, bytes]:
 
 def test_every_image_is_predicted_once_a_repeat(track: Headline, finished: Finished) -> None:
     run(track, finished)
-    found = read_folds(finished)
+    found, facts = read_folds(finished, track.params)
     paths = sorted(originals(POOL)["source"])
     for _, rows in found.groupby("repeat"):
         assert sorted(rows["path"]) == paths
     assert found["repeat"].nunique() == 2
+    assert [(one["repeat"], one["fold"]) for one in facts] == [
+        (fold.repeat, fold.number) for fold in track.folds
+    ]
     assert (found["y"] == (found["label"] == "yes")).all()
 
 
@@ -159,8 +162,26 @@ def test_a_missing_fold_is_found_out_when_they_are_read(
     track: Headline, finished: Finished
 ) -> None:
     run(track, finished, track.folds[:-1])
-    with pytest.raises(ValueError, match=r"predicted 1 times in 2 repeats.*make evidence"):
-        read_folds(finished)
+    with pytest.raises(ValueError, match=r"headline-r1-f2\.json: missing.*make evidence"):
+        read_folds(finished, track.params)
+
+
+def test_folds_of_more_repeats_than_asked_for_are_passed_over(
+    track: Headline, finished: Finished
+) -> None:
+    run(track, finished)
+    found, _ = read_folds(finished, track.params.model_copy(update={"repeats": 1}))
+    assert found["repeat"].unique().tolist() == [0]
+
+
+def test_folds_that_do_not_belong_together_are_found_out(
+    track: Headline, finished: Finished
+) -> None:
+    run(track, finished)
+    table = finished.folder / "headline-r0-f1.csv"
+    (finished.folder / "headline-r0-f0.csv").write_bytes(table.read_bytes())
+    with pytest.raises(ValueError, match=r"predicted [13] times in 2 repeats"):
+        read_folds(finished, track.params)
 
 
 def test_a_recipe_that_gives_no_probabilities_is_found_out(

@@ -50,7 +50,7 @@ def told(maps: np.ndarray, text: dict[str, Any]) -> list[str]:
     return notes(
         {
             "differences": summary.differences(table, PARAMS),
-            "by_plane": summary.by_plane(table, PARAMS),
+            "by_plane": summary.by("plane", table, PARAMS),
             "places": places,
             "text": {"in the file": {"with": text}},
         }
@@ -68,7 +68,7 @@ def test_maps_that_see_the_tumour_beat_every_rival_in_every_plane() -> None:
     assert summary.scores(table, PARAMS)[MODEL]["pointing"]["value"] == 1.0
     for differences in (
         summary.differences(table, PARAMS),
-        *(one["differences"] for one in summary.by_plane(table, PARAMS).values()),
+        *(one["differences"] for one in summary.by("plane", table, PARAMS).values()),
     ):
         assert all(one["low"] > 0 for figures in differences.values() for one in figures.values())
     assert told(maps, NO_TEXT)[0] == (

@@ -20,6 +20,7 @@ from brain_tumor.evidence.localisation_network import (
 from brain_tumor.evidence.phantom_truth import Maker, pairs
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.inference.export import REPORT_FILE
 from brain_tumor.model import saved
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,8 @@ def project(random_weights: Path, tmp_path: Path) -> Path:
     )
     saved.save(tmp_path / "outputs" / "train", network, meta)
     flat_atlas().save(tmp_path / "outputs" / "preprocess" / "atlas.npz")
+    (tmp_path / "outputs" / "export").mkdir()
+    (tmp_path / "outputs" / "export" / REPORT_FILE).write_text('{"digest": "d1"}')
     preprocess = PreprocessParams(size_px=SIZE_PX, normalisation="none")
     (tmp_path / "params.yaml").write_text(f"preprocess: {preprocess.model_dump_json()}\n")
     (tmp_path / "evidence").mkdir()
@@ -121,8 +124,9 @@ def test_the_stage_leaves_scores_page_and_pictures(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = project / "docs" / "evidence"
     found = json.loads((folder / "localisation.json").read_text())
-    assert found["patients"] == PAIRS
+    assert (found["patients"], found["model"], found["seed"]) == (PAIRS, "d1", 3)
     assert set(found["differences"]) == {"chance", "centre", "random_head", "random"}
+    assert sum(one["phantoms"] for one in found["by_contrast"].values()) == found["phantoms"]
     assert set(found["by_plane"]) == {"axial", "coronal", "sagittal"}
     assert found["text"]["on the network's input"]["without"]["in_view"] == PAIRS
     table = pd.read_csv(folder / "localisation.csv")

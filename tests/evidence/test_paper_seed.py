@@ -101,7 +101,8 @@ def test_finished_seeds_are_kept_and_stale_ones_refused(track: PaperTrack, tmp_p
     run_seed(track, 1, finished)
     assert missing_seeds(track, finished) == [0]
     run_seed(track, 0, finished)
-    found = read_seeds(finished)
+    found, facts = read_seeds(finished, PARAMS)
+    assert [one["seed"] for one in facts] == [0, 1]
     assert found.groupby("seed").size().tolist() == [len(originals(POOL))] * 2
     assert set(found.columns) == {
         "path", "label", "split", "cluster", "twin", "probability", "seed", "y",

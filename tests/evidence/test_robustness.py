@@ -10,10 +10,11 @@ from tests.inference.toy import THRESHOLD, disc, write_model
 
 from brain_tumor.evidence.robustness import COLUMNS, conditions, predict_degraded
 from brain_tumor.evidence.robustness_curves import curves, curves_table
-from brain_tumor.evidence.robustness_page import robustness_page, robustness_svg
+from brain_tumor.evidence.robustness_page import robustness_page
 from brain_tumor.evidence.robustness_params import RobustnessParams
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.metrics import EvaluateParams
+from brain_tumor.report.curves import curves_svg
 
 PARAMS = RobustnessParams(
     seed=0, noise=(0.05,), blur=(0.01, 0.05), contrast=(0.5,), rotation=(20.0,), jpeg=(10,)
@@ -136,6 +137,8 @@ def test_tables_page_and_drawing_hold_every_condition() -> None:
     }
     page = robustness_page(found, facts, made)
     assert all(f"| {level} |" in page for level in ("as is", "0.01", "0.05"))
-    svg = robustness_svg(found)
+    lost = next(one for one in found if one["level"] == 0.05)["change"]["accuracy"]
+    assert (lost["high"] < 0) == ("accuracy at blur 0.05" in page)
+    svg = curves_svg(found)
     assert svg.startswith("<svg")
-    assert robustness_svg(found) == svg
+    assert curves_svg(found) == svg

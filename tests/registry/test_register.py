@@ -20,15 +20,17 @@ from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
 from brain_tumor.registry.champion import promote
 from brain_tumor.registry.contest import contest
-from brain_tumor.registry.outputs import EXPORTED, OutputsError, StageOutputs
+from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import Registered, register
 from brain_tumor.registry.sync import sync
+from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card, write_card
 from brain_tumor.stages.register import main as stage
 from brain_tumor.tracking import models, store
 from brain_tumor.tracking.artifacts import ModelUnusableError
 from brain_tumor.tracking.download import download
 from brain_tumor.tracking.lineage import md5
+from brain_tumor.tracking.model_folder import CARD, CARD_FACTS, REPORT
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
 NAME = "brain-tumor-inceptionv3"
@@ -156,6 +158,30 @@ def test_same_model_is_registered_once(
     second = register(make_outputs(tmp_path), PREPROCESS, params)  # saved again: other bytes
     assert (second.version, second.digest, second.alias) == ("1", first.digest, "champion")
     assert len(models.versions(store.connect(), NAME)) == 1
+
+
+def test_a_report_made_later_reaches_the_version_that_is_there(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path)
+    register(outputs, PREPROCESS, params)
+    before = version("1")
+    card = read_card(outputs.report / CARD_FILE)
+    evidence = ({"folder": "clinic-b", "sensitivity": "0.93"},)
+    write_card(outputs.report / CARD_FILE, card.model_copy(update={"external": evidence}))
+    (outputs.report / REPORT_FILE).write_text("<!DOCTYPE html>evidence", encoding="utf-8")
+    outputs.params.write_text(outputs.params.read_text() + "# later\n", encoding="utf-8")
+    assert register(outputs, PREPROCESS, params).version == "1"
+    [after] = models.versions(store.connect(), NAME)
+    assert after.tags == {**before.tags, "md5.report": md5(outputs.report)}
+    held = artifacts_of(after)
+    assert (held / REPORT).read_text(encoding="utf-8").endswith("evidence")
+    assert "clinic-b" in (held / CARD).read_text(encoding="utf-8")
+    described = read_card(held / CARD_FACTS)
+    assert described.external == evidence
+    assert described.digest == after.digest
+    assert described.lineage["md5.params"] == before.tags["md5.params"]  # of the model, as it was
+    assert described.lineage["md5.report"] == after.tags["md5.report"] != before.tags["md5.report"]
 
 
 def test_random_weights_do_not_displace_imagenet_unless_forced(
@@ -367,7 +393,7 @@ def test_digest_is_of_everything_that_decides_a_prediction(
     def digest(preprocess: PreprocessParams, atlas: Path) -> str:
         folder = tmp_path / "bundle"
         shutil.rmtree(folder, ignore_errors=True)
-        exported = [outputs.export / name for name in EXPORTED]
+        exported = [outputs.export / name for name in bundle.EXPORTED]
         shutil.copyfile(atlas, tmp_path / "atlas.npz")
         files = [outputs.model, outputs.model_json, tmp_path / "atlas.npz", *exported]
         bundle.write(folder, files, preprocess)

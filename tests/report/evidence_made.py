@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from tests.report.made import DIGEST
 
-from brain_tumor.report.figures import Interval, intervals_svg
+from brain_tumor.model.calibration import reliability
 
 KEYS = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",
@@ -36,14 +38,16 @@ def figures(value: float, keys: tuple[str, ...] = KEYS) -> dict[str, Any]:
     return {key: {"value": value, "low": value - 0.05, "high": value + 0.05} for key in keys}
 
 
-def write(folder: Path, paths: list[str]) -> None:
-    """A summary, a fold and a log, on the images `paths`."""
+def write(folder: Path, paths: list[str], model: str = DIGEST) -> None:
+    """A summary and a log, on the images `paths`, of the model of that digest."""
+    truth = np.array([path.startswith("yes") for path in paths], np.int64)
     headline = {
         "images": len(paths), "clusters": len(paths) - 4, "repeats": 3, "folds": 5,
         "figures": figures(0.9), "at_half": figures(0.91, AT_HALF),
         "baselines": {"metadata": figures(0.7), "probe": figures(0.85)},
         "best_baseline": "probe", "paired": figures(0.05, ("auroc",)),
         "uncalibrated": figures(0.31, ("log_loss",)),
+        "reliability": reliability(truth, np.full(len(paths), 0.3)).to_dict("records"),
         "without_suspects": {"left_out": ["no/N11.jpg"], "figures": figures(0.93)},
         "subgroups": [
             {"by": "plane", "value": "axial", "no": 30, "yes": 30, "figures": figures(0.88)},
@@ -54,28 +58,24 @@ def write(folder: Path, paths: list[str]) -> None:
             "paired": figures(0.09, ("auroc",)),
         },
     }  # fmt: skip
-    (folder / "folds").mkdir(parents=True)
+    folder.mkdir(parents=True)
     made = {"command": "make evidence", "dates": ["2026-01-02"], "machines": ["2 processors"]}
-    summary = {"made": {"headline": made | {"wall_s": 1800.0}}, "headline": headline}
+    summary = {"made": {"headline": made | {"wall_s": 1800.0}}, "paths": paths}
+    summary |= {"headline": headline}
     (folder / "summary.json").write_text(
         json.dumps(summary | {"paper": _paper()}), encoding="utf-8"
     )
-    fold = pd.DataFrame({"path": paths}).assign(probability=0.3)
-    fold = fold.assign(label=fold["path"].str.split("/").str[0])
-    fold.to_csv(folder / "folds" / "headline-r0-f0.csv", index=False)
-    (folder / "localisation.json").write_text(json.dumps(_localisation()), encoding="utf-8")
-    (folder / "figures").mkdir()
-    curves = intervals_svg([Interval("noise", 0.7, 0.65, 0.75)], "accuracy")
-    (folder / "figures" / "robustness.svg").write_text(curves, encoding="utf-8")
+    maps = {"model": model} | _localisation()
+    (folder / "localisation.json").write_text(json.dumps(maps), encoding="utf-8")
     (folder / "decisions.md").write_text(DECISIONS, encoding="utf-8")
     as_is = {"kind": "none", "level": 0.0, "figures": figures(0.9)}
     noisy = {"kind": "noise", "level": 0.1, "figures": figures(0.7)}
     noisy["change"] = figures(-0.2, ("accuracy",))
-    robust = {"images": 24, "clusters": 24, "threshold": 0.4, "model": "f" * 64}
+    robust = {"images": 24, "clusters": 24, "threshold": 0.4, "model": model}
     robust["conditions"] = [as_is, noisy]
     (folder / "robustness.json").write_text(json.dumps(robust), encoding="utf-8")
     line = {"date": "2026-01-02", "model": "m version 1", "sensitivity": "0.93"}
-    line |= {"model_digest": "e" * 64, "no_clusters": "8", "folder": "clinic-b"}
+    line |= {"model_digest": model, "no_clusters": "8", "folder": "clinic-b"}
     line |= {"sensitivity_low": "0.88", "sensitivity_high": "0.96", "specificity": ""}
     pd.DataFrame([line]).to_csv(folder / "external-log.csv", index=False)
 

@@ -12,10 +12,13 @@ from tests.inference.toy import toy_network
 from tests.model.networks import SIZE_PX, images
 from typer.testing import CliRunner, Result
 
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import save_image, stored
+from brain_tumor.inference import bundle
 from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
 from brain_tumor.inference.engine import load_engine
-from brain_tumor.inference.export import REPORT_FILE
+from brain_tumor.inference.export import REPORT_FILE, exported_digest
 from brain_tumor.inference.export_params import ExportParams
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
@@ -60,15 +63,20 @@ def outputs(tmp_path: Path) -> Path:
         seed=0,
     )
     saved.save(tmp_path / "train", network, meta)
+    grid = np.zeros((1, 128, 128), dtype=np.uint8)
+    Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool)).save(tmp_path / "atlas.npz")
     return tmp_path
 
 
 def run(outputs: Path) -> Result:
-    (outputs / "params.yaml").write_text("export: {false_alarm_fraction: 0.1}\n")
+    (outputs / "params.yaml").write_text(
+        "export: {false_alarm_fraction: 0.1}\npreprocess: {normalisation: none}\n"
+    )
     app = typer.Typer()
     app.command()(main)
     paths = {
         "--model": outputs / "train" / "model.keras",
+        "--atlas": outputs / "atlas.npz",
         "--profile": outputs / "profile",
         "--images": outputs / "images",
         "--export": outputs / "export",
@@ -84,6 +92,9 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     export = outputs / "export"
     assert {path.name for path in export.iterdir()} == {FAST_FILE, FAMILIARITY_FILE, REPORT_FILE}
     report = json.loads((export / REPORT_FILE).read_text(encoding="utf-8"))
+    files = bundle.sources(outputs / "train" / "model.keras", outputs / "atlas.npz", export)
+    bundle.write(outputs / "bundle", files, PreprocessParams(normalisation="none"))
+    assert report["digest"] == exported_digest(export) == bundle.digest(outputs / "bundle")
     assert report["engine"] == f"onnxruntime {onnxruntime.__version__}"
     assert report["familiar"] == {"images": TRAIN, "clusters": TRAIN}
     agreement = report["agreement"]

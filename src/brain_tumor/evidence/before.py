@@ -67,6 +67,18 @@ def before_section(found: Mapping[str, Any]) -> str:
         "## Before and after\n\n"
         f"{table(['figure', 'before', 'after', 'after minus before'], rows)}\n\n"
         "The former recipe (section `before` of evidence/params.yaml) and the present one on the "
-        f"same outer folds of {found['repeats']} repeat, threshold 0.5. Why it changed: "
-        "[decisions.md](decisions.md). A dash: not compared, or not defined."
+        f"same outer folds of {found['repeats']} repeat, threshold 0.5. "
+        f"{_verdict(found['paired'])} Why it changed: [decisions.md](decisions.md). A dash: not "
+        "compared, or not defined."
     )
+
+
+def _verdict(paired: Mapping[str, Mapping[str, float]]) -> str:
+    shown = [
+        figure_label(name)
+        for name, one in paired.items()
+        if "low" in one and (one["low"] > 0 or one["high"] < 0)
+    ]
+    if shown:
+        return f"The interval excludes 0 for {', '.join(shown)}."
+    return "Every interval of a difference holds 0: no change is shown."

@@ -6,16 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brain_tumor.model.calibration import reliability
 from brain_tumor.report.drawing import BLUE, INK, MUTED, ORANGE, new_figure, to_svg
-from brain_tumor.report.figures import Interval, intervals_svg, reliability_svg
-
-
-def first_reliability(folds: pd.DataFrame) -> str:
-    """Reliability of the first repeat, where every image counts once."""
-    first = folds[folds["repeat"] == folds["repeat"].min()]
-    truth, said = first["y"].to_numpy(np.int64), first["probability"].to_numpy(np.float64)
-    return reliability_svg(reliability(truth, said))
+from brain_tumor.report.figures import Interval, intervals_svg
 
 
 def baselines_forest(summary: Mapping[str, Any], figure: str = "auroc") -> str:

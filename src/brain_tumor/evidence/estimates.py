@@ -20,10 +20,14 @@ def cell(figures: Mapping[str, Plain], name: str, digits: int = 2) -> str:
     figure = figures.get(name)
     if figure is None:
         return "-"
-    value = f"{figure['value']:.{digits}f}"
+    value = _text(figure["value"], digits)
     if "low" not in figure or "high" not in figure:
         return value
-    return f"{value} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+    return f"{value} [{_text(figure['low'], digits)}, {_text(figure['high'], digits)}]"
+
+
+def _text(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.00
 
 
 def _rounded(figure: Mapping[str, float]) -> Plain:

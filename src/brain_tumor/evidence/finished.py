@@ -1,7 +1,7 @@
 """Finished parts of a track: a small CSV and a JSON each, kept under git, never made twice."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,6 @@ class Finished:
             return pd.read_csv(csv), facts
         except (OSError, ValueError) as error:
             raise ValueError(f"{csv}: not readable; delete it and {about}: {error}") from error
-
-    def parts(self, prefix: str) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
-        """Yield every finished part whose name starts with `prefix`, by name."""
-        for about in sorted(self.folder.glob(f"{prefix}*.json")):
-            yield self.read(about.stem)
 
     def _paths(self, name: str) -> tuple[Path, Path]:
         return self.folder / f"{name}.csv", self.folder / f"{name}.json"

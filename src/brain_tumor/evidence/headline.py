@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
+from brain_tumor.dataset.labels import POSITIVE
 from brain_tumor.evidence.baselines import Baselines
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.finished import Digest, Finished
@@ -119,25 +121,33 @@ def _facts(track: Headline, fold: Fold, answer: Answer, wall_s: float) -> dict[s
     }
 
 
-def read_folds(finished: Finished) -> pd.DataFrame:
-    """All finished folds: the columns of their CSVs with `repeat`, `fold` and `y` (0 or 1).
+def read_folds(
+    finished: Finished, params: HeadlineParams
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The finished folds that `params` names; others in the folder are passed over.
+
+    Returns:
+        The columns of their CSVs with `repeat`, `fold` and `y` (0 or 1), and the JSON of each.
 
     Raises:
-        ValueError: there is none, or images are missing from a repeat or twice in it.
+        ValueError: one is missing, or images are missing from a repeat or twice in it.
     """
-    parts = [
-        table.assign(repeat=facts["repeat"], fold=facts["fold"])
-        for table, facts in finished.parts(f"{TRACK}-")
-    ]
-    if not parts:
-        raise ValueError(f"{finished.folder}: no finished fold; run `make evidence`")
-    whole = pd.concat(parts, ignore_index=True)
-    repeats = whole["repeat"].nunique()
+    places = product(range(params.repeats), range(params.folds))
+    names = [Fold(repeat, number, (), ()).name for repeat, number in places]
+    tables, facts = zip(*map(finished.read, names), strict=True)
+    whole = pd.concat(
+        [
+            table.assign(repeat=one["repeat"], fold=one["fold"])
+            for table, one in zip(tables, facts, strict=True)
+        ],
+        ignore_index=True,
+    )
     counts = whole.groupby("path")["repeat"].agg(["size", "nunique"])
-    wrong = counts[(counts["size"] != repeats) | (counts["nunique"] != repeats)]
+    wrong = counts[(counts != params.repeats).any(axis=1)]
     if len(wrong):
         raise ValueError(
             f"{finished.folder}: {wrong.index[0]} is predicted {wrong['size'].iloc[0]} times in "
-            f"{repeats} repeats; some folds are missing: run `make evidence`"
+            f"{params.repeats} repeats: folds of different runs; delete the folder and run "
+            "`make evidence`"
         )
-    return whole.assign(y=(whole["label"] == "yes").astype("int64"))
+    return whole.assign(y=(whole["label"] == POSITIVE).astype("int64")), list(facts)

@@ -18,6 +18,10 @@ _BASELINES = {
 _SIDE_BY_SIDE = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",
 )  # fmt: skip
+_OF_BASELINES = (
+    *_SIDE_BY_SIDE[:4], "precision", "f1", "auroc", "auprc", "log_loss", "brier",
+    "calibration_slope", "calibration_intercept", "ece", "ece_floor",
+)  # fmt: skip
 
 
 def headline_page(summary: Mapping[str, Any], made: Mapping[str, Any], target: float | None) -> str:
@@ -76,12 +80,11 @@ def _baselines(summary: Mapping[str, Any]) -> str:
         _BASELINES[name]: figures for name, figures in summary["baselines"].items()
     }
     rows = [
-        [name, *(cell(figures, figure) for figure in _SIDE_BY_SIDE)]
-        for name, figures in columns.items()
+        [figure_label(figure), *(cell(figures, figure) for figures in columns.values())]
+        for figure in _OF_BASELINES
     ]
-    head = ["", *map(figure_label, _SIDE_BY_SIDE)]
     return (
-        f"## Beside baselines on the same folds\n\n{table(head, rows)}\n\n"
+        f"## Beside baselines on the same folds\n\n{table(['figure', *columns], rows)}\n\n"
         "All at a threshold of 0.5. The probe's penalty is chosen by inner folds and its "
         "probabilities are means over an image and its copies. A dash: not defined (a constant "
         "ranks nothing; the nearest neighbour says 0 or 1)."
@@ -102,17 +105,28 @@ def _paired(summary: Mapping[str, Any]) -> str:
 
 def _stability(summary: Mapping[str, Any]) -> str:
     without, found = summary["without_suspects"], summary["figures"]
+    best = summary["best_baseline"]
+    half = {**found, **summary["at_half"]}, {**without["figures"], **without["at_half"]}
     rows = [
-        [figure_label(name), cell(found, name), cell(without["figures"], name)]
-        for name in _SIDE_BY_SIDE
+        [
+            figure_label(name),
+            *(cell(one, name) for one in (found, without["figures"], *half)),
+            cell(summary["baselines"][best], name),
+            cell(without["best_baseline"], name),
+        ]
+        for name in (*_SIDE_BY_SIDE, "calibration_slope")
     ]
+    head = [
+        "figure", "own threshold", "own threshold, without", "threshold 0.5",
+        "threshold 0.5, without", _BASELINES[best], f"{_BASELINES[best]}, without",
+    ]  # fmt: skip
     text = (
         "## What the figures depend on\n\n"
         f"With and without {len(without['left_out'])} images whose label was doubted by eye before "
         "any model (`brain_tumor.dataset.suspects`; never extended from errors), left out of "
-        "scoring, not of training; at the threshold of the first column, as are the parts "
-        "below:\n\n"
-        f"{table(['figure', 'all', 'without them'], rows)}"
+        "scoring, not of training. Own threshold: the one set for a sensitivity, by which the "
+        "parts below are called, too.\n\n"
+        f"{table(head, rows)}"
     )
     parts = [
         [

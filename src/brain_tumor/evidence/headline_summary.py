@@ -11,6 +11,7 @@ from brain_tumor.evidence.baselines import NAMES
 from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.evidence.subgroups import subgroup_rows
 from brain_tumor.model import metrics
+from brain_tumor.model.calibration import reliability
 from brain_tumor.model.calibration_params import HALF
 from brain_tumor.model.estimate import EvaluateParams
 from brain_tumor.model.repeated import evaluate_repeats, paired_difference
@@ -45,25 +46,31 @@ def summarise_headline(
         traits: what is known of each image, indexed by manifest path (see `subgroups`).
         params: section `summary`.
     """
-    half = at_half(folds)
+    half, first = at_half(folds), folds[folds["repeat"] == folds["repeat"].min()]
     baselines = {name: _baseline(half, name, params) for name in NAMES}
     raw = _figures(folds.assign(probability=folds["uncalibrated"]), params)
     best = best_baseline(baselines)
     suspects = sorted(set(SUSPECTS) & set(folds["path"]))
-    kept = folds[~folds["path"].isin(suspects)]
+    kept = ~folds["path"].isin(suspects)
     return {
         "images": int(folds["path"].nunique()),
         "clusters": int(folds["cluster"].nunique()),
         "repeats": int(folds["repeat"].nunique()),
         "folds": int(folds["fold"].nunique()),
         "figures": _figures(folds, params),
-        "at_half": {key: one for key, one in _figures(half, params).items() if key in BY_THRESHOLD},
+        "at_half": _called(half, params),
         "uncalibrated": {key: one for key, one in raw.items() if key not in BY_THRESHOLD},
         "by_repeat": _by_repeat(folds),
         "baselines": baselines,
         "best_baseline": best,
         "paired": _paired(half, best, params),
-        "without_suspects": {"left_out": suspects, "figures": _figures(kept, params)},
+        "without_suspects": {
+            "left_out": suspects,
+            "figures": _figures(folds[kept], params),
+            "at_half": _called(half[kept], params),
+            "best_baseline": _baseline(half[kept], best, params),
+        },
+        "reliability": reliability(*_pair(first)).round(6).to_dict("records"),
         "subgroups": subgroup_rows(folds, traits, lambda rows: _figures(rows, params)),
         "chosen": [_choice(one) for one in facts],
         "wall_s": _wall_s(facts),
@@ -78,6 +85,10 @@ def at_half(folds: pd.DataFrame) -> pd.DataFrame:
 def best_baseline(baselines: Mapping[str, Figures]) -> str:
     """The one with the highest AUROC."""
     return max(baselines, key=lambda name: baselines[name].get("auroc", {"value": 0.0})["value"])
+
+
+def _called(half: pd.DataFrame, params: EvaluateParams) -> Figures:
+    return {key: one for key, one in _figures(half, params).items() if key in BY_THRESHOLD}
 
 
 def _figures(rows: pd.DataFrame, params: EvaluateParams) -> Figures:

@@ -42,7 +42,8 @@ def localisation_page(found: Mapping[str, Any], made: Mapping[str, Any]) -> str:
         "beside what they add in an empty picture (exact; Grad-CAM for this head, less that of an "
         "empty picture, spread over the neighbours). The truth is the tumour's mask, warped by the "
         "same transform as the image.",
-        made_line(made),
+        f"{made_line(made)} Digest of the model: `{found['model'][:12]}`; seed of the phantoms: "
+        f"{found['seed']}.",
         f"Tumours in view, and judged: {found['phantoms']}. AUROC of the model on all phantoms: "
         f"{cell(found, 'auroc')}.",
         "\n".join(f"- {note}" for note in found["notes"]),
@@ -55,7 +56,8 @@ def localisation_page(found: Mapping[str, Any], made: Mapping[str, Any]) -> str:
         "95 % intervals over patients. Maps of random networks are averaged over several.",
         f"## The model's score minus the others'\n\n{_scored(found['differences'])}\n\n"
         "![The same](figures/localisation.svg)",
-        *_planes(found["by_plane"]),
+        f"## By plane\n\n{_parts('plane', found['by_plane'])}",
+        f"## By contrast\n\n{_parts('contrast', found['by_contrast'])}",
         f"## Where the strongest place lies\n\n{_places(found['places'])}",
         f"## Scanner text in a corner\n\n{_text(found['text'])}\n\n"
         "In the file: before preprocessing, which blanks most of the background. On the network's "
@@ -68,7 +70,13 @@ def localisation_page(found: Mapping[str, Any], made: Mapping[str, Any]) -> str:
 def differences_svg(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The differences as a forest plot, SVG."""
     rows = [
-        Interval(f"against {_MAPS[name]}", one["value"], one["low"], one["high"], _FIGURES[figure])
+        Interval(
+            f"against {_MAPS[name]}",
+            one["value"],
+            one.get("low"),
+            one.get("high"),
+            _FIGURES[figure],
+        )
         for figure in NAMES
         for name, figures in found.items()
         for one in [figures[figure]]
@@ -115,18 +123,18 @@ def _scored(found: Mapping[str, Mapping[str, Any]]) -> str:
     return table(["map", *_FIGURES.values()], rows)
 
 
-def _planes(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _parts(what: str, found: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [
-        [plane, str(one["phantoms"])]
+        [part, str(one["phantoms"])]
         + [cell(one["scores"]["model"], figure) for figure in NAMES]
         + [
             cell(one["differences"]["centre"], "pointing"),
             cell(one["differences"]["random"], "mass"),
         ]
-        for plane, one in found.items()
+        for part, one in found.items()
     ]
-    head = ["plane", "tumours", *_FIGURES.values(), "pointing minus centre", "mass minus random"]
-    return [f"## By plane\n\n{table(head, rows)}"]
+    head = [what, "tumours", *_FIGURES.values(), "pointing minus centre", "mass minus random"]
+    return table(head, rows)
 
 
 def _places(found: Mapping[str, Mapping[str, Any]]) -> str:

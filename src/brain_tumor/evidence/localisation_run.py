@@ -78,7 +78,8 @@ def tested(model: SavedModel, maker: Maker, params: LocalisationParams) -> Teste
         **plain({"auroc": _auroc(phantoms, probability, params)}),
         "scores": summary.scores(scored, params),
         "differences": summary.differences(scored, params),
-        "by_plane": summary.by_plane(scored, params),
+        "by_plane": summary.by("plane", scored, params),
+        "by_contrast": summary.by("contrast", scored, params),
         "places": {
             "with": summary.shares(strongest_kinds(with_tumour, maps[has], stride)),
             "without": summary.shares(strongest_kinds(without, maps[healthy], stride)),

@@ -34,15 +34,15 @@ def differences(table: pd.DataFrame, params: LocalisationParams) -> Scored:
     return {name: _means(ours - _wide(table, name), params) for name in RIVALS}
 
 
-def by_plane(table: pd.DataFrame, params: LocalisationParams) -> dict[str, dict[str, Any]]:
-    """For each plane the number of phantoms, the scores and the differences."""
+def by(what: str, table: pd.DataFrame, params: LocalisationParams) -> dict[str, dict[str, Any]]:
+    """For each plane or contrast the number of phantoms, the scores and the differences."""
     return {
-        str(plane): {
+        str(part): {
             "phantoms": int(rows["patient"].nunique()),
             "scores": scores(rows, params),
             "differences": differences(rows, params),
         }
-        for plane, rows in table.groupby("plane")
+        for part, rows in table.groupby(what)
     }
 
 

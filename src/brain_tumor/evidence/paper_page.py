@@ -61,7 +61,6 @@ def _means(summary: Mapping[str, Any]) -> str:
     rows = [
         [figure_label(name), cell(found["val"], name), cell(found["test"], name)]
         for name in found["test"]
-        if name not in ("auroc_per_fold",)
     ]
     return (
         f"## Means over seeds\n\n{table(['figure', 'val', 'test'], rows)}\n\n"

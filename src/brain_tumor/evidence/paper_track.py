@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from brain_tumor.dataset.labels import POSITIVE
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.finished import Digest, Finished
 from brain_tumor.evidence.paper_seed import divided, train_seed
@@ -89,14 +90,20 @@ def run_seed(track: PaperTrack, seed: int, finished: Finished) -> pd.DataFrame:
     return table
 
 
-def read_seeds(finished: Finished) -> pd.DataFrame:
-    """All finished seeds: the columns of their CSVs with `seed` and `y` (0 or 1).
+def read_seeds(
+    finished: Finished, params: PaperParams
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The finished seeds that `params` names; others in the folder are passed over.
+
+    Returns:
+        The columns of their CSVs with `seed` and `y` (0 or 1), and the JSON of each.
 
     Raises:
-        ValueError: there is none.
+        ValueError: one is missing.
     """
-    parts = [table.assign(seed=facts["seed"]) for table, facts in finished.parts("seed-")]
-    if not parts:
-        raise ValueError(f"{finished.folder}: no finished seed; run `make evidence`")
+    tables, facts = zip(
+        *(finished.read(name_of(seed)) for seed in range(params.seeds)), strict=True
+    )
+    parts = [table.assign(seed=one["seed"]) for table, one in zip(tables, facts, strict=True)]
     whole = pd.concat(parts, ignore_index=True)
-    return whole.assign(y=(whole["label"] == "yes").astype("int64"))
+    return whole.assign(y=(whole["label"] == POSITIVE).astype("int64")), list(facts)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.evidence.estimates import plain
-from brain_tumor.evidence.robustness import AS_IS
 from brain_tumor.model import metrics
 from brain_tumor.model.metrics import Estimate, EvaluateParams
 from brain_tumor.model.repeated import paired_difference
+from brain_tumor.report.curves import AS_IS
 
 FIGURES = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",

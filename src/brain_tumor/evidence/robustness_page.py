@@ -5,11 +5,13 @@ from typing import Any
 
 from brain_tumor.evidence.estimates import cell
 from brain_tumor.evidence.page import figure_label, made_line, table
-from brain_tumor.evidence.robustness import AS_IS
-from brain_tumor.report.drawing import BLUE, MUTED, drawn
+from brain_tumor.report.curves import AS_IS, of_kind
 
-_DRAWN = ("accuracy", "auroc", "calibration_slope", "brier", "ece")
-_SHOWN = ("accuracy", "auroc", "calibration_slope", "brier", "ece", "ece_floor", "flagged")
+_SHOWN = (
+    "accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier", "calibration_slope",
+    "ece", "ece_floor", "flagged",
+)  # fmt: skip
+_CHANGES = ("accuracy", "auroc", "brier")
 _WHAT = {
     "noise": "Rician noise, standard deviation over the picture's white (99th percentile)",
     "blur": "Gaussian blur, standard deviation over the longer side",
@@ -36,6 +38,7 @@ def robustness_page(
         f"threshold {facts['threshold']:g}, calibration and preprocessing as stored with the model "
         f"(digest `{facts['model'][:12]}`). Nothing was chosen by these figures.",
         made_line(made),
+        _verdict(found),
         "![Figures by level](figures/robustness.svg)",
         *(_section(kind, what, found) for kind, what in _WHAT.items()),
         "In brackets 95 % intervals: Wilson for accuracy and the flagged share, else from "
@@ -46,60 +49,20 @@ def robustness_page(
     return "\n\n".join(parts) + "\n"
 
 
-@drawn
-def robustness_svg(found: Sequence[Mapping[str, Any]]) -> Any:
-    """A grid of curves: a row per figure, a column per kind of degradation.
-
-    Args:
-        found: see `robustness_curves.curves`.
-
-    Returns:
-        SVG.
-    """
-    from matplotlib.figure import Figure
-
-    size = (1.0 + 1.75 * len(_WHAT), 1.35 * len(_DRAWN))
-    figure = Figure(figsize=size, layout="constrained", facecolor="none")
-    grid = figure.subplots(len(_DRAWN), len(_WHAT), sharex="col", sharey="row", squeeze=False)
-    for row, name in zip(grid, _DRAWN, strict=True):
-        row[0].set_ylabel(figure_label(name).replace("calibration ", "").replace(", ten bins", ""))
-        for axes, kind in zip(row, _WHAT, strict=True):
-            _draw(axes, name, _of_kind(found, kind))
-    for axes, kind in zip(grid[0], _WHAT, strict=True):
-        axes.set_title(kind, size=9)
-    return figure
-
-
-def _draw(axes: Any, name: str, conditions: Sequence[Mapping[str, Any]]) -> None:
-    """A figure by level, evenly spaced, with its interval as a band."""
-    axes.patch.set_visible(False)
-    if name == "calibration_slope":
-        axes.axhline(1.0, color=MUTED, lw=0.8, ls=(0, (4, 3)))
-    shown = [(at, one["figures"][name]) for at, one in _having(conditions, name)]
-    if shown:
-        places, values = zip(*((at, one["value"]) for at, one in shown), strict=True)
-        low, high = ([one.get(end, one["value"]) for _, one in shown] for end in ("low", "high"))
-        axes.fill_between(places, low, high, color=BLUE, alpha=0.18, lw=0)
-        axes.plot(places, values, "o-", color=BLUE, ms=3, lw=1.2)
-    if name == "ece":
-        floor = [(at, one["figures"]["ece_floor"]) for at, one in _having(conditions, "ece_floor")]
-        low, high = ([one[end] for _, one in floor] for end in ("low", "high"))
-        axes.fill_between([at for at, _ in floor], low, high, color=MUTED, alpha=0.18, lw=0)
-    labels = ["as is", *(f"{one['level']:g}" for one in conditions[1:])]
-    axes.set_xticks(range(len(conditions)), labels, rotation=60, size=7)
-    axes.tick_params(axis="y", labelsize=7)
-    axes.grid(visible=True, axis="y")
-
-
-def _having(
-    conditions: Sequence[Mapping[str, Any]], name: str
-) -> list[tuple[int, Mapping[str, Any]]]:
-    return [(at, one) for at, one in enumerate(conditions) if name in one["figures"]]
-
-
-def _of_kind(found: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
-    """The images as they are, then the levels of a kind."""
-    return [one for one in found if one["kind"] in (AS_IS, kind)]
+def _verdict(found: Sequence[Mapping[str, Any]]) -> str:
+    """Which changes are shown at all."""
+    shown = [
+        f"{figure_label(name)} at {one['kind']} {one['level']:g} ({cell(one['change'], name)})"
+        for one in found
+        for name, change in one.get("change", {}).items()
+        if "low" in change and (change["low"] > 0 or change["high"] < 0)
+    ]
+    if not shown:
+        return "No change has an interval that excludes 0: there are too few images to show one."
+    return (
+        f"Changes with an interval that excludes 0: {'; '.join(shown)}. The others are not shown, "
+        "which with so few images does not mean that there are none."
+    )
 
 
 def _section(kind: str, what: str, found: Sequence[Mapping[str, Any]]) -> str:
@@ -107,9 +70,10 @@ def _section(kind: str, what: str, found: Sequence[Mapping[str, Any]]) -> str:
         [
             "as is" if one["kind"] == AS_IS else f"{one['level']:g}",
             *(cell(one["figures"], name) for name in _SHOWN),
-            *(cell(one.get("change", {}), name) for name in ("accuracy", "auroc")),
+            *(cell(one.get("change", {}), name) for name in _CHANGES),
         ]
-        for one in _of_kind(found, kind)
+        for one in of_kind(found, kind)
     ]
-    head = ["level", *map(figure_label, _SHOWN), "change of accuracy", "change of AUROC"]
+    changes = [f"change of {figure_label(name)}" for name in _CHANGES]
+    head = ["level", *map(figure_label, _SHOWN), *changes]
     return f"## {kind.capitalize() if kind != 'jpeg' else 'JPEG'}\n\n{what}.\n\n{table(head, rows)}"

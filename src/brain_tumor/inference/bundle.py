@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,9 +15,21 @@ ATLAS_FILE = "atlas.npz"
 PREPROCESS_FILE = "preprocess.json"
 FAST_FILE = "network.onnx"  # the network for the fast engine
 FAMILIARITY_FILE = "familiarity.npz"  # what training images look like
+EXPORTED = (FAST_FILE, FAMILIARITY_FILE)  # by stage export
 FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 # Not the network's own file: the bytes of `.keras` files differ at every save.
 _HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
+
+
+def sources(model: Path, atlas: Path, export: Path) -> list[Path]:
+    """What the stages leave for a bundle, beside the preprocessing.
+
+    Args:
+        model: the network; its description lies beside it.
+        atlas: the atlas.
+        export: folder of stage export.
+    """
+    return [model, model.with_name(META_FILE), atlas, *(export / name for name in EXPORTED)]
 
 
 def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> None:
@@ -24,7 +37,7 @@ def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> 
 
     Args:
         folder: where to; made when missing.
-        files: all of `FILES` but the preprocessing, anywhere, under these names.
+        files: all of `FILES` but the preprocessing, anywhere, under these names (see `sources`).
         preprocess: section `preprocess` the model was trained with.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +48,7 @@ def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> 
 
 def check(folder: Path) -> None:
     """Raise ValueError if a bundle is older than stage export; it names what is missing."""
-    missing = [name for name in (FAST_FILE, FAMILIARITY_FILE) if not (folder / name).is_file()]
+    missing = [name for name in EXPORTED if not (folder / name).is_file()]
     if missing:
         raise ValueError(
             f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version of "
@@ -66,3 +79,10 @@ def digest(folder: Path) -> str:
     for name in _HASHED:
         sha.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return sha.hexdigest()
+
+
+def digest_of(files: Iterable[Path], preprocess: PreprocessParams) -> str:
+    """The digest of the bundle that `write` would make of these."""
+    with tempfile.TemporaryDirectory() as temporary:
+        write(Path(temporary), files, preprocess)
+        return digest(Path(temporary))

@@ -1,5 +1,6 @@
 """The network written for the fast engine, and proof that it says the same."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from brain_tumor.inference.engine import KerasEngine, OnnxEngine
 from brain_tumor.model.explanation import Seen
 from brain_tumor.model.saved import SavedModel
 
-REPORT_FILE = "export.json"  # of stage export: the engine and its agreement
+REPORT_FILE = "export.json"  # of stage export: the model's digest, the engine, its agreement
 TOLERANCE = 1e-3  # of a probability; of features and contributions, relative to the largest
 
 
@@ -57,6 +58,19 @@ def export_network(
     with replacing(path) as aside:
         aside.write_bytes(to_onnx(model.network).SerializeToString(deterministic=True))
         return compare(KerasEngine(model.network).see(images), OnnxEngine(aside).see(images))
+
+
+def exported_digest(folder: Path) -> str:
+    """The digest of the model that stage export left in `folder`, as the registry has it.
+
+    Raises:
+        ValueError: its report is missing or older than the digest.
+    """
+    path = folder / REPORT_FILE
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
+    except (OSError, ValueError, LookupError) as error:
+        raise ValueError(f"{path}: no digest of a model; run `dvc repro`: {error!r}") from error
 
 
 def compare(reference: Seen, seen: Seen) -> Agreement:

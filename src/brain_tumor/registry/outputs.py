@@ -5,10 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+from brain_tumor.inference.bundle import EXPORTED
 from brain_tumor.inference.profile import FILES as PROFILE_FILES
-
-EXPORTED = (FAST_FILE, FAMILIARITY_FILE)
 
 
 class OutputsError(ValueError):

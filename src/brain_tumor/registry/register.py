@@ -9,7 +9,7 @@ from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.registry import versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
-from brain_tumor.registry.outputs import EXPORTED, StageOutputs
+from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.rebuild import RESTORED_TAG, run_of
 from brain_tumor.tracking import store
@@ -33,7 +33,8 @@ def register(
 ) -> Registered:
     """Make the model a version of the registered model and give it the alias it earns.
 
-    A model that is registered already (same digest, figures and profile) gets no second version.
+    A model that is registered already (same digest, figures and profile) gets no second version,
+    but a report made since.
     The alias is set last, so what is interrupted is done again and not taken for finished. With
     `BRAIN_TUMOR_PROMOTE=no` (in CI) a new model is @challenger, whatever it earned.
 
@@ -54,6 +55,7 @@ def register(
         version = versions.find_version(client, params.name, digest)
         if version is None or not versions.holds(version, outputs):
             version = make_version(folder, digest, outputs, params.name, restored=False)
+    versions.renew_report(client, version, outputs)
     outcome = judge(client, version, outputs, params)
     alias = give_alias(client, version, outcome.decision.alias, may_promote=promoting)
     return Registered(
@@ -71,8 +73,7 @@ def make_bundle(
 ) -> tuple[Path, str]:
     """Collect what a model is loaded from in a folder; it and the digest of its content."""
     folder = temporary / "bundle"
-    exported = (outputs.export / name for name in EXPORTED)
-    files = (outputs.model, outputs.model_json, outputs.atlas, *exported)
+    files = bundle.sources(outputs.model, outputs.atlas, outputs.export)
     bundle.write(folder, files, preprocess)
     return folder, bundle.digest(folder)
 

@@ -1,5 +1,6 @@
 """Find the version that holds a model, or make it."""
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from brain_tumor.dataset.training_images import TRAINING_IMAGES
 from brain_tumor.inference import bundle, profile
 from brain_tumor.registry import card
 from brain_tumor.registry.images import read_images, write_training_images
-from brain_tumor.registry.outputs import EXPORTED, StageOutputs
+from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
 from brain_tumor.registry.requirements import inference_requirements
 from brain_tumor.report.card import REPORT_FILE, ModelCard, as_json
@@ -23,7 +24,7 @@ FILES = (
     "MLmodel",
     TRAINING_IMAGES,
     CARD,
-    *(f"{BUNDLE}/{name}" for name in bundle.FILES if name not in EXPORTED),
+    *(f"{BUNDLE}/{name}" for name in bundle.FILES if name not in bundle.EXPORTED),
     "code/brain_tumor/inference/classifier.py",
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -32,7 +33,7 @@ _MISSING_TAG = "files_missing"
 _PROFILE_TAG, _EXPORT_TAG, _REPORT_TAG = "md5.profile", "md5.export", "md5.report"
 _LATER = {
     _PROFILE_TAG: profile.IN_MODEL,
-    _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED],
+    _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in bundle.EXPORTED],
     _REPORT_TAG: [CARD_FACTS, REPORT],
 }
 # Of a version: the model, its figures, what its images look like.
@@ -105,6 +106,25 @@ def make_version(
     description = card.short_description(described)
     made = models.create_version(run.client, name, model_id, run.run_id, description, tags)
     return _settle(run.client, made)
+
+
+def renew_report(client: Any, version: Version, outputs: StageOutputs) -> None:
+    """Give a version the report and card of `outputs`, if they are not those it has.
+
+    Evidence on a model (`make evidence`, `brain-tumor evaluate`) comes after it was registered. The
+    card still leads to the commit and the files the model was made from.
+    """
+    current = lineage.md5(outputs.report)
+    if version.tags.get(_REPORT_TAG) == current:
+        return
+    described = card.registered_card(outputs, version.name, str(version.digest))
+    kept = {key: version.tags[key] for key in described.lineage if key in version.tags}
+    traced = {**described.lineage, **kept, _REPORT_TAG: current}
+    with tempfile.TemporaryDirectory() as temporary:
+        card.write_both(Path(temporary), described.model_copy(update={"lineage": traced}))
+        shutil.copyfile(outputs.report / REPORT_FILE, Path(temporary) / REPORT)
+        client.log_model_artifacts(version.model_id, temporary)
+    models.set_tags(client, version, {_REPORT_TAG: current})
 
 
 def _settle(client: Any, made: Version) -> Version:

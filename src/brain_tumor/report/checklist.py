@@ -8,9 +8,10 @@ UNANSWERED = "Not answered"
 PENDING = {
     "headline": "the nested cross-validation (`make evidence`) has left no summary",
     "paper": "the published protocol over many seeds (`make evidence`) has left no summary",
-    "external": "no evaluation on other data is in the log (`brain-tumor evaluate ... --log`)",
-    "explanation": "the test of the heat maps on phantoms (`make evidence`) has left no summary",
-    "robustness": "the degradation curves (`make evidence`) have left no summary",
+    "external": "the log (docs/evidence/external-log.csv) has no evaluation of this very model on "
+    "other data (`brain-tumor evaluate ... --log`)",
+    "explanation": "docs/evidence has no test of this very model's heat maps (`make evidence`)",
+    "robustness": "docs/evidence has no degradation curves of this very model (`make evidence`)",
     "decisions": "there is no decision log (docs/evidence/decisions.md)",
 }
 

@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from brain_tumor.dataset.labels import POSITIVE
-from brain_tumor.model.calibration import reliability
 from brain_tumor.report.checklist import PENDING
 from brain_tumor.report.evidence import baselines, figures
 from brain_tumor.report.figures import Interval, intervals_svg, reliability_svg
@@ -42,7 +40,7 @@ def crossvalidation(found: Findings) -> Section:
             intro,
             *_baselines(headline, size),
             *_before(headline),
-            *_reliability(found),
+            _reliability(headline),
             *_stability(headline, size),
         ],
     )
@@ -55,13 +53,16 @@ def external(found: Findings) -> Section:
         return Section("External data", [Note(nothing_yet("external"))])
     lines = [{str(key): str(value) for key, value in row.items()} for row in log.to_dict("records")]
     head = ("Quantity", *(f"Evaluation {number}" for number in range(1, len(lines) + 1)))
+    whose = ["yes" if line["model_digest"] == found.digest else "no" for line in lines]
+    rows = [["Of this model", *whose], *external_rows(lines)]
     return Section(
         "External data",
         [
             "Sensitivity and specificity stand apart: classes of such collections come from "
             "different sources, and a joint figure would depend on their mixture. Each column "
-            "names its model by the digest in the registry.",
-            Table(head, external_rows(lines), "Every evaluation in the log (docs/evidence)."),
+            f"names its model by the digest in the registry; this one's is `{found.digest[:12]}`.",
+            *([Note(nothing_yet("external"))] if found.external.empty else []),
+            Table(head, rows, "Every evaluation in the log (docs/evidence)."),
         ],
     )
 
@@ -122,16 +123,12 @@ def _before(headline: Mapping[str, Any]) -> Iterator[Part]:
     )
 
 
-def _reliability(found: Findings) -> Iterator[Figure]:
+def _reliability(headline: Mapping[str, Any]) -> Figure:
     """Of the first repeat, in which every image counts once."""
-    rows = found.evidence.first_repeat
-    if rows.empty:
-        return
-    truth = np.asarray(rows["label"] == POSITIVE, dtype=np.int64)
-    yield Figure(
-        reliability_svg(reliability(truth, rows["probability"].to_numpy(np.float64))),
-        f"Reliability on outer folds of the first repeat (n = {len(rows)}), in ten bins, with "
-        "Wilson 95 % intervals; below, the images in each bin.",
+    return Figure(
+        reliability_svg(pd.DataFrame(headline["reliability"])),
+        f"Reliability on outer folds of the first repeat (n = {headline['images']}), in ten bins, "
+        "with Wilson 95 % intervals; below, the images in each bin.",
         "Reliability diagram of the nested cross-validation.",
     )
 

@@ -12,9 +12,6 @@ from brain_tumor.report.card_parts import Baseline, Figure
 
 SUMMARY, ROBUSTNESS, LOCALISATION = "summary.json", "robustness.json", "localisation.json"
 EXTERNAL_LOG, DECISIONS = "external-log.csv", "decisions.md"
-CURVES = "figures/robustness.svg"
-FOLDS, SEEDS = "folds/headline-*.csv", "paper/seed-*.csv"
-_FIRST_REPEAT = "headline-r0-"
 BASELINES = {
     "majority": "Majority",
     "metadata": "File metadata alone (random forest)",
@@ -29,21 +26,14 @@ class Evidence:
 
     Attributes:
         summary: of both tracks, as `make evidence` writes it; empty without one.
-        paths: manifest paths of the images it was made on.
-        first_repeat: columns label and probability: every image once, by an outer fold that never
-            saw it; empty without.
         robustness: figures on degraded test images; empty without.
-        curves: the same as a drawing, SVG; "" without.
         localisation: how well heat maps point at tumours of phantoms; empty without.
         external: the log of evaluations on other data, texts as they stand in it; empty without.
         decisions: the decision log, Markdown; "" without.
     """
 
     summary: Mapping[str, Any]
-    paths: frozenset[str]
-    first_repeat: pd.DataFrame
     robustness: Mapping[str, Any]
-    curves: str
     localisation: Mapping[str, Any]
     external: pd.DataFrame
     decisions: str
@@ -55,14 +45,9 @@ class Evidence:
         Raises:
             ValueError: a file is there but not readable.
         """
-        parts = {path.name: _table(path) for each in (FOLDS, SEEDS) for path in folder.glob(each)}
-        first = [parts[name] for name in sorted(parts) if name.startswith(_FIRST_REPEAT)]
         return cls(
             summary=_json(folder / SUMMARY),
-            paths=frozenset(path for part in parts.values() for path in part.get("path", ())),
-            first_repeat=pd.concat(first) if first else pd.DataFrame(),
             robustness=_json(folder / ROBUSTNESS),
-            curves=_text(folder / CURVES),
             localisation=_json(folder / LOCALISATION),
             external=_table(folder / EXTERNAL_LOG),
             decisions=_text(folder / DECISIONS),
@@ -74,8 +59,9 @@ class Evidence:
         return found
 
     def is_of(self, paths: Collection[str]) -> bool:
-        """Whether it was made on images that are all among these."""
-        return bool(self.paths) and self.paths <= set(paths)
+        """Whether the summary was made on images that are all among these (manifest paths)."""
+        made_on = set(self.summary.get("paths", ()))
+        return bool(made_on) and made_on <= set(paths)
 
 
 def figures(plain: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:

@@ -76,9 +76,28 @@ class Findings:
         return self.track("headline")
 
     @property
+    def digest(self) -> str:
+        """Of the model, as the registry will have it."""
+        return str(self.export["digest"])
+
+    @property
     def robustness(self) -> Mapping[str, Any]:
-        """Figures on degraded test images of these; empty without."""
-        return self.evidence.robustness if self.is_ours else {}
+        """Figures of this very model on degraded test images; empty without."""
+        return self._of_this_model(self.evidence.robustness)
+
+    @property
+    def localisation(self) -> Mapping[str, Any]:
+        """How well this very model's heat maps point at tumours of phantoms; empty without."""
+        return self._of_this_model(self.evidence.localisation)
+
+    @property
+    def external(self) -> pd.DataFrame:
+        """The log of evaluations of this very model on other data; empty without."""
+        log = self.evidence.external
+        return log if log.empty else log[log["model_digest"] == self.digest]
+
+    def _of_this_model(self, evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+        return evidence if evidence.get("model") == self.digest else {}
 
     @property
     def present(self) -> frozenset[str]:
@@ -86,10 +105,10 @@ class Findings:
         there = {
             "headline": bool(self.headline),
             "paper": bool(self.track("paper")),
-            "explanation": bool(self.evidence.localisation.get("scores")),
+            "explanation": bool(self.localisation),
             "robustness": bool(self.robustness),
             "decisions": bool(self.evidence.decisions.strip()),
-            "external": not (self.evidence.external.empty or self.is_phantom),
+            "external": not self.external.empty,
         }
         return frozenset(key for key, is_there in there.items() if is_there)
 

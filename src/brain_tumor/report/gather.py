@@ -48,7 +48,7 @@ def make_card(found: Findings, name: str) -> ModelCard:
         baselines=baselines(found.headline),
         external=tuple(
             {str(key): str(value) for key, value in row.items()}
-            for row in found.evidence.external.to_dict("records")
+            for row in found.external.to_dict("records")
         ),
         failures=failures(found),
         limits=prose.limits(found),

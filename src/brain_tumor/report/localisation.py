@@ -27,7 +27,8 @@ _WHAT = (
     "A heat map shows what each place of the head's block and its neighbours add to the logit "
     "beside what they add in an empty picture, for and against a tumour. On phantoms the tumour is "
     "known, pixel by pixel, and is warped as the image is. "
-    "Pointing game: share of maps whose strongest place lies in the tumour. Mass: share of what "
+    "Pointing game: share of maps whose strongest place (its square, a stride wide) touches the "
+    "tumour. Mass: share of what "
     "speaks for a tumour that lies in it. Overlap: intersection over union with as many of the "
     "strongest pixels as the tumour has."
 )
@@ -35,8 +36,8 @@ _WHAT = (
 
 def explanation(found: Findings) -> Section:
     """Scores of the heat maps, of what they must beat, and the paired differences."""
-    evidence = found.evidence.localisation
-    if not evidence.get("scores"):
+    evidence = found.localisation
+    if not evidence:
         return Section(_TITLE, [Note(nothing_yet("explanation"))])
     return Section(_TITLE, [_WHAT, _subject(evidence), *_told(evidence)])
 

@@ -108,10 +108,10 @@ def _in_words(found: Findings, card: ModelCard) -> str:
 
 
 def _elsewhere(found: Findings) -> list[str]:
-    """The last evaluation on other data, if there was one."""
-    if found.evidence.external.empty:
+    """The last evaluation of this model on other data, if there was one."""
+    if found.external.empty:
         return []
-    last = {str(key): str(value) for key, value in found.evidence.external.iloc[-1].items()}
+    last = {str(key): str(value) for key, value in found.external.iloc[-1].items()}
     rates = [f"{name} is {external_cell(last, name)}" for name in ("sensitivity", "specificity")]
     return [f"On data from elsewhere ({external_cell(last, 'folder')}), {' and '.join(rates)}."]
 

@@ -1,9 +1,10 @@
 """The section on degraded images: what is lost as noise, blur and the like grow."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from brain_tumor.report.committed import OTHER_IMAGES, nothing_yet
+from brain_tumor.report.committed import nothing_yet
+from brain_tumor.report.curves import curves_svg
 from brain_tumor.report.evidence import figures
 from brain_tumor.report.findings import Findings
 from brain_tumor.report.parts import Figure, Note, Section, Table
@@ -24,8 +25,7 @@ def robustness(found: Findings) -> Section:
     """Figures on test images as they are and degraded, a row per level."""
     evidence = found.robustness
     if not evidence:
-        text = OTHER_IMAGES if found.evidence.robustness else nothing_yet("robustness")
-        return Section(_TITLE, [Note(text)])
+        return Section(_TITLE, [Note(nothing_yet("robustness"))])
     rows: list[list[str]] = []
     for kind in dict.fromkeys(one["kind"] for one in evidence["conditions"]):
         if kind in _KINDS:
@@ -41,16 +41,15 @@ def robustness(found: Findings) -> Section:
         f"Of the registered model with digest `{evidence['model'][:12]}`, at its threshold of "
         f"{number(evidence['threshold'])}. Nothing was chosen by these figures."
     )
-    return Section(_TITLE, [model, *_curves(found), Table(head, rows, caption)])
+    return Section(_TITLE, [model, _curves(evidence), Table(head, rows, caption)])
 
 
-def _curves(found: Findings) -> Iterator[Figure]:
-    if found.evidence.curves:
-        yield Figure(
-            found.evidence.curves,
-            "Figures on test images by level of degradation, with 95 % intervals; dashed: ideal.",
-            "Curves of the figures by level, a column per kind; the values are in the table below.",
-        )
+def _curves(evidence: Mapping[str, Any]) -> Figure:
+    return Figure(
+        curves_svg(evidence["conditions"]),
+        "Figures on test images by level of degradation, with 95 % intervals; dashed: ideal.",
+        "Curves of the figures by level, a column per kind; the values are in the table below.",
+    )
 
 
 def _row(condition: Mapping[str, Any]) -> list[str]:

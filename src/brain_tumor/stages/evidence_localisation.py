@@ -17,6 +17,7 @@ from brain_tumor.evidence.page import made_from
 from brain_tumor.evidence.phantom_truth import Maker
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.inference.export import exported_digest
 from brain_tumor.model import saved
 from brain_tumor.stages.paths import In, Out, reporting_errors
 
@@ -24,6 +25,7 @@ from brain_tumor.stages.paths import In, Out, reporting_errors
 def main(
     model: In,
     atlas: In,
+    export: In,
     table: Out,
     summary: Out,
     page: Out,
@@ -44,8 +46,9 @@ def main(
         where = {"environment": environment(), "weights": trained.meta.initial_weights}
         made = made_from([where | {"wall_s": time.monotonic() - start}])
         write_text(table, found.scored.round(6).to_csv(index=False, lineterminator="\n"))
-        write_json(summary, {"made": made, **found.figures})
-        write_text(page, localisation_page(found.figures, made))
+        facts = {"model": exported_digest(export), "seed": section.seed, **found.figures}
+        write_json(summary, {"made": made, **facts})
+        write_text(page, localisation_page(facts, made))
         write_text(figure, differences_svg(found.figures["differences"]))
         save_overlays(overlays, found)
 

@@ -17,13 +17,13 @@ from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.page import made_from
 from brain_tumor.evidence.robustness import predict_degraded
 from brain_tumor.evidence.robustness_curves import curves, curves_table
-from brain_tumor.evidence.robustness_page import robustness_page, robustness_svg
+from brain_tumor.evidence.robustness_page import robustness_page
 from brain_tumor.evidence.robustness_params import RobustnessParams
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.metrics import EvaluateParams
-from brain_tumor.model.saved import META_FILE
+from brain_tumor.report.curves import curves_svg
 from brain_tumor.stages.paths import In, Out, reporting_errors
 
 
@@ -51,7 +51,7 @@ def main(
         images = _test_images(manifest, split)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            bundle.write(folder, _files(model, atlas, export), preprocess)
+            bundle.write(folder, bundle.sources(model, atlas, export), preprocess)
             classifier, digest = Classifier.load(folder, "fast"), bundle.digest(folder)
             said = predict_degraded(classifier, data, images, levels)
         write_text(predictions, said.to_csv(index=False, lineterminator="\n"))
@@ -67,13 +67,7 @@ def main(
         write_text(table, curves_table(found).to_csv(index=False, lineterminator="\n"))
         write_json(summary, {"made": made, **facts, "conditions": found})
         write_text(page, robustness_page(found, facts, made))
-        write_text(figure, robustness_svg(found))
-
-
-def _files(model: Path, atlas: Path, export: Path) -> list[Path]:
-    """What a bundle is made of, beside the preprocessing."""
-    exported = [export / name for name in (bundle.FAST_FILE, bundle.FAMILIARITY_FILE)]
-    return [model, model.with_name(META_FILE), atlas, *exported]
+        write_text(figure, curves_svg(found))
 
 
 def _test_images(manifest: Path, split: Path) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
+from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
-from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+from brain_tumor.inference import bundle
 from brain_tumor.inference.export import REPORT_FILE, export_network
 from brain_tumor.inference.export_params import ExportParams
 from brain_tumor.inference.familiarity import Familiarity
@@ -20,6 +21,7 @@ from brain_tumor.stages.paths import In, Out, reporting_errors
 
 def main(
     model: In,
+    atlas: In,
     profile: In,
     images: In,
     export: Out,
@@ -36,10 +38,12 @@ def main(
         table = looks.table[trains].reset_index(drop=True)
         clusters = table["cluster"].to_numpy(str)
         familiarity = Familiarity.fit(looks.features[trains], table, clusters, section)
-        familiarity.save(export / FAMILIARITY_FILE)
+        familiarity.save(export / bundle.FAMILIARITY_FILE)
         pixels = load_images(images, list(table["path"]))
-        agreement = export_network(saved.load(model.parent), export / FAST_FILE, pixels)
+        agreement = export_network(saved.load(model.parent), export / bundle.FAST_FILE, pixels)
+        preprocess = params_file.load(params, "preprocess", PreprocessParams)
         report = {
+            "digest": bundle.digest_of(bundle.sources(model, atlas, export), preprocess),
             "engine": f"onnxruntime {version('onnxruntime')}",
             "agreement": asdict(agreement),
             "familiar": {"images": len(table), "clusters": len(set(clusters))},
