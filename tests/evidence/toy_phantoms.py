@@ -28,7 +28,7 @@ def toy_phantoms(count: int = 30, *, tumour: bool = True) -> list[Phantom]:
         row, column = (8 * int(at) for at in rng.integers(2, 6, 2))
         mass = square(row, column, 16) if tumour else np.zeros_like(head)
         image = (60 * head + 150 * mass).astype(np.uint8)
-        made.append(Phantom(image, image, mass, head, Case(patient, tumour), "T1", "solid"))
+        made.append(Phantom(image, image, mass, head, Case(patient, tumour), "T1"))
     return made
 
 

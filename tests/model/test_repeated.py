@@ -46,6 +46,15 @@ def test_repeating_the_same_predictions_narrows_nothing() -> None:
         assert estimate.as_dict() == pytest.approx(three[name].as_dict())
 
 
+def test_a_class_of_a_single_cluster_has_figures_and_no_intervals() -> None:
+    table = predicted(repeats=2, images=40)
+    table.loc[table["y"] == 1, "cluster"] = "one"
+    for found in (evaluate_repeats(table, PARAMS)["auroc"],
+                  paired_difference(table, table, "auroc", PARAMS)):  # fmt: skip
+        assert np.isfinite(found.value)
+        assert "low" not in found.as_dict() or found.as_dict()["low"] is None
+
+
 def test_clusters_widen_an_interval() -> None:
     table = predicted(1, 200, noise=2.0)
     table["probability"] = table.groupby("cluster")["probability"].transform("first")

@@ -62,7 +62,6 @@ class Phantom:
         head: the outline of the head, filled, bool (s, s).
         case: whose slice, and whether it shows a tumour.
         contrast: T1, T1-CE, T2 or FLAIR.
-        kind: of the mass: solid, ring, diffuse, or none.
     """
 
     grey: Pixels
@@ -71,7 +70,6 @@ class Phantom:
     head: Masks
     case: Case
     contrast: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,6 @@ def _make(maker: Maker, seed: int, case: Case) -> Phantom:
         head=warped(head_mask(made.image), done.record),
         case=case,
         contrast=made.contrast,
-        kind=made.kind,
     )
 
 

@@ -1,4 +1,4 @@
-"""The log of runs on external data: a line each, so that nobody can run until it looks good."""
+"""The log of runs on external data: a line each; under git it tells how often there were any."""
 
 import csv
 import io

@@ -2,7 +2,8 @@
 
 It is what `dvc repro` does, for any division of the images: a search over inner folds chooses
 what section `train` leaves `tuned`, temperature and threshold come from inner out-of-fold
-predictions, and the network is fitted anew. So that the recipe can be cross-validated whole.
+predictions, and the network is fitted anew. So that the recipe can be cross-validated whole. (A
+solved head is fitted to all development images; `dvc repro` holds those of val out, to show them.)
 """
 
 from collections.abc import Callable, Sequence

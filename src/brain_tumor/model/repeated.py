@@ -37,7 +37,7 @@ FIGURES: dict[str, Figure] = {
 
 
 def evaluate_repeats(table: pd.DataFrame, params: EvaluateParams) -> dict[str, Estimate]:
-    """All figures, with 95 % intervals, of out-of-fold predictions.
+    """All figures of out-of-fold predictions, with 95 % intervals (but for `ece`: see `figures`).
 
     Args:
         table: columns path, y (0 or 1), cluster, repeat, fold, probability and threshold (each

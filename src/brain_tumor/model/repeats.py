@@ -61,7 +61,7 @@ class Repeats:
         """How often each image is in each resample: float64 (resamples, n).
 
         Clusters are drawn with replacement, as many as there are; a resample of one class only
-        is drawn again.
+        is drawn again. Where a class has a single cluster there is none: nothing varies by it.
 
         Raises:
             ValueError: a class is missing.
@@ -69,6 +69,8 @@ class Repeats:
         truth = self.samples[0].y_true
         if len(np.unique(truth)) < 2:
             raise ValueError("the images are of one class only; both are needed")
+        if min(len(np.unique(self.member[truth == label])) for label in (0, 1)) < 2:
+            return np.empty((0, len(truth)))
         rng = np.random.default_rng(params.seed)
         clusters = int(self.member.max()) + 1
         drawn = np.empty((params.bootstrap_resamples, len(truth)))
@@ -85,9 +87,12 @@ def estimate(compute: Callable[[Floats], Floats], weights: Floats) -> Estimate |
 
     Args:
         compute: from weights (resamples, n) to the figure, (resamples,).
-        weights: of the resamples; those in which the figure is undefined are passed over.
+        weights: of the resamples; those in which the figure is undefined are passed over. Without
+            any there is no interval.
     """
     value = float(compute(np.ones((1, weights.shape[1])))[0])
+    if np.isfinite(value) and not len(weights):
+        return Estimate(value)
     values = compute(weights)
     if not np.isfinite(value) or not np.isfinite(values).any():
         return None

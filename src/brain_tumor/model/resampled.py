@@ -114,9 +114,8 @@ def _mean(values: Floats, weights: Floats) -> Floats:
 
 def _by_value(sample: Sample, weights: Floats) -> tuple[Floats, Floats]:
     """Weights of ones and of zeros at each distinct probability, ascending."""
-    values, place = np.unique(sample.probability, return_inverse=True)
-    at_value = np.zeros((len(place), len(values)))
-    at_value[np.arange(len(place)), place] = 1.0
-    ones = np.asarray((weights * (sample.y_true == 1)) @ at_value)
-    zeros = np.asarray((weights * (sample.y_true == 0)) @ at_value)
+    order = np.argsort(sample.probability, kind="stable")
+    starts = np.unique(sample.probability[order], return_index=True)[1]
+    truth, ordered = sample.y_true[order], weights[:, order]
+    ones, zeros = (np.add.reduceat(ordered * (truth == label), starts, axis=1) for label in (1, 0))
     return ones, zeros

@@ -41,7 +41,7 @@ ITEMS = (
     Item("26", _TRAIN, "How the final model was chosen", "{methods}: by development images alone; {decisions}: what was looked at before"),
     Item("27", _TRAIN, "Whether and how models were combined", "{methods}: none are combined"),
     Item("28", _EVALUATION, "Measures of performance", "{performance}; {calibration}"),
-    Item("29", _EVALUATION, "Uncertainty and significance", "{methods}; intervals stand beside every figure of validation and test"),
+    Item("29", _EVALUATION, "Uncertainty and significance", "{methods}; intervals stand beside the figures of validation and test (the expected calibration error: a simulated floor)"),
     Item("30", _EVALUATION, "Robustness and sensitivity analyses", "{robustness}", ("robustness",)),
     Item("31", _EVALUATION, "How predictions are explained, and whether that was tested", "{explanation}", ("explanation",)),
     Item("32", _EVALUATION, "Evaluation on internal data", "{performance}; {crossvalidation}"),

@@ -31,7 +31,8 @@ def crossvalidation(found: Findings) -> Section:
         f"{headline['repeats']} times {headline['folds']} outer folds of {size}, none of them "
         "divided. In each, inner folds of the other images choose hyperparameters, temperature "
         "and threshold; the outer fold is only predicted. This judges the recipe, with far more "
-        "images than the test split; the model of this report is one that it made. "
+        "images than the test split; in a fold it fits the head to all other images, for the model "
+        "of this report the validation images are held out. "
         f"{made_by(found, 'headline')}"
     ).strip()
     return Section(

@@ -142,6 +142,6 @@ def _network(found: Findings) -> list[str]:
         f"{meta.size_px} pixels, out comes one probability. {how} Networks are not combined.",
         f"Training starts from `{weights.source}` (SHA-256 `{weights.sha256[:16]}`...). {balanced} "
         f"Each training image has {augment.copies} random variants (crop, flip, rotation, "
-        "grey levels, blur, noise); those of other splits have none.",
+        "grey levels, blur, noise). Test images are predicted as they are.",
         tuned,
     ]

@@ -25,7 +25,11 @@ def performance(found: Findings, card: ModelCard) -> Section:
     """Figures of all splits, confusion matrices, ROC, every probability."""
     sizes = {split: one.no + one.yes for split, one in card.images.items()}
     head = ("Figure", *(f"{name.capitalize()} (n = {sizes[key]})" for key, name in SPLITS.items()))
-    table = Table(head, figure_rows(card.metrics), "Figures with 95 % intervals, by split.")
+    table = Table(
+        head,
+        figure_rows(card.metrics),
+        "Figures by split, with 95 % intervals where they have one.",
+    )
     notes = Listing([f"{SPLITS[key].capitalize()}: {text}" for key, text in card.notes.items()])
     truth, probability = _answers(found, "test")
     threshold = found.point.threshold
@@ -70,7 +74,9 @@ def calibration(found: Findings, card: ModelCard) -> Section:
     ]
     if measured:
         head = ("Figure", "Validation", "Test", "Ideal")
-        parts.append(Table(head, measured, "Calibration with 95 % intervals."))
+        parts.append(
+            Table(head, measured, "Calibration, with 95 % intervals where a figure has one.")
+        )
     parts.append(
         Figure(
             reliability_svg(reliability(truth, probability)),

@@ -25,9 +25,6 @@ FIGURES = {
     "ece": "ECE, ten bins",
     "ece_floor": "ECE if perfectly calibrated",
 }
-OF_CALIBRATION = (
-    "calibration_slope", "calibration_intercept", "brier", "log_loss", "ece", "ece_floor",
-)  # fmt: skip
 IDEAL = {
     "calibration_slope": "1", "calibration_intercept": "0", "brier": "low", "log_loss": "low",
     "ece": "near the next line", "ece_floor": "simulated",
