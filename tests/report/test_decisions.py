@@ -6,8 +6,8 @@ import pytest
 from tests.report import evidence_made
 
 from brain_tumor.report.decisions import parts
-from brain_tumor.report.page import Section, page
-from brain_tumor.report.parts import Heading, Listing, Table
+from brain_tumor.report.page import page
+from brain_tumor.report.parts import Heading, Listing, Section, Table
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from brain_tumor.report.figures import confusion_svg
-from brain_tumor.report.page import (
+from brain_tumor.report.page import page
+from brain_tumor.report.parts import (
     Beside,
     Figure,
     Heading,
@@ -17,7 +18,6 @@ from brain_tumor.report.page import (
     Note,
     Section,
     Table,
-    page,
 )
 
 VOID = {"meta", "link", "wbr", "img", "br"}

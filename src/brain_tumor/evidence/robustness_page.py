@@ -45,8 +45,8 @@ def robustness_page(
         "share, for the ECE of perfect calibration the range of the simulation, else from "
         "resampled clusters; changes are against the same images as they are. `flagged`: the "
         "share called unlike the training images, which is what should happen as pictures get "
-        "worse. A slope "
-        "below 1 means overconfidence; a dash: undefined. All figures: `robustness.csv`.",
+        "worse. A slope below 1 means overconfidence; a dash: undefined. All figures: "
+        "`robustness.csv`.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -16,16 +16,8 @@ from brain_tumor.external.report_slices import (
     unlike,
 )
 from brain_tumor.report.figures import Interval, intervals_svg
-from brain_tumor.report.page import (
-    Figure,
-    KeyFigure,
-    KeyFigures,
-    Note,
-    Part,
-    Section,
-    Table,
-    page,
-)
+from brain_tumor.report.page import page
+from brain_tumor.report.parts import Figure, KeyFigure, KeyFigures, Note, Part, Section, Table
 
 _NO_JOINT = (
     "There is no joint figure. The classes of a folder from elsewhere often come from different "

@@ -6,7 +6,7 @@ from brain_tumor.dataset.labels import POSITIVE
 from brain_tumor.external.evaluation import Evaluation
 from brain_tumor.external.rates import Rate
 from brain_tumor.external.result import NAMES, QUANTILES, confident_errors
-from brain_tumor.report.page import Figure, Part, Table
+from brain_tumor.report.parts import Figure, Part, Table
 from brain_tumor.report.predicted import probabilities_svg
 
 CLASSES = {"yes": "with a tumour", "no": "without a tumour"}

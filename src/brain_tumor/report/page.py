@@ -5,33 +5,8 @@ from html import escape
 
 from brain_tumor.report.html import Writer
 from brain_tumor.report.html_text import text
-from brain_tumor.report.parts import (
-    Beside,
-    Figure,
-    Heading,
-    KeyFigure,
-    KeyFigures,
-    Listing,
-    Note,
-    Part,
-    Section,
-    Table,
-)
+from brain_tumor.report.parts import Section
 from brain_tumor.report.style import CSS
-
-__all__ = [
-    "Beside",
-    "Figure",
-    "Heading",
-    "KeyFigure",
-    "KeyFigures",
-    "Listing",
-    "Note",
-    "Part",
-    "Section",
-    "Table",
-    "page",
-]
 
 # The browser itself refuses whatever would be loaded from elsewhere.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
