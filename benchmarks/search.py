@@ -1,7 +1,7 @@
 """The same study the naive way and on stored features of the frozen trunk, side by side.
 
 Run `make repro` first: this takes its phantom images (299 px, without augmented copies). Every
-trial is trained twice with the same seed, order, epochs and number of images: the naive way, the
+trial is trained twice with the same head, order, epochs and number of images: the naive way, the
 whole network in float32 for every image and epoch; and as stage `tune` does. The floor is the
 time the unavoidable arithmetic would take (the trunk once per image, forward and backward through
 the tuned blocks per epoch) at the rate this machine multiplies large matrices:
@@ -22,13 +22,13 @@ import pandas as pd
 import typer
 
 from brain_tumor import params as params_file
-from brain_tumor.model import head, metrics, network, precision
+from brain_tumor.model import head, head_solver, metrics, network, precision
 from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.features import trunk_outputs
 from brain_tumor.model.fit import Start, exact_outputs, fit, outputs
 from brain_tumor.model.initial_weights import BackboneParams, prepare
-from brain_tumor.model.phase import Samples, Training
+from brain_tumor.model.phase import Training
 from brain_tumor.model.saved import predict_in_batches, to_unit
 from brain_tumor.model.shapes import output_shape
 from brain_tumor.model.train_params import TrainParams, TrainSection
@@ -43,17 +43,14 @@ def main(
     deepest: Annotated[int, typer.Option(help="Trials have depth 0 to this.")] = 4,
     train_images: Annotated[int, typer.Option(help="Images to fit.")] = 120,
     val_images: Annotated[int, typer.Option(help="Images to stop by.")] = 40,
-    head_epochs: Annotated[int, typer.Option(help="Epochs of the head.")] = 8,
-    fine_tune_epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning.")] = 4,
+    fine_tune_epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning.")] = 5,
 ) -> None:
     """Print a row per trial, the ratios and the floor."""
     data = some_of(train_images, val_images)
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "backbone.weights.h5"
         prepare(weights, BackboneParams(source=source, seed=0), Path)
-        trials = [
-            trial(head_block, depth, head_epochs, fine_tune_epochs) for depth in range(deepest + 1)
-        ]
+        trials = [trial(head_block, depth, fine_tune_epochs) for depth in range(deepest + 1)]
         start = Start(weights, FeatureCache(Path(temporary) / "features", 10**11))
         formats: set[str] = {"float32", precision.resolve("auto")}
         rates = {name: matmul_rate(name) for name in sorted(formats)}
@@ -79,13 +76,12 @@ def some_of(train_images: int, val_images: int) -> TrainingData:
     ).holdout()
 
 
-def trial(head_block: int, depth: int, head_epochs: int, fine_tune_epochs: int) -> TrainParams:
-    """Parameters of a trial: everything but its depth the same, and no early stopping."""
+def trial(head_block: int, depth: int, fine_tune_epochs: int) -> TrainParams:
+    """Parameters of a trial: everything but its depth the same."""
     section = params_file.load(PARAMS, "train", TrainSection)
-    values = {"learning_rate": 1e-3, "dropout": 0.3, "weight_decay": 1e-2, "head_penalty": None}
-    values |= {"head_block": head_block, "fine_tune_blocks": depth}
-    epochs = {"head_epochs": head_epochs, "fine_tune_epochs": fine_tune_epochs, "patience": 1000}
-    return TrainParams.model_validate(section.model_dump() | values | epochs)
+    values = {"learning_rate": 1e-4, "head_penalty": 0.1, "head_block": head_block}
+    values |= {"fine_tune_blocks": depth, "dropout": 0.0, "fine_tune_epochs": fine_tune_epochs}
+    return TrainParams.model_validate(section.model_dump() | values)
 
 
 def store_features(start: Start, data: TrainingData, trials: list[TrainParams]) -> None:
@@ -118,27 +114,42 @@ def compare(
 
 
 def train_naively(start: Start, data: TrainingData, params: TrainParams) -> Any:
-    """Both phases on the whole network, from the images up; the better phase counts."""
+    """Solve the head, then fine-tune the whole network in float32, from the images up."""
+    import tensorflow as tf
+
     precision.make_repeatable(params.seed)
-    names = {"head", "head_block", "fine_tune_blocks", "dropout", "seed"}
-    size_px = data.images.shape[1]
+    names = {"head", "head_block", "fine_tune_blocks", "seed"}
     settings = params.model_dump(include=names)
-    net = network.build(start.weights, size_px=size_px, **settings)
-    vectors = net.pool(net.tuned(net.frozen.predict(to_unit(data.images[data.train]), verbose=0)))
-    head.standardise(net.head, np.asarray(vectors))
-    samples = Samples(lambda rows: to_unit(data.images[rows]), data.labels, data.train, data.val)
-    training = Training(params, lambda _, __: None)
-    net.tuned.trainable = False
-    best = training.phase(net.whole, samples, params.learning_rate, params.head_epochs)
-    before = net.whole.get_weights()
-    if params.fine_tune_blocks:
-        for layer in net.tuned.layers:
-            layer.trainable = type(layer).__name__ == "Conv2D"
-        rate = params.learning_rate * params.fine_tune_rate_fraction
-        if training.phase(net.whole, samples, rate, params.fine_tune_epochs) >= best:
-            net.whole.set_weights(before)
-            head.restore(net.head, net.head.get_weights())
-    return predict_in_batches(net.whole, to_unit(data.images[data.val]))
+    net = network.build(start.weights, size_px=data.images.shape[1], dropout=0.0, **settings)
+    images = to_unit(data.images)
+    vectors = np.asarray(net.pool(net.tuned(net.frozen.predict(images, verbose=0))))
+    head.standardise(net.head, vectors[data.train])
+    head_solver.solve(net.head, vectors, data, params)
+    if params.fine_tunes:
+        trained = list(net.tuned.trainable_variables + net.head.trainable_variables)
+        adam = keras.optimizers.Adam(params.learning_rate)
+        adam.build(trained)
+        step = tf.function(lambda x, y, weight: naive_step(net.whole, trained, adam, x, y, weight))
+        importance = Training(params, lambda _, __: None).class_weight(data.labels[data.train])
+        weight = np.where(data.labels > 0.5, *((importance or {0: 1, 1: 1})[k] for k in (1, 0)))
+        rng = np.random.default_rng(params.seed)
+        for _ in range(params.fine_tune_epochs):
+            drawn = data.draw(rng)
+            for first in range(0, len(drawn), params.batch_size):
+                rows = drawn[first : first + params.batch_size]
+                step(images[rows], data.labels[rows], weight[rows].astype(np.float32))
+            predict_in_batches(net.whole, images[data.val])
+    return predict_in_batches(net.whole, images[data.val])
+
+
+def naive_step(whole: Any, trained: Any, adam: Any, x: Any, y: Any, weight: Any) -> None:
+    """One step of Adam; the arithmetic of `fine_tuning`, without its schedule and averages."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        losses = keras.losses.binary_crossentropy(y[:, None], whole(x, training=False))
+        loss = tf.reduce_mean(weight * losses)
+    adam.apply(tape.gradient(loss, [v.value for v in trained]), trained)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

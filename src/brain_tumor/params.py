@@ -1,6 +1,7 @@
 """params.yaml as typed, frozen sections; each section's class lives beside what it configures."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,6 +49,33 @@ def load(path: Path, name: str, section: type[SectionT]) -> SectionT:
     except ValidationError as error:
         problems = "; ".join(_describe(name, problem) for problem in error.errors())
         raise ParamsError(f"{path}: {problems}") from error
+
+
+def changed_since_commit(path: Path, name: str) -> dict[str, object]:
+    """Values of a section that the commit checked out does not have: what was given for this run.
+
+    `dvc exp run -S` writes what it is given into the params file.
+
+    Returns:
+        Key, with dots where sections are nested, to its new value; nothing where the file is not
+        under git.
+    """
+    show = ["git", "-C", str(path.absolute().parent), "show", f"HEAD:./{path.name}"]
+    try:
+        committed = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    yaml = YAML(typ="safe", pure=True)
+    before = _flat(yaml.load(committed).get(name, {}))
+    now = _flat(yaml.load(path.read_text(encoding="utf-8")).get(name, {}))
+    return {key: value for key, value in now.items() if key not in before or before[key] != value}
+
+
+def _flat(section: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(section, dict):
+        return {prefix: section}
+    parts = (_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in section.items())
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _describe(name: str, problem: ErrorDetails) -> str:

@@ -45,7 +45,7 @@ def data(train: int = 40, val: int = 20) -> tuple[Any, TrainingData]:
 def solved(**changes: Any) -> Any:
     vectors, given = data()
     params = PARAMS.model_copy(update=changes)
-    top = head.make_head("gap", FEATURES, params.dropout, params.seed)
+    top = head.make_head("gap", FEATURES, params.dropout or 0.0, params.seed)
     head.standardise(top, vectors[given.train])
     head_solver.solve(top, vectors, given, params)
     return top

@@ -41,16 +41,3 @@ def test_automatic_format_follows_the_device(
     assert precision.resolve("auto") == expected
     monkeypatch.setattr(precision, "_processor_flags", lambda: {"avx512_bf16"})
     assert precision.resolve("auto") == "bfloat16"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number_format", "scaled"), [("float16", True), ("bfloat16", False)])
-def test_loss_is_scaled_where_gradients_could_vanish(
-    random_weights: Path, number_format: Any, scaled: bool
-) -> None:
-    from brain_tumor.model import network
-    from brain_tumor.model.phase import _optimizer
-
-    blocks = network.top_blocks(random_weights, 2, 1, number_format)
-    optimizer = _optimizer(blocks, 1e-3, 1e-2)
-    assert (type(optimizer).__name__ == "LossScaleOptimizer") is scaled

@@ -1,14 +1,20 @@
 """Section `train`: a value wins over the study, what is missing or wrong is named."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from brain_tumor.model.search.params import TUNABLE
-from brain_tumor.model.train_params import TrainParams, TrainSection, filled
-from brain_tumor.params import ParamsError, load
+from brain_tumor.model.search.params import TUNABLE, TuneParams
+from brain_tumor.model.train_params import (
+    TrainParams,
+    TrainSection,
+    filled,
+    refuse_without_effect,
+)
+from brain_tumor.params import ParamsError, changed_since_commit, load
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 CHOSEN: dict[str, float | int] = {
@@ -33,31 +39,75 @@ def written(folder: Path, **values: str) -> TrainSection:
 
 
 def test_fields_that_may_be_tuned_are_those_a_study_can_choose(tmp_path: Path) -> None:
-    all_tuned = written(tmp_path)
-    assert set(all_tuned.tuned()) == set(TUNABLE)
+    solved, descended = written(tmp_path), written(tmp_path, head_penalty="null")
+    assert (*solved.tuned(), "dropout") == TUNABLE
+    assert {*descended.tuned(), "head_penalty"} == set(TUNABLE)
     with pytest.raises(ParamsError, match=r"train\.batch_size"):
         written(tmp_path, batch_size="tuned")
 
 
-def test_repository_leaves_to_the_study_what_matters_to_a_solved_head() -> None:
-    tuned = set(load(PARAMS, "train", TrainSection).tuned())
-    assert tuned == {"head_block", "head_penalty"}
+def test_repository_leaves_learning_rate_and_depth_to_the_study() -> None:
+    tuned = load(PARAMS, "train", TrainSection).tuned()
+    assert tuned == ("head_block", "fine_tune_blocks", "head_penalty", "learning_rate")
+    depths = load(PARAMS, "tune", TuneParams).space.fine_tune_blocks
+    assert (depths.low, depths.high) == (0, 3)
+
+
+def test_depth_0_has_no_learning_rate(tmp_path: Path) -> None:
+    section = written(tmp_path)
+    assert section.tuned({"fine_tune_blocks": 0}) == (
+        "head_block", "fine_tune_blocks", "head_penalty",
+    )  # fmt: skip
+    resolved = section.resolve({"head_block": 6, "fine_tune_blocks": 0, "head_penalty": 0.1})
+    assert (resolved.learning_rate, resolved.weight_decay, resolved.dropout) == (None, None, None)
+    assert not resolved.fine_tunes
+    acting = {"seed", "head", "head_block", "fine_tune_blocks", "head_penalty", "class_weight"}
+    assert set(resolved.acting()) == acting
+    deep = section.resolve({**CHOSEN, "fine_tune_blocks": 1}).acting()
+    assert set(deep) == acting | {
+        "learning_rate", "weight_decay", "batch_size", "fine_tune_epochs", "precision",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("texts", "given", "problem"),
+    [
+        ({}, {"dropout": 0.3}, "train.dropout is 0.3, but acts on nothing: the head is solved"),
+        ({}, {"patience": 9}, "train.patience is 9, but acts on nothing: the head is solved"),
+        ({"fine_tune_blocks": "0"}, {"learning_rate": 3e-4}, "0.0003, .*: no block trains"),
+        ({"fine_tune_blocks": "0"}, {"precision": "float32"}, "float32, .*: no block trains"),
+    ],
+)
+def test_value_that_was_given_and_acts_on_nothing_is_refused(
+    tmp_path: Path, texts: dict[str, str], given: dict[str, Any], problem: str
+) -> None:
+    section = written(tmp_path, **texts, **{name: str(value) for name, value in given.items()})
+    with pytest.raises(ValueError, match=problem):
+        refuse_without_effect(section, given)
+    refuse_without_effect(section, {"head_block": 3, "learning_rate": "tuned"})
+
+
+def test_what_was_given_is_what_the_commit_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {a: 1, b: {c: 2, d: 1e-3}}\n", encoding="utf-8")
+    assert changed_since_commit(path, "train") == {}  # no repository
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    assert changed_since_commit(path, "train") == {}
+    path.write_text("train: {a: 1, b: {c: 3, d: 0.001}, e: x}\n", encoding="utf-8")
+    assert changed_since_commit(path, "train") == {"b.c": 3, "e": "x"}
 
 
 def test_tuned_fields_get_the_chosen_values(tmp_path: Path) -> None:
     resolved = written(tmp_path).resolve(CHOSEN)
     assert isinstance(resolved, TrainParams)
-    assert {name: getattr(resolved, name) for name in TUNABLE} == CHOSEN
+    assert {name: getattr(resolved, name) for name in TUNABLE} == CHOSEN | {"dropout": None}
 
 
 def test_value_wins_over_the_study(tmp_path: Path) -> None:
     section = written(tmp_path, learning_rate="3e-4", dropout="0")
-    assert set(section.tuned()) == {
-        "head_block",
-        "fine_tune_blocks",
-        "weight_decay",
-        "head_penalty",
-    }
+    assert section.tuned() == ("head_block", "fine_tune_blocks", "head_penalty", "weight_decay")
     resolved = section.resolve(CHOSEN)
     assert (resolved.learning_rate, resolved.dropout) == (3e-4, 0.0)
     assert (resolved.head_block, resolved.weight_decay) == (6, 1e-2)

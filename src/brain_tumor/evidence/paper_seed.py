@@ -80,6 +80,6 @@ def _predict(
         return predict_proba(network, images[rows])
     wanted = [Output(params.head_block, params.head)]
     (vectors,) = trunk_outputs(start.weights, images, wanted, start.cache)
-    head = make_head(params.head, vectors.shape[1], params.dropout, params.seed)
+    head = make_head(params.head, vectors.shape[1], params.dropout or 0.0, params.seed)
     restore(head, fitted.head)
     return predict_in_batches(head, vectors[rows])

@@ -22,12 +22,32 @@ class TrainingData:
         labels: float32 (N,), 1 = tumour.
         train: int64 rows to fit.
         val: int64 rows to stop by.
+        sources: int64 (N,), equal for an image and its copies; None: every row is on its own.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.float32]
     train: Rows
     val: Rows
+    sources: Rows | None = None
+
+    def draw(self, rng: np.random.Generator) -> Rows:
+        """Rows for an epoch of fine-tuning, in random order.
+
+        Of the most copied images one row each, as it is or a copy, and of the others so many that
+        every row has the same chance: of images with four copies one of five rows, of phantoms
+        every fifth.
+        """
+        sources = np.arange(len(self.labels)) if self.sources is None else self.sources
+        mixed = rng.permutation(self.train)
+        _, first, inverse, sizes = np.unique(
+            sources[mixed], return_index=True, return_inverse=True, return_counts=True
+        )
+        most = sizes.max()
+        whole = first[sizes == most]
+        rest = np.flatnonzero(sizes[inverse] < most)
+        drawn = mixed[np.concatenate([whole, rest[: round(len(rest) / most)]])]
+        return rng.permutation(drawn)
 
 
 @dataclass(frozen=True)
@@ -120,7 +140,10 @@ class Development:
         labels = (self.rows["label"] == "yes").to_numpy().astype(np.float32)
         train = np.flatnonzero(present & ~held_out)
         val = np.flatnonzero(present & held_out & ~copies)
-        return TrainingData(self.images, labels, train.astype(np.int64), val.astype(np.int64))
+        sources = pd.factorize(self.rows["source"])[0].astype(np.int64)
+        return TrainingData(
+            self.images, labels, train.astype(np.int64), val.astype(np.int64), sources
+        )
 
 
 def read_development(split: Path, images: Path, augmented: Path, records: Path) -> Development:

@@ -30,7 +30,7 @@ class Output:
         block: of InceptionV3, 0 to 10 for `mixed0` to `mixed10`, -1 for the stem below them.
         form: `maps` (h, w, channels) for blocks that train on them, or the vector the head of that
             kind takes: `gap` (channels,), `paper` (h * w * channels,).
-        dtype: `float32`, or for maps `bfloat16` or `float16`.
+        dtype: `float32`, or for maps `bfloat16`.
     """
 
     block: int

@@ -13,25 +13,58 @@ from brain_tumor.atomic import replacing
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
-def save_curve(path: Path, history: pd.DataFrame, quantity: str) -> None:
-    """Draw `quantity` (`loss` or `accuracy`) per epoch for train and val.
+def draw_curve(history: pd.DataFrame, quantity: str) -> Any:
+    """`quantity` (`loss` or `accuracy`) per epoch for train and val, with a marker an epoch.
 
     Args:
-        path: the PNG to write.
-        history: columns epoch, fine_tuning, `quantity` and `val_quantity`.
+        history: columns epoch, fine_tuning, `quantity` and `val_quantity`; epoch 0 is a solved
+            head.
         quantity: what to draw.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure(6.0, 4.0)
-    axes.plot(history["epoch"], history[quantity], color=BLUE, label="train (augmented)")
-    axes.plot(history["epoch"], history[f"val_{quantity}"], color=ORANGE, ls="--", label="val")
+    epoch = history["epoch"]
+    axes.plot(epoch, history[quantity], color=BLUE, marker="o", ms=4, label="train (augmented)")
+    axes.plot(
+        epoch, history[f"val_{quantity}"], color=ORANGE, marker="s", ms=4, ls="--", label="val"
+    )
     tuned = history.loc[history["fine_tuning"] == 1, "epoch"]
     if len(tuned):
         axes.axvspan(tuned.min() - 0.5, tuned.max() + 0.5, color="0.93", label="fine-tuning")
-    best = history["epoch"].iloc[int(history["val_loss"].to_numpy().argmin())]
-    axes.axvline(best, color="0.4", lw=1, ls=":", label="lowest val loss")
+    if epoch.iloc[0] == 0:
+        axes.axvline(0, color="0.4", lw=1, ls=":", label="solved head")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=quantity, title=f"{quantity.capitalize()} per epoch")
     axes.legend(frameon=False)
     axes.grid(alpha=0.25)
+    return figure
+
+
+def draw_penalty_path(path: pd.DataFrame) -> Any:
+    """Loss of train and val over the penalty of a solved head, and the penalty it was given.
+
+    Args:
+        path: see `fit.penalty_path`.
+    """
+    figure, axes = _figure(6.0, 4.0)
+    axes.plot(
+        path["penalty"], path["loss"], color=BLUE, marker="o", ms=4, label="train (augmented)"
+    )
+    axes.plot(
+        path["penalty"], path["val_loss"], color=ORANGE, marker="s", ms=4, ls="--", label="val"
+    )
+    given = path.loc[path["given"], "penalty"].iloc[0]
+    axes.axvline(given, color="0.4", lw=1, ls=":", label=f"as trained ({given:.2g})")
+    axes.set_xscale("log")
+    axes.set(xlabel="penalty of the head", ylabel="loss", title="Solved head, no epoch trained")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def save(path: Path, figure: Any) -> None:
+    """Write a figure as PNG, whole or not at all."""
     _save(figure, path)
 
 

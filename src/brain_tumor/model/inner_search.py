@@ -45,7 +45,7 @@ def search(
         return _objective(trial, start, used, section, tune)
 
     run(study, tune, objective, lambda _: None, lambda _: None)
-    return result.best(study).params
+    return result.best(study, tune.n_trials).params
 
 
 def _objective(
@@ -60,7 +60,7 @@ def _objective(
 
     from brain_tumor.model.search.space import suggest
 
-    params = section.resolve(suggest(trial, tune.space, section.tuned()))
+    params = section.resolve(suggest(trial, tune.space, section.tuned))
     scores: list[float] = []
     for step, data in enumerate(folds):
         try:
@@ -70,7 +70,7 @@ def _objective(
         truth = data.labels[data.val].astype(np.int64)
         figure = metrics.log_loss if tune.objective == "log_loss" else metrics.auroc
         scores.append(figure(truth, fitted.val_probability))
-        trial.report(float(np.mean(scores)), step)
+        trial.report(float(np.mean(scores)), step + 1)
         if step + 1 < len(folds) and trial.should_prune():
             raise optuna.TrialPruned
     return float(np.mean(scores))

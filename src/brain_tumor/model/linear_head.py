@@ -58,6 +58,19 @@ def linear_head(network: Any) -> LinearHead:
     return LinearHead(_by_place(slope, pool).astype(np.float32), offset)
 
 
+def standardisation(head: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and divisor, float64 (features,), of what the sigmoid unit of a head takes.
+
+    Args:
+        head: see `head.make_head`; one without standardisation has means 0 and divisors 1.
+    """
+    for layer in head.layers:
+        if type(layer).__name__ == "Normalization":
+            return _standardisation(layer)
+    features = head.input.shape[1]
+    return np.zeros(features), np.ones(features)
+
+
 def _is_sigmoid_unit(dense: Any) -> bool:
     sigmoid = dense.activation.__name__ == "sigmoid"
     return bool(sigmoid and dense.units == 1 and dense.use_bias)

@@ -1,4 +1,4 @@
-"""One phase of training: epochs over stored features (or images), stopped by validation loss."""
+"""What a training records, and its phase of epochs over stored features or images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,11 +33,29 @@ class Samples:
 
 @dataclass
 class Training:
-    """What the phases of a training share; `history` grows over all of them."""
+    """What the phases of a training share; `history` grows over all of them.
+
+    A solved head is epoch 0: what training starts from. Epochs of training count from 1.
+    """
 
     params: TrainParams
     on_epoch: OnEpoch
     history: list[Epoch] = field(default_factory=list)
+
+    def fine_tune_rate(self) -> float:
+        """The highest learning rate of fine-tuning."""
+        solved = self.params.head_penalty is not None
+        return self.head_rate() * (1.0 if solved else self.params.fine_tune_rate_fraction)
+
+    def head_rate(self) -> float:
+        """The learning rate of AdamW while it trains the head.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.params.learning_rate is None:
+            raise ValueError("train.learning_rate has no value, but AdamW is to train")
+        return self.params.learning_rate
 
     def phase(self, model: Any, samples: Samples, rate: float, epochs: int) -> float:
         """Train `model`, leave its weights of the lowest validation loss and return that loss.
@@ -50,16 +68,15 @@ class Training:
         import keras
 
         model.compile(
-            optimizer=_optimizer(model, rate, self.params.weight_decay),
+            optimizer=keras.optimizers.AdamW(rate, weight_decay=self.params.weight_decay),
             loss="binary_crossentropy",
             metrics=["accuracy"],
         )
         stopping = keras.callbacks.EarlyStopping(
             monitor="val_loss", patience=self.params.patience, restore_best_weights=True
         )
-        fine_tuning = float(bool(self.history))
         record = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda _, logs: self.record_epoch(logs, rate, fine_tuning)
+            on_epoch_end=lambda _, logs: self.record_epoch(logs, rate, 0.0)
         )
         seed = self.params.seed + len(self.history)
         model.fit(
@@ -67,7 +84,7 @@ class Training:
             validation_data=batches(samples, samples.val, self.params.batch_size),
             epochs=epochs,
             shuffle=False,  # `batches` does
-            class_weight=self._class_weight(samples.labels[samples.train]),
+            class_weight=self.class_weight(samples.labels[samples.train]),
             callbacks=[record, stopping],
             verbose=0,
         )
@@ -86,7 +103,7 @@ class Training:
         """
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         row = {name: float(logs[name]) for name in names}
-        epoch = len(self.history) + 1
+        epoch = len(self.history) + (self.params.head_penalty is None)
         if not np.isfinite(row["loss"] + row["val_loss"]):
             raise DivergedError(
                 f"training diverged in epoch {epoch}: loss {row['loss']}, validation loss "
@@ -96,7 +113,8 @@ class Training:
         self.history.append(row)
         self.on_epoch(epoch, row)
 
-    def _class_weight(self, labels: NDArray[np.float32]) -> dict[int, float] | None:
+    def class_weight(self, labels: NDArray[np.float32]) -> dict[int, float] | None:
+        """How much a row of each class counts (mean 1); None where all count alike."""
         if self.params.class_weight == "none":
             return None
         from sklearn.utils.class_weight import compute_class_weight
@@ -104,15 +122,6 @@ class Training:
         classes = np.asarray([0.0, 1.0])
         weights = compute_class_weight("balanced", classes=classes, y=labels)
         return dict(enumerate(map(float, weights)))
-
-
-def _optimizer(model: Any, rate: float, weight_decay: float) -> Any:
-    """AdamW; with its loss scaled where float16 would lose small gradients."""
-    import keras
-
-    adamw = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
-    formats = {layer.compute_dtype for layer in model._flatten_layers()}
-    return keras.optimizers.LossScaleOptimizer(adamw) if "float16" in formats else adamw
 
 
 class DivergedError(ValueError):

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Format = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Format = Literal["float32", "bfloat16"]
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -24,7 +24,8 @@ def resolve(precision: Precision) -> Format:
     """The number format tuned blocks compute in: as given, or the fastest of this machine.
 
     `auto` is bfloat16 where TensorFlow sees a GPU or the processor multiplies it (AVX512-BF16 or
-    AMX), float32 elsewhere. (float16 has too small a range for the features of random weights.)
+    AMX), float32 elsewhere. (float16 is not offered: its range is too small for the features of
+    random weights.)
     Weights are float32 in any of them.
     """
     if precision != "auto":

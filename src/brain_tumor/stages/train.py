@@ -9,12 +9,13 @@ import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
+from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import figures, saved
 from brain_tumor.model.best import Best
 from brain_tumor.model.calibration_params import OperatingPoint
 from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.fit import Fitted, Start, fit, network_of
+from brain_tumor.model.fit import Fitted, Start, fit, network_of, penalty_path
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.precision import resolve
@@ -49,7 +50,10 @@ def main(
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
         point = OperatingPoint.read(calibration)
         initial.check_covers(section.head_block)
-        data = read_development(split, images, augmented, records).holdout()
+        # The copies of validation images take no part, but so the features are those of the study.
+        augment = params_file.load(params, "augment", AugmentParams)
+        read = read_development(split, images, augmented, records).with_copies_of_val(augment)
+        data = read.holdout()
         inputs = {
             "split": split,
             "images": images,
@@ -59,6 +63,7 @@ def main(
             "best": best,
             "calibration": calibration,
         }
+        start = Start(weights, default_cache())
         tags = lineage.lineage_tags(inputs) | initial.tags() | chosen.tags()
         tags |= {"stage": "train", "precision": resolve(section.precision)}
         name = f"{section.head}-mixed{section.head_block}-tune{section.fine_tune_blocks}"
@@ -73,10 +78,13 @@ def main(
                 tracked.log_epoch(epoch, {key: row[key] for key in row if key != "epoch"})
                 step(_line(epoch, row))
 
-            fitted = fit(Start(weights, default_cache()), data, section, on_epoch)
+            fitted = fit(start, data, section, on_epoch)
             network = network_of(weights, fitted, section, data.images.shape[1])
             _check_same(network, fitted, data)
             _write_curves(fitted, history, figures_folder)
+            if len(fitted.history) == 1:
+                path = penalty_path(start, data, section)
+                figures.save(figures_folder / "penalty.png", figures.draw_penalty_path(path))
             saved.save(model.parent, network, _meta(network, fitted, section, initial, point))
             for figure in sorted(figures_folder.glob("*.png")):
                 tracked.log_figure_file(figure)
@@ -95,20 +103,23 @@ def _check_same(network: Any, fitted: Fitted, data: TrainingData) -> None:
 
 
 def _epochs(section: TrainParams) -> int:
-    return section.head_epochs + section.fine_tune_epochs * bool(section.fine_tune_blocks)
+    head = 1 if section.head_penalty is not None else section.head_epochs
+    return head + section.fine_tune_epochs * section.fine_tunes
 
 
 def _line(epoch: int, row: Epoch) -> str:
     phase = "fine-tuning" if row["fine_tuning"] else "head"
-    return f"epoch {epoch} ({phase}) loss {row['loss']:.3f}, val {row['val_loss']:.3f}"
+    return f"epoch {epoch} ({phase}): loss {row['loss']:.3f}, val {row['val_loss']:.3f}"
 
 
 def _write_curves(fitted: Fitted, history: Path, figures_folder: Path) -> None:
     rows = pd.DataFrame(fitted.history)
     with replacing(history) as aside:
         rows.to_csv(aside, index=False)
-    for quantity in ("loss", "accuracy"):
-        figures.save_curve(figures_folder / f"{quantity}.png", rows, quantity)
+    figures_folder.mkdir(parents=True, exist_ok=True)
+    if len(rows) > 1:  # a head that is solved has no curve
+        for quantity in ("loss", "accuracy"):
+            figures.save(figures_folder / f"{quantity}.png", figures.draw_curve(rows, quantity))
 
 
 def _meta(

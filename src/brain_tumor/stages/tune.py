@@ -11,7 +11,7 @@ from brain_tumor.atomic import replacing, write_json
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.best import Best
 from brain_tumor.model.search.params import TuneParams
-from brain_tumor.model.train_params import TrainSection
+from brain_tumor.model.train_params import TrainSection, refuse_without_effect
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tuning.plan import TuneInputs, read_plan
 from brain_tumor.tuning.study import run_study
@@ -33,6 +33,7 @@ def main(
     """Run the study, or go on with it, and write what it chose."""
     with reporting_errors():
         section = params_file.load(params, "train", TrainSection)
+        refuse_without_effect(section, params_file.changed_since_commit(params, "train"))
         tune = params_file.load(params, "tune", TuneParams)
         augment = params_file.load(params, "augment", AugmentParams)
         figures_folder.mkdir(parents=True, exist_ok=True)

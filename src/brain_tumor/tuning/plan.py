@@ -19,15 +19,17 @@ from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.study import study_name
-from brain_tumor.model.train_params import TrainSection
+from brain_tumor.model.train_params import TrainSection, idle
 from brain_tumor.tracking import lineage
 
 # Modules of `model` whose code decides the result of a trial, and which trials there are.
 CODE = (
-    "development", "features", "fit", "head", "head_solver", "metrics", "network", "phase",
-    "precision", "saved", "shapes", "train_params",
+    "development", "features", "fine_tuning", "fit", "head", "head_solver", "linear_head",
+    "metrics", "network", "phase", "precision", "saved", "shapes", "train_params",
 )  # fmt: skip
-SEARCH_CODE = ("search/params", "search/sampler", "search/space", "search/study")
+SEARCH_CODE = (
+    "search/params", "search/pruner", "search/sampler", "search/space", "search/study",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,20 @@ class Plan:
                 "weights": self.initial.sha256,
                 "space": {name: str(getattr(self.tune.space, name)) for name in self.names},
                 "tune": self.tune.model_dump(exclude=ignored),
-                "train": self.section.model_dump(exclude={"precision"}),
+                "train": self._section_that_acts(),
                 "precision": precision.resolve(self.section.precision),
                 "code": _code_digest(),
             }
         )
+
+    def _section_that_acts(self) -> dict[str, object]:
+        values = self.section.model_dump()
+        without_effect = idle(values)
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in without_effect and name != "precision"
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,7 +121,8 @@ def read_plan(
     initial = InitialWeights.model_validate_json(inputs.source.read_text(encoding="utf-8"))
     _check_blocks(initial, section, tune)
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
-    data = tuple(_folds(images, inputs, tune, augment)) if tune.folds > 1 else (images.holdout(),)
+    images = images.with_copies_of_val(augment)
+    data = tuple(_folds(images, inputs, tune)) if tune.folds > 1 else (images.holdout(),)
     return Plan(inputs, section, tune, initial, Start(inputs.weights, default_cache()), data)
 
 
@@ -131,19 +143,18 @@ def _check_blocks(initial: InitialWeights, section: TrainSection, tune: TunePara
         )
 
 
-def _folds(
-    images: Development, inputs: TuneInputs, tune: TuneParams, augment: AugmentParams
-) -> list[TrainingData]:
+def _folds(images: Development, inputs: TuneInputs, tune: TuneParams) -> list[TrainingData]:
     groups = clusters(read_manifest(inputs.manifest))
-    return list(images.with_copies_of_val(augment).folds(groups, tune.folds, tune.seed))
+    return list(images.folds(groups, tune.folds, tune.seed))
 
 
 def _digest(parts: tuple[TrainingData, ...]) -> str:
     """SHA-256 of images, labels and rows; the folds share one array of images."""
     sha = hashlib.sha256(np.ascontiguousarray(parts[0].images).data)
     for part in parts:
-        for array in (part.labels, part.train, part.val):
-            sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        for array in (part.labels, part.train, part.val, part.sources):
+            if array is not None:
+                sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return sha.hexdigest()
 
 

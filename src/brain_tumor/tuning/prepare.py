@@ -6,6 +6,7 @@ import sys
 from brain_tumor.model.feature_cache import SIZE_VARIABLE
 from brain_tumor.model.features import stored_bytes, trunk_outputs
 from brain_tumor.model.fit import exact_outputs, outputs
+from brain_tumor.model.search.params import TUNABLE
 from brain_tumor.model.train_params import TrainParams
 from brain_tumor.tuning.plan import Plan
 
@@ -38,7 +39,7 @@ def prepare_features(plan: Plan) -> None:
 def _corners(plan: Plan) -> list[TrainParams]:
     """One training for every head block and depth of the space."""
     space = plan.tune.space
-    values = {name: getattr(space, name).low for name in plan.names}
+    values = {name: getattr(space, name).low for name in TUNABLE}
     heads = _choices(plan, "head_block")
     depths = _choices(plan, "fine_tune_blocks")
     return [

@@ -61,12 +61,14 @@ def run_study(plan: Plan, figures: Path) -> Outcome:
 def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
     with shared(run) as parent:
         _run_trials(study, plan, parent)
-        found, trials = result.best(study), result.trials_table(study)
+        found = result.best(study, plan.tune.n_trials)
+        trials = result.trials_table(study, plan.tune.n_trials)
         parent.log_metrics({f"val/{plan.tune.objective}": float(found.value or 0.0)})
         chosen = {"trial": found.trial, **found.params}
         parent.set_tags({f"best.{name}": str(value) for name, value in chosen.items()})
-        parent.log_metrics({f"importance/{k}": v for k, v in importances(study).items()})
-        save_figures(figures, study)
+        shares = importances(study, plan.tune.n_trials)
+        parent.log_metrics({f"importance/{name}": share for name, share in shares.items()})
+        save_figures(figures, study, plan.tune.n_trials)
         for figure in sorted(figures.glob("*.png")):
             parent.log_figure_file(figure)
         _log_table(trials, parent)
@@ -99,7 +101,15 @@ def _storage() -> "RDBStorage":
 
 
 def _run_trials(study: "Study", plan: Plan, parent: Run) -> int:
-    if len(finished_trials(study)) < plan.tune.n_trials:
+    known = len(finished_trials(study))
+    if known:
+        print(
+            f"{min(known, plan.tune.n_trials)} of {plan.tune.n_trials} trials were finished by an "
+            f"earlier run of study {study.study_name}",
+            file=sys.stderr,
+            flush=True,
+        )
+    if known < plan.tune.n_trials:
         prepare_features(plan)
     objective = partial(run_trial, plan=plan, parent=parent.run_id)
     ended = 0

@@ -1,6 +1,6 @@
 """One trial: a training with suggested values, as a child run of the study's run."""
 
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 RUN_ATTRIBUTE = "mlflow.run_id"
+PREDICTIONS_ATTRIBUTE = "out_of_fold"  # probability of each fold's held-out rows
 
 
 def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
@@ -34,7 +35,7 @@ def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
     """
     import optuna
 
-    values = suggest(trial, plan.tune.space, plan.names)
+    values = suggest(trial, plan.tune.space, plan.section.tuned)
     params = plan.section.resolve(values)
     logged = filled(plan.logged, values)
     tags = {**plan.tags, "stage": "tune", "trial": str(trial.number)}
@@ -53,15 +54,21 @@ def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
 
 
 def _objective(trial: "Trial", plan: Plan, params: TrainParams, run: Run) -> float:
-    """Mean of the objective over the folds; one fold reports after every epoch of fine-tuning."""
+    """Mean of the objective over the folds; the mean so far is reported after each."""
+    import optuna
+
     scores: list[float] = []
-    for number, data in enumerate(plan.data):
-        progress = _Progress(trial, plan, run, number if len(plan.data) > 1 else None)
-        fitted = fit(plan.start, data, params, progress.on_epoch, progress.on_head)
+    predictions: list[list[float]] = []
+    for number, data in enumerate(plan.data, 1):
+        prefix = f"fold{number}/" if len(plan.data) > 1 else ""
+        fitted = fit(plan.start, data, params, partial(_log_epoch, run, prefix))
         scores.append(score(fitted, data, plan.tune.objective))
-        if len(plan.data) > 1:
-            run.log_epoch(number, {f"fold/{plan.tune.objective}": scores[-1]})
-            _report(trial, float(np.mean(scores)), number + 1)
+        predictions.append(fitted.val_probability.tolist())
+        run.log_epoch(number, {f"fold/{plan.tune.objective}": scores[-1]})
+        trial.report(float(np.mean(scores)), number)
+        if number < len(plan.data) and trial.should_prune():
+            raise optuna.TrialPruned(f"pruned after {number} of {len(plan.data)} folds")
+    trial.set_user_attr(PREDICTIONS_ATTRIBUTE, predictions)
     return float(np.mean(scores))
 
 
@@ -72,36 +79,6 @@ def score(fitted: Fitted, data: TrainingData, objective: str) -> float:
     return figure(truth, fitted.val_probability)
 
 
-@dataclass
-class _Progress:
-    """Curves of one training to MLflow and, without folds, its losses to the pruner."""
-
-    trial: "Trial"
-    plan: Plan
-    run: Run
-    fold: int | None
-    losses: list[float] = field(default_factory=list)
-
-    def on_epoch(self, epoch: int, row: Epoch) -> None:
-        prefix = "" if self.fold is None else f"fold{self.fold}/"
-        self.run.log_epoch(epoch, {f"{prefix}{key}": row[key] for key in row if key != "epoch"})
-        if row["fine_tuning"]:
-            self._step(row["val_loss"])
-
-    def on_head(self, loss: float) -> None:
-        self._step(loss)
-
-    def _step(self, loss: float) -> None:
-        self.losses.append(loss)
-        if self.fold is None:
-            sign = 1.0 if self.plan.tune.objective == "log_loss" else -1.0
-            _report(self.trial, sign * min(self.losses), len(self.losses))
-
-
-def _report(trial: "Trial", value: float, step: int) -> None:
-    """Tell the pruner how good the trial is by now, in the direction of the study."""
-    import optuna
-
-    trial.report(value, step)
-    if trial.should_prune():
-        raise optuna.TrialPruned(f"pruned at step {step}, value {value:.4g}")
+def _log_epoch(run: Run, prefix: str, epoch: int, row: Epoch) -> None:
+    """Add an epoch to the curves of the run, seen in the UI at once."""
+    run.log_epoch(epoch, {f"{prefix}{key}": row[key] for key in row if key != "epoch"})

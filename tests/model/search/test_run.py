@@ -183,7 +183,7 @@ def test_worker_whose_trial_was_taken_over_goes_on(
 
 
 def test_retry_forgets_what_the_pruner_noted(fresh_url: FreshUrl, section: Section) -> None:
-    params = section(pruner="hyperband")
+    params = section()
     study = open_study(open_storage(fresh_url()), "search", params, create=True)
     gone = left_running(study, "elsewhere")
     study._storage.set_trial_system_attr(gone._trial_id, "completed_rung_0", 0.1)
@@ -219,11 +219,32 @@ def test_progress_line_is_for_people() -> None:
         number=6,
         value=0.2312,
         state="complete",
+        pruned_at=None,
         params=settings,
         duration_s=74.2,
         left_s=700.0,
     )
     assert progress.line() == (
-        "7/20: trial 6, val log_loss 0.231 in 74 s (lr 1.2e-3, mixed6, depth 2, dropout 0.25) "
+        "7/20: trial 6, log_loss 0.231 in 74 s (lr 1.2e-3, mixed6, depth 2, dropout 0.25) "
         "| best 0.214 (trial 4) | 2 pruned | about 12 min left"
     )
+
+
+def test_pruned_trial_says_of_what_part_its_loss_is(
+    fresh_url: FreshUrl, worker: ModuleType, section: Section
+) -> None:
+    seen: list[Progress] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.report(0.3 if trial.number < 4 else 0.4, 1)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+        return 0.5
+
+    worker.search(fresh_url(), section(n_trials=5), objective, seen.append)
+    assert seen[-1].value is None
+    assert (
+        "trial 4, pruned after 1 of 2 folds, at log_loss 0.4 (median of earlier trials there 0.3)"
+        in (seen[-1].line())
+    )
+    assert "best 0.5 (trial 0)" in seen[-1].line()

@@ -48,7 +48,7 @@ def formula(trial: "Trial", space: Space) -> float:
     """A value that hyperparameters decide, reported in steps; worse than others: pruned."""
     from optuna import TrialPruned
 
-    drawn = suggest(trial, space, TUNABLE)
+    drawn = suggest(trial, space, lambda _: TUNABLE)
     value = (math.log10(drawn["learning_rate"]) + 3) ** 2 + (drawn["dropout"] - 0.2) ** 2
     value += 0.1 * abs(drawn["head_block"] - 6) + 0.05 * drawn["fine_tune_blocks"]
     for step in range(3):
@@ -88,7 +88,7 @@ def main(url: str, section: str, dies_in: int, drawn_before: int) -> None:
     def objective(trial: "Trial") -> float:
         trial.set_user_attr("note", f"of trial {trial.number}")
         if trial.number == dies_in:
-            suggest(trial, params.space, TUNABLE[:drawn_before])
+            suggest(trial, params.space, lambda _: TUNABLE[:drawn_before])
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.02)
         return formula(trial, params.space)

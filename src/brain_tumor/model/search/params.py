@@ -8,7 +8,7 @@ from brain_tumor.model.shapes import LAST_BLOCK
 from brain_tumor.params import Section
 
 TUNABLE = (
-    "learning_rate", "head_block", "fine_tune_blocks", "dropout", "weight_decay", "head_penalty",
+    "head_block", "fine_tune_blocks", "head_penalty", "learning_rate", "weight_decay", "dropout",
 )  # fmt: skip
 
 Finite = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -78,7 +78,7 @@ class TuneParams(Section):
     timeout_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None
     objective: Literal["log_loss", "auroc"]
     folds: Positive
-    pruner: Literal["median", "hyperband", "none"]
+    pruner: Literal["median", "none"]
     startup_trials: Positive
     space: Space
 

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.search.finished import best_trial, finished_trials, objective_of, shown_value
+from brain_tumor.model.search.finished import (
+    best_trial,
+    finished_trials,
+    folds_of,
+    objective_of,
+    value_of,
+)
+from brain_tumor.model.search.interrupted import original_number
+from brain_tumor.model.search.params import TuneParams
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -25,8 +33,10 @@ class Progress:
         best_value: None before the first complete trial.
         best_number: number of that trial.
         number: of the trial that has just finished.
-        value: its value; of a pruned trial the log loss it last reported, None otherwise.
+        value: its value; None of a pruned trial.
         state: `complete` or `pruned`.
+        pruned_at: of a pruned trial, after how many folds, and what it had reached there beside
+            what earlier trials had at the same place; None otherwise.
         params: its hyperparameters.
         duration_s: how long it took.
         left_s: mean duration of the finished trials times how many are left; None before the
@@ -42,15 +52,15 @@ class Progress:
     number: int
     value: float | None
     state: str
+    pruned_at: str | None
     params: Mapping[str, float | int]
     duration_s: float
     left_s: float | None
 
     def line(self) -> str:
         """One line with everything."""
-        reached = "" if self.value is None else f"val {self.objective} {self.value:.3g}"
-        pruned = "pruned" if self.state == "pruned" else ""
-        result = " at ".join(part for part in (pruned, reached) if part)
+        reached = "" if self.value is None else f"{self.objective} {self.value:.3g}"
+        result = f"pruned {self.pruned_at}" if self.state == "pruned" else reached
         settings = ", ".join(_setting(name, value) for name, value in self.params.items())
         trial = (
             f"{self.finished}/{self.n_trials}: trial {self.number}, {result} in "
@@ -65,9 +75,9 @@ class Progress:
         return "this one" if self.best_number == self.number else f"trial {self.best_number}"
 
 
-def progress_of(study: "Study", last: "FrozenTrial", n_trials: int) -> Progress:
-    """The progress of a study of `n_trials` whose trial `last` has just finished."""
-    trials = finished_trials(study)
+def progress_of(study: "Study", last: "FrozenTrial", params: TuneParams) -> Progress:
+    """The progress of a study whose trial `last` has just finished."""
+    trials, n_trials = finished_trials(study), params.n_trials
     top = best_trial(study)
     durations = [trial.duration.total_seconds() for trial in trials if trial.duration]
     mean_s = sum(durations) / len(durations) if durations else None
@@ -77,13 +87,29 @@ def progress_of(study: "Study", last: "FrozenTrial", n_trials: int) -> Progress:
         n_trials=n_trials,
         pruned=sum(trial.state.name == "PRUNED" for trial in trials),
         best_value=top.value if top else None,
-        best_number=top.number if top else None,
-        number=last.number,
-        value=shown_value(study, last),
+        best_number=original_number(top) if top else None,
+        number=original_number(last),
+        value=value_of(last),
         state=last.state.name.lower(),
+        pruned_at=_pruned_at(study, last, params) if last.state.name == "PRUNED" else None,
         params=dict(last.params),
         duration_s=last.duration.total_seconds() if last.duration else 0.0,
         left_s=None if mean_s is None else mean_s * max(n_trials - len(trials), 0),
+    )
+
+
+def _pruned_at(study: "Study", trial: "FrozenTrial", params: TuneParams) -> str:
+    """Where a trial was given up, so that nobody compares a part with a whole."""
+    from brain_tumor.model.search.pruner import rung_median
+
+    folds = folds_of(trial)
+    middle = rung_median(study, trial)
+    if not folds or middle is None:
+        return f"in fold {folds + 1} of {params.folds}: the training diverged"
+    reached = trial.intermediate_values[trial.last_step or 0]
+    return (
+        f"after {folds} of {params.folds} folds, at {objective_of(study)} {reached:.3g} "
+        f"(median of earlier trials there {middle:.3g})"
     )
 
 

@@ -3,7 +3,14 @@
 from typing import TYPE_CHECKING
 
 from brain_tumor.model.best import Best
-from brain_tumor.model.search.finished import best_trial, finished_trials, objective_of, shown_value
+from brain_tumor.model.search.finished import (
+    best_trial,
+    finished_trials,
+    folds_of,
+    objective_of,
+    value_of,
+)
+from brain_tumor.model.search.interrupted import original_number
 from brain_tumor.model.search.params import TUNABLE
 
 if TYPE_CHECKING:
@@ -11,14 +18,14 @@ if TYPE_CHECKING:
     from optuna import Study
 
 
-def best(study: "Study") -> Best:
-    """The best trial.
+def best(study: "Study", n_trials: int) -> Best:
+    """The best of the first `n_trials` finished trials.
 
     Raises:
         ValueError: no trial has run to its end.
     """
-    trial = best_trial(study)
-    trials = finished_trials(study)
+    trial = best_trial(study, n_trials)
+    trials = finished_trials(study, n_trials)
     if trial is None or trial.value is None:
         raise ValueError(
             f"study {study.study_name}: no trial has run to its end ({len(trials)} pruned): raise "
@@ -27,7 +34,7 @@ def best(study: "Study") -> Best:
     complete = sum(other.state.name == "COMPLETE" for other in trials)
     return Best(
         study=study.study_name,
-        trial=trial.number,
+        trial=original_number(trial),
         objective=objective_of(study),
         value=trial.value,
         params=dict(trial.params),
@@ -36,24 +43,29 @@ def best(study: "Study") -> Best:
     )
 
 
-def trials_table(study: "Study") -> "pd.DataFrame":
-    """One row per finished trial, by number.
+def trials_table(study: "Study", n_trials: int) -> "pd.DataFrame":
+    """One row for each of the first `n_trials` finished trials, by number.
 
     Returns:
-        Columns number, state (`complete` or `pruned`), value, duration_s and the hyperparameters.
+        Columns number, state (`complete` or `pruned`), value (of complete trials), folds (how many
+        were trained), value_so_far (the mean over these folds; not to be compared with a mean over
+        more), duration_s and the hyperparameters (empty where one would not have acted).
     """
     import pandas as pd
 
-    trials = finished_trials(study)
+    trials = finished_trials(study, n_trials)
     names = [name for name in TUNABLE if any(name in trial.params for trial in trials)]
     rows = [
         {
-            "number": trial.number,
+            "number": original_number(trial),
             "state": trial.state.name.lower(),
-            "value": shown_value(study, trial),
+            "value": value_of(trial),
+            "folds": folds_of(trial),
+            "value_so_far": trial.intermediate_values.get(trial.last_step or 0),
             "duration_s": trial.duration.total_seconds() if trial.duration else None,
             **{name: trial.params.get(name) for name in names},
         }
         for trial in trials
     ]
-    return pd.DataFrame(rows, columns=["number", "state", "value", "duration_s", *names])
+    columns = ["number", "state", "value", "folds", "value_so_far", "duration_s"]
+    return pd.DataFrame(rows, columns=[*columns, *names])

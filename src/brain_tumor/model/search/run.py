@@ -57,7 +57,7 @@ def run(
             if len(finished_trials(study)) + running < params.n_trials:
                 trial = _run_one(study, objective)
                 if trial is not None:
-                    on_trial(progress_of(study, trial, params.n_trials))
+                    on_trial(progress_of(study, trial, params))
             elif running:
                 time.sleep(_LOOK_S)
             else:

@@ -5,22 +5,26 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.pruners import HyperbandPruner
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from brain_tumor.model.search.interrupted import original_number
 
+IN_TURN = "fine_tune_blocks"
+ROUNDS = 3  # trials of each of its values before TPE chooses it
+
 
 class RepeatableTPESampler(BaseSampler):
     """TPE that draws from what the study holds and no state of its own.
 
+    The first trials go through the values of `IN_TURN` one after the other, three times, so that
+    none is judged by a few trials that other hyperparameters spoiled; then TPE chooses it too.
+
     A draw depends on the seed, the parameter, how many fresh proposals precede the trial, and the
     results so far. A killed study that one worker takes up again therefore proposes what an
-    uninterrupted one would, and workers that share a study never share a stream. (With the
-    hyperband pruner the second holds, the first does not: its brackets go by trial numbers.)
+    uninterrupted one would, and workers that share a study never share a stream.
 
     Args:
         seed: of the whole study.
@@ -52,6 +56,11 @@ class RepeatableTPESampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw one parameter; its stream is its own, so it does not matter which came before."""
+        if param_name == IN_TURN and isinstance(param_distribution, IntDistribution):
+            values = range(param_distribution.low, param_distribution.high + 1)
+            proposal = _proposal(study, trial)
+            if proposal < ROUNDS * len(values):
+                return values[proposal % len(values)]
         tpe = self._tpe(study, trial, param_name)
         return tpe.sample_independent(study, trial, param_name, param_distribution)
 
@@ -67,7 +76,5 @@ def _proposal(study: Study, trial: FrozenTrial) -> int:
     Failed trials count: their parameters were proposed, and should not be proposed again.
     """
     number = original_number(trial)
-    if isinstance(study.pruner, HyperbandPruner):  # it shows samplers one bracket of the study
-        return number
     earlier = (other for other in study.get_trials(deepcopy=False) if other.number < number)
     return sum(original_number(other) == other.number for other in earlier)

@@ -1,29 +1,33 @@
 """A trial's hyperparameters, drawn from the search space."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.search.params import TUNABLE, FloatRange, Space
+from brain_tumor.model.search.params import FloatRange, Space
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
+Drawn = Mapping[str, float | int]
 
-def suggest(trial: "BaseTrial", space: Space, names: Collection[str]) -> dict[str, float | int]:
-    """Draw the hyperparameters of those names, always in the order of `TUNABLE`.
+
+def suggest(
+    trial: "BaseTrial", space: Space, tuned: Callable[[Drawn], Sequence[str]]
+) -> dict[str, float | int]:
+    """Draw hyperparameters one after the other, but for those that would not act.
+
+    A trial of depth 0, for example, has no learning rate.
 
     Args:
         trial: of a study of this space.
         space: what each may be.
-        names: which ones the training does not fix.
-
-    Raises:
-        ValueError: a name is not tunable.
+        tuned: from what is drawn already to the names of all that are to be drawn, in order (see
+            `TrainSection.tuned`).
     """
-    unknown = sorted(set(names) - set(TUNABLE))
-    if unknown:
-        raise ValueError(f"not tunable: {', '.join(unknown)}; tunable are {', '.join(TUNABLE)}")
-    return {name: _suggest_one(trial, name, space) for name in TUNABLE if name in names}
+    drawn: dict[str, float | int] = {}
+    while left := [name for name in tuned(drawn) if name not in drawn]:
+        drawn[left[0]] = _suggest_one(trial, left[0], space)
+    return drawn
 
 
 def _suggest_one(trial: "BaseTrial", name: str, space: Space) -> float | int:

@@ -83,6 +83,8 @@ def _load(storage: "BaseStorage", name: str, params: TuneParams) -> "Study":
 def _pruner(params: TuneParams) -> "BasePruner":
     from optuna import pruners
 
+    from brain_tumor.model.search.pruner import RungMedianPruner
+
     if params.pruner == "median":
-        return pruners.MedianPruner(n_startup_trials=params.startup_trials)
-    return pruners.HyperbandPruner() if params.pruner == "hyperband" else pruners.NopPruner()
+        return RungMedianPruner(params.startup_trials)
+    return pruners.NopPruner()

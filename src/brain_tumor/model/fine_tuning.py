@@ -1,0 +1,239 @@
+"""Fine-tuning: the top blocks and the head train on stored maps, from a head that is there.
+
+The recipe, each part of which docs/evidence/decisions.md compares with what it replaced: Adam with
+decoupled weight decay (Loshchilov & Hutter 2019), a learning rate that rises over the first tenth
+of the steps and falls to zero along a half cosine (Loshchilov & Hutter 2017), and weights averaged
+over the steps (Polyak & Juditsky 1992) as the result. It runs for all its epochs: no validation
+image stops it, so images held out of it are predicted without having been used.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.model import metrics
+from brain_tumor.model.development import TrainingData
+from brain_tumor.model.linear_head import standardisation
+from brain_tumor.model.phase import Training
+from brain_tumor.model.precision import Format
+from brain_tumor.model.saved import BATCH
+from brain_tumor.model.train_params import TrainParams
+
+_WARM_UP = 0.1  # share of the steps
+_DECAY = 0.9  # of the average over steps, once there are many
+Weights = list[NDArray[Any]]
+
+
+def fine_tune(
+    top: Any,
+    weights: Path,
+    maps: NDArray[Any],
+    val_maps: NDArray[np.float32],
+    data: TrainingData,
+    training: Training,
+) -> tuple[Weights, NDArray[np.float64]]:
+    """Train the top blocks and `top`, whose sigmoid unit is set to what came out.
+
+    Every epoch sees the training rows that `data.draw` gives. Its training figures are those of
+    these rows as the steps met them; its validation figures are those of the averaged weights, in
+    float32.
+
+    Args:
+        top: the head, trained on the initial weights.
+        weights: initial weights of the backbone.
+        maps: (N, h, w, channels), at the cut, in the number format the blocks train in.
+        val_maps: float32 (len(data.val), h, w, channels), likewise.
+        data: labels, and which rows train and which are held out.
+        training: parameters and history.
+
+    Returns:
+        The weights of the blocks, and the probability of the held-out rows, float64 (len(val),).
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    params = training.params
+    upper = _upper(
+        weights.resolve(), weights.stat().st_mtime_ns, params.head, params.head_block,
+        params.fine_tune_blocks, maps.dtype.name,
+    )  # fmt: skip
+    upper.start_from(top)
+    rng = np.random.default_rng(params.seed)
+    per_epoch = math.ceil(len(data.draw(np.random.default_rng(0))) / params.batch_size)
+    rates = _rates(training.fine_tune_rate(), per_epoch * params.fine_tune_epochs)
+    importance = _importance(data, training)
+    truth = data.labels[data.val].astype(np.int64)
+    probability = np.zeros(0)
+    for _ in range(params.fine_tune_epochs):
+        drawn = data.draw(rng)
+        said, rate = [], 0.0
+        for start in range(0, len(drawn), params.batch_size):
+            rows, rate = drawn[start : start + params.batch_size], next(rates)
+            said.append(upper.step(maps[rows], data.labels[rows], importance[rows], rate, params))
+        probability = upper.predict(val_maps)
+        training.record_epoch(
+            {
+                **_figures("", data.labels[drawn].astype(np.int64), np.concatenate(said)),
+                **_figures("val_", truth, probability),
+            },
+            rate=rate,
+            fine_tuning=1.0,
+        )
+    upper.give(top)
+    return upper.exact.get_weights(), probability
+
+
+def _rates(peak: float, steps: int) -> Iterator[float]:
+    """The learning rate of each step."""
+    warm = max(1, round(_WARM_UP * steps))
+    for step in range(steps):
+        if step < warm:
+            yield peak * (step + 1) / warm
+        else:
+            yield peak * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _importance(data: TrainingData, training: Training) -> NDArray[np.float32]:
+    """How much each row's loss counts, float32 (N,)."""
+    of_class = training.class_weight(data.labels[data.train]) or {0: 1.0, 1: 1.0}
+    return np.where(data.labels > 0.5, of_class[1], of_class[0]).astype(np.float32)
+
+
+def _figures(
+    prefix: str, truth: NDArray[np.int64], probability: NDArray[np.float64]
+) -> dict[str, float]:
+    hits = np.mean((probability >= 0.5) == truth)
+    loss = metrics.log_loss(truth, probability) if np.isfinite(probability).all() else math.nan
+    return {f"{prefix}loss": loss, f"{prefix}accuracy": float(hits)}
+
+
+class _Upper:
+    """Top blocks and head as one function of maps, to be trained from the start again and again.
+
+    TensorFlow takes seconds to prepare a step, as long as an epoch takes; so trainings that differ
+    in data and rates only share it. The head is held in variables: a Keras `Normalization` is a
+    constant of the prepared step.
+    """
+
+    def __init__(
+        self, weights: Path, head: Any, head_block: int, blocks: int, number_format: Format
+    ) -> None:
+        import keras
+        import tensorflow as tf
+
+        from brain_tumor.model.head import pooling
+        from brain_tumor.model.network import top_blocks
+
+        self._blocks = top_blocks(weights, head_block, blocks, number_format)
+        self.exact = top_blocks(weights, head_block, blocks, "float32")
+        self._initial: Weights = self._blocks.get_weights()
+        self._pool = pooling(head)
+        self._head: list[Any] | None = None
+        self._adam: Any = keras.optimizers.Adam(1.0)
+        self._tf = tf
+
+    def start_from(self, top: Any) -> None:
+        """Set blocks, head, optimiser and averages to where a training starts."""
+        tf = self._tf
+        mean, scale = standardisation(top)
+        slope, bias = top.get_layer("probability").get_weights()
+        values = [np.asarray(one, np.float32) for one in (mean, scale, slope, bias)]
+        self._blocks.set_weights(self._initial)
+        if self._head is None:
+            self._head = [tf.Variable(value) for value in values]
+            self._trained = [v.value for v in self._blocks.trainable_variables] + self._head[2:]
+            self._average = [tf.Variable(one) for one in self._trained]
+            self._adam.build(self._trained)
+            shape = (None, *self._blocks.input.shape[1:])
+            self._prepared = self._prepare(shape)
+        for variable, value in zip(self._head, values, strict=True):
+            variable.assign(value)
+        for slot in self._adam.variables:
+            slot.assign(tf.zeros_like(slot.value))
+        self._steps = 0
+        for average, variable in zip(self._average, self._trained, strict=True):
+            average.assign(variable)
+
+    def step(
+        self,
+        maps: NDArray[Any],
+        labels: NDArray[np.float32],
+        importance: NDArray[np.float32],
+        rate: float,
+        params: TrainParams,
+    ) -> NDArray[np.float64]:
+        """Take one step; the probability of its rows before it."""
+        self._steps += 1
+        decay = min(_DECAY, self._steps / (self._steps + 10))
+        numbers = (rate, params.weight_decay or 0.0, params.head_penalty or 0.0, decay)
+        said = self._prepared(np.asarray(maps), labels, importance, *map(np.float32, numbers))
+        return np.asarray(said, np.float64)
+
+    def predict(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probability by the averaged weights in float32."""
+        tf = self._tf
+        count = len(self._blocks.trainable_variables)
+        self.exact.set_weights(self._initial)
+        for variable, average in zip(
+            self.exact.trainable_variables, self._average[:count], strict=True
+        ):
+            variable.assign(average)
+        batches = (
+            tf.sigmoid(
+                self._logit(self.exact, np.asarray(maps[start : start + BATCH]), *self._unit())
+            )
+            for start in range(0, len(maps), BATCH)
+        )
+        return np.concatenate([np.zeros(0), *(np.asarray(one, np.float64) for one in batches)])
+
+    def give(self, top: Any) -> None:
+        """Set the sigmoid unit of `top` to the averaged one."""
+        top.get_layer("probability").set_weights([np.asarray(one) for one in self._unit()])
+
+    def _unit(self) -> list[Any]:
+        return self._average[-2:]
+
+    def _logit(self, blocks: Any, maps: Any, slope: Any, bias: Any) -> Any:
+        assert self._head is not None
+        mean, scale = self._head[:2]
+        vectors = self._pool(blocks(maps, training=False))
+        return (self._tf.matmul((vectors - mean) / scale, slope) + bias)[:, 0]
+
+    def _prepare(self, shape: tuple[int | None, ...]) -> Any:
+        tf = self._tf
+        one = tf.TensorSpec((), tf.float32)
+        many = tf.TensorSpec((None,), tf.float32)
+        maps = tf.TensorSpec(shape, self._blocks.compute_dtype)
+
+        def step(
+            x: Any, y: Any, importance: Any, rate: Any, shrink: Any, pen: Any, decay: Any
+        ) -> Any:
+            *_, slope, bias = self._trained
+            with tf.GradientTape() as tape:
+                logit = self._logit(self._blocks, x, slope, bias)
+                losses = tf.nn.sigmoid_cross_entropy_with_logits(y, logit)
+                penalty = pen / 2.0 * tf.reduce_sum(tf.square(slope))
+                loss = tf.reduce_mean(importance * losses) + penalty
+            gradients = tape.gradient(loss, self._trained)
+            self._adam.learning_rate.assign(rate)
+            self._adam.apply(gradients, self._trained)
+            for variable, average in zip(self._trained, self._average, strict=True):
+                variable.assign_sub(rate * shrink * variable)
+                average.assign(decay * average + (1.0 - decay) * variable)
+            return tf.sigmoid(logit)
+
+        return tf.function(step, input_signature=[maps, many, many, one, one, one, one])
+
+
+@lru_cache(maxsize=12)
+def _upper(
+    weights: Path, _modified_ns: int, head: Any, head_block: int, blocks: int, number_format: Format
+) -> _Upper:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return _Upper(weights, head, head_block, blocks, number_format)
