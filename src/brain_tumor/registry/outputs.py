@@ -21,7 +21,7 @@ class StageOutputs:
     manifest: Path = Path("outputs/manifest.csv")
     split: Path = Path("outputs/split.csv")
     model: Path = Path("outputs/train/model.keras")
-    model_json: Path = Path("outputs/train/model.json")
+    model_json: Path = Path("outputs/calibrate/model.json")
     run: Path = Path("outputs/train/run.json")
     history: Path = Path("outputs/train/history.csv")
     best: Path = Path("outputs/tuning/best.json")

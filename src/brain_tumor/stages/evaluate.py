@@ -32,6 +32,7 @@ def main(
     records: In,
     atlas: In,
     model: In,
+    model_json: In,
     run: In,
     predictions: Out,
     metrics_file: Out,
@@ -45,7 +46,7 @@ def main(
     """
     with reporting_errors():
         section = params_file.load(params, "evaluate", metrics.EvaluateParams)
-        trained = saved.load(model.parent)
+        trained = saved.load_parts(model, model_json)
         table = pd.read_csv(split)
         known = read_manifest(manifest)
         table["cluster"] = clusters(known).loc[table["path"]].to_numpy()

@@ -24,6 +24,7 @@ from brain_tumor.stages.paths import In, Out, reporting_errors
 
 def main(
     model: In,
+    model_json: In,
     atlas: In,
     export: In,
     table: Out,
@@ -40,7 +41,7 @@ def main(
         start = time.monotonic()
         section = params_file.load(evidence, "localisation", LocalisationParams)
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
-        trained = saved.load(model.parent)
+        trained = saved.load_parts(model, model_json)
         maker = Maker(PhantomParams(), Atlas.load(atlas), preprocess)
         found = tested(trained, maker, section)
         where = {"environment": environment(), "weights": trained.meta.initial_weights}

@@ -32,6 +32,7 @@ def main(
     manifest: In,
     split: In,
     model: In,
+    model_json: In,
     atlas: In,
     export: In,
     predictions: Out,
@@ -51,7 +52,7 @@ def main(
         images = _test_images(manifest, split)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            bundle.write(folder, bundle.sources(model, atlas, export), preprocess)
+            bundle.write(folder, bundle.sources(model, model_json, atlas, export), preprocess)
             classifier, digest = Classifier.load(folder, "fast"), bundle.digest(folder)
             said = predict_degraded(classifier, data, images, levels)
         write_text(predictions, said.to_csv(index=False, lineterminator="\n"))

@@ -21,6 +21,7 @@ from brain_tumor.stages.paths import In, Out, reporting_errors
 
 def main(
     model: In,
+    model_json: In,
     atlas: In,
     profile: In,
     images: In,
@@ -40,10 +41,14 @@ def main(
         familiarity = Familiarity.fit(looks.features[trains], table, clusters, section)
         familiarity.save(export / bundle.FAMILIARITY_FILE)
         pixels = load_images(images, list(table["path"]))
-        agreement = export_network(saved.load(model.parent), export / bundle.FAST_FILE, pixels)
+        agreement = export_network(
+            saved.load_parts(model, model_json), export / bundle.FAST_FILE, pixels
+        )
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
         report = {
-            "digest": bundle.digest_of(bundle.sources(model, atlas, export), preprocess),
+            "digest": bundle.digest_of(
+                bundle.sources(model, model_json, atlas, export), preprocess
+            ),
             "engine": f"onnxruntime {version('onnxruntime')}",
             "agreement": asdict(agreement),
             "familiar": {"images": len(table), "clusters": len(set(clusters))},

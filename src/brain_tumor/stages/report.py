@@ -11,7 +11,6 @@ from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.model.best import Best
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REPORT_FILE, write_card
@@ -51,7 +50,6 @@ def main(
             preprocess=params_file.load(params, "preprocess", PreprocessParams),
             augment=params_file.load(params, "augment", AugmentParams),
             train=params_file.load(params, "train", TrainSection).resolve(Best.read(best).params),
-            calibrate=params_file.load(params, "calibrate", CalibrateParams),
             evaluate=params_file.load(params, "evaluate", EvaluateParams),
         )
         sources = Sources(

@@ -11,7 +11,6 @@ from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.model import figures, saved
 from brain_tumor.model.best import Best
-from brain_tumor.model.calibration_params import OperatingPoint
 from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Fitted, Start, fit, network_of
@@ -35,8 +34,8 @@ def main(
     weights: In,
     source: In,
     best: In,
-    calibration: In,
     model: Out,
+    network_json: Out,
     history: Out,
     run: Out,
     figures_folder: Out,
@@ -47,7 +46,6 @@ def main(
         chosen = Best.read(best)
         section = params_file.load(params, "train", TrainSection).resolve(chosen.params)
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
-        point = OperatingPoint.read(calibration)
         initial.check_covers(section.head_block)
         data = read_development(split, images, augmented, records).holdout()
         inputs = {
@@ -57,7 +55,6 @@ def main(
             "records": records,
             "weights": weights,
             "best": best,
-            "calibration": calibration,
         }
         tags = lineage.lineage_tags(inputs) | initial.tags() | chosen.tags()
         tags |= {"stage": "train", "precision": resolve(section.precision)}
@@ -77,7 +74,8 @@ def main(
             network = network_of(weights, fitted, section, data.images.shape[1])
             _check_same(network, fitted, data)
             _write_curves(fitted, history, figures_folder)
-            saved.save(model.parent, network, _meta(network, fitted, section, initial, point))
+            saved.save_network(model, network)
+            write_json(network_json, _meta(network, fitted, section, initial).model_dump())
             for figure in sorted(figures_folder.glob("*.png")):
                 tracked.log_figure_file(figure)
             write_json(run, {"run_id": tracked.run_id})
@@ -112,19 +110,13 @@ def _write_curves(fitted: Fitted, history: Path, figures_folder: Path) -> None:
 
 
 def _meta(
-    network: Any,
-    fitted: Fitted,
-    section: TrainParams,
-    initial: InitialWeights,
-    point: OperatingPoint,
-) -> saved.ModelMeta:
-    return saved.ModelMeta(
+    network: Any, fitted: Fitted, section: TrainParams, initial: InitialWeights
+) -> saved.NetworkMeta:
+    return saved.NetworkMeta(
         head=section.head,
         head_block=section.head_block,
         fine_tuned_blocks=section.fine_tune_blocks if fitted.tuned is not None else 0,
         size_px=network.input_shape[1],
-        threshold=point.threshold,
-        temperature=point.temperature,
         initial_weights=initial.source,
         initial_weights_sha256=initial.sha256,
         parameters=network.count_params(),
