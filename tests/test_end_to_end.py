@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from tests.small_project import Project, champion_says, copy_project
 
 pytestmark = pytest.mark.slow
+WIDTH = 120  # of a terminal, characters
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,13 @@ def test_outputs_have_the_names_others_rely_on(project: Project) -> None:
     assert {"path", "label", "split", "group"} <= set(split.columns)
     assert list(predictions.columns) == ["path", "label", "split", "probability"]
     assert sorted(predictions["path"]) == sorted(split["path"])
-    metrics = project.json("outputs/metrics.json")
-    assert set(metrics) == {"train", "val", "test"}
-    assert set(metrics["test"]["accuracy"]) == {"value", "low", "high"}
-    assert set(metrics["train"]["accuracy"]) == {"value"}
+    figures = project.json("outputs/evaluate/figures.json")
+    assert set(figures) == {"train", "val", "test"}
+    assert set(figures["test"]["accuracy"]) == {"value", "low", "high"}
+    assert set(figures["train"]["accuracy"]) == {"value"}
+    headline = project.json("outputs/metrics.json")
+    assert set(headline) == {"val", "test"}
+    assert headline["test"]["auroc"] == round(figures["test"]["auroc"]["value"], 4)
     registered = project.json("outputs/registered.json")
     assert {"name", "version", "alias", "run_id", "digest"} <= set(registered)
     assert registered["name"] == "brain-tumor-inceptionv3"
@@ -87,7 +91,9 @@ def test_second_repro_does_nothing(project: Project) -> None:
 
 
 def test_dvc_shows_metrics_and_plots(project: Project) -> None:
-    assert "test.accuracy.value" in project.run("dvc", "metrics", "show", "--md")
+    shown = project.run("dvc", "metrics", "show")
+    assert "test.accuracy" in shown
+    assert max(len(line) for line in shown.splitlines()) <= WIDTH
     page = project.run("dvc", "plots", "show", "--out", "outputs/plots_page")
     assert "index.html" in page
     shutil.rmtree(project.folder / "outputs" / "plots_page")
@@ -155,7 +161,9 @@ def test_experiment_with_another_learning_rate(project: Project) -> None:
     assert "faster" in shown
     assert "0.0003" in shown
     assert "train.learning_rate" in project.run("dvc", "params", "diff", "--md")
-    assert "val.log_loss.value" in project.run("dvc", "metrics", "diff", "--all", "--md")
+    diff = project.run("dvc", "metrics", "diff", "--all")
+    assert "val.log_loss" in diff
+    assert max(len(line) for line in diff.splitlines()) <= WIDTH
     project.run("dvc", "plots", "diff", "--out", "outputs/plots_page")
     shutil.rmtree(project.folder / "outputs" / "plots_page")
     project.run("git", "checkout", "--quiet", ".")

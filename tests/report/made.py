@@ -64,7 +64,7 @@ def sources(root: Path) -> Sources:
         "preprocessing": "preprocess/summary.json", "weights": "backbone/backbone.json",
         "best": "tuning/best.json", "calibration": "calibrate/calibration.json",
         "model_json": "calibrate/model.json", "run": "train/run.json",
-        "predictions": "predictions.csv", "metrics": "metrics.json", "export": "export",
+        "predictions": "predictions.csv", "metrics": "evaluate/figures.json", "export": "export",
         "evidence": "docs/evidence",
     }  # fmt: skip
     return Sources(**{field.name: root / names[field.name] for field in fields(Sources)})

@@ -27,7 +27,7 @@ class StageOutputs:
     best: Path = Path("outputs/tuning/best.json")
     atlas: Path = Path("outputs/preprocess/atlas.npz")
     predictions: Path = Path("outputs/predictions.csv")
-    metrics: Path = Path("outputs/metrics.json")
+    metrics: Path = Path("outputs/evaluate/figures.json")
     evaluation: Path = Path("outputs/evaluate")
     profile: Path = Path("outputs/profile")
     export: Path = Path("outputs/export")

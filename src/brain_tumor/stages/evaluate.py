@@ -23,6 +23,9 @@ from brain_tumor.tracking.run import summary
 from brain_tumor.tracking.runs import resume_run
 
 Figures = dict[str, dict[str, dict[str, float]]]
+# What `dvc metrics` and `dvc exp show` compare; a table of more does not fit a terminal.
+HEADLINE = ("accuracy", "auroc", "log_loss")
+HEADLINE_DIGITS = 4  # another machine differs by 1e-5, which is no difference
 
 
 def main(
@@ -36,6 +39,7 @@ def main(
     run: In,
     predictions: Out,
     metrics_file: Out,
+    figures_file: Out,
     evaluation: Out,
     profile: Out,
     params: In = Path("params.yaml"),
@@ -61,7 +65,8 @@ def main(
         with replacing(predictions) as aside:
             table[["path", "label", "split", "probability"]].to_csv(aside, index=False)
         results = _figures(table, trained.meta.threshold, section)
-        write_json(metrics_file, results)
+        write_json(figures_file, results)
+        write_json(metrics_file, headline(results))
         write_text(
             evaluation / "paper_table.md", paper.comparison(results, trained.meta.initial_weights)
         )
@@ -69,6 +74,18 @@ def main(
             _confusion(table[table["split"] == name], trained.meta.threshold, evaluation, name)
         _reliability(table, evaluation)
         _track(run, results, evaluation)
+
+
+def headline(results: Figures) -> dict[str, dict[str, float]]:
+    """The few figures of val and test that people compare, rounded."""
+    return {
+        split: {
+            key: round(results[split][key]["value"], HEADLINE_DIGITS)
+            for key in HEADLINE
+            if "value" in results[split].get(key, {})
+        }
+        for split in ("val", "test")
+    }
 
 
 def _figures(table: pd.DataFrame, threshold: float, section: metrics.EvaluateParams) -> Figures:
@@ -88,10 +105,7 @@ def _figures(table: pd.DataFrame, threshold: float, section: metrics.EvaluatePar
 
 
 def _confusion(rows: pd.DataFrame, threshold: float, evaluation: Path, name: str) -> None:
-    """The matrix as JSON, as figure and, a row per image, as DVC plot."""
-    called = np.where(rows["probability"] >= threshold, "yes", "no")
-    with replacing(evaluation / f"confusion_{name}.csv") as aside:
-        pd.DataFrame({"actual": rows["label"], "predicted": called}).to_csv(aside, index=False)
+    """The matrix as JSON and as figure."""
     counts = metrics.confusion(
         np.asarray(rows["label"] == "yes", dtype=np.int64),
         rows["probability"].to_numpy(),
