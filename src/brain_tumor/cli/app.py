@@ -7,6 +7,7 @@ from brain_tumor.cli.evaluate import evaluate
 from brain_tumor.cli.predict import predict
 from brain_tumor.cli.pull import pull
 from brain_tumor.cli.serve import serve
+from brain_tumor.cli.summary import summary
 from brain_tumor.cli.tune import tune_worker
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(ci.app, name="ci")
+app.command("summary")(summary)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("pull")(pull)
