@@ -9,6 +9,7 @@ from brain_tumor.cli.pull import pull
 from brain_tumor.cli.serve import serve
 from brain_tumor.cli.summary import summary
 from brain_tumor.cli.tune import tune_worker
+from brain_tumor.startup import quiet_tensorflow
 
 app = typer.Typer(
     help="Brain MRI slices to a registered tumour classifier (research only, not for diagnosis).",
@@ -30,3 +31,4 @@ app.command("tune-worker")(tune_worker)
 @app.callback()
 def main() -> None:
     """Brain MRI slices to a registered tumour classifier (research only, not for diagnosis)."""
+    quiet_tensorflow()

@@ -6,14 +6,13 @@ It comes behind `train`, so that another threshold trains nothing anew.
 from pathlib import Path
 
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.model.calibration import operating_point
 from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.saved import ModelMeta, read_network_meta
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -36,4 +35,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

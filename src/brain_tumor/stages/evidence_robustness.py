@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json, write_text
@@ -24,7 +23,7 @@ from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.report.curves import curves_svg
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -80,4 +79,4 @@ def _test_images(manifest: Path, split: Path) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
@@ -19,7 +18,7 @@ from brain_tumor.model.phase import Epoch
 from brain_tumor.model.precision import resolve
 from brain_tumor.model.train_params import TrainParams, TrainSection, filled
 from brain_tumor.progress import counting
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage
 from brain_tumor.tracking.runs import start_run
 
@@ -125,4 +124,4 @@ def _meta(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

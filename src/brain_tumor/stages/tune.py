@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
@@ -18,7 +17,7 @@ from brain_tumor.model.fit import Start
 from brain_tumor.model.inner import Inner
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.train_params import TrainParams, TrainSection
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tuning.plan import TuneInputs, read_plan
 from brain_tumor.tuning.study import run_study
 
@@ -81,4 +80,4 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
