@@ -54,8 +54,7 @@ def announce(stage: str, description: str) -> None:
     if not stage:
         return
     file, _, name = stage.rpartition(":")
-    pipeline = Path(os.environ.get("DVC_ROOT", "")) / (file or "dvc.yaml")
-    names = _stage_names(pipeline)
+    names = _stage_names(Path(file or "dvc.yaml"))  # all stages run at the top of the repository
     what = description.splitlines()[0].partition(": ")[2].removesuffix(".")
     print(f"stage {names.index(name) + 1} of {len(names)}, {name}: {what}", file=sys.stderr)
 
