@@ -5,6 +5,7 @@ The tests of this module share one project and run in the order they stand in.
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tests.small_project import Project, champion_says, copy_project
 
 pytestmark = pytest.mark.slow
 WIDTH = 120  # of a terminal, characters
+LOG = "repro.log"  # what the first run printed
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +29,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("clone") / "project")
     project.run("brain-tumor", "data", "fetch", "phantom")
     project.commit("Small phantom")
-    project.run("dvc", "repro")
+    (project.folder.parent / LOG).write_text(project.run("dvc", "repro"), encoding="utf-8")
     project.commit("First run")
     return project
+
+
+def test_stages_say_where_they_are_and_tensorflow_says_nothing(project: Project) -> None:
+    said = (project.folder.parent / LOG).read_text("utf-8")
+    stages = list(YAML(typ="safe").load((project.folder / "dvc.yaml").read_text())["stages"])
+    for number, stage in enumerate(stages, 1):
+        assert f"\nstage {number} of {len(stages)}, {stage}: " in said
+    for stage in ("evaluate", "export", "report", "register"):
+        assert " ...\n" in said.partition(f", {stage}: ")[2].partition("Running stage")[0]
+    assert not [line for line in said.splitlines() if "oneDNN" in line or "absl::" in line]
+
+
+def test_summary_tells_what_the_run_came_to(project: Project) -> None:
+    said = project.run("brain-tumor", "summary")
+    registered = project.json("outputs/registered.json")
+    assert f"{registered['name']} version 1: InceptionV3 (random) to mixed" in said
+    assert f"@champion: {registered['decision']['reason']}" in said
 
 
 def test_outputs_have_the_names_others_rely_on(project: Project) -> None:
@@ -96,6 +115,11 @@ def test_dvc_shows_metrics_and_plots(project: Project) -> None:
     assert max(len(line) for line in shown.splitlines()) <= WIDTH
     page = project.run("dvc", "plots", "show", "--out", "outputs/plots_page")
     assert "index.html" in page
+    folder = project.folder / "outputs" / "plots_page"
+    html = (folder / "index.html").read_text("utf-8")
+    assert "http" not in html.replace("http-equiv", "")
+    for figure in ("confusion_test", "roc", "reliability", "loss"):
+        assert re.search(rf'<img src="static/[^"]*{figure}\.png"', html), figure
     shutil.rmtree(project.folder / "outputs" / "plots_page")
 
 

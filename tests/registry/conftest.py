@@ -170,8 +170,8 @@ def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     outputs.predictions.write_text("\n".join(rows) + "\n", encoding="utf-8")
     figure = {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.9}, "auroc": {"value": 0.8}}
     figures = dict.fromkeys(("val", "test"), figure) | {"train": {"accuracy": {"value": 0.9}}}
-    outputs.metrics.write_text(json.dumps(figures), encoding="utf-8")
     outputs.evaluation.mkdir(parents=True, exist_ok=True)
+    outputs.metrics.write_text(json.dumps(figures), encoding="utf-8")
     for name in ("val", "test"):
         (outputs.evaluation / f"confusion_{name}.png").write_bytes(b"picture")
         matrix = {"labels": ["no", "yes"], "matrix": [[4, 0], [2, 2]]}
