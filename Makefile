@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 STAMP := $(VENV)/.installed
 
 .PHONY: help env repro evidence test check lint types contracts ui lock clean
@@ -17,14 +16,15 @@ $(STAMP): requirements.txt pyproject.toml
 		{ echo "error: $$($(PYTHON) --version) found, 3.11.4 or newer needed: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet uv
-	uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.txt
-	uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes -r requirements.txt
+	uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-repro: $(STAMP) ## Data, pipeline, registered model
+repro: $(STAMP) ## Data, pipeline, registered model, and what came of it
 	brain-tumor data ensure
 	dvc repro
 	brain-tumor registry sync
+	@brain-tumor summary
 
 evidence: $(STAMP) ## Both tracks of docs/evidence; hours, goes on where it ended
 	brain-tumor data ensure

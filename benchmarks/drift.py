@@ -37,10 +37,10 @@ Grey = NDArray[np.uint8]
 
 def main() -> None:
     """Print the share of draws with any warning, by kind of change and number of new images."""
-    trained = saved.load(OUTPUTS / "train")
+    network = saved.load_network(OUTPUTS / "train" / "model.keras")
     preprocess = load(PARAMS, "preprocess", PreprocessParams)
     atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
-    engine = KerasEngine(trained.network)
+    engine = KerasEngine(network)
     known, params = Profile.load(OUTPUTS / "profile"), load(PARAMS, "drift", DriftParams)
     phantom = load(PARAMS, "phantom", PhantomParams)
     slices = [make_slice(SEED, index, 0, is_yes(index), phantom).image for index in range(IMAGES)]

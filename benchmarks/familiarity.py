@@ -40,10 +40,10 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 100,
 ) -> None:
     """Print the share of each kind that is flagged, with 95 % intervals."""
-    trained = saved.load(root / "outputs" / "train")
+    network = saved.load_network(root / "outputs" / "train" / "model.keras")
     atlas = Atlas.load(root / "outputs" / "preprocess" / "atlas.npz")
     preprocess = load(root / "params.yaml", "preprocess", PreprocessParams)
-    engine = KerasEngine(trained.network)
+    engine = KerasEngine(network)
 
     def look(files: list[bytes]) -> tuple[np.ndarray, pd.DataFrame]:
         rows, features = describe(engine, atlas, preprocess, files)

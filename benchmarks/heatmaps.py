@@ -39,7 +39,9 @@ def main(
     pairs_each: Annotated[int, typer.Option("--pairs", help="Patients of each seed.")] = 60,
 ) -> None:
     """Print mean scores of a row per reference and smoothing, and pointing by plane."""
-    model = saved.load(OUTPUTS / "train")
+    model = saved.load_parts(
+        OUTPUTS / "train" / "model.keras", OUTPUTS / "calibrate" / "model.json"
+    )
     preprocess = params_file.load(Path("params.yaml"), "preprocess", PreprocessParams)
     maker = Maker(PhantomParams(), Atlas.load(OUTPUTS / "preprocess" / "atlas.npz"), preprocess)
     made = [one for seed in seeds for one in maker.make(seed, pairs(pairs_each), f"seed {seed}")]

@@ -39,7 +39,6 @@ SMALL: dict[str, dict[str, Any]] = {
         },
     },
     "train": TUNED | {"head_epochs": 5, "fine_tune_epochs": 1},
-    "calibrate": {"folds": 2},
     "evaluate": {"bootstrap_resamples": 50},
 }
 

@@ -46,7 +46,7 @@ def keras_predict(sources: Sources) -> Run:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(sources.threads)
-    network = saved.load(sources.root / "outputs" / "train").network
+    network = saved.load_network(sources.root / "outputs" / "train" / "model.keras")
     return lambda images: network.predict(saved.to_unit(images), verbose=0)[:, 0]
 
 

@@ -103,7 +103,7 @@ def _whole(name: str, sources: Sources, run: Run) -> Iterator[Whole]:
         return
     classifier = Classifier(
         engine=OnnxEngine(sources.onnx, sources.threads),
-        meta=load_meta(outputs / "train"),
+        meta=load_meta(outputs / "calibrate"),
         atlas=atlas,
         preprocess=params,
         familiarity=Familiarity.load(outputs / "export" / FAMILIARITY_FILE),

@@ -23,6 +23,19 @@ def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]
 
 
 @contextmanager
+def working(description: str) -> Iterator[None]:
+    """Show what is going on during one long step: beside a spinner, or as a line in a log."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        print(f"{description} ...", file=sys.stderr, flush=True)
+        yield
+        return
+    with console.status(description):
+        yield
+    console.print(f"{description}: done", highlight=False, markup=False)
+
+
+@contextmanager
 def counting(description: str, total: int) -> Iterator[Callable[[str], None]]:
     """Give a function that counts one of at most `total` steps and shows a line about it.
 

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 from tests.model.networks import SIZE_PX, decided_network, images
 
+from brain_tumor.atomic import write_json
 from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.evidence.localisation_network import (
     looking,
@@ -99,7 +100,8 @@ def project(random_weights: Path, tmp_path: Path) -> Path:
         seed=0,
         temperature=1.5,
     )
-    saved.save(tmp_path / "outputs" / "train", network, meta)
+    saved.save_network(tmp_path / "outputs" / "train" / "model.keras", network)
+    write_json(tmp_path / "outputs" / "calibrate" / "model.json", meta.model_dump())
     flat_atlas().save(tmp_path / "outputs" / "preprocess" / "atlas.npz")
     (tmp_path / "outputs" / "export").mkdir()
     (tmp_path / "outputs" / "export" / REPORT_FILE).write_text('{"digest": "d1"}')

@@ -42,7 +42,12 @@ def project(tmp_path: Path) -> Path:
     write_manifest(outputs / "manifest.csv", table.drop(columns="split"))
     write_split(outputs / "split.csv", table)
     made = write_model(tmp_path / "model")
-    homes = {"train": bundle.FILES[:2], "preprocess": bundle.FILES[2:3], "export": bundle.FILES[4:]}
+    homes: dict[str, tuple[str, ...]] = {
+        "train": bundle.FILES[:1],
+        "calibrate": bundle.FILES[1:2],
+        "preprocess": bundle.FILES[2:3],
+        "export": bundle.FILES[4:],
+    }
     for stage, names in homes.items():
         (outputs / stage).mkdir()
         for name in names:

@@ -38,7 +38,7 @@ def sections(**train: Any) -> RecipeParams:
     return RecipeParams(
         TrainSection.model_validate(section.model_dump() | given | train),
         TuneParams.model_validate(tune.model_dump() | small),
-        CalibrateParams(seed=0, folds=2, sensitivity=0.9),
+        CalibrateParams(sensitivity=0.9),
     )
 
 

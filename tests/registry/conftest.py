@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brain_tumor.atomic import write_json
 from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.tracking import store
@@ -140,7 +141,8 @@ def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:
         parameters=network.count_params(),
         seed=1,
     )
-    saved.save(outputs.model.parent, network, meta)
+    saved.save_network(outputs.model, network)
+    write_json(outputs.model_json, meta.model_dump())
     outputs.atlas.parent.mkdir(parents=True, exist_ok=True)
     grid = np.zeros((1, 128, 128), dtype=np.uint8)
     Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool)).save(outputs.atlas)
@@ -157,7 +159,7 @@ def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     from brain_tumor.imaging.preprocess_params import PreprocessParams
     from brain_tumor.model import saved
 
-    network = saved.load(outputs.model.parent).network
+    network = saved.load_network(outputs.model)
     wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
     rows = ["path,label,split,probability"]
     for label in ("no", "yes"):
@@ -168,8 +170,8 @@ def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     outputs.predictions.write_text("\n".join(rows) + "\n", encoding="utf-8")
     figure = {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.9}, "auroc": {"value": 0.8}}
     figures = dict.fromkeys(("val", "test"), figure) | {"train": {"accuracy": {"value": 0.9}}}
-    outputs.metrics.write_text(json.dumps(figures), encoding="utf-8")
     outputs.evaluation.mkdir(parents=True, exist_ok=True)
+    outputs.metrics.write_text(json.dumps(figures), encoding="utf-8")
     for name in ("val", "test"):
         (outputs.evaluation / f"confusion_{name}.png").write_bytes(b"picture")
         matrix = {"labels": ["no", "yes"], "matrix": [[4, 0], [2, 2]]}
@@ -191,7 +193,7 @@ def write_profile(outputs: StageOutputs) -> None:
     hashes = pd.read_csv(outputs.manifest).set_index("path")["sha256"]
     table = split.assign(sha256=hashes.loc[split["path"]].to_numpy(), cluster=split["group"])
     wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
-    engine = KerasEngine(saved.load(outputs.model.parent).network)
+    engine = KerasEngine(saved.load_network(outputs.model))
     data = [(outputs.data / path).read_bytes() for path in table["path"]]
     rows, features = describe(engine, Atlas.load(outputs.atlas), wanted, data)
     Profile(table[[*KEYS]].join(pd.DataFrame(rows)), features).save(outputs.profile)
@@ -210,18 +212,19 @@ def write_export(outputs: StageOutputs) -> None:
     clusters = profile.table["cluster"].to_numpy(str)
     known = Familiarity.fit(profile.features, profile.table, clusters, ExportParams())
     known.save(outputs.export / FAMILIARITY_FILE)
-    export_network(saved.load(outputs.model.parent), outputs.export / FAST_FILE)
+    model = saved.load_parts(outputs.model, outputs.model_json)
+    export_network(model, outputs.export / FAST_FILE)
 
 
 def write_report(outputs: StageOutputs) -> None:
     """What stage report leaves: the card of the network as it is, and a page."""
     from tests.report.cards import example_card
 
-    from brain_tumor.model.saved import load_meta
+    from brain_tumor.model.saved import read_meta
     from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REPORT_FILE, write_card
 
     metrics = json.loads(outputs.metrics.read_text(encoding="utf-8"))
-    card = example_card(load_meta(outputs.model_json.parent), metrics)
+    card = example_card(read_meta(outputs.model_json), metrics)
     write_card(outputs.report / CARD_FILE, card)
     (outputs.report / CARD_TEXT).write_text("card", encoding="utf-8")
     (outputs.report / REPORT_FILE).write_text("<!DOCTYPE html>", encoding="utf-8")

@@ -9,7 +9,7 @@ from brain_tumor.report.card_parts import Calibration, Data, Figure, Images
 
 
 def example_card(meta: ModelMeta, metrics: dict[str, Any]) -> ModelCard:
-    """A card of this network with these figures (as in metrics.json)."""
+    """A card of this network with these figures (as in figures.json)."""
     weights = InitialWeights(
         requested="auto",
         source=meta.initial_weights,

@@ -16,7 +16,6 @@ from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.metrics import EvaluateParams, evaluate
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.params import load
@@ -64,8 +63,8 @@ def sources(root: Path) -> Sources:
         "manifest": "manifest.csv", "validation": "validate/report.json",
         "preprocessing": "preprocess/summary.json", "weights": "backbone/backbone.json",
         "best": "tuning/best.json", "calibration": "calibrate/calibration.json",
-        "model_json": "train/model.json", "run": "train/run.json",
-        "predictions": "predictions.csv", "metrics": "metrics.json", "export": "export",
+        "model_json": "calibrate/model.json", "run": "train/run.json",
+        "predictions": "predictions.csv", "metrics": "evaluate/figures.json", "export": "export",
         "evidence": "docs/evidence",
     }  # fmt: skip
     return Sources(**{field.name: root / names[field.name] for field in fields(Sources)})
@@ -87,7 +86,8 @@ def write(root: Path) -> Sources:
     _json(to.weights, {**weights, "complete_to_block": 10, "note": ""})
     best = {"study": "s", "trial": 3, "objective": "log_loss", "value": 0.3, "complete": 4}
     _json(to.best, {**best, "params": {"head_block": 6, "fine_tune_blocks": 0}, "pruned": 1})
-    point = {"temperature": 1.5, "threshold": THRESHOLD, "sensitivity": 0.95, "images": 60}
+    point = {"temperature": 1.5, "threshold": THRESHOLD, "sensitivity": 0.95}
+    point |= {"images": 60, "folds": 5}
     _json(to.calibration, point)
     meta = {"head": "gap", "head_block": 6, "fine_tuned_blocks": 0, "size_px": 299, "seed": 0}
     meta |= {"threshold": THRESHOLD, "temperature": 1.5, "initial_weights": "imagenet"}
@@ -117,7 +117,6 @@ def settings(path: Path) -> Settings:
         preprocess=load(path, "preprocess", PreprocessParams),
         augment=load(path, "augment", AugmentParams),
         train=load(path, "train", TrainSection).resolve(chosen),
-        calibrate=load(path, "calibrate", CalibrateParams),
         evaluate=load(path, "evaluate", EvaluateParams),
     )
 

@@ -76,6 +76,7 @@ def run(outputs: Path) -> Result:
     app.command()(main)
     paths = {
         "--model": outputs / "train" / "model.keras",
+        "--model-json": outputs / "train" / "model.json",
         "--atlas": outputs / "atlas.npz",
         "--profile": outputs / "profile",
         "--images": outputs / "images",
@@ -92,7 +93,12 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     export = outputs / "export"
     assert {path.name for path in export.iterdir()} == {FAST_FILE, FAMILIARITY_FILE, REPORT_FILE}
     report = json.loads((export / REPORT_FILE).read_text(encoding="utf-8"))
-    files = bundle.sources(outputs / "train" / "model.keras", outputs / "atlas.npz", export)
+    files = bundle.sources(
+        outputs / "train" / "model.keras",
+        outputs / "train" / "model.json",
+        outputs / "atlas.npz",
+        export,
+    )
     bundle.write(outputs / "bundle", files, PreprocessParams(normalisation="none"))
     assert report["digest"] == exported_digest(export) == bundle.digest(outputs / "bundle")
     assert report["engine"] == f"onnxruntime {onnxruntime.__version__}"

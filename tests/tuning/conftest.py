@@ -25,7 +25,6 @@ FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_")
 SIDE_PX = 75
 SMALL: dict[str, dict[str, Any]] = {
     "augment": {"copies": 1},
-    "calibrate": {"folds": 2},
     "tune": {
         "n_trials": 4,
         "startup_trials": 2,

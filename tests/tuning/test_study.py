@@ -176,17 +176,20 @@ def test_progress_is_told_in_a_line_per_trial(finished: "Project") -> None:
 def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: "Project") -> None:
     from brain_tumor.model import metrics, saved
 
-    finished.run(finished.command("calibrate"))
     finished.run(finished.command("train"))
     outputs = finished.folder / "outputs"
     table = pd.read_csv(outputs / "split.csv")
     val = table[table["split"] == "val"]
     images = load_images(outputs / "preprocess" / "images", list(val["path"]))
-    network = saved.load(outputs / "train").network
+    network = saved.load_network(outputs / "train" / "model.keras")
     truth = (val["label"] == "yes").to_numpy().astype(np.int64)
     loss = metrics.log_loss(truth, saved.predict_proba(network, images))
     best = finished.best()
     assert loss == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
+    held_out = pd.read_csv(outputs / "tuning" / "out_of_fold.csv")
+    assert list(held_out["path"]) == list(val["path"])
+    said = metrics.log_loss(held_out["y"].to_numpy(), held_out["probability"].to_numpy())
+    assert said == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
 
     (run,) = Store(finished).runs("tags.stage = 'train'")
     assert run.info.status == "FINISHED"

@@ -15,6 +15,7 @@ from brain_tumor.dataset.growth.listing import at_revision, in_folder
 
 LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
 VALIDATION = Path("outputs/validate/report.json")
+FIGURES = Path("outputs/evaluate/figures.json")
 REGISTERED = Path("outputs/registered.json")
 Change = tuple[Any, Any]
 
@@ -88,9 +89,9 @@ def gather(
         unfinished=tuple(stage for stage in stages if stage in stale),
         data=_data_diff(start, data, folders),
         validation=_read(VALIDATION),
-        known_warnings=frozenset(_warnings(_shown(start, VALIDATION.as_posix()))),
-        params=_different(_diff("params", start)),
-        metrics=_diff("metrics", start) or {},
+        known_warnings=frozenset(_warnings(_output(start, VALIDATION))),
+        params=_params_diff(start),
+        metrics=_figures_diff(start),
         registered=_read(REGISTERED),
         promotion=_read(report / "promotion.json"),
         drift=_read(report / "drift.json"),
@@ -128,24 +129,47 @@ def _data_diff(base: str | None, data: Path, folders: tuple[str, str]) -> DataDi
     return compare(before, in_folder(data), folders)
 
 
-def _diff(what: str, base: str | None) -> dict[str, Change] | None:
-    """Values at the base and now of `dvc params` or `dvc metrics`; None if DVC cannot tell."""
+def _params_diff(base: str | None) -> dict[str, Change] | None:
+    """Parameters that differ from the base's; None if DVC cannot tell."""
     revision = [base] if base else []
     try:
-        files = dvc_json(what, "diff", "--all", *revision)
+        files = dvc_json("params", "diff", *revision)
     except CommandError:
         return None
     return {
-        name.removesuffix(".value"): (change.get("old"), change.get("new"))
+        name: (change.get("old"), change.get("new"))
         for values in files.values()
         for name, change in values.items()
     }
 
 
-def _different(changes: dict[str, Change] | None) -> dict[str, Change] | None:
-    if changes is None:
-        return None
-    return {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
+def _figures_diff(base: str | None) -> dict[str, Change]:
+    """Figures, and as `.low` and `.high` the ends of their intervals, at the base and now."""
+    before = _flat(json.loads(_output(base, FIGURES) or "{}"))
+    now = _flat(_read(FIGURES) or {})
+    return {name: (before.get(name), now.get(name)) for name in before | now}
+
+
+def _flat(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
+    return {
+        f"{split}.{figure}" + ("" if part == "value" else f".{part}"): value
+        for split, measured in figures.items()
+        for figure, parts in measured.items()
+        for part, value in parts.items()
+    }
+
+
+def _output(revision: str | None, path: Path) -> str:
+    """An output of a revision, from DVC's cache or its remote; empty where it is not to be had."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    if revision is None:
+        return ""
+    try:
+        return str(DVCFileSystem(rev=revision).read_text(path.as_posix(), encoding="utf-8"))
+    except (OSError, DvcException):
+        return ""
 
 
 def _warnings(report: str) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -75,6 +76,7 @@ _installed: Callable[[Any], Any]
 
 def _install(path: str) -> None:
     global _installed
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the pool by its parent
     _installed = pickle.loads(Path(path).read_bytes())
 
 

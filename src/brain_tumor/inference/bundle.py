@@ -21,15 +21,16 @@ FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILI
 _HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 
 
-def sources(model: Path, atlas: Path, export: Path) -> list[Path]:
+def sources(model: Path, model_json: Path, atlas: Path, export: Path) -> list[Path]:
     """What the stages leave for a bundle, beside the preprocessing.
 
     Args:
-        model: the network; its description lies beside it.
+        model: the network.
+        model_json: what it is.
         atlas: the atlas.
         export: folder of stage export.
     """
-    return [model, model.with_name(META_FILE), atlas, *(export / name for name in EXPORTED)]
+    return [model, model_json, atlas, *(export / name for name in EXPORTED)]
 
 
 def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from brain_tumor.model.calibration_params import HALF, CalibrateParams, OperatingPoint
 from brain_tumor.model.estimate import CONFIDENCE
 from brain_tumor.model.resampled import Sample
 from brain_tumor.model.resampled_calibration import BINS, bins_of, recalibrated
@@ -77,6 +78,27 @@ def threshold_for_sensitivity(
         raise ValueError(f"none of {len(y_true)} images is a tumour: there is no sensitivity")
     missed = int(np.floor((1.0 - target) * len(tumours) + 1e-9))
     return float(tumours[min(missed, len(tumours) - 1)])
+
+
+def operating_point(table: pd.DataFrame, params: CalibrateParams) -> OperatingPoint:
+    """Temperature and threshold by out-of-fold predictions alone.
+
+    Args:
+        table: columns y (0 or 1), fold and probability, a row per image.
+        params: says which sensitivity is wanted.
+    """
+    truth = table["y"].to_numpy(np.int64)
+    probability = table["probability"].to_numpy(np.float64)
+    temperature = fit_temperature(truth, probability)
+    calibrated = calibrate(probability, temperature)
+    target = params.sensitivity
+    return OperatingPoint(
+        temperature=temperature,
+        threshold=HALF if target is None else threshold_for_sensitivity(truth, calibrated, target),
+        sensitivity=target,
+        images=len(truth),
+        folds=int(table["fold"].nunique()),
+    )
 
 
 def slope_intercept(

@@ -14,14 +14,10 @@ class CalibrateParams(Section):
     """How temperature and operating threshold are found.
 
     Attributes:
-        seed: of the assignment of images to folds.
-        folds: of the development images; each is predicted by a network that never saw it.
         sensitivity: the threshold is the highest with at least this sensitivity on out-of-fold
             predictions; None: the threshold is 0.5.
     """
 
-    seed: int = Field(ge=0)
-    folds: int = Field(ge=2)
     sensitivity: Annotated[float, Field(gt=0.0, lt=1.0)] | None
 
 
@@ -33,12 +29,14 @@ class OperatingPoint(Section):
         threshold: of calibrated probability, from which an image is called a tumour.
         sensitivity: the target it meets on out-of-fold predictions; None: no target.
         images: how many out-of-fold predictions it rests on.
+        folds: in how many folds they were made; 1: they are of the validation split.
     """
 
     temperature: float = Field(gt=0.0, allow_inf_nan=False)
     threshold: float = Field(ge=0.0, le=1.0)
     sensitivity: float | None
     images: int
+    folds: int
 
     @classmethod
     def read(cls, path: Path) -> Self:

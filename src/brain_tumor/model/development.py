@@ -96,15 +96,14 @@ class Development:
         fewest = int(pd.Series(groups).groupby(originals["label"].to_numpy()).nunique().min())
         if fewest < count:
             raise ValueError(
-                f"{count} folds asked for (tune.folds, calibrate.folds), but a class has only "
+                f"{count} folds asked for (tune.folds), but a class has only "
                 f"{fewest} groups of images to divide; lower it"
             )
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         for _, held in splitter.split(originals, originals["label"], groups):
             if originals["label"].iloc[held].nunique() < 2:
                 raise ValueError(
-                    f"of {count} folds (tune.folds, calibrate.folds) one has images "
-                    "of one class only; lower it"
+                    f"of {count} folds (tune.folds) one has images of one class only; lower it"
                 )
             held_out = self.rows["source"].isin(set(originals["source"].iloc[held]))
             yield self.data(held_out.to_numpy(), takes_part.to_numpy())

@@ -13,6 +13,7 @@ of most pictures; S is narrower than what one place sees, and single places are 
 (docs/evidence/decisions.md has what either does to how well maps point at tumours).
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,14 +69,20 @@ class Explainer:
         self._empty = self._parts(empty_picture(network.inputs[0].shape[1]))
         self.bias = head.bias + float(self._empty.contributions.sum(dtype=np.float64))
 
-    def see(self, images: NDArray[np.uint8]) -> Seen:
-        """Look at grey images, uint8 (N, size, size).
+    def see(
+        self, images: NDArray[np.uint8], progress: Callable[[range], Iterable[int]] = iter
+    ) -> Seen:
+        """Look at grey images.
 
         The probabilities are those of `saved.predict_proba`, bit by bit.
+
+        Args:
+            images: uint8 (N, size, size).
+            progress: passes the starts of the batches on, and shows how far they are.
         """
         to_unit(images[:0])  # wrong images are named before any work
         starts = range(0, len(images), BATCH)
-        parts = [self._parts(images[start : start + BATCH]) for start in starts]
+        parts = [self._parts(images[start : start + BATCH]) for start in progress(starts)]
         return beside(parts, self._empty)
 
     def _parts(self, images: NDArray[np.uint8]) -> Seen:

@@ -107,6 +107,39 @@ def save_reliability(path: Path, tables: Mapping[str, pd.DataFrame]) -> None:
     _save(figure, path)
 
 
+def save_roc(
+    path: Path,
+    answers: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]],
+    aurocs: Mapping[str, str],
+    threshold: float,
+) -> None:
+    """Draw sensitivity over 1 - specificity, a line per set of images, and the threshold on it.
+
+    Args:
+        path: the PNG to write.
+        answers: by name of the images, truth (0 or 1) and probability.
+        aurocs: by the same names, the area with its interval, for the legend.
+        threshold: from which probability an image is called a tumour.
+    """
+    from sklearn.metrics import roc_curve
+
+    figure, axes = _figure(4.6, 4.4)
+    axes.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", label="chance")
+    for colour, (name, (truth, probability)) in zip((BLUE, ORANGE), answers.items(), strict=False):
+        alarms, found, _ = roc_curve(truth, probability, drop_intermediate=False)
+        label = f"{name} (n = {len(truth)}): AUROC {aurocs[name]}"
+        axes.step(alarms, found, where="post", color=colour, lw=1.5, label=label)
+        called = probability >= threshold
+        point = float(called[truth == 0].mean()), float(called[truth == 1].mean())
+        axes.plot(*point, marker="o", ms=7, mfc="none", mew=1.5, ls="none", color=colour)
+    axes.plot([], [], "o", ms=7, mfc="none", mew=1.5, color="0.3", label="at the threshold")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_title("Receiver operating characteristic")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.grid(alpha=0.25)
+    _save(figure, path)
+
+
 def _figure(width_in: float, height_in: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 

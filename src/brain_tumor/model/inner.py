@@ -1,4 +1,4 @@
-"""Out-of-fold predictions of development images, and what is read off them."""
+"""Out-of-fold predictions of development images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from brain_tumor.model.calibration import calibrate, fit_temperature, threshold_for_sensitivity
-from brain_tumor.model.calibration_params import HALF, CalibrateParams, OperatingPoint
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Start, fit
 from brain_tumor.model.train_params import TrainParams
@@ -29,24 +28,17 @@ class Inner:
     @classmethod
     def predict(cls, start: Start, folds: Sequence[TrainingData], params: TrainParams) -> Self:
         """Fit once per fold and predict what it holds out."""
+        fitted = (
+            fit(start, data, params, lambda *_: None)
+            for data in track(folds, "held-out folds", len(folds))
+        )
+        return cls.of(folds, [one.val_probability for one in fitted])
+
+    @classmethod
+    def of(cls, folds: Sequence[TrainingData], probabilities: Sequence[ArrayLike]) -> Self:
+        """Put together what was predicted for the held-out rows of each fold."""
         parts = []
-        for number, data in enumerate(track(folds, "inner folds", len(folds))):
-            fitted = fit(start, data, params, lambda *_: None)
+        for number, (data, probability) in enumerate(zip(folds, probabilities, strict=True)):
             columns = {"row": data.val, "y": data.labels[data.val].astype(np.int64), "fold": number}
-            parts.append(pd.DataFrame(columns | {"probability": fitted.val_probability}))
+            parts.append(pd.DataFrame(columns | {"probability": np.asarray(probability)}))
         return cls(pd.concat(parts, ignore_index=True))
-
-
-def operating_point(inner: Inner, params: CalibrateParams) -> OperatingPoint:
-    """Temperature and threshold by out-of-fold predictions alone."""
-    truth = inner.table["y"].to_numpy(np.int64)
-    probability = inner.table["probability"].to_numpy(np.float64)
-    temperature = fit_temperature(truth, probability)
-    calibrated = calibrate(probability, temperature)
-    target = params.sensitivity
-    return OperatingPoint(
-        temperature=temperature,
-        threshold=HALF if target is None else threshold_for_sensitivity(truth, calibrated, target),
-        sensitivity=target,
-        images=len(truth),
-    )

@@ -26,7 +26,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
 def comparison(
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]], initial_weights: str
 ) -> str:
-    """The Markdown table "paper / this run" from the content of metrics.json."""
+    """The Markdown table "paper / this run" from the content of figures.json."""
     lines = ["| figure | paper | this run [95 % interval] |", "|---|---|---|"]
     for name, (split, metric, published) in ROWS.items():
         lines.append(f"| {name} | {published} | {_text(metrics[split][metric])} |")

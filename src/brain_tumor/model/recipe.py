@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.model.calibration import calibrate
+from brain_tumor.model.calibration import calibrate, operating_point
 from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.development import Development, TrainingData
 from brain_tumor.model.fit import Start, fit, network_of
-from brain_tumor.model.inner import Inner, operating_point
+from brain_tumor.model.inner import Inner
 from brain_tumor.model.inner_search import search
 from brain_tumor.model.saved import predict_proba
 from brain_tumor.model.search.params import TuneParams
@@ -98,13 +98,13 @@ def _answer(
     own = _reseeded(params, seed)
     known = Development(pool.images, pool.rows)
     clusters = pool.rows[~pool.rows["copy"]].set_index("source")["cluster"]
-    folds = tuple(
-        known.folds(clusters, own.calibrate.folds, own.calibrate.seed, among=set(development))
-    )
+    # Here is no validation split that could be the only fold.
+    count = max(2, own.tune.folds)
+    folds = tuple(known.folds(clusters, count, own.tune.seed, among=set(development)))
     values = search(start, folds, own.train, own.tune)
     section = own.train.resolve(values)
     inner = Inner.predict(start, folds, section)
-    point = operating_point(inner, own.calibrate)
+    point = operating_point(inner.table, own.calibrate)
     raw = _final(start, known, development, unseen, folds, section)
     out_of_fold = inner.table["probability"].to_numpy(np.float64)
     paths = pool.rows["source"].to_numpy()[inner.table["row"]]
@@ -150,5 +150,5 @@ def _reseeded(params: RecipeParams, seed: int) -> RecipeParams:
     return RecipeParams(
         params.train.model_copy(update={"seed": params.train.seed + seed}),
         params.tune.model_copy(update={"seed": params.tune.seed + seed}),
-        params.calibrate.model_copy(update={"seed": params.calibrate.seed + seed}),
+        params.calibrate,
     )

@@ -1,11 +1,11 @@
-"""A trained network on disk: `model.keras` and `model.json` beside it."""
+"""A trained network on disk: `model.keras`, and `model.json`, which says what it is."""
 
 import hashlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,14 @@ META_FILE = "model.json"
 BATCH = 32
 
 
-class ModelMeta(Section):
-    """What a network is, beside its weights.
+class NetworkMeta(Section):
+    """What training knows of a network, beside its weights.
 
     Attributes:
         head: `gap` or `paper`.
         head_block: the InceptionV3 block the head sits on, 0 to 10.
         fine_tuned_blocks: how many blocks below the head were trained.
         size_px: side of the square grey image it takes.
-        threshold: (calibrated) probability from which an image is called `yes`.
-        temperature: probabilities are calibrated with (see `calibration`); None: they are not.
         initial_weights: source of the weights training started from (`imagenet`, `random`, …).
         initial_weights_sha256: their digest.
         parameters: number of weights, trainable or not.
@@ -39,12 +37,25 @@ class ModelMeta(Section):
     head_block: int
     fine_tuned_blocks: int
     size_px: int
-    threshold: float
     initial_weights: str
     initial_weights_sha256: str
     parameters: int
     seed: int
+
+
+class ModelMeta(NetworkMeta):
+    """What a model is: a network, and how its probabilities become calls.
+
+    Attributes:
+        threshold: (calibrated) probability from which an image is called `yes`.
+        temperature: probabilities are calibrated with (see `calibration`); None: they are not.
+    """
+
+    threshold: float
     temperature: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+
+
+MetaT = TypeVar("MetaT", bound=NetworkMeta)
 
 
 @dataclass(frozen=True)
@@ -57,33 +68,68 @@ class SavedModel:
 
 def save(folder: Path, network: Any, meta: ModelMeta) -> None:
     """Write `model.keras` and `model.json` into `folder`, each whole or not at all."""
-    with replacing(folder / NETWORK_FILE) as aside:
-        network.save(aside)
+    save_network(folder / NETWORK_FILE, network)
     write_json(folder / META_FILE, meta.model_dump())
 
 
+def save_network(path: Path, network: Any) -> None:
+    """Write a network, whole or not at all."""
+    with replacing(path) as aside:
+        network.save(aside)
+
+
 def load(folder: Path) -> SavedModel:
-    """Load the network, uncompiled, and its description from `folder`.
+    """Load a model whose files lie together, as those of a registered model do.
 
     Raises:
         ValueError: a file is missing or not readable; the message names it.
     """
+    return load_parts(folder / NETWORK_FILE, folder / META_FILE)
+
+
+def load_parts(network: Path, meta: Path) -> SavedModel:
+    """Load a model of the pipeline, whose files two stages wrote (see `load`)."""
+    described = read_meta(meta)
+    return SavedModel(load_network(network), described)
+
+
+def load_network(path: Path) -> Any:
+    """Load a network, uncompiled.
+
+    Raises:
+        ValueError: it is missing or not readable.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
-    meta = load_meta(folder)
     try:
-        network = keras.models.load_model(folder / NETWORK_FILE, compile=False)
+        return keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{folder / NETWORK_FILE}: not a readable Keras model: {error}") from error
-    return SavedModel(network, meta)
+        raise ValueError(f"{path}: not a readable Keras model: {error}") from error
 
 
 def load_meta(folder: Path) -> ModelMeta:
     """Load `model.json` from `folder`."""
-    path = folder / META_FILE
+    return read_meta(folder / META_FILE)
+
+
+def read_meta(path: Path) -> ModelMeta:
+    """Read a `model.json`.
+
+    Raises:
+        ValueError: it is missing or not readable.
+    """
+    return _read(path, ModelMeta)
+
+
+def read_network_meta(path: Path) -> NetworkMeta:
+    """Read what stage train wrote of the network (see `read_meta`)."""
+    return _read(path, NetworkMeta)
+
+
+def _read(path: Path, kind: type[MetaT]) -> MetaT:
     try:
-        return ModelMeta.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a readable model description: {error}") from error
 

@@ -73,7 +73,7 @@ def make_bundle(
 ) -> tuple[Path, str]:
     """Collect what a model is loaded from in a folder; it and the digest of its content."""
     folder = temporary / "bundle"
-    files = bundle.sources(outputs.model, outputs.atlas, outputs.export)
+    files = bundle.sources(outputs.model, outputs.model_json, outputs.atlas, outputs.export)
     bundle.write(folder, files, preprocess)
     return folder, bundle.digest(folder)
 

@@ -84,9 +84,8 @@ def methods(found: Findings, card: ModelCard) -> Section:
             *_network(found),
             Heading("Calibration and threshold"),
             f"The temperature ({found.point.temperature:.3g}) minimises the log loss of "
-            f"{found.point.images} out-of-fold predictions of training and validation images, in "
-            f"{found.settings.calibrate.folds} folds that divide no cluster. The threshold is "
-            f"{threshold_text(card.calibration)}. Test images play no part in either.",
+            f"{_predictions(found)}. The threshold is {threshold_text(card.calibration)}. Test "
+            "images play no part in either.",
             Heading("Statistics"),
             statistics,
         ],
@@ -111,6 +110,17 @@ def _formats(found: Findings) -> Table:
 
 def _counts(values: Iterable[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in Counter(values).most_common())
+
+
+def _predictions(found: Findings) -> str:
+    """What temperature and threshold rest on."""
+    point = found.point
+    if point.folds == 1:
+        return f"{point.images} predictions of validation images"
+    return (
+        f"{point.images} out-of-fold predictions of training and validation images, in "
+        f"{point.folds} folds that divide no cluster"
+    )
 
 
 def _network(found: Findings) -> list[str]:

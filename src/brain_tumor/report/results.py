@@ -68,8 +68,7 @@ def calibration(found: Findings, card: ModelCard) -> Section:
         Table(
             ("Quantity", "Value", "Chosen as"),
             rows,
-            f"Operating point, by {point.images} out-of-fold predictions of training and "
-            "validation images; stored with the model.",
+            f"Operating point, by {point.images} out-of-fold predictions; stored with the model.",
         )
     ]
     if measured:

@@ -6,7 +6,6 @@ from pathlib import Path
 from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.model.train_params import TrainParams
 
@@ -19,7 +18,6 @@ class Settings:
     preprocess: PreprocessParams
     augment: AugmentParams
     train: TrainParams
-    calibrate: CalibrateParams
     evaluate: EvaluateParams
 
 

@@ -108,7 +108,7 @@ def threshold_text(calibration: Calibration) -> str:
         return "no target sensitivity was set: a calibrated probability of one half"
     return (
         f"the highest with a sensitivity of at least {number(target)} on {calibration.images} "
-        "out-of-fold predictions of training and validation images"
+        "out-of-fold predictions"
     )
 
 

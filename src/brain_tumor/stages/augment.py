@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import typer
 
 from brain_tumor import params as parameters
 from brain_tumor.atomic import replacing, write_text
@@ -12,7 +11,7 @@ from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.model.phantoms import phantom_images, write_phantoms
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -47,4 +46,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

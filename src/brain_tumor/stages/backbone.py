@@ -3,12 +3,11 @@
 import sys
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.model.initial_weights import BackboneParams, prepare
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.progress import working
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking.download import download
 
 
@@ -16,7 +15,8 @@ def main(weights: Out, source: Out, params: In = Path("params.yaml")) -> None:
     """Write the backbone's initial weights and the JSON that says where they came from."""
     with reporting_errors():
         section = params_file.load(params, "backbone", BackboneParams)
-        initial = prepare(weights, section, download)
+        with working("fetching or making the weights training starts from"):
+            initial = prepare(weights, section, download)
         write_json(source, initial.model_dump())
         print(f"initial weights: {initial.source} (sha256 {initial.sha256[:12]})", file=sys.stderr)
         if initial.note:
@@ -24,4 +24,4 @@ def main(weights: Out, source: Out, params: In = Path("params.yaml")) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json, write_text
@@ -18,11 +17,15 @@ from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.model import figures, metrics, paper, saved
 from brain_tumor.model.calibration import calibrate, reliability
 from brain_tumor.model.explanation import Explainer
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.progress import track, working
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking.run import summary
 from brain_tumor.tracking.runs import resume_run
 
 Figures = dict[str, dict[str, dict[str, float]]]
+# What `dvc metrics` and `dvc exp show` compare; a table of more does not fit a terminal.
+HEADLINE = ("accuracy", "auroc", "log_loss")
+HEADLINE_DIGITS = 4  # another machine differs by 1e-5, which is no difference
 
 
 def main(
@@ -32,9 +35,11 @@ def main(
     records: In,
     atlas: In,
     model: In,
+    model_json: In,
     run: In,
     predictions: Out,
     metrics_file: Out,
+    figures_file: Out,
     evaluation: Out,
     profile: Out,
     params: In = Path("params.yaml"),
@@ -45,29 +50,48 @@ def main(
     """
     with reporting_errors():
         section = params_file.load(params, "evaluate", metrics.EvaluateParams)
-        trained = saved.load(model.parent)
+        trained = saved.load_parts(model, model_json)
         table = pd.read_csv(split)
         known = read_manifest(manifest)
         table["cluster"] = clusters(known).loc[table["path"]].to_numpy()
         table["sha256"] = known.set_index("path")["sha256"].loc[table["path"]].to_numpy()
         pixels = load_images(images, list(table["path"]))
-        seen = Explainer(trained.network).see(pixels)
+        seen = Explainer(trained.network).see(
+            pixels, lambda starts: track(starts, "predicting, in batches", len(starts))
+        )
         table["probability"] = seen.probability
-        looks = statistics_table(table["path"], pixels, records, known, Atlas.load(atlas))
+        with working("measuring what the images look like"):
+            looks = statistics_table(table["path"], pixels, records, known, Atlas.load(atlas))
         looks = pd.concat([table[[*KEYS]], looks, table["probability"]], axis=1)
         Profile(looks, seen.features).save(profile)
         table["probability"] = calibrate(seen.probability, trained.meta.temperature)
         with replacing(predictions) as aside:
             table[["path", "label", "split", "probability"]].to_csv(aside, index=False)
-        results = _figures(table, trained.meta.threshold, section)
-        write_json(metrics_file, results)
+        with working("figures and their intervals"):
+            results = _figures(table, trained.meta.threshold, section)
+        write_json(figures_file, results)
+        write_json(metrics_file, headline(results))
         write_text(
             evaluation / "paper_table.md", paper.comparison(results, trained.meta.initial_weights)
         )
         for name in ("val", "test"):
             _confusion(table[table["split"] == name], trained.meta.threshold, evaluation, name)
         _reliability(table, evaluation)
-        _track(run, results, evaluation)
+        _roc(table, trained.meta.threshold, results, evaluation)
+        with working("adding them to the run in MLflow"):
+            _track(run, results, evaluation)
+
+
+def headline(results: Figures) -> dict[str, dict[str, float]]:
+    """The few figures of val and test that people compare, rounded."""
+    return {
+        split: {
+            key: round(results[split][key]["value"], HEADLINE_DIGITS)
+            for key in HEADLINE
+            if "value" in results[split].get(key, {})
+        }
+        for split in ("val", "test")
+    }
 
 
 def _figures(table: pd.DataFrame, threshold: float, section: metrics.EvaluateParams) -> Figures:
@@ -87,10 +111,7 @@ def _figures(table: pd.DataFrame, threshold: float, section: metrics.EvaluatePar
 
 
 def _confusion(rows: pd.DataFrame, threshold: float, evaluation: Path, name: str) -> None:
-    """The matrix as JSON, as figure and, a row per image, as DVC plot."""
-    called = np.where(rows["probability"] >= threshold, "yes", "no")
-    with replacing(evaluation / f"confusion_{name}.csv") as aside:
-        pd.DataFrame({"actual": rows["label"], "predicted": called}).to_csv(aside, index=False)
+    """The matrix as JSON and as figure."""
     counts = metrics.confusion(
         np.asarray(rows["label"] == "yes", dtype=np.int64),
         rows["probability"].to_numpy(),
@@ -114,6 +135,18 @@ def _reliability(table: pd.DataFrame, evaluation: Path) -> None:
     figures.save_reliability(evaluation / "reliability.png", tables)
 
 
+def _roc(table: pd.DataFrame, threshold: float, results: Figures, evaluation: Path) -> None:
+    """Sensitivity and specificity of val and test at every threshold."""
+    answers, aurocs = {}, {}
+    for name in ("val", "test"):
+        rows = table[table["split"] == name]
+        truth = np.asarray(rows["label"] == "yes", dtype=np.int64)
+        answers[name] = (truth, rows["probability"].to_numpy(np.float64))
+        area = results[name]["auroc"]
+        aurocs[name] = f"{area['value']:.2f} ({area['low']:.2f} to {area['high']:.2f})"
+    figures.save_roc(evaluation / "roc.png", answers, aurocs, threshold)
+
+
 def _track(run: Path, results: Figures, evaluation: Path) -> None:
     tracked = resume_run(json.loads(run.read_text(encoding="utf-8"))["run_id"])
     if tracked is None:
@@ -131,4 +164,4 @@ def _track(run: Path, results: Figures, evaluation: Path) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.baselines import read_baselines
@@ -20,7 +18,7 @@ from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.precision import resolve
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage
 
 
@@ -59,4 +57,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.baselines import read_baselines
@@ -24,7 +22,7 @@ from brain_tumor.model.precision import resolve
 from brain_tumor.model.recipe import Pool, RecipeParams, product_recipe
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.train_params import TrainSection
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage
 
 
@@ -79,4 +77,4 @@ def _features_in_one_pass(start: Start, pool: Pool, recipe: RecipeParams) -> Non
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -4,8 +4,6 @@ import os
 import time
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json, write_text
 from brain_tumor.dataset.phantom.params import PhantomParams
@@ -19,11 +17,12 @@ from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.model import saved
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
     model: In,
+    model_json: In,
     atlas: In,
     export: In,
     table: Out,
@@ -40,7 +39,7 @@ def main(
         start = time.monotonic()
         section = params_file.load(evidence, "localisation", LocalisationParams)
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
-        trained = saved.load(model.parent)
+        trained = saved.load_parts(model, model_json)
         maker = Maker(PhantomParams(), Atlas.load(atlas), preprocess)
         found = tested(trained, maker, section)
         where = {"environment": environment(), "weights": trained.meta.initial_weights}
@@ -54,4 +53,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

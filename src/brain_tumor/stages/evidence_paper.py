@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.dataset.manifest import read_manifest
@@ -20,7 +19,7 @@ from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.progress import counting
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -59,4 +58,4 @@ def _test_accuracy(table: pd.DataFrame) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

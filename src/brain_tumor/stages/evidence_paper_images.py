@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing
 from brain_tumor.dataset.manifest import read_manifest
@@ -11,7 +9,7 @@ from brain_tumor.evidence.params import PaperParams
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_folder
 from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -33,4 +31,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

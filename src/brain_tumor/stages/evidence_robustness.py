@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json, write_text
@@ -24,7 +23,7 @@ from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.report.curves import curves_svg
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -32,6 +31,7 @@ def main(
     manifest: In,
     split: In,
     model: In,
+    model_json: In,
     atlas: In,
     export: In,
     predictions: Out,
@@ -51,7 +51,7 @@ def main(
         images = _test_images(manifest, split)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            bundle.write(folder, bundle.sources(model, atlas, export), preprocess)
+            bundle.write(folder, bundle.sources(model, model_json, atlas, export), preprocess)
             classifier, digest = Classifier.load(folder, "fast"), bundle.digest(folder)
             said = predict_degraded(classifier, data, images, levels)
         write_text(predictions, said.to_csv(index=False, lineterminator="\n"))
@@ -79,4 +79,4 @@ def _test_images(manifest: Path, split: Path) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json, write_text
@@ -24,7 +23,7 @@ from brain_tumor.evidence.subgroups import traits
 from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.estimate import EvaluateParams
 from brain_tumor.report.figures import reliability_svg
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -72,4 +71,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

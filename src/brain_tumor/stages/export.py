@@ -4,8 +4,6 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
@@ -16,11 +14,13 @@ from brain_tumor.inference.export_params import ExportParams
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.progress import working
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
     model: In,
+    model_json: In,
     atlas: In,
     profile: In,
     images: In,
@@ -37,13 +37,19 @@ def main(
         trains = (looks.table["split"] == "train").to_numpy()
         table = looks.table[trains].reset_index(drop=True)
         clusters = table["cluster"].to_numpy(str)
-        familiarity = Familiarity.fit(looks.features[trains], table, clusters, section)
+        with working(f"learning what {len(table)} training images look like"):
+            familiarity = Familiarity.fit(looks.features[trains], table, clusters, section)
         familiarity.save(export / bundle.FAMILIARITY_FILE)
         pixels = load_images(images, list(table["path"]))
-        agreement = export_network(saved.load(model.parent), export / bundle.FAST_FILE, pixels)
+        with working(
+            f"writing the network for ONNX Runtime, comparing both on {len(table)} images"
+        ):
+            trained = saved.load_parts(model, model_json)
+            agreement = export_network(trained, export / bundle.FAST_FILE, pixels)
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
+        files = bundle.sources(model, model_json, atlas, export)
         report = {
-            "digest": bundle.digest_of(bundle.sources(model, atlas, export), preprocess),
+            "digest": bundle.digest_of(files, preprocess),
             "engine": f"onnxruntime {version('onnxruntime')}",
             "agreement": asdict(agreement),
             "familiar": {"images": len(table), "clusters": len(set(clusters))},
@@ -52,4 +58,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

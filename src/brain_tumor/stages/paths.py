@@ -1,12 +1,16 @@
-"""What every stage shares on its command line: path options and how errors are shown."""
+"""What every stage shares on its command line: path options, how it begins, and how it ends."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from brain_tumor.startup import quiet_tensorflow
 
 In = Annotated[Path, typer.Option(help="A file or folder the stage reads.")]
 Out = Annotated[Path, typer.Option(help="A file or folder the stage writes.")]
@@ -19,6 +23,46 @@ _EXTRAS = {
     "uvicorn": "serve",
     "tensorflow": "cpu",
 }
+
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as of a shell: 128 + SIGINT
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage by its command line, and say which one it is, of how many."""
+
+    @wraps(main)
+    def stage(*arguments: object, **options: object) -> None:
+        try:
+            main(*arguments, **options)
+        except KeyboardInterrupt:
+            print("interrupted: the same command goes on from here", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+
+    quiet_tensorflow()
+    announce(os.environ.get("DVC_STAGE", ""), main.__globals__["__doc__"])
+    typer.run(stage)
+
+
+def announce(stage: str, description: str) -> None:
+    """Say where in its pipeline a stage stands; nothing where DVC does not run it.
+
+    Args:
+        stage: as DVC calls it, `tune` or `evidence/dvc.yaml:headline`.
+        description: docstring of its module; after the first colon it says what the stage does.
+    """
+    if not stage:
+        return
+    file, _, name = stage.rpartition(":")
+    names = _stage_names(Path(file or "dvc.yaml"))  # all stages run at the top of the repository
+    what = description.splitlines()[0].partition(": ")[2].removesuffix(".")
+    print(f"stage {names.index(name) + 1} of {len(names)}, {name}: {what}", file=sys.stderr)
+
+
+def _stage_names(pipeline: Path) -> list[str]:
+    from ruamel.yaml import YAML
+
+    return list(YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"])
 
 
 @contextmanager

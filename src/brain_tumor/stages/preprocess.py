@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import typer
 
 from brain_tumor import params as parameters
 from brain_tumor.atomic import replacing, write_json, write_text
@@ -12,7 +11,7 @@ from brain_tumor.imaging.folder import preprocess_folder
 from brain_tumor.imaging.preprocess_figures import draw_figures
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.summary import summarise
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -46,4 +45,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -3,15 +3,14 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.progress import working
 from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import register
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(
@@ -41,11 +40,12 @@ def main(
         )  # fmt: skip
         preprocess = params_file.load(params, "preprocess", PreprocessParams)
         section = params_file.load(params, "register", RegisterParams)
-        result = register(outputs, preprocess, section)
+        with working("storing the model in MLflow, comparing it with the champion"):
+            result = register(outputs, preprocess, section)
         write_json(registered, asdict(result))
         print(f"{result.name} version {result.version} is @{result.alias}: ", end="")
         print(result.decision["reason"])
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

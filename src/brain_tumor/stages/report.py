@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
@@ -11,9 +9,9 @@ from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.model.best import Best
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.model.train_params import TrainSection
+from brain_tumor.progress import working
 from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REPORT_FILE, write_card
 from brain_tumor.report.card_markdown import markdown
 from brain_tumor.report.document import document
@@ -21,7 +19,7 @@ from brain_tumor.report.evidence import SUMMARY
 from brain_tumor.report.findings import read
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Settings, Sources
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking.lineage import lineage_tags
 
 NAME = "InceptionV3 classifier of brain MRI slices"
@@ -51,7 +49,6 @@ def main(
             preprocess=params_file.load(params, "preprocess", PreprocessParams),
             augment=params_file.load(params, "augment", AugmentParams),
             train=params_file.load(params, "train", TrainSection).resolve(Best.read(best).params),
-            calibrate=params_file.load(params, "calibrate", CalibrateParams),
             evaluate=params_file.load(params, "evaluate", EvaluateParams),
         )
         sources = Sources(
@@ -59,12 +56,14 @@ def main(
             predictions, metrics, export, evidence,
         )  # fmt: skip
         inputs = {**vars(sources), "evidence": evidence / SUMMARY, "split": split, "params": params}
-        found = read(sources, settings, origin(read_meta(Path("data"))), lineage_tags(inputs))
-        card = make_card(found, NAME)
-        write_card(report / CARD_FILE, card)
-        write_text(report / CARD_TEXT, markdown(card))
-        write_text(report / REPORT_FILE, document(found, card))
+        with working("gathering what the stages found"):
+            found = read(sources, settings, origin(read_meta(Path("data"))), lineage_tags(inputs))
+            card = make_card(found, NAME)
+        with working(f"writing {report / REPORT_FILE} and the model's card"):
+            write_card(report / CARD_FILE, card)
+            write_text(report / CARD_TEXT, markdown(card))
+            write_text(report / REPORT_FILE, document(found, card))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

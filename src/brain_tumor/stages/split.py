@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
@@ -13,7 +11,8 @@ from brain_tumor.dataset.splitting.split import SplitError
 from brain_tumor.dataset.splitting.split import split as divide
 from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
 from brain_tumor.dataset.splitting.table import summarise, write_split
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.progress import working
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(manifest: In, split: Out, summary: Out, params: In = Path("params.yaml")) -> None:
@@ -21,9 +20,10 @@ def main(manifest: In, split: Out, summary: Out, params: In = Path("params.yaml"
     with reporting_errors():
         wanted = params_file.load(params, "split", SplitParams)
         images = read_manifest(manifest)
-        table = divide(images, wanted)
-        checked = with_manifest(table, images)
-        found = outcomes(run_suite("split", checked, split_expectations(wanted)))
+        with working("dividing the images, and checking how"):
+            table = divide(images, wanted)
+            checked = with_manifest(table, images)
+            found = outcomes(run_suite("split", checked, split_expectations(wanted)))
         unmet = [f"{one.name} (observed: {one.observed})" for one in found if not one.success]
         if unmet:
             raise SplitError("the split is not as asked: " + "; ".join(unmet))
@@ -32,4 +32,4 @@ def main(manifest: In, split: Out, summary: Out, params: In = Path("params.yaml"
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import typer
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import figures, saved
 from brain_tumor.model.best import Best
-from brain_tumor.model.calibration_params import OperatingPoint
 from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Fitted, Start, fit, network_of, penalty_path
@@ -21,7 +19,7 @@ from brain_tumor.model.phase import Epoch
 from brain_tumor.model.precision import resolve
 from brain_tumor.model.train_params import TrainParams, TrainSection, filled
 from brain_tumor.progress import counting
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage
 from brain_tumor.tracking.runs import start_run
 
@@ -36,8 +34,8 @@ def main(
     weights: In,
     source: In,
     best: In,
-    calibration: In,
     model: Out,
+    network_json: Out,
     history: Out,
     run: Out,
     figures_folder: Out,
@@ -48,7 +46,6 @@ def main(
         chosen = Best.read(best)
         section = params_file.load(params, "train", TrainSection).resolve(chosen.params)
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
-        point = OperatingPoint.read(calibration)
         initial.check_covers(section.head_block)
         # The copies of validation images take no part, but so the features are those of the study.
         augment = params_file.load(params, "augment", AugmentParams)
@@ -61,7 +58,6 @@ def main(
             "records": records,
             "weights": weights,
             "best": best,
-            "calibration": calibration,
         }
         start = Start(weights, default_cache())
         tags = lineage.lineage_tags(inputs) | initial.tags() | chosen.tags()
@@ -85,7 +81,8 @@ def main(
             if len(fitted.history) == 1:
                 path = penalty_path(start, data, section)
                 figures.save(figures_folder / "penalty.png", figures.draw_penalty_path(path))
-            saved.save(model.parent, network, _meta(network, fitted, section, initial, point))
+            saved.save_network(model, network)
+            write_json(network_json, _meta(network, fitted, section, initial).model_dump())
             for figure in sorted(figures_folder.glob("*.png")):
                 tracked.log_figure_file(figure)
             write_json(run, {"run_id": tracked.run_id})
@@ -123,19 +120,13 @@ def _write_curves(fitted: Fitted, history: Path, figures_folder: Path) -> None:
 
 
 def _meta(
-    network: Any,
-    fitted: Fitted,
-    section: TrainParams,
-    initial: InitialWeights,
-    point: OperatingPoint,
-) -> saved.ModelMeta:
-    return saved.ModelMeta(
+    network: Any, fitted: Fitted, section: TrainParams, initial: InitialWeights
+) -> saved.NetworkMeta:
+    return saved.NetworkMeta(
         head=section.head,
         head_block=section.head_block,
         fine_tuned_blocks=section.fine_tune_blocks if fitted.tuned is not None else 0,
         size_px=network.input_shape[1],
-        threshold=point.threshold,
-        temperature=point.temperature,
         initial_weights=initial.source,
         initial_weights_sha256=initial.sha256,
         parameters=network.count_params(),
@@ -144,4 +135,4 @@ def _meta(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import typer
-
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
@@ -16,7 +14,7 @@ from brain_tumor.dataset.validation.params import ValidateParams
 from brain_tumor.dataset.validation.report import complaints, to_report
 from brain_tumor.dataset.validation.suite import manifest_expectations, with_problems
 from brain_tumor.dataset.validation.validate import validate
-from brain_tumor.stages.paths import In, Out, reporting_errors
+from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
 def main(data: In, manifest: Out, report: Out, docs: Out, params: In = Path("params.yaml")) -> None:
@@ -41,4 +39,4 @@ def main(data: In, manifest: Out, report: Out, docs: Out, params: In = Path("par
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

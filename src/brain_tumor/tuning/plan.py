@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brain_tumor import model
 from brain_tumor.dataset.groups import clusters
@@ -57,6 +58,7 @@ class Plan:
         initial: where the initial weights came from.
         start: initial weights and feature cache.
         data: one entry for the validation split, or one per fold.
+        paths: manifest path of the image that each row of the data is, or is a copy of.
     """
 
     inputs: TuneInputs
@@ -65,6 +67,7 @@ class Plan:
     initial: InitialWeights
     start: Start
     data: tuple[TrainingData, ...]
+    paths: NDArray[np.str_]
 
     @cached_property
     def name(self) -> str:
@@ -123,7 +126,8 @@ def read_plan(
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
     images = images.with_copies_of_val(augment)
     data = tuple(_folds(images, inputs, tune)) if tune.folds > 1 else (images.holdout(),)
-    return Plan(inputs, section, tune, initial, Start(inputs.weights, default_cache()), data)
+    start, paths = Start(inputs.weights, default_cache()), images.rows["source"].to_numpy(str)
+    return Plan(inputs, section, tune, initial, start, data, paths)
 
 
 def _check_blocks(initial: InitialWeights, section: TrainSection, tune: TuneParams) -> None:

@@ -11,7 +11,7 @@ from brain_tumor.model.best import Best
 from brain_tumor.model.search import result
 from brain_tumor.model.search.claim import claim
 from brain_tumor.model.search.figures import importances, save_figures
-from brain_tumor.model.search.finished import finished_trials
+from brain_tumor.model.search.finished import best_trial, finished_trials
 from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import explaining, open_storage, storage_url
@@ -21,7 +21,7 @@ from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import close_run, create_run, discard_run, resume_run, shared
 from brain_tumor.tuning.plan import Plan
 from brain_tumor.tuning.prepare import prepare_features
-from brain_tumor.tuning.trial import RUN_ATTRIBUTE, run_trial
+from brain_tumor.tuning.trial import PREDICTIONS_ATTRIBUTE, RUN_ATTRIBUTE, run_trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ class Outcome:
 
     best: Best
     trials: "pd.DataFrame"
+    held_out: list[list[float]]  # probability of the rows that each fold of `best` holds out
 
 
 def run_study(plan: Plan, figures: Path) -> Outcome:
@@ -72,7 +73,9 @@ def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
         for figure in sorted(figures.glob("*.png")):
             parent.log_figure_file(figure)
         _log_table(trials, parent)
-    return Outcome(found, trials)
+    chosen_trial = best_trial(study, plan.tune.n_trials)
+    held_out = chosen_trial.user_attrs[PREDICTIONS_ATTRIBUTE] if chosen_trial else []
+    return Outcome(found, trials, held_out)
 
 
 def join_study(plan: Plan) -> int:

@@ -9,7 +9,7 @@ from brain_tumor.dataset.validation.validate import Validation
 
 
 def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[str, object]:
-    """Everything found; numbers first, so that `dvc metrics show` prints them.
+    """Everything found; numbers first.
 
     Returns:
         `ok`; numbers of usable `images`, of each class, of `distinct` images (duplicate groups and

@@ -1,16 +1,21 @@
-"""Stage tune where every parameter of train has a value: there is nothing to do."""
+"""Stage tune where every parameter of train has a value: no study, but predictions out of fold."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
 from brain_tumor.model.best import Best
+
+if TYPE_CHECKING:
+    from tests.tuning.conftest import Project
 
 ROOT = Path(__file__).parents[2]
 EXPLICIT = {
@@ -21,24 +26,24 @@ EXPLICIT = {
     "weight_decay": 1e-2,
     "head_penalty": 0.1,
 }
-DEAR = ("tensorflow", "keras", "optuna", "mlflow")
+OF_A_STUDY = ("optuna", "mlflow")
 
 
 @pytest.fixture
-def explicit(tmp_path: Path) -> Path:
-    """A folder with parameters and nothing else."""
-    yaml = YAML(typ="safe", pure=True)
-    document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    document["train"].update(EXPLICIT)
-    with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
-    return tmp_path
+def explicit(
+    tmp_path: Path, random_weights: Path, make_project: Callable[[Path, Path], "Project"]
+) -> Path:
+    """A project that leaves nothing to a study."""
+    project = make_project(tmp_path / "project", random_weights)
+    project.set_params("train", **EXPLICIT)
+    project.set_params("tune", folds=2)
+    return project.folder
 
 
 def run(folder: Path) -> "subprocess.CompletedProcess[str]":
-    """The command of dvc.yaml where whatever takes long to import cannot be imported."""
+    """The command of dvc.yaml where what only a study needs cannot be imported."""
     stage = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in DEAR)
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in OF_A_STUDY)
     _, _, module, *arguments = stage["stages"]["tune"]["cmd"].split()
     code = f"import runpy, sys; {blocked}; runpy.run_module({module!r}, run_name='__main__')"
     return subprocess.run(
@@ -51,6 +56,7 @@ def run(folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 def test_no_study_where_all_have_values(explicit: Path) -> None:
     result = run(explicit)
     assert result.returncode == 0, result.stderr
@@ -61,6 +67,13 @@ def test_no_study_where_all_have_values(explicit: Path) -> None:
     assert (best.tags(), best.params) == ({}, {})
     assert list(pd.read_csv(outputs / "trials.csv").columns)[:3] == ["number", "state", "value"]
     assert (outputs / "figures").is_dir()
+    held_out = pd.read_csv(outputs / "out_of_fold.csv")
+    split = pd.read_csv(explicit / "outputs" / "split.csv").set_index("path")
+    assert list(held_out.columns) == ["path", "y", "fold", "probability"]
+    assert set(held_out["path"]) == set(split.index[split["split"] != "test"])
+    assert held_out["path"].is_unique
+    assert set(held_out["fold"]) == {0, 1}
+    assert (held_out["y"] == (split.loc[held_out["path"], "label"] == "yes").to_numpy()).all()
     assert not (explicit / "mlruns").exists()
 
 

@@ -1,0 +1,89 @@
+"""`brain-tumor summary`: what the last run came to; the end of `make repro`."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brain_tumor.cli.options import CHAMPION, PARAMS, ParamsFile
+from brain_tumor.stages.paths import reporting_errors
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from brain_tumor.registry.outputs import StageOutputs
+    from brain_tumor.report.card import ModelCard
+    from brain_tumor.report.card_parts import Split
+
+FIGURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss")
+
+
+def summary(params: ParamsFile = PARAMS) -> None:
+    """Show the model of the last `dvc repro`: its figures, whether it is the champion, and why.
+
+    Reads the outputs of the stages alone.
+    """
+    from rich.console import Console
+
+    from brain_tumor.registry.outputs import StageOutputs, read_json
+    from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
+
+    with reporting_errors():
+        outputs = StageOutputs(params=params)
+        registered = read_json(outputs.registered)
+        card = read_card(outputs.report / CARD_FILE)
+        network = _network(card, outputs)
+        image = outputs.data / _test_image(outputs.split)
+    console = Console(highlight=False, soft_wrap=True)
+    name, version, alias = (str(registered[key]) for key in ("name", "version", "alias"))
+    console.print(f"\n[bold]{name} version {version}[/]: {network}")
+    console.print(_table(card))
+    console.print(f"@{alias}: {registered['decision']['reason']}", markup=False)
+    if card.initial_weights.note:
+        console.print(f"note: {card.initial_weights.note}", style="yellow", markup=False)
+    uri = f"models:/{name}@champion" if alias == "champion" else f"models:/{name}/{version}"
+    which = "" if uri == CHAMPION else f" --model {uri}"
+    console.print(f"Report: {outputs.report / REPORT_FILE}", markup=False)
+    console.print("Next:")
+    console.print("  make ui  # compare runs and models in MLflow", markup=False)
+    console.print(f"  brain-tumor predict{which} {image}  # ask the model", markup=False)
+
+
+def _network(card: "ModelCard", outputs: "StageOutputs") -> str:
+    """What the network is, in a line."""
+    from brain_tumor.model.best import Best
+    from brain_tumor.model.train_params import TrainSection
+    from brain_tumor.params import load
+
+    asked = load(outputs.params, "train", TrainSection).resolve(Best.read(outputs.best).params)
+    network = f"InceptionV3 ({card.model.initial_weights}) to mixed{card.model.head_block}"
+    if not asked.fine_tune_blocks:
+        return f"{network}, head only"
+    count = f"{asked.fine_tune_blocks} block" + "s" * (asked.fine_tune_blocks > 1)
+    how = f"{count} at learning rate {asked.learning_rate:.2g}"
+    if not card.model.fine_tuned_blocks:
+        return f"{network}, head only: fine-tuning {how} did not lower its validation loss"
+    return f"{network}, fine-tuned {how}"
+
+
+def _table(card: "ModelCard") -> "Table":
+    """Figures of validation and test, with 95 % intervals."""
+    from rich.table import Table
+
+    from brain_tumor.report.wording import figure_name, shown
+
+    splits: tuple[Split, ...] = ("test", "val")
+    sizes = {split: card.images[split] for split in splits}
+    table = Table(caption="95 % intervals; validation is optimistic: the study chose by it")
+    table.add_column("figure")
+    for split in splits:
+        table.add_column(f"{split} ({sizes[split].no} no, {sizes[split].yes} yes)")
+    for key in FIGURES:
+        table.add_row(figure_name(key), *(shown(card.metrics[split].get(key)) for split in splits))
+    return table
+
+
+def _test_image(split: Path) -> str:
+    """A test image with a tumour, to try the model on."""
+    with split.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return next(r["path"] for r in rows if (r["split"], r["label"]) == ("test", "yes"))

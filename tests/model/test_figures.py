@@ -1,0 +1,32 @@
+"""What figures draw, read from the drawing itself."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brain_tumor.model import figures
+from brain_tumor.model.metrics import auroc
+
+
+def test_roc_has_the_area_of_the_figure_and_marks_the_threshold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(figures, "_save", lambda figure, _: drawn.append(figure))
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], 40)
+    probability = rng.beta(2 + truth, 3 - truth)
+    area = auroc(truth, probability)
+    answers = {"val": (truth, probability)}
+    figures.save_roc(tmp_path / "roc.png", answers, {"val": "0.81 (0.70 to 0.90)"}, 0.5)
+    (axes,) = drawn[0].axes
+    (curve,) = (line for line in axes.lines if str(line.get_label()).startswith("val"))
+    assert curve.get_label() == "val (n = 80): AUROC 0.81 (0.70 to 0.90)"
+    x, y = (np.asarray(values) for values in curve.get_data())
+    assert (np.diff(x) * y[:-1]).sum() == pytest.approx(area)
+    (point,) = (line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()))
+    called = probability >= 0.5
+    expected = (called[truth == 0].mean(), called[truth == 1].mean())
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx(expected)
