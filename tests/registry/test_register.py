@@ -1,5 +1,6 @@
 """Registering, promoting and restoring a real (tiny) model in real stores."""
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from brain_tumor.atomic import write_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
@@ -18,6 +20,7 @@ from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
+from brain_tumor.registry.baselines import against_guesses
 from brain_tumor.registry.champion import promote
 from brain_tumor.registry.contest import contest
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
@@ -119,6 +122,40 @@ def test_a_better_model_takes_over_and_a_worse_one_does_not(
     assert version("2").aliases == ("champion",)
     assert version("3").aliases == ("challenger",)
     assert version("1").aliases == ()
+
+
+def test_first_model_that_knows_no_more_than_chance_waits_and_says_why(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path, slope=0.01)  # every image gets the same probability
+    result = register(outputs, PREPROCESS, params)
+    assert (result.version, result.alias) == ("1", "challenger")
+    assert "beats" not in result.decision["reason"]
+    gains = result.decision["guesses"]["gains"]
+    assert set(gains) == {"class_frequencies", "file_metadata"}
+    assert all(gain["at_least"] <= 0 for gain in gains.values())
+    write_registered(outputs, result)
+    assert sync(outputs, PREPROCESS, params).aliases == ("challenger",)
+    assert version("1").aliases == ("challenger",)
+    assert promote(outputs, params).alias == "challenger"
+    assert promote(outputs, params.model_copy(update={"force": True})).alias == "champion"
+    assert version("1").aliases == ("champion",)
+
+
+def test_a_model_must_beat_what_the_files_give_away(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path, slope=20.0)
+    honest = against_guesses(outputs)
+    for image in (outputs.data / "yes").iterdir():  # another scanner's files
+        Image.open(io.BytesIO(image.read_bytes())).convert("RGB").save(image, "PNG")
+    telling = against_guesses(outputs)
+    assert honest is not None
+    assert telling is not None
+    assert honest.gains["file_metadata"].is_sure
+    assert not telling.gains["file_metadata"].is_sure
+    assert telling.gains["class_frequencies"] == honest.gains["class_frequencies"]
+    assert against_guesses(outputs) == telling
 
 
 def test_images_the_champion_was_trained_on_do_not_count(
