@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
+from tests.small_project import ROOT
 
 from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.params import RegisterParams
@@ -111,13 +113,14 @@ def write_data(outputs: StageOutputs, split: Split, groups: Sequence[int]) -> No
     outputs.manifest.parent.mkdir(parents=True, exist_ok=True)
     outputs.manifest.write_text("\n".join(manifest) + "\n", encoding="utf-8")
     outputs.split.write_text("\n".join(placed) + "\n", encoding="utf-8")
-    outputs.params.write_text(
-        f"preprocess:\n  normalisation: none\n  size_px: {SIZE_PX}\ntrain:\n"
-        "  seed: 1\n  dropout: tuned\n"
-        "register:\n  name: brain-tumor-inceptionv3\n  metric: balanced_accuracy\n"
-        "  margin: 0.025\n  min_images_per_class: 2\n  force: false\n",
-        encoding="utf-8",
-    )
+    yaml = YAML()
+    document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    document["preprocess"] = {"normalisation": "none", "size_px": SIZE_PX}
+    document["train"] |= {"seed": 1, "head_block": 0, "fine_tune_blocks": 0}
+    document["train"] |= {"head_penalty": None, "learning_rate": 1e-3, "dropout": "tuned"}
+    document["register"]["min_images_per_class"] = 2
+    with outputs.params.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
 
 
 def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:

@@ -24,9 +24,12 @@ DATA, PARAMS = Path("data"), Path("params.yaml")
 
 def chosen(model: str | None) -> str:
     """The model that was asked for, or the champion; while there is none, the challenger."""
-    from brain_tumor.tracking.download import champion_or_challenger
+    if model is not None:
+        return model
+    from brain_tumor.tracking import store
+    from brain_tumor.tracking.models import champion_or_challenger
 
-    return champion_or_challenger(REGISTERED) if model is None else model
+    return champion_or_challenger(store.connect(), REGISTERED)
 
 
 def sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:

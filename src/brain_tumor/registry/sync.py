@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.registry import versions
+from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, champion_of
 from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
@@ -50,8 +50,9 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
     if found is not None and (champion_of(client, name) is not None or not promoting):
         return Synced(found.uri, found.aliases, restored=False)
     version = found or _restore(outputs, preprocess, name, digest)
-    earned = judge(client, version, outputs, params).decision.alias
-    alias = give_alias(client, version, earned, may_promote=promoting)
+    outcome = judge(client, version, outputs, params)
+    alias = give_alias(client, version, outcome.decision.alias, may_promote=promoting)
+    pages.describe(client, version, alias, outcome.as_dict(), outputs)
     others = tuple(one for one in version.aliases if one not in (CHAMPION, CHALLENGER))
     return Synced(version.uri, (alias, *others), restored=found is None)
 

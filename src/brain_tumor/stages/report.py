@@ -22,7 +22,7 @@ from brain_tumor.report.findings import read
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Settings, Sources
 from brain_tumor.stages.paths import In, Out, reporting_errors
-from brain_tumor.tracking.lineage import lineage_tags
+from brain_tumor.tracking.lineage import trace
 
 NAME = "InceptionV3 classifier of brain MRI slices"
 
@@ -59,7 +59,7 @@ def main(
             predictions, metrics, export, evidence,
         )  # fmt: skip
         inputs = {**vars(sources), "evidence": evidence / SUMMARY, "split": split, "params": params}
-        found = read(sources, settings, origin(read_meta(Path("data"))), lineage_tags(inputs))
+        found = read(sources, settings, origin(read_meta(Path("data"))), trace(inputs))
         card = make_card(found, NAME)
         write_card(report / CARD_FILE, card)
         write_text(report / CARD_TEXT, markdown(card))

@@ -1,13 +1,12 @@
 """Bring a registered model's files to this machine."""
 
 import atexit
-import sys
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
 from brain_tumor.atomic import replacing
-from brain_tumor.tracking import models, store
+from brain_tumor.tracking import store
 from brain_tumor.tracking.model_folder import BUNDLE, ModelFolder
 from brain_tumor.tracking.server import shown
 
@@ -25,23 +24,6 @@ def download(uri: str) -> Path:
         ValueError: the store has no such model.
     """
     return _download(uri, f"/{BUNDLE}", None)
-
-
-def champion_or_challenger(name: str) -> str:
-    """URI of a registered model's @champion; while it has none that of its @challenger.
-
-    Says on standard error when it is the challenger.
-    """
-    client = store.connect()
-    aliases = {alias for version in models.versions(client, name) for alias in version.aliases}
-    if "champion" in aliases or "challenger" not in aliases:
-        return f"models:/{name}@champion"
-    print(
-        f"note: {name} has no @champion yet, its @challenger is used; why, and how it becomes the "
-        "champion: `brain-tumor registry promote`",
-        file=sys.stderr,
-    )
-    return f"models:/{name}@challenger"
 
 
 def find_model(model: str) -> ModelFolder:
