@@ -46,8 +46,8 @@ def rebuild_run(outputs: StageOutputs) -> Run:
         run.log_lineage(traced)
         if "data.md5" in traced:
             run.log_dataset("brain-mri", traced["data.md5"], "training")
-        for epoch, metrics in _curves(outputs.history):
-            run.log_epoch(epoch, metrics)
+        for epoch, points in _curves(outputs.history):
+            run.log_epoch(epoch, points)
         run.log_metrics(wording.headline(metrics))
         run.describe(None, wording.result_note(metrics))
         run.log_text(wording.figures_csv(metrics), "evaluation/figures.csv")
