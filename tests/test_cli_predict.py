@@ -193,3 +193,26 @@ def test_command_needs_no_store_no_tensorflow_and_no_repository(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["label"] in ("yes", "no")
     assert list(tmp_path.glob("mlruns")) == []
+
+
+def test_without_a_champion_the_challenger_predicts_and_says_so(
+    model: Path, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brain_tumor.tracking import store
+
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    client, name = store.connect(), "brain-tumor-inceptionv3"
+    client.create_registered_model(name)
+    client.create_model_version(name, source=str(model))
+    client.set_registered_model_alias(name, "challenger", "1")
+    result = CliRunner().invoke(app, ["predict", str(files / "a.png"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert "has no @champion yet, its @challenger is used" in result.stderr
+    [row] = json.loads(result.stdout)
+    client.set_registered_model_alias(name, "champion", "1")
+    again = CliRunner().invoke(app, ["predict", str(files / "a.png"), "--json"])
+    assert "challenger" not in again.stderr
+    assert json.loads(again.stdout) == [row]
+    exact = CliRunner().invoke(app, ["predict", "--model", f"models:/{name}@other", "a.png"])
+    assert exact.exit_code == 1

@@ -18,6 +18,8 @@ import pytest
 from ruamel.yaml import YAML
 from tests.small_project import Project, champion_says, copy_project
 
+from brain_tumor.tracking.run import NOTE_TAG
+
 pytestmark = pytest.mark.slow
 WIDTH = 120  # of a terminal, characters
 LOG = "repro.log"  # what the first run printed
@@ -92,14 +94,19 @@ def test_run_holds_its_lineage_curves_and_figures(project: Project) -> None:
     chosen = project.json("outputs/tuning/best.json")["params"]
     assert float(run.data.params["train.learning_rate"]) == chosen["learning_rate"]
     first = project.run("git", "log", "--format=%H", "--reverse").splitlines()[0]
-    assert run.data.tags["git.commit"] == first
+    assert run.data.tags["commit"] == first
     assert run.data.tags["initial_weights"] == "random"
     data_dvc = YAML(typ="safe").load((project.folder / "data.dvc").read_text())
-    assert run.data.tags["data.md5"] == data_dvc["outs"][0]["md5"]
+    assert run.data.tags["data"] == data_dvc["outs"][0]["md5"]
     curve = client.get_metric_history(run.info.run_id, "val_loss")
     assert len(curve) == len(pd.read_csv(project.folder / "outputs" / "train" / "history.csv"))
     assert "test/auroc" in run.data.metrics
     figures = {item.path for item in client.list_artifacts(run.info.run_id, "figures")}
+    assert not [name for name in run.data.metrics if name.endswith(("_low", "_high"))]
+    kept = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"lineage.json", "report.html"} <= kept
+    assert "Registered as [brain-tumor-inceptionv3 version 1]" in run.data.tags[NOTE_TAG]
+    assert "| Log loss |" in run.data.tags[NOTE_TAG]
     assert {"figures/loss.png", "figures/accuracy.png", "figures/confusion_test.png"} <= figures
 
 

@@ -59,6 +59,7 @@ def facts(**given: Any) -> Facts:
     return replace(plain, **given)
 
 
+WAITS = {"uri": "models:/net/2", "alias": "challenger"}
 FIRST = {"name": "net", "version": "1", "alias": "challenger"} | {
     "decision": decision("champion") | {"champion_version": None}
 }
@@ -80,8 +81,15 @@ FIRST = {"name": "net", "version": "1", "alias": "challenger"} | {
             "net version 2 is @champion",
         ),
         (
-            {"promotion": {"uri": "models:/net/2", "alias": "challenger"}},
+            {"promotion": WAITS | {"decision": decision("challenger")}},
             "The champion stays; net version 2 waits",
+        ),
+        (
+            {
+                "promotion": WAITS
+                | {"decision": decision("challenger") | {"guesses": {"gains": {}}}}
+            },
+            "net version 2 waits as @challenger: there is no champion",
         ),
         ({"registered": FIRST}, "net version 1 is registered; no champion can be seen from here"),
         ({"failed": True}, "The pipeline ended with net version 2, but a step after it failed"),

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
+from tests.small_project import ROOT
 
 from brain_tumor.atomic import write_json
 from brain_tumor.registry.outputs import StageOutputs
@@ -28,7 +30,9 @@ def picture(label: str, index: int) -> bytes:
     level = np.full((100, 100), 200.0) if label == "yes" else 110 + 100 * x
     image = np.where(x**2 + y**2 < 0.7, level + rng.normal(0, 12, (100, 100)), 0)
     buffer = io.BytesIO()
-    Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(buffer, "PNG")
+    # Every file is as large as the others: nothing is known of it without its picture.
+    pixels = np.clip(image, 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
     return buffer.getvalue()
 
 
@@ -110,13 +114,14 @@ def write_data(outputs: StageOutputs, split: Split, groups: Sequence[int]) -> No
     outputs.manifest.parent.mkdir(parents=True, exist_ok=True)
     outputs.manifest.write_text("\n".join(manifest) + "\n", encoding="utf-8")
     outputs.split.write_text("\n".join(placed) + "\n", encoding="utf-8")
-    outputs.params.write_text(
-        f"preprocess:\n  normalisation: none\n  size_px: {SIZE_PX}\ntrain:\n"
-        "  seed: 1\n  dropout: tuned\n"
-        "register:\n  name: brain-tumor-inceptionv3\n  metric: balanced_accuracy\n"
-        "  margin: 0.025\n  min_images_per_class: 2\n  force: false\n",
-        encoding="utf-8",
-    )
+    yaml = YAML()
+    document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    document["preprocess"] = {"normalisation": "none", "size_px": SIZE_PX}
+    document["train"] |= {"seed": 1, "head_block": 0, "fine_tune_blocks": 0}
+    document["train"] |= {"head_penalty": None, "learning_rate": 1e-3, "dropout": "tuned"}
+    document["register"]["min_images_per_class"] = 2
+    with outputs.params.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
 
 
 def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from brain_tumor.registry.params import RegisterParams
-from brain_tumor.registry.promote import Candidate, Figures, decide, figures
+from brain_tumor.registry.promote import (
+    Candidate,
+    Figures,
+    Gain,
+    Guesses,
+    decide,
+    decide_first,
+    figures,
+    settled,
+)
 
 CHAMPION = Candidate("a", "imagenet", Figures(10, 0.8, 0.50), Figures(10, 0.80, 0.5))
 BETTER = Candidate("b", "imagenet", Figures(10, 0.8, 0.49), Figures(10, 0.80, 0.5))
@@ -15,9 +24,45 @@ def with_test_metric(value: float) -> Candidate:
     return replace(BETTER, test=Figures(10, value, 0.5))
 
 
-def test_first_model_is_champion(params: RegisterParams) -> None:
+SURE, UNSURE = Gain(0.66, 0.30, 0.05), Gain(0.60, 0.24, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "metadata", "alias"),
+    [
+        (SURE, SURE, "champion"),
+        (UNSURE, SURE, "challenger"),
+        (SURE, UNSURE, "challenger"),
+    ],
+)
+def test_first_champion_must_beat_both_guesses_by_more_than_chance(
+    frequencies: Gain, metadata: Gain, alias: str, params: RegisterParams
+) -> None:
+    gains = {"class_frequencies": frequencies, "file_metadata": metadata}
+    decision = decide_first(Guesses(10, 0.36, gains), params)
+    assert decision.alias == alias
+    named = [name.replace("_", " ") in decision.reason for name in gains]
+    is_reason = [gain.is_sure == (alias == "champion") for gain in gains.values()]
+    assert named == is_reason
+    assert ("registry promote --force" in decision.reason) == (alias == "challenger")
+
+
+def test_first_champion_needs_images_to_be_judged_by(params: RegisterParams) -> None:
+    gains = {"class_frequencies": SURE, "file_metadata": SURE}
+    few = Guesses(params.min_images_per_class - 1, 0.36, gains)
+    for guesses in (few, None):
+        decision = decide_first(guesses, params)
+        assert decision.alias == "challenger"
+        assert "registry promote --force" in decision.reason
+
+
+def test_force_needs_no_champion_to_beat(params: RegisterParams) -> None:
+    forced = params.model_copy(update={"force": True})
     bare = Candidate("b", "random")
-    assert decide(bare, None, params).alias == "champion"
+    assert settled(bare, None, params) is None
+    decision = settled(bare, None, forced)
+    assert decision is not None
+    assert decision.alias == "champion"
 
 
 def test_champion_registered_again_stays_champion(params: RegisterParams) -> None:

@@ -1,5 +1,6 @@
 """Registering, promoting and restoring a real (tiny) model in real stores."""
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from brain_tumor.atomic import write_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
@@ -18,6 +20,7 @@ from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
+from brain_tumor.registry.baselines import against_guesses
 from brain_tumor.registry.champion import promote
 from brain_tumor.registry.contest import contest
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
@@ -31,6 +34,7 @@ from brain_tumor.tracking.artifacts import ModelUnusableError
 from brain_tumor.tracking.download import download
 from brain_tumor.tracking.lineage import md5
 from brain_tumor.tracking.model_folder import CARD, CARD_FACTS, REPORT
+from brain_tumor.tracking.run import NOTE_TAG
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
 NAME = "brain-tumor-inceptionv3"
@@ -119,6 +123,55 @@ def test_a_better_model_takes_over_and_a_worse_one_does_not(
     assert version("2").aliases == ("champion",)
     assert version("3").aliases == ("challenger",)
     assert version("1").aliases == ()
+    client = store.connect()
+    stand = {
+        number: client.get_run(version(number).run_id).data.tags["registered"]
+        for number in ("1", "2", "3")
+    }
+    assert stand == {
+        "1": f"{NAME} version 1 (no alias)",
+        "2": f"{NAME} version 2 (@champion)",
+        "3": f"{NAME} version 3 (@challenger)",
+    }
+    pages = [str(client.get_model_version(NAME, number).description) for number in ("2", "3")]
+    assert [page.partition(":")[0] for page in pages] == [
+        "It became @champion", "It became @challenger",
+    ]  # fmt: skip
+    assert f"The champion is [{NAME} version 2]" in client.get_registered_model(NAME).description
+    assert f"/runs/{version('2').run_id}" in client.get_registered_model(NAME).description
+
+
+def test_first_model_that_beats_no_guess_waits_and_says_why(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path, slope=-5.0)  # it takes one class for the other
+    result = register(outputs, PREPROCESS, params)
+    assert (result.version, result.alias) == ("1", "challenger")
+    gains = result.decision["guesses"]["gains"]
+    assert set(gains) == {"class_frequencies", "file_metadata"}
+    assert all(gain["at_least"] <= 0 for gain in gains.values())
+    write_registered(outputs, result)
+    assert sync(outputs, PREPROCESS, params).aliases == ("challenger",)
+    assert version("1").aliases == ("challenger",)
+    assert promote(outputs, params).alias == "challenger"
+    assert promote(outputs, params.model_copy(update={"force": True})).alias == "champion"
+    assert version("1").aliases == ("champion",)
+
+
+def test_a_model_must_beat_what_the_files_give_away(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path, slope=20.0)
+    honest = against_guesses(outputs)
+    for image in (outputs.data / "yes").iterdir():  # another scanner's files
+        Image.open(io.BytesIO(image.read_bytes())).convert("RGB").save(image, "PNG")
+    telling = against_guesses(outputs)
+    assert honest is not None
+    assert telling is not None
+    assert honest.gains["file_metadata"].is_sure
+    assert not telling.gains["file_metadata"].is_sure
+    assert telling.gains["class_frequencies"] == honest.gains["class_frequencies"]
+    assert against_guesses(outputs) == telling
 
 
 def test_images_the_champion_was_trained_on_do_not_count(
@@ -165,7 +218,7 @@ def test_a_report_made_later_reaches_the_version_that_is_there(
 ) -> None:
     outputs = make_outputs(tmp_path)
     register(outputs, PREPROCESS, params)
-    before = version("1")
+    before, params_before = version("1"), md5(outputs.params)
     card = read_card(outputs.report / CARD_FILE)
     evidence = ({"folder": "clinic-b", "sensitivity": "0.93"},)
     write_card(outputs.report / CARD_FILE, card.model_copy(update={"external": evidence}))
@@ -173,21 +226,23 @@ def test_a_report_made_later_reaches_the_version_that_is_there(
     outputs.params.write_text(outputs.params.read_text() + "# later\n", encoding="utf-8")
     assert register(outputs, PREPROCESS, params).version == "1"
     [after] = models.versions(store.connect(), NAME)
-    assert after.tags == {**before.tags, "md5.report": md5(outputs.report)}
+    kept = {**before.tags, "md5.report": md5(outputs.report)}
+    kept["promotion"] = "champion: it is the champion already"
+    assert after.tags == kept
     held = artifacts_of(after)
     assert (held / REPORT).read_text(encoding="utf-8").endswith("evidence")
     assert "clinic-b" in (held / CARD).read_text(encoding="utf-8")
     described = read_card(held / CARD_FACTS)
     assert described.external == evidence
     assert described.digest == after.digest
-    assert described.lineage["md5.params"] == before.tags["md5.params"]  # of the model, as it was
+    assert described.lineage["md5.params"] == params_before != md5(outputs.params)  # of the model
     assert described.lineage["md5.report"] == after.tags["md5.report"] != before.tags["md5.report"]
 
 
 def test_random_weights_do_not_displace_imagenet_unless_forced(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    register(make_outputs(tmp_path, slope=10.0, weights="imagenet"), PREPROCESS, params)
+    register(make_outputs(tmp_path, slope=20.0, weights="imagenet"), PREPROCESS, params)
     outputs = make_outputs(tmp_path, slope=40.0, weights="random")
     assert register(outputs, PREPROCESS, params).alias == "challenger"
     forced = params.model_copy(update={"force": True})
@@ -203,11 +258,11 @@ def test_version_leads_to_its_run_data_and_figures(
     made = version("1")
     assert made.run_id == registered.run_id
     assert made.tags["digest"] == registered.digest
-    assert made.tags["data.md5"] == md5(outputs.data)
-    assert made.tags["md5.params"] == md5(outputs.params)
-    assert made.tags["test.accuracy"] == "0.7500"
+    assert made.tags["data"] == md5(outputs.data)
+    assert {"commit", "lock"} <= set(made.tags)
+    facts = json.loads((artifacts_of(made) / CARD_FACTS).read_text(encoding="utf-8"))
+    assert facts["lineage"]["md5.params"] == md5(outputs.params)
     assert made.tags["initial_weights"] == "random"
-    assert {"git.commit", "git.dirty"} <= set(made.tags)
     assert "restored" not in made.tags
 
 
@@ -322,7 +377,13 @@ class TestSync:
         assert run.info.status == "FINISHED"
         assert run.data.tags["restored"] == "true"
         assert run.data.params["train.seed"] == "1"
-        assert run.data.metrics["test/accuracy_low"] == 0.5
+        assert run.data.metrics["test/accuracy"] == 0.75
+        assert not [name for name in run.data.metrics if name.endswith(("_low", "_high"))]
+        assert run.info.run_name == "mixed0, head only, lr 1e-3"
+        assert "| Accuracy | 0.750 (0.500 to 0.900) |" in run.data.tags[NOTE_TAG]
+        assert "Registered as [brain-tumor-inceptionv3 version 1]" in run.data.tags[NOTE_TAG]
+        kept = {item.path for item in client.list_artifacts(made.run_id)}
+        assert {"report.html", "lineage.json", "evaluation"} <= kept
         curve = client.get_metric_history(made.run_id, "val_loss")
         assert [(point.step, point.value) for point in curve] == [(1, 0.6), (2, 0.55)]
 

@@ -30,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_clean_checkout_has_its_commit(checkout: Path) -> None:
-    tags = lineage.lineage_tags({}, checkout)
+    tags = lineage.trace({}, checkout)
     assert tags["git.commit"] == git(checkout, "rev-parse", "HEAD")
     assert tags["git.dirty"] == "false"
 
@@ -38,19 +38,19 @@ def test_clean_checkout_has_its_commit(checkout: Path) -> None:
 @pytest.mark.parametrize("changed", ["params.yaml", "src/code.py", "src/new.py"])
 def test_what_decides_results_makes_it_dirty(checkout: Path, changed: str) -> None:
     (checkout / changed).write_text("y = 2\n", encoding="utf-8")
-    assert lineage.lineage_tags({}, checkout)["git.dirty"] == "true"
+    assert lineage.trace({}, checkout)["git.dirty"] == "true"
 
 
 def test_what_the_pipeline_writes_does_not_make_it_dirty(checkout: Path) -> None:
     (checkout / "dvc.lock").write_text("new\n", encoding="utf-8")
     (checkout / "outputs").mkdir()
     (checkout / "outputs" / "metrics.json").write_text("{}", encoding="utf-8")
-    assert lineage.lineage_tags({}, checkout)["git.dirty"] == "false"
+    assert lineage.trace({}, checkout)["git.dirty"] == "false"
 
 
 def test_no_checkout_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    tags = lineage.lineage_tags({}, tmp_path)
+    tags = lineage.trace({}, tmp_path)
     assert (tags["git.commit"], tags["git.dirty"]) == ("none", "true")
 
 
@@ -68,10 +68,26 @@ def test_folder_md5_is_that_of_dvc(tmp_path: Path) -> None:
     assert lineage.md5(data) == recorded
 
 
+def test_three_tags_say_what_a_run_was_made_from(checkout: Path) -> None:
+    read = checkout / "split.csv"
+    read.write_bytes(b"path,split\n")
+    facts = lineage.trace({"split": read}, checkout)
+    tags = lineage.tags(facts)
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert set(tags) == {"data", "commit", "lock", "mlflow.source.git.commit"}
+    assert (tags["data"], tags["commit"]) == ("none", commit)
+    assert lineage.tags(lineage.trace({"split": read}, checkout)) == tags
+    for changed in ({"md5.split": "0"}, {"md5.code": "0"}, {"data.md5": "d.dir"}):
+        assert lineage.tags(facts | changed)["lock"] != tags["lock"]
+    assert lineage.tags(facts | {"git.commit": "c" * 40})["lock"] == tags["lock"]
+    dirty = lineage.tags(facts | {"git.dirty": "true"})
+    assert (dirty["commit"], dirty["mlflow.source.git.commit"]) == (f"{commit}-dirty", commit)
+
+
 def test_inputs_that_are_missing_are_left_out(tmp_path: Path) -> None:
     there = tmp_path / "split.csv"
     there.write_bytes(b"path,split\n")
-    tags = lineage.lineage_tags({"split": there, "augment": tmp_path / "none"}, tmp_path)
+    tags = lineage.trace({"split": there, "augment": tmp_path / "none"}, tmp_path)
     assert tags["md5.split"] == hashlib.md5(b"path,split\n", usedforsecurity=False).hexdigest()
     assert "md5.augment" not in tags
 

@@ -292,6 +292,8 @@ def test_runs_of_a_study_lead_to_what_made_it(original: "Project") -> None:
     tags = plan(original).tags
     assert tags["study"] == plan(original).name
     assert tags["initial_weights"] == "random"
-    for name in ("manifest", "split", "images", "augmented", "records", "weights"):
-        assert tags[f"md5.{name}"]
-    assert "git.commit" in tags
+    facts = plan(original).lineage
+    for name in ("manifest", "split", "images", "augmented", "records", "weights", "params"):
+        assert facts[f"md5.{name}"]
+    assert {"data", "commit", "lock"} <= set(tags)
+    assert not [name for name in tags if name.startswith(("md5.", "git."))]

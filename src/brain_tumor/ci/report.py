@@ -1,6 +1,6 @@
 """The report of a run, in Markdown: what changed, what came of it, what to look at."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from brain_tumor.ci import sections
@@ -43,9 +43,7 @@ def headline(facts: Facts) -> str:
     if facts.failed:
         return f"The pipeline ended with {uri}, but a step after it failed: see the log"
     if facts.promotion is not None:
-        is_champion = facts.promotion["alias"] == "champion"
-        name = facts.promotion["uri"].removeprefix("models:/").replace("/", " version ")
-        return f"{name} is @champion" if is_champion else f"The champion stays; {name} waits"
+        return _promoted(facts.promotion)
     if facts.registered["alias"] == "champion":
         return f"{uri} is @champion"
     decision = facts.registered["decision"]
@@ -53,6 +51,16 @@ def headline(facts: Facts) -> str:
         return f"{uri} is registered; no champion can be seen from here to compare it with"
     would = decision.get("alias") == "champion"
     return f"{uri} {'would become' if would else 'would not become'} @champion"
+
+
+def _promoted(promotion: Mapping[str, Any]) -> str:
+    """What the rule made of the model."""
+    name = promotion["uri"].removeprefix("models:/").replace("/", " version ")
+    if promotion["alias"] == "champion":
+        return f"{name} is @champion"
+    if promotion["decision"].get("guesses"):
+        return f"{name} waits as @challenger: there is no champion"
+    return f"The champion stays; {name} waits"
 
 
 def _compared(facts: Facts) -> str:

@@ -10,15 +10,26 @@ if TYPE_CHECKING:
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The data folder.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameters to read.")]
+REGISTERED = "brain-tumor-inceptionv3"
 Model = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model",
         help="models:/NAME@ALIAS, models:/NAME/NUMBER or a folder that `brain-tumor pull` made.",
+        show_default=f"{REGISTERED}@champion; while there is none, its @challenger",
     ),
 ]
 DATA, PARAMS = Path("data"), Path("params.yaml")
-CHAMPION = "models:/brain-tumor-inceptionv3@champion"
+
+
+def chosen(model: str | None) -> str:
+    """The model that was asked for, or the champion; while there is none, the challenger."""
+    if model is not None:
+        return model
+    from brain_tumor.tracking import store
+    from brain_tumor.tracking.models import champion_or_challenger
+
+    return champion_or_challenger(store.connect(), REGISTERED)
 
 
 def sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brain_tumor.cli.options import CHAMPION, Model
+from brain_tumor.cli.options import Model, chosen
 from brain_tumor.cli.predict_output import shown
 from brain_tumor.stages.paths import reporting_errors
 
@@ -32,7 +32,7 @@ def predict(
             help="Files (JPEG, PNG, BMP, TIFF, DICOM, NIfTI), folders, or patterns in quotes.",
         ),
     ],
-    model: Model = CHAMPION,
+    model: Model = None,
     heatmap: Annotated[
         Path | None,
         typer.Option(
@@ -71,7 +71,7 @@ def predict(
         files = [file for file in expand(paths) if not _drawn(file, heatmap)]
         if not files:
             raise ValueError(f"{', '.join(paths)}: no files that may be images")
-        found = find_model(model)
+        found = find_model(chosen(model))
         classifier = Classifier.load(found.bundle, engine.value, found.name)
         rows = _rows(examine_files(classifier, files, slices), heatmap, files)
         write = print_json if as_json else print_csv if as_csv else print_table

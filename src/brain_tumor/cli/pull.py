@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from brain_tumor.cli.options import CHAMPION, Model
+from brain_tumor.cli.options import Model, chosen
 from brain_tumor.stages.paths import reporting_errors
 
 
 def pull(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made when missing.")],
-    model: Model = CHAMPION,
+    model: Model = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a model that is in the folder.")
     ] = False,
@@ -25,5 +25,5 @@ def pull(
     from brain_tumor.tracking.download import pull as pull_model
 
     with reporting_errors():
-        pulled = pull_model(model, folder, force=force)
+        pulled = pull_model(chosen(model), folder, force=force)
     typer.echo(f"{folder}: {pulled.name}; its card: {folder / 'MODEL_CARD.md'}")

@@ -51,7 +51,8 @@ def registry_promote(
     """Make the model of outputs/registered.json the @champion if the rule is for it.
 
     The rule stands in section `register` of params.yaml: new model and champion are compared on
-    the images neither was trained on. Says what was decided and why; a second call changes nothing.
+    the images neither was trained on; the first champion must beat guesses that look at no
+    picture, by more than chance. Says what was decided and why; a second call changes nothing.
     """
     from dataclasses import asdict
 

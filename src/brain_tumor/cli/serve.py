@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from brain_tumor.cli.options import CHAMPION, Model
+from brain_tumor.cli.options import Model, chosen
 from brain_tumor.stages.paths import reporting_errors
 
 
 def serve(
-    model: Model = CHAMPION,
+    model: Model = None,
     host: Annotated[
         str,
         typer.Option(
@@ -52,7 +52,7 @@ def serve(
         from brain_tumor.inference.http.server import serve as serve_model
         from brain_tumor.tracking.download import find_model
 
-        found = find_model(model)
+        found = find_model(chosen(model))
         count = workers or worker_count()
         serve_model(
             ServedModel(found.bundle, found.name, found.facts, found.card),

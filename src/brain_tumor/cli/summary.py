@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brain_tumor.cli.options import CHAMPION, PARAMS, ParamsFile
+from brain_tumor.cli.options import PARAMS, REGISTERED, ParamsFile
 from brain_tumor.stages.paths import reporting_errors
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def summary(params: ParamsFile = PARAMS) -> None:
     console.print(f"@{alias}: {registered['decision']['reason']}", markup=False)
     if card.initial_weights.note:
         console.print(f"note: {card.initial_weights.note}", style="yellow", markup=False)
-    uri = f"models:/{name}@champion" if alias == "champion" else f"models:/{name}/{version}"
-    which = "" if uri == CHAMPION else f" --model {uri}"
+    answers = (name, alias) == (REGISTERED, "champion")
+    which = "" if answers else f" --model models:/{name}/{version}"
     console.print(f"Report: {outputs.report / REPORT_FILE}", markup=False)
     console.print("Next:")
     console.print("  make ui  # compare runs and models in MLflow", markup=False)
@@ -59,10 +59,7 @@ def _network(card: "ModelCard", outputs: "StageOutputs") -> str:
     if not asked.fine_tune_blocks:
         return f"{network}, head only"
     count = f"{asked.fine_tune_blocks} block" + "s" * (asked.fine_tune_blocks > 1)
-    how = f"{count} at learning rate {asked.learning_rate:.2g}"
-    if not card.model.fine_tuned_blocks:
-        return f"{network}, head only: fine-tuning {how} did not lower its validation loss"
-    return f"{network}, fine-tuned {how}"
+    return f"{network}, {count} fine-tuned at learning rate {asked.learning_rate:.2g}"
 
 
 def _table(card: "ModelCard") -> "Table":

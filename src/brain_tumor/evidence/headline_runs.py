@@ -102,7 +102,7 @@ def fold_runs(
     parent = found or create_run(f"evidence: {name}", params, {**tags, "stage": "evidence"})
     with shared(parent) as run:
         if found is None:
-            run.log_dataset("brain-mri", tags.get("data.md5", "unknown"), "cross-validation")
+            run.log_dataset("brain-mri", tags.get("data", "unknown"), "cross-validation")
             restored = FoldRuns(run, params, {**tags, "restored": "true"})
             for name, (table, facts) in zip(done, known, strict=True):
                 restored.log(name, table, facts)

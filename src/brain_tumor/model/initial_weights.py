@@ -53,7 +53,7 @@ class InitialWeights(Section):
 
     def tags(self) -> dict[str, str]:
         """What a run or model version says of them."""
-        tags = {"initial_weights": self.source, "initial_weights.sha256": self.sha256}
+        tags = {"initial_weights": self.source}
         return tags | ({"initial_weights.note": self.note} if self.note else {})
 
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from brain_tumor.registry import versions
+from brain_tumor.registry import pages, versions
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, Outcome, champion_of, contest
 from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry.params import RegisterParams
@@ -48,6 +48,7 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
         )
     outcome = judge(client, version, outputs, params)
     alias = give_alias(client, version, outcome.decision.alias, may_promote=True)
+    pages.describe(client, version, alias, outcome.as_dict(), outputs)
     return Promotion(version.uri, alias, outcome.as_dict())
 
 

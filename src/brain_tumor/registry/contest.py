@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.dataset.training_images import TRAINING_IMAGES
+from brain_tumor.registry.baselines import against_guesses
 from brain_tumor.registry.images import (
     Image,
     read_images,
@@ -15,7 +16,15 @@ from brain_tumor.registry.images import (
 )
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
-from brain_tumor.registry.promote import Candidate, Decision, decide, figures, settled
+from brain_tumor.registry.promote import (
+    Candidate,
+    Decision,
+    Guesses,
+    decide,
+    decide_first,
+    figures,
+    settled,
+)
 from brain_tumor.registry.versions import is_whole, trusted_versions
 from brain_tumor.tracking import artifacts
 from brain_tumor.tracking.models import Version
@@ -31,6 +40,7 @@ class Outcome:
     challenger: Candidate
     champion: Candidate | None = None
     champion_version: str | None = None
+    guesses: Guesses | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -40,6 +50,7 @@ class Outcome:
             "champion_version": self.champion_version,
             "val": _pair(self, "val"),
             "test": _pair(self, "test"),
+            "guesses": asdict(self.guesses) if self.guesses else None,
         }
 
 
@@ -57,23 +68,37 @@ def contest(
     Both are measured on the present val and test images without any that one of them was
     trained on, or that share a group with such an image. The new model's probabilities are those
     of stage evaluate; the champion predicts the raw files, with its own code, in a process of its
-    own. A champion whose files are gone gives way.
+    own. Where there is no champion, or its files are gone, the model is measured against guesses
+    that look at no picture (see `baselines`).
 
     Raises:
         ModelUnusableError: the champion cannot be run.
         OutputsError: raw images are needed and missing.
     """
     champion = champion_of(client, params.name)
-    challenger = _candidate(version)
+    lost = None
     same = champion is not None and champion.digest == version.digest
     if champion is not None and not same and not is_whole(client, champion):
-        decision = Decision("champion", f"the files of champion {champion.number} are gone")
-        return Outcome(decision, challenger, None, champion.number)
-    present = None if champion is None else _candidate(champion)
-    early = settled(challenger, present, params)
-    if early or champion is None or present is None:
-        return Outcome(early or decide(challenger, None, params), challenger)
+        lost, champion = champion.number, None
+    challenger = _candidate(version)
+    early = settled(challenger, _candidate(champion) if champion else None, params)
+    if early:
+        return Outcome(early, challenger)
+    if champion is None:
+        return _first(challenger, outputs, params, lost)
     return _measured(version, champion, outputs, params)
+
+
+def _first(
+    challenger: Candidate, outputs: StageOutputs, params: RegisterParams, lost: str | None
+) -> Outcome:
+    """`lost`: number of the champion whose files are gone, if there is one."""
+    guesses = against_guesses(outputs)
+    decision = decide_first(guesses, params)
+    if lost is not None:
+        gone = f"the files of champion {lost} are gone: {decision.reason}"
+        decision = replace(decision, reason=gone)
+    return Outcome(decision, challenger, champion_version=lost, guesses=guesses)
 
 
 def _measured(

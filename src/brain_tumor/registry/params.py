@@ -14,8 +14,8 @@ class RegisterParams(Section):
         name: of the registered model.
         metric: what is compared on the test images.
         margin: by how much the champion may be better on the test images.
-        min_images_per_class: with fewer images of a class to compare on, the champion stays.
-        force: make the new model the champion whatever the comparison says.
+        min_images_per_class: with fewer images of a class to go by, there is no new champion.
+        force: make the new model the champion whatever the rule says.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")

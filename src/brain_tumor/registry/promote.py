@@ -1,5 +1,6 @@
 """Who is the champion: a rule on figures, nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ from brain_tumor.registry.params import RegisterParams
 
 Alias = Literal["champion", "challenger"]
 RANDOM = "random"  # initial weights that know nothing
+FORCE = "`brain-tumor registry promote --force` makes it the champion all the same"
 _ROUNDING = 1e-9  # figures are ratios of small counts: a difference of exactly `margin` is within
 
 
@@ -36,6 +38,41 @@ class Candidate:
     initial_weights: str
     val: Figures | None = None
     test: Figures | None = None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a model gains over a guess that looks at no picture.
+
+    Attributes:
+        log_loss: of the guess, in nats.
+        value: the guess's log loss minus the model's.
+        at_least: that gain's lower bound, one-sided, with 95 % confidence.
+    """
+
+    log_loss: float
+    value: float
+    at_least: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the model is better by more than chance."""
+        return self.at_least > 0
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """A model on the validation images, beside guesses that look at no picture.
+
+    Attributes:
+        images_per_class: the number of images of the rarer class.
+        log_loss: of the model, in nats.
+        gains: guess to what the model gains over it.
+    """
+
+    images_per_class: int
+    log_loss: float
+    gains: Mapping[str, Gain]
 
 
 @dataclass(frozen=True)
@@ -72,12 +109,12 @@ def settled(
     challenger: Candidate, champion: Candidate | None, params: RegisterParams
 ) -> Decision | None:
     """The decision where it needs no figures; None where it does."""
-    if champion is None:
-        return Decision("champion", "there is no champion yet")
-    if champion.digest == challenger.digest:
+    if champion is not None and champion.digest == challenger.digest:
         return Decision("champion", "it is the champion already")
     if params.force:
         return Decision("champion", "register.force is set")
+    if champion is None:
+        return None
     if challenger.initial_weights == RANDOM != champion.initial_weights:
         return Decision(
             "challenger",
@@ -87,7 +124,52 @@ def settled(
     return None
 
 
-def decide(challenger: Candidate, champion: Candidate | None, params: RegisterParams) -> Decision:
+def decide_first(guesses: Guesses | None, params: RegisterParams) -> Decision:
+    """Whether a model becomes the champion where there is none.
+
+    It does when, on validation, its log loss is lower than that of every guess that looks at no
+    picture, each by more than chance.
+
+    Args:
+        guesses: the model beside these guesses; None where there are too few groups to measure.
+        params: section `register`.
+    """
+    if guesses is None:
+        return Decision(
+            "challenger",
+            "there is no champion yet, and a class has fewer than two groups of training or "
+            f"validation images to judge it by; {FORCE}",
+        )
+    if guesses.images_per_class < params.min_images_per_class:
+        return Decision(
+            "challenger",
+            f"there is no champion yet, and only {guesses.images_per_class} validation images of "
+            f"a class to judge it by, register.min_images_per_class is "
+            f"{params.min_images_per_class}; {FORCE}",
+        )
+    unsure = {name: gain for name, gain in guesses.gains.items() if not gain.is_sure}
+    beaten = " and ".join(_guess(name, gain) for name, gain in (unsure or guesses.gains).items())
+    ours = f"its validation log loss {guesses.log_loss:.4f}"
+    if unsure:
+        return Decision(
+            "challenger",
+            f"there is no champion yet, but {ours} is not lower by more than chance than that of "
+            f"{beaten}; {FORCE}",
+        )
+    return Decision(
+        "champion",
+        f"the first one, and {ours} is lower by more than chance than that of {beaten}",
+    )
+
+
+def _guess(name: str, gain: Gain) -> str:
+    return (
+        f"the {name.replace('_', ' ')} ({gain.log_loss:.4f}; gain {gain.value:.4f}, with 95 % "
+        f"confidence at least {gain.at_least:.4f})"
+    )
+
+
+def decide(challenger: Candidate, champion: Candidate, params: RegisterParams) -> Decision:
     """Whether the challenger takes the champion's place.
 
     It does when, on images that neither was trained on, it is not worse by more than
@@ -96,12 +178,12 @@ def decide(challenger: Candidate, champion: Candidate | None, params: RegisterPa
 
     Args:
         challenger: the new model.
-        champion: the present champion, measured on the same images; None if there is none.
+        champion: the present champion, measured on the same images.
         params: section `register`.
     """
     early = settled(challenger, champion, params)
-    if early or champion is None:
-        return early or Decision("champion", "there is no champion yet")
+    if early:
+        return early
     if not (challenger.val and challenger.test and champion.val and champion.test):
         return Decision("challenger", "no images of both classes are left to compare on")
     fewest = min(challenger.val.images_per_class, challenger.test.images_per_class)

@@ -3,12 +3,14 @@
 import csv
 from pathlib import Path
 
+from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.model.best import Best
 from brain_tumor.model.saved import read_meta
-from brain_tumor.model.train_params import filled
+from brain_tumor.model.train_params import TrainSection
+from brain_tumor.params import load
 from brain_tumor.registry.outputs import StageOutputs, read_json
-from brain_tumor.tracking import lineage
-from brain_tumor.tracking.run import Run, summary
+from brain_tumor.tracking import lineage, wording
+from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import resume_run, start_run
 
 RESTORED_TAG = "restored"
@@ -28,23 +30,27 @@ def rebuild_run(outputs: StageOutputs) -> Run:
     It is tagged `restored` and names the run of the training in `restored.from`.
     """
     meta = read_meta(outputs.model_json)
-    name = f"{meta.head}-mixed{meta.head_block}-tune{meta.fine_tuned_blocks}"
+    traced = lineage_of(outputs) | {"initial_weights.sha256": meta.initial_weights_sha256}
     tags = {
-        **lineage_of(outputs),
         RESTORED_TAG: "true",
         "restored.from": str(read_json(outputs.run)["run_id"]),
         "stage": "train",
         "initial_weights": meta.initial_weights,
-        "initial_weights.sha256": meta.initial_weights_sha256,
     }
     chosen = Best.read(outputs.best)
-    logged = filled(lineage.flat_params(outputs.params), chosen.params)
-    with start_run(name, logged, tags | chosen.tags()) as run:
-        if "data.md5" in tags:
-            run.log_dataset("brain-mri", tags["data.md5"], "training")
-        for epoch, metrics in _curves(outputs.history):
-            run.log_epoch(epoch, metrics)
-        run.log_metrics(summary(read_json(outputs.metrics)))
+    train = load(outputs.params, "train", TrainSection).resolve(chosen.params)
+    phantom = data_dvc.read_meta(outputs.data).get("source") == "phantom"
+    logged = wording.acted_params(outputs.params, train.model_dump(), phantom=phantom)
+    metrics = read_json(outputs.metrics)
+    with start_run(wording.training_name(train.model_dump()), logged, tags | chosen.tags()) as run:
+        run.log_lineage(traced)
+        if "data.md5" in traced:
+            run.log_dataset("brain-mri", traced["data.md5"], "training")
+        for epoch, points in _curves(outputs.history):
+            run.log_epoch(epoch, points)
+        run.log_metrics(wording.headline(metrics))
+        run.describe(None, wording.result_note(metrics))
+        run.log_text(wording.figures_csv(metrics), "evaluation/figures.csv")
         for figure in sorted([*outputs.history.parent.rglob("*.png"), *_pngs(outputs.evaluation)]):
             run.log_figure_file(figure)
         for file in sorted([*outputs.evaluation.glob("*.json"), *outputs.evaluation.glob("*.md")]):
@@ -53,9 +59,9 @@ def rebuild_run(outputs: StageOutputs) -> Run:
 
 
 def lineage_of(outputs: StageOutputs) -> dict[str, str]:
-    """Lineage tags of what a registered model is made from."""
+    """What a registered model is made from (see `lineage.trace`)."""
     inputs = {name: getattr(outputs, name) for name in _TRACED} | {"params": outputs.params}
-    return lineage.lineage_tags(inputs, outputs.params.parent)
+    return lineage.trace(inputs, outputs.params.parent)
 
 
 def _pngs(folder: Path) -> list[Path]:
@@ -66,6 +72,13 @@ def _curves(history: Path) -> list[tuple[int, dict[str, float]]]:
     with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [
-        (int(row["epoch"]), {key: float(row[key]) for key in row if key != "epoch" and row[key]})
+        (
+            int(row["epoch"]),
+            {
+                key: float(row[key])
+                for key in row
+                if key not in ("epoch", "fine_tuning") and row[key]
+            },
+        )
         for row in rows
     ]

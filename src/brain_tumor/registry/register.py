@@ -7,7 +7,7 @@ from typing import Any
 
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
-from brain_tumor.registry import versions
+from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.params import RegisterParams
@@ -58,6 +58,7 @@ def register(
     versions.renew_report(client, version, outputs)
     outcome = judge(client, version, outputs, params)
     alias = give_alias(client, version, outcome.decision.alias, may_promote=promoting)
+    pages.describe(client, version, alias, outcome.as_dict(), outputs)
     return Registered(
         name=version.name,
         version=version.number,

@@ -4,7 +4,6 @@ MLflow executes this file when the model is loaded, after putting the package th
 the model on the import path. It is the one file outside `tracking` that imports mlflow.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from brain_tumor.tracking.model_folder import ModelFolder
 
 
 class BrainTumorClassifier(PythonModel):
-    """A data frame with a column `image` (bytes) or `path` in; a row for each slice out."""
+    """A data frame with a column `image` (bytes) in; a row for each slice out."""
 
     def load_context(self, context: Any) -> None:
         """Load the bundle that lies in the model; the fast engine when it is first asked for."""
@@ -37,8 +36,8 @@ class BrainTumorClassifier(PythonModel):
 
         Args:
             context: unused; MLflow passes it.
-            model_input: one file a row, as bytes in the column `image`, or by name in the column
-                `path` (not behind a server).
+            model_input: one file a row, as bytes in the column `image`; behind a server as base64,
+                which MLflow decodes.
             params: `engine`: `keras` (the reference) or `fast`; `slices`: how many middle slices
                 of a volume, at most.
 
@@ -48,7 +47,8 @@ class BrainTumorClassifier(PythonModel):
         """
         wanted = params or {}
         classifier = self._classifier(str(wanted.get("engine", "keras")))
-        files = classifier.predict(_images(model_input), int(wanted.get("slices", SLICES)))
+        images = [bytes(data) for data in model_input["image"]]
+        files = classifier.predict(images, int(wanted.get("slices", SLICES)))
         return pd.DataFrame(
             [{"input": row} | one.row() for row, file in enumerate(files) for one in file]
         )
@@ -60,16 +60,6 @@ class BrainTumorClassifier(PythonModel):
             raise ValueError(f"engine is {engine!r}: give keras or fast")
         self.fast = self.fast or Classifier.load(self.bundle, "fast", self.model)
         return self.fast
-
-
-def _images(frame: pd.DataFrame) -> list[bytes]:
-    if "image" in frame:
-        return [bytes(data) for data in frame["image"]]
-    if "path" not in frame:
-        raise ValueError(f"columns are {list(frame)}: give `image` (bytes) or `path`")
-    if os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") == "true":
-        raise ValueError("a server reads no files of its own: send their bytes as `image`")
-    return [Path(path).read_bytes() for path in frame["path"]]
 
 
 set_model(BrainTumorClassifier())

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.registry import versions
+from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
-from brain_tumor.registry.contest import CHAMPION, champion_of
+from brain_tumor.registry.contest import CHALLENGER, CHAMPION, champion_of
 from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import make_bundle, make_version
-from brain_tumor.tracking import models, store
+from brain_tumor.tracking import store
 from brain_tumor.tracking.models import Version
 
 
@@ -29,8 +29,8 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
 
     DVC brings registered.json back from its cache or a remote without touching the store. Where
     the store has no whole version of that digest, run and version are built again from the stage
-    outputs, tagged `restored`, and the rule for the alias is applied; otherwise only a missing
-    champion is set. A second call does nothing. `BRAIN_TUMOR_PROMOTE=no` as in `register`.
+    outputs, tagged `restored`. The rule for the alias is applied to it, and where the store has no
+    champion. A second call does nothing. `BRAIN_TUMOR_PROMOTE=no` as in `register`.
 
     Args:
         outputs: the files of the stages.
@@ -49,13 +49,12 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
     promoting = may_promote()
     if found is not None and (champion_of(client, name) is not None or not promoting):
         return Synced(found.uri, found.aliases, restored=False)
-    if found is not None:
-        models.set_alias(client, found, CHAMPION)
-        return Synced(found.uri, (CHAMPION, *found.aliases), restored=False)
-    version = _restore(outputs, preprocess, name, digest)
-    earned = judge(client, version, outputs, params).decision.alias
-    alias = give_alias(client, version, earned, may_promote=promoting)
-    return Synced(version.uri, (alias,), restored=True)
+    version = found or _restore(outputs, preprocess, name, digest)
+    outcome = judge(client, version, outputs, params)
+    alias = give_alias(client, version, outcome.decision.alias, may_promote=promoting)
+    pages.describe(client, version, alias, outcome.as_dict(), outputs)
+    others = tuple(one for one in version.aliases if one not in (CHAMPION, CHALLENGER))
+    return Synced(version.uri, (alias, *others), restored=found is None)
 
 
 def _restore(

@@ -1,5 +1,6 @@
 """Find the version that holds a model, or make it."""
 
+import json
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from brain_tumor.report.card import REPORT_FILE, ModelCard, as_json
 from brain_tumor.tracking import artifacts, lineage, logged, models
 from brain_tumor.tracking.model_folder import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT
 from brain_tumor.tracking.models import Version
-from brain_tumor.tracking.run import Run, summary
+from brain_tumor.tracking.run import Run
+from brain_tumor.tracking.wording import headline
 
 FILES = (
     "MLmodel",
@@ -38,7 +40,8 @@ _LATER = {
 }
 # Of a version: the model, its figures, what its images look like.
 _IDENTITY = (models.DIGEST_TAG, "md5.metrics", _PROFILE_TAG)
-_TAGGED_FIGURES = ("accuracy", "balanced_accuracy", "auroc", "log_loss")
+_READ_LATER = ("md5.metrics", *_LATER)  # all else of the lineage is in the model's card
+_OLD_LINEAGE = ("git.", "md5.", "data.")  # tags that versions had all of before
 
 
 def trusted_versions(client: Any, name: str) -> list[Version]:
@@ -101,7 +104,7 @@ def make_version(
             extras=extras,
             requirements=inference_requirements(),
         )
-        model_id = logged.log_model(run, parts, summary(as_json(described)["metrics"]))
+        model_id = logged.log_model(run, parts, headline(as_json(described)["metrics"]))
     tags = _tags(described, lineage_of(outputs)) | ({RESTORED_TAG: "true"} if restored else {})
     description = card.short_description(described)
     made = models.create_version(run.client, name, model_id, run.run_id, description, tags)
@@ -118,13 +121,21 @@ def renew_report(client: Any, version: Version, outputs: StageOutputs) -> None:
     if version.tags.get(_REPORT_TAG) == current:
         return
     described = card.registered_card(outputs, version.name, str(version.digest))
-    kept = {key: version.tags[key] for key in described.lineage if key in version.tags}
-    traced = {**described.lineage, **kept, _REPORT_TAG: current}
     with tempfile.TemporaryDirectory() as temporary:
+        traced = {**described.lineage, **_lineage_of(version), _REPORT_TAG: current}
         card.write_both(Path(temporary), described.model_copy(update={"lineage": traced}))
         shutil.copyfile(outputs.report / REPORT_FILE, Path(temporary) / REPORT)
         client.log_model_artifacts(version.model_id, temporary)
     models.set_tags(client, version, {_REPORT_TAG: current})
+
+
+def _lineage_of(version: Version) -> dict[str, str]:
+    """What a version says of what it was made from: in its card or, before cards, in its tags."""
+    if _REPORT_TAG not in version.tags:
+        return {key: text for key, text in version.tags.items() if key.startswith(_OLD_LINEAGE)}
+    with tempfile.TemporaryDirectory() as temporary:
+        facts = artifacts.fetch(version, CARD_FACTS, Path(temporary))
+        return dict(json.loads(facts.read_text(encoding="utf-8"))["lineage"])
 
 
 def _settle(client: Any, made: Version) -> Version:
@@ -155,17 +166,10 @@ def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[s
 
 
 def _tags(described: ModelCard, traced: Mapping[str, str]) -> dict[str, str]:
-    figures = {
-        f"{split}.{figure}": f"{values[figure].value:.4f}"
-        for split, values in described.metrics.items()
-        for figure in _TAGGED_FIGURES
-        if split != "train" and figure in values
-    }
-    lineage = {key: value for key, value in traced.items() if "mlflow" not in key}
     return {
         models.DIGEST_TAG: str(described.digest),
         "initial_weights": described.model.initial_weights,
         "threshold": repr(described.model.threshold),
-        **lineage,
-        **figures,
+        **{key: value for key, value in lineage.tags(traced).items() if "mlflow" not in key},
+        **{key: traced[key] for key in _READ_LATER if key in traced},
     }

@@ -19,7 +19,7 @@ from brain_tumor.model.calibration import calibrate, reliability
 from brain_tumor.model.explanation import Explainer
 from brain_tumor.progress import track, working
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
-from brain_tumor.tracking.run import summary
+from brain_tumor.tracking import wording
 from brain_tumor.tracking.runs import resume_run
 
 Figures = dict[str, dict[str, dict[str, float]]]
@@ -156,7 +156,9 @@ def _track(run: Path, results: Figures, evaluation: Path) -> None:
             file=sys.stderr,
         )
         return
-    tracked.log_metrics(summary(results))
+    tracked.log_metrics(wording.headline(results))
+    tracked.describe(None, wording.result_note(results))
+    tracked.log_text(wording.figures_csv(results), "evaluation/figures.csv")
     for figure in sorted(evaluation.glob("*.png")):
         tracked.log_figure_file(figure)
     for file in sorted([*evaluation.glob("*.json"), *evaluation.glob("*.md")]):

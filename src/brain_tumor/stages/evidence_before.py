@@ -52,7 +52,7 @@ def main(
             {"weights": initial.source, "precision": resolve(section.train.precision)},
         )
         inputs = {"manifest": manifest, "images": images, "weights": weights}
-        tags = lineage.lineage_tags(inputs) | initial.tags()
+        tags = lineage.tags(lineage.trace(inputs)) | initial.tags()
         run_track("before", track, Finished(folds), lineage.flat_params(evidence), tags)
 
 

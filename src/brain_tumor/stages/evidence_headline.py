@@ -64,7 +64,7 @@ def main(
             {"weights": initial.source, "precision": resolve(recipe.train.precision)},
         )
         inputs = {"manifest": manifest, "images": images, "weights": weights, "records": records}
-        tags = lineage.lineage_tags(inputs) | initial.tags()
+        tags = lineage.tags(lineage.trace(inputs)) | initial.tags()
         run_track("headline", track, Finished(folds), lineage.flat_params(params), tags)
 
 

@@ -20,7 +20,7 @@ from brain_tumor.report.findings import read
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Settings, Sources
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
-from brain_tumor.tracking.lineage import lineage_tags
+from brain_tumor.tracking.lineage import trace
 
 NAME = "InceptionV3 classifier of brain MRI slices"
 
@@ -57,7 +57,7 @@ def main(
         )  # fmt: skip
         inputs = {**vars(sources), "evidence": evidence / SUMMARY, "split": split, "params": params}
         with working("gathering what the stages found"):
-            found = read(sources, settings, origin(read_meta(Path("data"))), lineage_tags(inputs))
+            found = read(sources, settings, origin(read_meta(Path("data"))), trace(inputs))
             card = make_card(found, NAME)
         with working(f"writing {report / REPORT_FILE} and the model's card"):
             write_card(report / CARD_FILE, card)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
+from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import figures, saved
 from brain_tumor.model.best import Best
@@ -17,10 +18,10 @@ from brain_tumor.model.fit import Fitted, Start, fit, network_of, penalty_path
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.precision import resolve
-from brain_tumor.model.train_params import TrainParams, TrainSection, filled
+from brain_tumor.model.train_params import TrainParams, TrainSection
 from brain_tumor.progress import counting
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
-from brain_tumor.tracking import lineage
+from brain_tumor.tracking import lineage, wording
 from brain_tumor.tracking.runs import start_run
 
 SAME = 1e-4  # in probability: float32 in another order of operations stays well below
@@ -58,20 +59,25 @@ def main(
             "records": records,
             "weights": weights,
             "best": best,
+            "params": params,
         }
         start = Start(weights, default_cache())
-        tags = lineage.lineage_tags(inputs) | initial.tags() | chosen.tags()
+        traced = lineage.trace(inputs) | {"initial_weights.sha256": initial.sha256}
+        tags = initial.tags() | chosen.tags()
         tags |= {"stage": "train", "precision": resolve(section.precision)}
-        name = f"{section.head}-mixed{section.head_block}-tune{section.fine_tune_blocks}"
-        logged = filled(lineage.flat_params(params), chosen.params)
+        phantom = read_meta(Path("data")).get("source") == "phantom"
+        logged = wording.acted_params(params, section.model_dump(), phantom=phantom)
         with (
-            start_run(name, logged, tags) as tracked,
+            start_run(wording.training_name(section.model_dump()), logged, tags) as tracked,
             counting("training", _epochs(section)) as step,
         ):
-            tracked.log_dataset("brain-mri", tags.get("data.md5", "unknown"), "training")
+            tracked.log_lineage(traced)
+            tracked.log_dataset("brain-mri", traced.get("data.md5", "unknown"), "training")
 
             def on_epoch(epoch: int, row: Epoch) -> None:
-                tracked.log_epoch(epoch, {key: row[key] for key in row if key != "epoch"})
+                tracked.log_epoch(
+                    epoch, {key: row[key] for key in row if key not in ("epoch", "fine_tuning")}
+                )
                 step(_line(epoch, row))
 
             fitted = fit(start, data, section, on_epoch)

@@ -14,23 +14,56 @@ _DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.
 _MAX_PARAM_CHARACTERS = 6000
 
 
-def lineage_tags(inputs: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
-    """Tags that lead from a run to what made it.
+def trace(inputs: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
+    """What a run was made from; lineage.json of the run holds it.
 
     `git.commit` and `git.dirty` (whether code, parameters or data differ from that commit; what
-    the pipeline itself writes does not count), `data.md5` as in data.dvc, and `md5.<name>` of
-    each input, as dvc.lock has it.
+    the pipeline itself writes does not count), `data.md5` as in data.dvc, `md5.<name>` of each
+    input, as dvc.lock has it, and `md5.code` of this package.
 
     Args:
         inputs: what was read: name to file or folder. What is not there is left out.
         workspace: the checkout the process runs in; the current folder by default.
     """
     workspace = workspace or Path()
-    tags = {f"md5.{name}": md5(path) for name, path in inputs.items() if path.exists()}
+    facts = {f"md5.{name}": md5(path) for name, path in inputs.items() if path.exists()}
     data = data_md5(workspace)
     if data:
-        tags["data.md5"] = data
-    return tags | _git_tags(workspace)
+        facts["data.md5"] = data
+    return facts | {"md5.code": _code_md5()} | _git(workspace)
+
+
+def tags(facts: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a run by which it is found and compared.
+
+    `data` is the MD5 in data.dvc and `commit` that of git, with `-dirty` where code, parameters
+    or data differ from it. `lock` is one MD5 over data, inputs (params.yaml among them) and code:
+    two runs of the same lock read the same bytes and ran the same code, whatever git says. It
+    proves nothing of packages, of the processor, or that the result is the same. It is made from
+    lineage.json and not from dvc.lock, which does not exist yet while the first stages run.
+
+    Args:
+        facts: as `trace` gives them.
+    """
+    read = {key: facts[key] for key in sorted(facts) if key.startswith(("md5.", "data."))}
+    commit = facts.get("git.commit", "none")
+    dirty = "-dirty" if commit != "none" and facts.get("git.dirty") == "true" else ""
+    found = {
+        "data": facts.get("data.md5", "none"),
+        "commit": commit + dirty,
+        "lock": hashlib.md5(json.dumps(read).encode(), usedforsecurity=False).hexdigest(),
+    }
+    # MLflow's own tag is what its pages show as the version of the source.
+    return found | ({"mlflow.source.git.commit": commit} if commit != "none" else {})
+
+
+def _code_md5() -> str:
+    """MD5 of the Python files of this package, by name and content."""
+    package = Path(__file__).resolve().parents[1]
+    sha = hashlib.md5(usedforsecurity=False)
+    for file in sorted(package.rglob("*.py")):
+        sha.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    return sha.hexdigest()
 
 
 def md5(path: Path) -> str:
@@ -76,17 +109,16 @@ def _flatten(prefix: str, value: object) -> list[tuple[str, str]]:
     return [(prefix, text[:_MAX_PARAM_CHARACTERS])]
 
 
-def _git_tags(workspace: Path) -> dict[str, str]:
-    commit = _git(workspace, "rev-parse", "HEAD")
+def _git(workspace: Path) -> dict[str, str]:
+    commit = _run_git(workspace, "rev-parse", "HEAD")
     if not commit:
         return {"git.commit": "none", "git.dirty": "true"}
-    changed = _git(workspace, "status", "--porcelain", "--", *_DECIDES_RESULTS)
+    changed = _run_git(workspace, "status", "--porcelain", "--", *_DECIDES_RESULTS)
     dirty = "false" if changed == "" else "true"
-    # MLflow's own tag is what its pages show as the version of the source.
-    return {"git.commit": commit, "git.dirty": dirty, "mlflow.source.git.commit": commit}
+    return {"git.commit": commit, "git.dirty": dirty}
 
 
-def _git(workspace: Path, *arguments: str) -> str | None:
+def _run_git(workspace: Path, *arguments: str) -> str | None:
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # never in the way of DVC's own git
     command = ["git", "-C", str(workspace), *arguments]
     try:

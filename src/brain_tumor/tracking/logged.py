@@ -31,8 +31,8 @@ class PyfuncParts:
     """What an MLflow model that takes raw image bytes is made of.
 
     Attributes:
-        code_file: models-from-code file; a data frame with a column `image` or `path` in, the
-            columns of `_COLUMNS` out.
+        code_file: models-from-code file; a data frame with a column `image` in, the columns of
+            `_COLUMNS` out.
         package: folder of the package it imports; travels with the model.
         bundle: folder of files it loads, as its artifact `bundle`.
         extras: files and folders for people, put at the top of the model by name.
@@ -113,10 +113,7 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    inputs = [
-        ColSpec(DataType.binary, "image", required=False),
-        ColSpec(DataType.string, "path", required=False),
-    ]
+    inputs = [ColSpec(DataType.binary, "image")]
     outputs = [ColSpec(DataType[kind], name) for name, kind in _COLUMNS.items()]
     params = [
         ParamSpec("engine", DataType.string, "keras"),

@@ -1,5 +1,6 @@
 """Registered models: versions, their files and aliases."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +49,22 @@ def versions(client: "MlflowClient", name: str) -> list[Version]:
     aliases = _aliases(client, name) if found else {}
     listed = [_version(item, aliases) for item in found]
     return sorted(listed, key=lambda version: int(version.number), reverse=True)
+
+
+def champion_or_challenger(client: "MlflowClient", name: str) -> str:
+    """URI of a registered model's @champion; while it has none that of its @challenger.
+
+    Says on standard error when it is the challenger.
+    """
+    aliases = {alias for version in versions(client, name) for alias in version.aliases}
+    if "champion" in aliases or "challenger" not in aliases:
+        return f"models:/{name}@champion"
+    print(
+        f"note: {name} has no @champion yet, its @challenger is used; why, and how it becomes the "
+        "champion: `brain-tumor registry promote`",
+        file=sys.stderr,
+    )
+    return f"models:/{name}@challenger"
 
 
 def create_version(
@@ -100,6 +117,16 @@ def set_tags(client: "MlflowClient", version: Version, tags: Mapping[str, str]) 
     """Set tags of a version."""
     for key, value in tags.items():
         client.set_model_version_tag(version.name, version.number, key, value)
+
+
+def describe_version(client: "MlflowClient", version: Version, text: str) -> None:
+    """Set the description of a version, Markdown."""
+    client.update_model_version(version.name, version.number, text)
+
+
+def describe_model(client: "MlflowClient", name: str, text: str) -> None:
+    """Set the description of a registered model, Markdown."""
+    client.update_registered_model(name, text)
 
 
 def _version(item: "ModelVersion", aliases: Mapping[str, tuple[str, ...]]) -> Version:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brain_tumor.tracking import lineage
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+NOTE_TAG = "mlflow.note.content"  # MLflow's own: the description of a run
 _PER_BATCH = 100  # MLflow takes at most this many parameters at a time
 
 
@@ -45,7 +48,7 @@ class Run:
         self.log_epoch(0, metrics)
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Set parameters (see `lineage.flat_params`)."""
+        """Set parameters (see `wording.acted_params`)."""
         from mlflow.entities import Param
 
         items = [Param(key, str(value)) for key, value in params.items()]
@@ -58,6 +61,21 @@ class Run:
 
         items = [RunTag(key, str(value)) for key, value in tags.items()]
         self.client.log_batch(self.run_id, tags=items)
+
+    def log_lineage(self, facts: Mapping[str, str]) -> None:
+        """Attach lineage.json and set the tags that lead there (see `lineage`)."""
+        self.client.log_dict(self.run_id, dict(facts), "lineage.json")
+        self.set_tags(lineage.tags(facts))
+
+    def describe(self, name: str | None, note: str) -> None:
+        """Set the description, Markdown, shown on top of its page; and its name, if given."""
+        if name is not None:
+            self.client.update_run(self.run_id, name=name)
+        self.set_tags({NOTE_TAG: note})
+
+    def log_text(self, text: str, path: str) -> None:
+        """Attach a text as a file."""
+        self.client.log_text(self.run_id, text, path)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Attach a file, in `folder` of the run's artifacts."""
@@ -84,17 +102,3 @@ class Run:
         tag = InputTag("mlflow.data.context", context)
         entry = DatasetInput(dataset._to_mlflow_entity(), [tag])
         self.client.log_inputs(self.run_id, datasets=[entry])
-
-
-def summary(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
-    """The figures of figures.json under MLflow names, as `test/accuracy_low`.
-
-    Args:
-        metrics: split to figure to `value`, `low`, `high`.
-    """
-    return {
-        f"{split}/{figure}" + ("" if part == "value" else f"_{part}"): float(value)
-        for split, figures in metrics.items()
-        for figure, parts in figures.items()
-        for part, value in parts.items()
-    }

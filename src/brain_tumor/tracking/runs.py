@@ -32,8 +32,8 @@ def start_run(
 
     Args:
         name: shown in the UI.
-        params: flat parameters (see `lineage.flat_params`).
-        tags: among them those of `lineage.lineage_tags`.
+        params: flat parameters (see `wording.acted_params`).
+        tags: what it is found by; `Run.log_lineage` adds those of what it read.
         parent: id of the run this one belongs to (trials of a study).
     """
     run = create_run(name, params, tags, parent)

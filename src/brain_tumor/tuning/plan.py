@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor import model
+from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.augment import AugmentParams
@@ -20,8 +21,8 @@ from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.study import study_name
-from brain_tumor.model.train_params import TrainSection, idle
-from brain_tumor.tracking import lineage
+from brain_tumor.model.train_params import TrainParams, TrainSection, idle
+from brain_tumor.tracking import lineage, wording
 
 # Modules of `model` whose code decides the result of a trial, and which trials there are.
 CODE = (
@@ -101,16 +102,37 @@ class Plan:
 
     @cached_property
     def logged(self) -> Mapping[str, str]:
-        """Parameters of its runs, as they were when it began; `tuned` is not filled in."""
-        return lineage.flat_params(self.inputs.params)
+        """Parameters of its run, as they were when it began; `tuned` is not filled in."""
+        return wording.acted_params(
+            self.inputs.params, self.section.model_dump(), ["tune"], phantom=self.is_phantom
+        )
+
+    def trial_params(self, train: TrainParams) -> dict[str, str]:
+        """Parameters of the run of a trial: those that act in its training."""
+        return wording.acted_params(self.inputs.params, train.model_dump(), phantom=self.is_phantom)
+
+    @cached_property
+    def is_phantom(self) -> bool:
+        """Whether the data are the phantom."""
+        return read_meta(Path("data")).get("source") == "phantom"
+
+    @cached_property
+    def images(self) -> int:
+        """How many images there are, those of the test split included."""
+        return len(read_manifest(self.inputs.manifest))
+
+    @cached_property
+    def lineage(self) -> Mapping[str, str]:
+        """What its runs are made from, as things were when it began."""
+        names = ("manifest", "split", "images", "augmented", "records", "weights", "params")
+        files = {name: getattr(self.inputs, name) for name in names}
+        return lineage.trace(files) | {"initial_weights.sha256": self.initial.sha256}
 
     @cached_property
     def tags(self) -> Mapping[str, str]:
-        """Lineage tags of its runs, as things were when it began."""
-        names = ("manifest", "split", "images", "augmented", "records", "weights")
-        files = {name: getattr(self.inputs, name) for name in names}
+        """Tags of its runs."""
         study = {"study": self.name, "precision": precision.resolve(self.section.precision)}
-        return lineage.lineage_tags(files) | self.initial.tags() | study
+        return lineage.tags(self.lineage) | self.initial.tags() | study
 
 
 def read_plan(

@@ -17,6 +17,7 @@ from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import explaining, open_storage, storage_url
 from brain_tumor.model.search.study import open_study
 from brain_tumor.repository import repository_root
+from brain_tumor.tracking import wording
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import close_run, create_run, discard_run, resume_run, shared
 from brain_tumor.tuning.plan import Plan
@@ -73,6 +74,8 @@ def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
         for figure in sorted(figures.glob("*.png")):
             parent.log_figure_file(figure)
         _log_table(trials, parent)
+        note = wording.trials_note(trials, found.trial, plan.tune.objective)
+        parent.describe(_title(plan, len(trials)), note)
     chosen_trial = best_trial(study, plan.tune.n_trials)
     held_out = chosen_trial.user_attrs[PREDICTIONS_ATTRIBUTE] if chosen_trial else []
     return Outcome(found, trials, held_out)
@@ -143,15 +146,21 @@ def _parent_run(storage: "RDBStorage", study: "Study", plan: Plan) -> Run:
     if known is not None:
         return known
     former = study.user_attrs.get(RUN_ATTRIBUTE)
-    made = create_run("study", plan.logged, {**plan.tags, "stage": "tune"})
+    title = _title(plan, plan.tune.n_trials)
+    made = create_run(title, plan.logged, {**plan.tags, "stage": "tune"})
     while (named := claim(storage, plan.name, RUN_ATTRIBUTE, made.run_id, former)) != made.run_id:
         first = resume_run(named)
         if first is not None:
             discard_run(made)
             return first
         former = named  # of another store
-    made.log_dataset("brain-mri", plan.tags.get("data.md5", "unknown"), "tuning")
+    made.log_lineage(plan.lineage)
+    made.log_dataset("brain-mri", plan.lineage.get("data.md5", "unknown"), "tuning")
     return made
+
+
+def _title(plan: Plan, trials: int) -> str:
+    return wording.study_title(plan.images, plan.tune.objective, len(plan.data), trials)
 
 
 def _known_run(study: "Study") -> Run | None:

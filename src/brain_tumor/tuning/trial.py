@@ -10,9 +10,10 @@ from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Fitted, fit
 from brain_tumor.model.phase import DivergedError, Epoch
 from brain_tumor.model.search.space import suggest
-from brain_tumor.model.train_params import TrainParams, filled
+from brain_tumor.model.train_params import TrainParams
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import start_run
+from brain_tumor.tracking.wording import training_name
 from brain_tumor.tuning.plan import Plan
 
 if TYPE_CHECKING:
@@ -37,18 +38,22 @@ def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
 
     values = suggest(trial, plan.tune.space, plan.section.tuned)
     params = plan.section.resolve(values)
-    logged = filled(plan.logged, values)
+    logged = plan.trial_params(params)
     tags = {**plan.tags, "stage": "tune", "trial": str(trial.number)}
-    with start_run(f"trial {trial.number}", logged, tags, parent) as run:
+    with start_run(
+        f"trial {trial.number}: {training_name(params.model_dump())}", logged, tags, parent
+    ) as run:
         trial.set_user_attr(RUN_ATTRIBUTE, run.run_id)
         run.set_tags({"trial.state": "running"})
         try:
             value = _objective(trial, plan, params, run)
         except (optuna.TrialPruned, DivergedError) as error:
             run.set_tags({"trial.state": "pruned", "trial.note": str(error)})
+            run.describe(None, f"Given up: {error}.")
         else:
             run.log_metrics({f"val/{plan.tune.objective}": value})
             run.set_tags({"trial.state": "complete"})
+            run.describe(None, f"Complete: {plan.tune.objective.replace('_', ' ')} {value:.4f}.")
             return value
     raise optuna.TrialPruned
 
