@@ -85,10 +85,17 @@ def test_intervals_are_in_the_description_and_the_table() -> None:
     note = wording.result_note(METRICS)
     assert "| Accuracy | 0.900 (0.800 to 0.950) | - |" in note
     assert "| Log loss | - | 0.250 (0.100 to 0.500) |" in note
+    assert note.startswith("Test: Log loss 0.250 (0.100 to 0.500), with 95 % intervals.")
     assert "Brier" not in note
     rows = wording.figures_csv(METRICS).splitlines()
     assert rows[0] == "split,figure,value,low,high"
     assert {"train,accuracy,0.99,,", "test,log_loss,0.25,0.1,0.5"} <= set(rows)
+
+
+def test_curves_are_of_what_learns() -> None:
+    row = {"epoch": 1.0, "fine_tuning": 0.0, "loss": 0.5, "learning_rate": 0.0}
+    assert wording.curves(row) == {"loss": 0.5}
+    assert set(wording.curves(row | {"learning_rate": 1e-4})) == {"loss", "learning_rate"}
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class Store:
 
     def parent(self) -> "Run":
         """The one run of the study."""
-        (parent,) = (run for run in self.runs() if run.info.run_name == "study")
+        (parent,) = (run for run in self.runs() if str(run.info.run_name).startswith("study: "))
         return parent
 
     def children(self, status: str = "FINISHED") -> "list[Run]":

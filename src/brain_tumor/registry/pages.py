@@ -40,16 +40,19 @@ def describe(
     _name(client, version, _title(version, (alias,)))
     place = f"#/models/{version.name}/versions/{version.number}"
     page = f"[{version.name} version {version.number}]({place})"
-    text = f"It became @{alias}: {reason}.\n\n{result_note(read_json(outputs.metrics))}"
+    became = f"became `@{alias}`: {reason}."
+    metrics = read_json(outputs.metrics)
+    own = result_note(metrics, f"Registered as {page}, it {became}")
     run = resume_run(version.run_id)
     if run is not None:
-        run.describe(None, f"Registered as {page}. {text}")
+        run.describe(None, own)
         run.log_file(outputs.report / REPORT_FILE)
-    client.set_logged_model_tags(version.model_id, {NOTE_TAG: f"Registered as {page}. {text}"})
-    linked = f"{text}\n\n{_run_link(client, version)}"
-    models.describe_version(client, version, linked)
+    client.set_logged_model_tags(version.model_id, {NOTE_TAG: own})
+    link = _run_link(client, version)
+    models.describe_version(client, version, result_note(metrics, f"It {became} {link}"))
     if alias == CHAMPION:
-        models.describe_model(client, version.name, f"The champion is {page}. {linked}")
+        text = result_note(metrics, f"The champion is {page}. It {became} {link}")
+        models.describe_model(client, version.name, text)
 
 
 def _title(version: Version, aliases: tuple[str, ...]) -> str:
@@ -72,4 +75,5 @@ def _run_link(client: Any, version: Version) -> str:
         return "The store does not know the run of the training."
     info = client.get_run(version.run_id).info
     name = info.run_name or version.run_id
-    return f"Run of the training: [{name}](#/experiments/{info.experiment_id}/runs/{info.run_id})"
+    place = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
+    return f"Run of the training: [{name}]({place})."

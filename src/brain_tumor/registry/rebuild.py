@@ -47,7 +47,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
         if "data.md5" in traced:
             run.log_dataset("brain-mri", traced["data.md5"], "training")
         for epoch, points in _curves(outputs.history):
-            run.log_epoch(epoch, points)
+            run.log_epoch(epoch, wording.curves(points))
         run.log_metrics(wording.headline(metrics))
         run.describe(None, wording.result_note(metrics))
         run.log_text(wording.figures_csv(metrics), "evaluation/figures.csv")
@@ -74,11 +74,7 @@ def _curves(history: Path) -> list[tuple[int, dict[str, float]]]:
     return [
         (
             int(row["epoch"]),
-            {
-                key: float(row[key])
-                for key in row
-                if key not in ("epoch", "fine_tuning") and row[key]
-            },
+            {key: float(row[key]) for key in row if key != "epoch" and row[key]},
         )
         for row in rows
     ]

@@ -75,9 +75,7 @@ def main(
             tracked.log_dataset("brain-mri", traced.get("data.md5", "unknown"), "training")
 
             def on_epoch(epoch: int, row: Epoch) -> None:
-                tracked.log_epoch(
-                    epoch, {key: row[key] for key in row if key not in ("epoch", "fine_tuning")}
-                )
+                tracked.log_epoch(epoch, wording.curves(row))
                 step(_line(epoch, row))
 
             fitted = fit(start, data, section, on_epoch)

@@ -22,6 +22,7 @@ HEADLINE = {
     "specificity": "Specificity",
 }
 SPLITS = {"val": "Validation", "test": "Test"}
+_SENTENCE = ("accuracy", "auroc", "log_loss")
 # Sections of params.yaml that decide what a training is made of, and how it goes.
 DECIDING = ("split", "preprocess", "augment", "backbone", "train")
 _OPTIMISTIC = "Validation images chose the model, so their figures are optimistic."
@@ -103,15 +104,30 @@ def headline(metrics: Metrics) -> dict[str, float]:
     }
 
 
-def result_note(metrics: Metrics) -> str:
-    """The result of a training for the description of its run: Markdown, with 95 % intervals."""
+def curves(row: Mapping[str, float]) -> dict[str, float]:
+    """What is drawn of an epoch: not its number, nor a learning rate where nothing learnt by it."""
+    left_out = {"epoch", "fine_tuning"} | (set() if row.get("learning_rate") else {"learning_rate"})
+    return {key: value for key, value in row.items() if key not in left_out}
+
+
+def result_note(metrics: Metrics, more: str = "") -> str:
+    """The result of a training for the description of its run: Markdown, with 95 % intervals.
+
+    Args:
+        metrics: split to figure to `value`, `low`, `high`.
+        more: what to say between the result in a sentence and the table.
+    """
+    test = metrics.get("test", {})
+    told = [f"{HEADLINE[key]} {_shown(test[key])}" for key in _SENTENCE if key in test]
+    first = f"Test: {', '.join(told)}, with 95 % intervals." if told else "No test figures."
     rows = [
         f"| {name} | {' | '.join(_shown(metrics.get(split, {}).get(key)) for split in SPLITS)} |"
         for key, name in HEADLINE.items()
         if any(key in metrics.get(split, {}) for split in SPLITS)
     ]
     header = [f"| Figure (95 % interval) | {' | '.join(SPLITS.values())} |", "|---|---|---|"]
-    return "\n".join([*header, *rows]) + f"\n\n{_OPTIMISTIC} {_RESEARCH}"
+    table = "\n".join([*header, *rows])
+    return "\n\n".join(filter(None, [first, more, table, f"{_OPTIMISTIC} {_RESEARCH}"]))
 
 
 def _shown(figure: Mapping[str, float] | None) -> str:
