@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def project(tmp_path: Path) -> Path:
 def brain_tumor(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("brain-tumor")), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_version_is_that_of_the_package(tmp_path: Path) -> None:
+    done = brain_tumor("--version", cwd=tmp_path)
+    assert done.stdout == f"brain-tumor {version('brain-tumor')}\n"
 
 
 def test_help_answers_without_heavy_imports(tmp_path: Path) -> None:

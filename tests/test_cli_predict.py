@@ -159,7 +159,7 @@ def test_names_of_any_bytes_can_be_printed(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--model", "models:/nothing@champion", "x.png"), "models:/nothing@champion: cannot be"),
+        (("--model", "models:/nothing@champion", "x.png"), "mlflow.db. `make repro` trains"),
         (("--model", "no/folder", "x.png"), "no/folder: no registered model: give models:/NAME@"),
         (("--json", "--csv", "x.png"), "not both"),
     ],

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.dataset.growing import batch, commit, files, picture
+from tests.dataset.growing import batch, commit, dvc, files, picture
 
 
 def brain_tumor(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -62,6 +62,27 @@ def test_what_was_added_is_told(repository: Path, tmp_path: Path) -> None:
         said(repository, "add", str(lone), "--label", "no")
     )
     assert said(repository, "add", str(lone), "--label", "no")[-1] == "data: 3 no, 3 yes"
+
+
+def test_a_label_is_the_name_of_the_class_folder_too(repository: Path, tmp_path: Path) -> None:
+    for old, new in (("no", "healthy"), ("yes", "tumour")):
+        (repository / "data" / old).rename(repository / "data" / new)
+    (repository / "params.yaml").write_text(
+        "validate: {min_side_px: 16, negative_folder: healthy, positive_folder: tumour}\n"
+    )
+    dvc(repository, "add", "--quiet", "data")
+    by_folder = picture(tmp_path / "folder.png", 30)
+    by_label = picture(tmp_path / "label.png", 31)
+    assert "data: 2 healthy, 3 tumour" in said(
+        repository, "add", str(by_folder), "--label", "tumour"
+    )
+    assert "data: 2 healthy, 4 tumour" in said(repository, "add", str(by_label), "--label", "yes")
+    record = (repository / "data.dvc").read_text(encoding="utf-8")
+    assert record.count("label: yes") == 2
+    wrong = brain_tumor(repository, "add", str(by_label), "--label", "tumor")
+    assert wrong.returncode == 2
+    words = " ".join(wrong.stderr.replace("│", " ").split())
+    assert "'tumor' is no class: give healthy or tumour (no and yes mean the same)" in words
 
 
 def test_errors_change_nothing_and_exit_1(repository: Path, tmp_path: Path) -> None:

@@ -154,8 +154,13 @@ class TestPull:
 
     @pytest.mark.usefixtures("outputs")
     def test_a_model_the_store_lacks_leaves_no_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"models:/other@champion: cannot be fetched"):
+        missing = r"models:/other@champion: no model of that name.*`make repro` trains and"
+        with pytest.raises(ValueError, match=missing):
             pull("models:/other@champion", tmp_path / "pulled")
+        with pytest.raises(ValueError, match=rf"none is @best\. Name one as models:/{NAME}/NUMBER"):
+            pull(f"models:/{NAME}@best", tmp_path / "pulled")
+        with pytest.raises(ValueError, match=rf"models:/{NAME}/77: cannot be fetched"):
+            pull(f"models:/{NAME}/77", tmp_path / "pulled")
         assert not (tmp_path / "pulled").exists()
 
 

@@ -119,5 +119,5 @@ def test_params_that_do_not_fit_are_named_and_leave_no_old_manifest(project: Pat
     (project / "params.yaml").write_text(PARAMS.replace("negative_folder: no", "min_side: 3"))
     result = run(project)
     assert result.exit_code == 1
-    assert "validate.min_side: Extra inputs are not permitted (received 3)" in result.stderr
+    assert "validate.min_side: unknown key, did you mean 'min_side_px'?" in result.stderr
     assert not (project / "out" / "manifest.csv").exists()

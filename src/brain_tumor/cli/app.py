@@ -1,5 +1,7 @@
 """The command line; what a command needs is imported when it runs, so help answers at once."""
 
+from typing import Annotated
+
 import typer
 
 from brain_tumor.cli import ci, data, registry
@@ -28,7 +30,22 @@ app.command("serve")(serve)
 app.command("tune-worker")(tune_worker)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"brain-tumor {version('brain-tumor')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Brain MRI slices to a registered tumour classifier (research only, not for diagnosis)."""
     quiet_tensorflow()

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -77,8 +77,13 @@ def data_add(
         ),
     ],
     label: Annotated[
-        Literal["yes", "no"],
-        typer.Option("--label", help="Do these images show a tumour?"),
+        str,
+        typer.Option(
+            "--label",
+            metavar="CLASS",
+            help="Do these images show a tumour: the name of their class folder in the data "
+            "folder (as section `validate` of the parameters names it), or yes or no.",
+        ),
     ],
     data: DataFolder = DATA,
     params: ParamsFile = PARAMS,
@@ -102,7 +107,12 @@ def data_add(
     from brain_tumor.params import load
 
     with reporting_errors():
-        added = add(folder, label, data, load(params, "validate", ValidateParams))
+        classes = load(params, "validate", ValidateParams)
+        try:
+            known_label = classes.label_of(label)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--label") from error
+        added = add(folder, known_label, data, classes)
     for line in added_lines(added, data):
         typer.echo(line)
 

@@ -5,14 +5,19 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from brain_tumor.tracking.lineage import trace
+
 _PACKAGES = ("keras", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "simpleitk")
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 
 
 def environment() -> dict[str, str | int]:
-    """Date (UTC), machine and versions."""
+    """Date (UTC), commit (`-dirty`: with changes to code or parameters), machine and versions."""
+    tags = trace({})
+    dirty = "-dirty" if tags["git.dirty"] == "true" else ""
     facts: dict[str, str | int] = {
         "date": datetime.now(UTC).date().isoformat(),
+        "commit": f"{tags['git.commit'][:7]}{dirty}",
         "machine": f"{platform.system()} {platform.machine()}",
         "processors": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")

@@ -6,7 +6,7 @@ from typing import Any
 from brain_tumor.evidence.before import before_section
 from brain_tumor.evidence.estimates import cell
 from brain_tumor.evidence.headline_summary import BY_THRESHOLD, COMPARED
-from brain_tumor.evidence.page import figure_label, made_line, table
+from brain_tumor.evidence.page import figure_label, made_line, recipe_line, table
 
 _RECIPE = "the recipe"
 _BASELINES = {
@@ -34,6 +34,7 @@ def headline_page(summary: Mapping[str, Any], made: Mapping[str, Any], target: f
     """
     aimed = "0.5" if target is None else f"set for a sensitivity of {target:.2f}"
     parts = [
+        recipe_line(made),
         "# The recipe, cross-validated whole",
         f"{summary['repeats']} times {summary['folds']} outer folds of {summary['images']} images "
         f"in {summary['clusters']} clusters (copies; slices of a patient, too, where patients are "

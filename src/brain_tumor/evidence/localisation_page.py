@@ -15,7 +15,7 @@ from brain_tumor.evidence.localisation_grid import Floats, spread_out
 from brain_tumor.evidence.localisation_notes import RIVALS
 from brain_tumor.evidence.localisation_places import PLACES
 from brain_tumor.evidence.localisation_run import Tested
-from brain_tumor.evidence.page import made_line, table
+from brain_tumor.evidence.page import made_line, recipe_line, table
 from brain_tumor.evidence.phantom_truth import Phantom
 from brain_tumor.report.figures import Interval, intervals_svg
 
@@ -33,6 +33,7 @@ def localisation_page(found: Mapping[str, Any], made: Mapping[str, Any]) -> str:
         made: where and when (see `page.made_from`).
     """
     parts = [
+        recipe_line(made),
         "# Do the heat maps point at tumours?",
         f"The trained model itself (head on `mixed{found['block']}`) looks at {found['patients']} "
         f"phantoms with a tumour and at the same {found['patients']} without, in three planes and "

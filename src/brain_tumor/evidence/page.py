@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from brain_tumor.model.saved import ModelMeta
+
 _LABELS = {
     "auroc": "AUROC",
     "auroc_per_fold": "AUROC, mean over folds",
@@ -11,6 +13,11 @@ _LABELS = {
     "brier": "Brier score",
     "ece": "ECE, ten bins",
     "ece_floor": "ECE of perfect calibration (simulated)",
+}
+# Of parts that were made before their commit was recorded: their digests of code are this one's.
+_UNRECORDED = {
+    "commit": "cf45fe7",
+    "recipe": "the trunk is frozen, nothing is fine-tuned",
 }
 
 
@@ -28,6 +35,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """When, where and from which weights the parts of a track were made, of their JSON files."""
     places = [one["environment"] for one in facts]
+    recipes = [one if "commit" in one["environment"] else {**one, **_UNRECORDED} for one in facts]
 
     def distinct(values: Iterable[Any]) -> list[Any]:
         return sorted({value for value in values if value})
@@ -35,6 +43,8 @@ def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "optuna")
     return {
         "command": "make evidence",
+        "commits": distinct(place.get("commit", _UNRECORDED["commit"]) for place in places),
+        "recipe": distinct(one.get("recipe") for one in recipes),
         "dates": distinct(one["date"] for one in places),
         "machines": distinct(
             f"{one['processors']} processors, {one['machine']}, Python {one['python']}"
@@ -47,6 +57,34 @@ def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "precision": distinct(one.get("precision") for one in facts),
         "wall_s": round(float(sum(one["wall_s"] for one in facts)), 1),
     }
+
+
+def recipe_of(meta: ModelMeta) -> str:
+    """How a trained model came about, in a phrase."""
+    tuned = (
+        f"{meta.fine_tuned_blocks} blocks fine-tuned"
+        if meta.fine_tuned_blocks
+        else ("nothing fine-tuned")
+    )
+    return f"{meta.head} head on mixed{meta.head_block}, {tuned}"
+
+
+def recipe_line(made: Mapping[str, Any], params: str = "params.yaml") -> str:
+    """The first line of a page: of which recipe it is, since the default may have moved on.
+
+    Args:
+        made: see `made_from`.
+        params: the file that holds the recipe's parameters.
+    """
+    commits = made["commits"]
+    hashes = [commit.removesuffix("-dirty") for commit in commits]
+    shown = " and ".join(f"`{commit}`" for commit in commits)
+    recipe = "".join(f"; {text}" for text in made["recipe"])
+    return (
+        f"> Made with the recipe of commit {shown} (`git show {hashes[-1]}:{params}`{recipe}). "
+        f"The default recipe may have changed since: `git diff {hashes[-1]} -- {params}`, "
+        "CHANGELOG.md."
+    )
 
 
 def made_line(made: Mapping[str, Any]) -> str:

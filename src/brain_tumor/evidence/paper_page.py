@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brain_tumor.evidence.estimates import cell
-from brain_tumor.evidence.page import figure_label, made_line, table
+from brain_tumor.evidence.page import figure_label, made_line, recipe_line, table
 from brain_tumor.evidence.paper_summary import SPREAD
 
 _SPLITS = ("train", "val", "test")
@@ -19,6 +19,7 @@ def paper_page(summary: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     """
     seeds, good = summary["seeds"], summary["as_good_as_published"]
     parts = [
+        recipe_line(made, "evidence/params.yaml"),
         "# The published protocol, over many seeds",
         "Kim & Ye 2019 divide 253 files at random into 163, 50 and 40. So does this, with "
         f"{seeds} seeds, training the `paper` head (21,933,857 parameters with the trunk) on the "

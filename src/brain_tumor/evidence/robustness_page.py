@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brain_tumor.evidence.estimates import cell
-from brain_tumor.evidence.page import figure_label, made_line, table
+from brain_tumor.evidence.page import figure_label, made_line, recipe_line, table
 from brain_tumor.report.curves import AS_IS, of_kind
 
 _SHOWN = (
@@ -32,6 +32,7 @@ def robustness_page(
         made: where and when (see `page.made_from`).
     """
     parts = [
+        recipe_line(made),
         "# Robustness",
         f"The {facts['images']} test images ({facts['clusters']} clusters of copies or patients) "
         "degraded before any preprocessing, and classified as `brain-tumor predict` does: "

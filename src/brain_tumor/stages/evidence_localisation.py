@@ -11,7 +11,7 @@ from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.localisation_page import differences_svg, localisation_page, save_overlays
 from brain_tumor.evidence.localisation_params import LocalisationParams
 from brain_tumor.evidence.localisation_run import tested
-from brain_tumor.evidence.page import made_from
+from brain_tumor.evidence.page import made_from, recipe_of
 from brain_tumor.evidence.phantom_truth import Maker
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess_params import PreprocessParams
@@ -43,6 +43,7 @@ def main(
         maker = Maker(PhantomParams(), Atlas.load(atlas), preprocess)
         found = tested(trained, maker, section)
         where = {"environment": environment(), "weights": trained.meta.initial_weights}
+        where["recipe"] = recipe_of(trained.meta)
         made = made_from([where | {"wall_s": time.monotonic() - start}])
         write_text(table, found.scored.round(6).to_csv(index=False, lineterminator="\n"))
         facts = {"model": exported_digest(export), "seed": section.seed, **found.figures}

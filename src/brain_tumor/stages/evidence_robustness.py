@@ -13,7 +13,7 @@ from brain_tumor.dataset.labels import POSITIVE
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.dataset.splitting.table import TEST, read_split
 from brain_tumor.evidence.environment import environment
-from brain_tumor.evidence.page import made_from
+from brain_tumor.evidence.page import made_from, recipe_of
 from brain_tumor.evidence.robustness import predict_degraded
 from brain_tumor.evidence.robustness_curves import curves, curves_table
 from brain_tumor.evidence.robustness_page import robustness_page
@@ -63,6 +63,7 @@ def main(
             "model": digest,
         }
         where = {"environment": environment(), "weights": classifier.meta.initial_weights}
+        where["recipe"] = recipe_of(classifier.meta)
         made = made_from([where | {"wall_s": time.monotonic() - start}])
         write_text(table, curves_table(found).to_csv(index=False, lineterminator="\n"))
         write_json(summary, {"made": made, **facts, "conditions": found})

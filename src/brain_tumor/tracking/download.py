@@ -10,6 +10,11 @@ from brain_tumor.tracking import store
 from brain_tumor.tracking.model_folder import BUNDLE, ModelFolder
 from brain_tumor.tracking.server import shown
 
+_REMEDY = (
+    "`make repro` trains and registers one; if it is in another store, set MLFLOW_TRACKING_URI, or "
+    "give a folder that `brain-tumor pull` made"
+)
+
 
 def download(uri: str) -> Path:
     """The bundle of a registered model: a folder with model.keras and what belongs to it.
@@ -82,6 +87,9 @@ def _check_free(folder: Path, *, force: bool) -> None:
 
 
 def _download(uri: str, part: str, folder: Path | None) -> Path:
+    database = store.database_path(store.tracking_uri())
+    if database is not None and not database.is_file():
+        raise ValueError(f"{uri}: no model yet, there is no {database}. {_REMEDY}")
     client = store.connect()
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -95,6 +103,19 @@ def _download(uri: str, part: str, folder: Path | None) -> Path:
             artifact_uri=f"{uri}{part}", dst_path=target, tracking_uri=client.tracking_uri
         )
     except (MlflowException, OSError) as error:
-        text = f"{uri}: cannot be fetched from {client.tracking_uri}: {error}"
-        raise ValueError(shown(text)) from error
+        raise ValueError(shown(_reason(uri, client.tracking_uri, error))) from error
     return Path(path)
+
+
+def _reason(uri: str, store_uri: str, error: Exception) -> str:
+    """Why a model cannot be had, and what to do; MLflow says the first two in words only."""
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    if "Registered Model with name=" in str(error):
+        return f"{uri}: no model of that name in {store_uri}. {_REMEDY}"
+    if "alias" in str(error) and "not found" in str(error):
+        return (
+            f"{uri}: {store_uri} has models of that name, but none is @{alias}. Name one as "
+            f"models:/{name}/NUMBER or models:/{name}@challenger, or make the newest the champion "
+            "all the same: `brain-tumor registry promote --force`"
+        )
+    return f"{uri}: cannot be fetched from {store_uri}: {error}"

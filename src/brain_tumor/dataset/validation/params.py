@@ -34,6 +34,19 @@ class ValidateParams(Section):
         """The label of each class folder: by default `{"no": "no", "yes": "yes"}`."""
         return {self.negative_folder: NEGATIVE, self.positive_folder: POSITIVE}
 
+    def label_of(self, name: str) -> str:
+        """The label by the name of its class folder, or by itself.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        label = self.folders.get(name, name)
+        if label not in (NEGATIVE, POSITIVE):
+            own = {*self.folders} - {NEGATIVE, POSITIVE}
+            alike = f" ({NEGATIVE} and {POSITIVE} mean the same)" if own else ""
+            raise ValueError(f"{name!r} is no class: give {' or '.join(self.folders)}{alike}")
+        return label
+
     @model_validator(mode="after")
     def _two_class_folders(self) -> Self:
         if len(self.folders) < 2 or MASKS_FOLDER in self.folders:
