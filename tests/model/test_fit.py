@@ -1,4 +1,4 @@
-"""Training: repeatable, frozen where it says so, stopped and undone where that is better."""
+"""Training: repeatable, frozen where it says so, and the same as that of the whole network."""
 
 from dataclasses import replace
 from pathlib import Path

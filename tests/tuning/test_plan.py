@@ -146,7 +146,8 @@ def one_patient_of_many(project: "Project") -> None:
         pytest.param(space(head_penalty={"low": 0.1, "high": 0.5, "log": True}), id="a range"),
         pytest.param(space(head_block={"low": 2, "high": 4}), id="a range of blocks"),
         pytest.param(setting("train", learning_rate=1e-3), id="an explicit value"),
-        pytest.param(setting("train", head_epochs=5), id="epochs"),
+        pytest.param(setting("train", fine_tune_epochs=2), id="epochs"),
+        pytest.param(setting("train", batch_size=16), id="batch size"),
         pytest.param(setting("train", seed=1), id="seed of training"),
         pytest.param(setting("train", precision="float32"), id="precision"),
         pytest.param(setting("tune", seed=1), id="seed of the sampler"),
@@ -166,6 +167,7 @@ def test_another_name_for(change: Changes, original: "Project", changed: "Projec
     [
         pytest.param(together(), id="another folder"),
         pytest.param(setting("tune", n_trials=50), id="more trials"),
+        pytest.param(setting("train", head_epochs=7), id="epochs of a head that is solved"),
         pytest.param(setting("tune", timeout_s=60.0), id="a timeout"),
         pytest.param(setting("calibrate", sensitivity=0.9), id="target of the threshold"),
         pytest.param(setting("evaluate", seed=9), id="another section"),

@@ -96,7 +96,7 @@ def test_one_run_holds_a_run_for_each_trial(finished: "Project") -> None:
 def test_table_has_a_row_for_each_trial(finished: "Project") -> None:
     table = finished.trials()
     assert list(table["number"]) == list(range(TRIALS))
-    assert list(table.columns) == ["number", "state", "value", *TUNED]
+    assert list(table.columns) == ["number", "state", "value", "folds", "value_so_far", *TUNED]
     assert set(table["state"]) <= {"complete", "pruned"}
     assert table.loc[table["state"] == "complete", "value"].notna().all()
 
@@ -117,7 +117,7 @@ def test_runs_of_trials_hold_what_was_tried_and_how_it_went(finished: "Project")
             assert run.data.metrics["val/log_loss"] == row.value
         else:
             assert "val/log_loss" not in run.data.metrics
-            assert tags["trial.note"].startswith("pruned at step ")
+            assert tags["trial.note"].startswith("pruned after ")
 
 
 def test_runs_of_trials_lead_to_what_made_them(finished: "Project") -> None:
@@ -146,7 +146,9 @@ def test_run_of_the_study_holds_result_and_figures(finished: "Project") -> None:
     assert parent.data.tags["best.trial"] == str(best["trial"])
     chosen = {name: float(parent.data.tags[f"best.{name}"]) for name in best["params"]}
     assert chosen == pytest.approx(best["params"])
-    assert {"figures/history.png", "figures/slice.png"} <= store.artifacts(parent, "figures")
+    assert {"figures/history.png", "figures/learning_rate.png"} <= store.artifacts(
+        parent, "figures"
+    )
     assert store.artifacts(parent, "study") == {"study/trials.csv"}
     shares = [v for key, v in parent.data.metrics.items() if key.startswith("importance/")]
     assert bool(shares) == ("figures/importances.png" in store.artifacts(parent, "figures"))
@@ -259,7 +261,7 @@ def is_training(store: Store, number: int) -> bool:
 def test_finished_study_is_left_as_it_is(finished: "Project") -> None:
     store = Store(finished)
     runs = {run.info.run_id for run in store.runs()}
-    names = ("best.json", "trials.csv", "figures/history.png", "figures/slice.png")
+    names = ("best.json", "trials.csv", "figures/history.png", "figures/learning_rate.png")
     before = {name: finished.output(name) for name in names}
     output = finished.run(finished.command("tune"))
     assert {name: finished.output(name) for name in names} == before
@@ -342,5 +344,5 @@ def test_folds_and_auroc_work_from_end_to_end(untouched: "Project") -> None:
         history = store.client.get_metric_history(run.info.run_id, "fold/auroc")
         assert len(history) == 2
         assert np.mean([point.value for point in history]) == pytest.approx(value)
-        assert {"fold0/val_loss", "fold1/val_loss"} <= set(run.data.metrics)
+        assert {"fold1/val_loss", "fold2/val_loss"} <= set(run.data.metrics)
         assert 0.0 <= value <= 1.0

@@ -60,15 +60,12 @@ def train_as(monkeypatch: pytest.MonkeyPatch, training: Training) -> None:
         data: TrainingData,
         params: TrainParams,
         on_epoch: OnEpoch,
-        on_head: Callable[[float], None],
     ) -> Fitted:
         nonlocal count
         count += 1
         losses = training(count)
         for epoch, loss in enumerate(losses, 1):
             on_epoch(epoch, {"epoch": epoch, "fine_tuning": float(epoch > 1), "val_loss": loss})
-            if epoch == 1:
-                on_head(loss)
         truth = data.labels[data.val]
         probability = np.abs(truth - 1 + np.exp(-min(losses))).astype(np.float64)
         return Fitted([], None, [], probability)
@@ -111,39 +108,40 @@ def test_better_trial_of_a_study_that_goes_on_replaces_the_best(
     assert after.info.run_id == before.info.run_id
     assert (before.data.tags["best.trial"], after.data.tags["best.trial"]) == ("1", "2")
     best = study.best_trial
-    rate = after.data.tags["best.learning_rate"]
-    assert rate == str(best.params["learning_rate"]) != before.data.tags["best.learning_rate"]
+    penalty = after.data.tags["best.head_penalty"]
+    assert penalty == str(best.params["head_penalty"]) != before.data.tags["best.head_penalty"]
     assert after.data.metrics["val/log_loss"] == best.value == pytest.approx(1 / 3)
 
 
-def test_pruner_hears_the_best_loss_so_far_after_the_head_and_each_epoch_of_fine_tuning(
+def test_trial_is_given_up_after_the_folds_in_which_it_was_worse_and_its_run_says_where(
     project: "Project", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_as(monkeypatch, lambda _: [0.9, 0.7, 0.8, 0.5])
-    (trial,) = run_study(n_trials=1, pruner="none").trials
-    assert trial.intermediate_values == {1: 0.9, 2: 0.7, 3: 0.7, 4: 0.5}
-    assert trial.value == pytest.approx(0.5)
-
-
-def test_worse_trial_is_given_up_and_its_run_says_where(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train_as(monkeypatch, lambda number: [0.5, 0.4] if number < 2 else [0.5, 0.45, 0.1])
-    study = run_study(n_trials=3, startup_trials=2, pruner="median")
+    train_as(monkeypatch, lambda training: [0.5, 0.4] if training < 4 else [0.45])
+    study = run_study(n_trials=3, startup_trials=2, pruner="median", folds=2)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
     last = runs("trial 2")[0]
     assert (last.info.status, last.data.tags["trial.state"]) == ("FINISHED", "pruned")
-    assert last.data.tags["trial.note"] == "pruned at step 2, value 0.45"
+    assert last.data.tags["trial.note"] == "pruned after 1 of 2 folds"
+    assert "val/log_loss" not in last.data.metrics
 
 
-def test_auroc_is_maximised_and_pruned_by_the_loss(
+def test_one_fold_has_no_part_to_be_given_up_by(
     project: "Project", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_as(monkeypatch, lambda number: [0.3, 0.2] if number < 2 else [0.9, 0.1])
-    study = run_study(n_trials=3, startup_trials=2, objective="auroc")
+    train_as(monkeypatch, lambda training: [0.1 * (1 + training)])
+    study = run_study(n_trials=4, startup_trials=1, pruner="median", folds=1)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
+
+
+def test_auroc_is_maximised_and_pruned_by_itself(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_as(monkeypatch, lambda training: [0.3] if training < 4 else [0.9])
+    study = run_study(n_trials=3, startup_trials=2, objective="auroc", folds=2)
     assert study.direction.name == "MAXIMIZE"
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
-    assert study.trials[0].intermediate_values == {1: -0.3, 2: -0.2}
+    assert study.trials[0].intermediate_values == {1: 1.0, 2: 1.0}
+    assert study.trials[2].intermediate_values == {1: 0.0}
     assert study.best_value == 1.0
 
 

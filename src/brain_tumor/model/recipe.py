@@ -130,11 +130,11 @@ def _final(
 ) -> NDArray[np.float64]:
     """Fit anew and predict.
 
-    A head that is solved is fitted on all development images. Where training is stopped by
-    held-out images (AdamW, fine-tuning), it is the first inner fold that stops it.
+    A solved head, and what is fine-tuned from it, is fitted on all development images. Where
+    held-out images stop AdamW, it is the first inner fold that stops it.
     """
     rows = known.rows
-    stops = section.head_penalty is None or section.fine_tune_blocks > 0
+    stops = section.head_penalty is None
     data = folds[0]
     if not stops:
         not_asked = set(rows["source"]) - set(rows["source"][~rows["copy"]]) | set(development)

@@ -175,12 +175,13 @@ def _folds(images: Development, inputs: TuneInputs, tune: TuneParams) -> list[Tr
 
 
 def _digest(parts: tuple[TrainingData, ...]) -> str:
-    """SHA-256 of images, labels and rows; the folds share one array of images."""
-    sha = hashlib.sha256(np.ascontiguousarray(parts[0].images).data)
+    """SHA-256 of images, labels and rows that take part; the folds share one array of images."""
+    used = np.unique(np.concatenate([rows for part in parts for rows in (part.train, part.val)]))
+    sha = hashlib.sha256(np.ascontiguousarray(parts[0].images[used]).data)
     for part in parts:
-        for array in (part.labels, part.train, part.val, part.sources):
-            if array is not None:
-                sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        sources = used if part.sources is None else part.sources[used]
+        for array in (part.labels[used], part.train, part.val, sources):
+            sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return sha.hexdigest()
 
 

@@ -9,6 +9,7 @@ from brain_tumor.model import metrics
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Fitted, fit
 from brain_tumor.model.phase import DivergedError, Epoch
+from brain_tumor.model.search.interrupted import original_number
 from brain_tumor.model.search.space import suggest
 from brain_tumor.model.train_params import TrainParams
 from brain_tumor.tracking.run import Run
@@ -39,10 +40,10 @@ def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
     values = suggest(trial, plan.tune.space, plan.section.tuned)
     params = plan.section.resolve(values)
     logged = plan.trial_params(params)
-    tags = {**plan.tags, "stage": "tune", "trial": str(trial.number)}
-    with start_run(
-        f"trial {trial.number}: {training_name(params.model_dump())}", logged, tags, parent
-    ) as run:
+    number = original_number(trial.study.get_trials(deepcopy=False)[trial.number])
+    tags = {**plan.tags, "stage": "tune", "trial": str(number)}
+    name = f"trial {number}: {training_name(params.model_dump())}"
+    with start_run(name, logged, tags, parent) as run:
         trial.set_user_attr(RUN_ATTRIBUTE, run.run_id)
         run.set_tags({"trial.state": "running"})
         try:
