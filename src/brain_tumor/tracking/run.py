@@ -87,7 +87,7 @@ class Run:
 
 
 def summary(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
-    """The figures of figures.json under MLflow names, as `test/accuracy_low`.
+    """The figures of metrics.json under MLflow names, as `test/accuracy_low`.
 
     Args:
         metrics: split to figure to `value`, `low`, `high`.
