@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from brain_tumor.model.best import Best
-from brain_tumor.model.saved import read_meta
+from brain_tumor.model.saved import load_meta
 from brain_tumor.model.train_params import filled
 from brain_tumor.registry.outputs import StageOutputs, read_json
 from brain_tumor.tracking import lineage
@@ -27,7 +27,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
 
     It is tagged `restored` and names the run of the training in `restored.from`.
     """
-    meta = read_meta(outputs.model_json)
+    meta = load_meta(outputs.model_json.parent)
     name = f"{meta.head}-mixed{meta.head_block}-tune{meta.fine_tuned_blocks}"
     tags = {
         **lineage_of(outputs),
