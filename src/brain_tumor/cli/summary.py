@@ -35,7 +35,8 @@ def summary(params: ParamsFile = PARAMS) -> None:
         image = outputs.data / _test_image(outputs.split)
     console = Console(highlight=False, soft_wrap=True)
     name, version, alias = (str(registered[key]) for key in ("name", "version", "alias"))
-    console.print(f"\n[bold]{name} version {version}[/]: {network}")
+    console.print(f"\n[bold]{name} version {version}[/]")
+    console.print(network, markup=False)
     console.print(_table(card))
     console.print(f"@{alias}: {registered['decision']['reason']}", markup=False)
     if card.initial_weights.note:
@@ -61,7 +62,7 @@ def _network(card: "ModelCard", outputs: "StageOutputs") -> str:
     count = f"{asked.fine_tune_blocks} block" + "s" * (asked.fine_tune_blocks > 1)
     how = f"{count} at learning rate {asked.learning_rate:.2g}"
     if not card.model.fine_tuned_blocks:
-        return f"{network}, head only: fine-tuning {how} did not lower its validation loss"
+        return f"{network}, head only: fine-tuning {how} was no better on validation"
     return f"{network}, fine-tuned {how}"
 
 
