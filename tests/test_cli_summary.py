@@ -49,7 +49,7 @@ def test_it_says_which_model_how_good_and_why_it_is_the_champion(project: Path) 
     done = run(project)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[1] == f"{NAME} version 3: InceptionV3 (imagenet) to mixed6, head only"
+    assert lines[1:3] == [f"{NAME} version 3", "InceptionV3 (imagenet) to mixed6, head only"]
     figures = json.loads((project / "outputs" / "evaluate" / "figures.json").read_text("utf-8"))
     for key, name in (("auroc", "AUROC"), ("log_loss", "Log loss")):
         (row,) = (line for line in lines if f"│ {name} " in line)
@@ -77,7 +77,7 @@ def test_fine_tuning_and_its_learning_rate_are_named(project: Path) -> None:
     text = params.read_text("utf-8").replace("fine_tune_blocks: 0", "fine_tune_blocks: tuned")
     params.write_text(text, encoding="utf-8")
     said = run(project).stdout
-    assert "head only: fine-tuning 2 blocks at learning rate 0.001 did not lower" in said
+    assert "head only: fine-tuning 2 blocks at learning rate 0.001 was no better" in said
     card = project / "outputs" / "report" / CARD_FILE
     facts = json.loads(card.read_text("utf-8"))
     facts["model"] |= {"fine_tuned_blocks": 2}

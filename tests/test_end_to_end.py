@@ -49,7 +49,7 @@ def test_stages_say_where_they_are_and_tensorflow_says_nothing(project: Project)
 def test_summary_tells_what_the_run_came_to(project: Project) -> None:
     said = project.run("brain-tumor", "summary")
     registered = project.json("outputs/registered.json")
-    assert f"{registered['name']} version 1: InceptionV3 (random) to mixed" in said
+    assert f"{registered['name']} version 1\nInceptionV3 (random) to mixed" in said
     assert f"@champion: {registered['decision']['reason']}" in said
 
 

@@ -35,7 +35,8 @@ def summary(params: ParamsFile = PARAMS) -> None:
         image = outputs.data / _test_image(outputs.split)
     console = Console(highlight=False, soft_wrap=True)
     name, version, alias = (str(registered[key]) for key in ("name", "version", "alias"))
-    console.print(f"\n[bold]{name} version {version}[/]: {network}")
+    console.print(f"\n[bold]{name} version {version}[/]")
+    console.print(network, markup=False)
     console.print(_table(card))
     console.print(f"@{alias}: {registered['decision']['reason']}", markup=False)
     if card.initial_weights.note:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.model.best import Best
-from brain_tumor.model.saved import read_meta
+from brain_tumor.model.saved import load_meta
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.params import load
 from brain_tumor.registry.outputs import StageOutputs, read_json
@@ -29,7 +29,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
 
     It is tagged `restored` and names the run of the training in `restored.from`.
     """
-    meta = read_meta(outputs.model_json)
+    meta = load_meta(outputs.model_json.parent)
     traced = lineage_of(outputs) | {"initial_weights.sha256": meta.initial_weights_sha256}
     tags = {
         RESTORED_TAG: "true",
