@@ -14,13 +14,20 @@ from brain_tumor.model.best import Best
 from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.model.train_params import TrainSection
-from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REPORT_FILE, write_card
+from brain_tumor.report.card import (
+    CARD_FILE,
+    CARD_TEXT,
+    REGISTERED_REPORT_FILE,
+    REPORT_FILE,
+    write_card,
+)
 from brain_tumor.report.card_markdown import markdown
 from brain_tumor.report.document import document
 from brain_tumor.report.evidence import SUMMARY
 from brain_tumor.report.findings import read
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Settings, Sources
+from brain_tumor.report.thumbnails import thumbnails
 from brain_tumor.stages.paths import In, Out, reporting_errors
 from brain_tumor.tracking.lineage import lineage_tags
 
@@ -40,6 +47,9 @@ def main(
     predictions: In,
     metrics: In,
     export: In,
+    history: In,
+    trials: In,
+    images: In,
     evidence: In,
     report: Out,
     params: In = Path("params.yaml"),
@@ -56,14 +66,18 @@ def main(
         )
         sources = Sources(
             manifest, validation, preprocessing, weights, best, calibration, model_json, run,
-            predictions, metrics, export, evidence,
+            predictions, metrics, export, history, trials, images, evidence,
         )  # fmt: skip
         inputs = {**vars(sources), "evidence": evidence / SUMMARY, "split": split, "params": params}
+        for shown in ("history", "trials", "images"):  # follow from the others
+            del inputs[shown]
         found = read(sources, settings, origin(read_meta(Path("data"))), lineage_tags(inputs))
         card = make_card(found, NAME)
         write_card(report / CARD_FILE, card)
         write_text(report / CARD_TEXT, markdown(card))
-        write_text(report / REPORT_FILE, document(found, card))
+        pictures = thumbnails(images, [one.path for one in card.failures])
+        write_text(report / REPORT_FILE, document(found, card, pictures))
+        write_text(report / REGISTERED_REPORT_FILE, document(found, card, None))
 
 
 if __name__ == "__main__":
