@@ -12,7 +12,7 @@ from PIL import Image
 from brain_tumor.imaging.geometry import compose, invert, magnification, transform
 from brain_tumor.imaging.record import Record
 from brain_tumor.inference.finding import Finding, Prediction
-from brain_tumor.inference.heatmap import heatmap_png, heatmap_sheet_png
+from brain_tumor.inference.heatmap import heatmap_png, heatmap_sheet_png, strongest
 from brain_tumor.inference.prepare import Prepared
 
 SIZE_PX, CELLS, STRIDE_PX = 83, 8, 8  # the outermost places lie 13 px inside the edge
@@ -20,7 +20,11 @@ HEIGHT, WIDTH = 300, 400
 
 
 def finding(
-    contributions: NDArray[np.float32], matrix: NDArray[np.float64], *, ood: bool = False
+    contributions: NDArray[np.float32],
+    matrix: NDArray[np.float64],
+    *,
+    ood: bool = False,
+    grey: NDArray[np.uint8] | None = None,
 ) -> Finding:
     names = ("m00", "m01", "m02", "m10", "m11", "m12")
     record = Record(
@@ -29,7 +33,8 @@ def finding(
         bottom=SIZE_PX - 0.5, low=0.0, high=255.0, size_px=SIZE_PX,
         **dict(zip(names, map(float, matrix.ravel()), strict=True)),
     )  # fmt: skip
-    grey = np.full((HEIGHT, WIDTH), 100, np.uint8)
+    if grey is None:  # an even picture, which is all head
+        grey = np.full((HEIGHT, WIDTH), 100, np.uint8)
     prepared = Prepared("", grey, np.zeros((SIZE_PX, SIZE_PX), np.uint8), record, {}, ())
     prediction = Prediction("", 0.9, "yes", 0.5, False, ood, 0.3, (), "keras", "model version 1")
     return Finding(prediction, prepared, contributions, STRIDE_PX)
@@ -96,6 +101,22 @@ def test_what_the_network_does_not_see_stays_grey() -> None:
     assert not drawn[:20].any()
     assert not drawn[:, :20].any()
     assert drawn[drawn.shape[0] // 2, drawn.shape[1] // 2] > 80
+
+
+def test_colour_stays_inside_the_head() -> None:
+    y, x = np.ogrid[:HEIGHT, :WIDTH]
+    away_px = np.hypot(y - HEIGHT / 2, x - WIDTH / 2)
+    grey = np.where(away_px < 90, 150, 0).astype(np.uint8)
+    cells = np.ones((CELLS, CELLS), np.float32)
+    cells[0, 0] = 5.0  # the strongest place of all lies in the background
+    seen = finding(cells, turned(0.0, 3.0), grey=grey)
+    drawn = warmth(heatmap_png(seen))
+    shown = drawn.shape[1] / WIDTH
+    rows, columns = np.ogrid[: drawn.shape[0], : drawn.shape[1]]
+    away = np.hypot(rows - drawn.shape[0] / 2, columns - drawn.shape[1] / 2) / shown
+    assert not drawn[away > 95].any()
+    assert (drawn[away < 80] > 60).all()
+    assert strongest(seen) == pytest.approx(1.0, abs=0.1)
 
 
 def test_nothing_found_is_the_plain_picture() -> None:

@@ -226,10 +226,10 @@ def write_report(outputs: StageOutputs) -> None:
     from tests.report.cards import example_card
 
     from brain_tumor.model.saved import read_meta
-    from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REPORT_FILE, write_card
+    from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REGISTERED_REPORT_FILE, write_card
 
     metrics = json.loads(outputs.metrics.read_text(encoding="utf-8"))
     card = example_card(read_meta(outputs.model_json), metrics)
     write_card(outputs.report / CARD_FILE, card)
     (outputs.report / CARD_TEXT).write_text("card", encoding="utf-8")
-    (outputs.report / REPORT_FILE).write_text("<!DOCTYPE html>", encoding="utf-8")
+    (outputs.report / REGISTERED_REPORT_FILE).write_text("<!DOCTYPE html>", encoding="utf-8")

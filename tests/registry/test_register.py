@@ -27,7 +27,7 @@ from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import Registered, register
 from brain_tumor.registry.sync import sync
-from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card, write_card
+from brain_tumor.report.card import CARD_FILE, REGISTERED_REPORT_FILE, read_card, write_card
 from brain_tumor.stages.register import main as stage
 from brain_tumor.tracking import models, store
 from brain_tumor.tracking.artifacts import ModelUnusableError
@@ -221,7 +221,9 @@ def test_a_report_made_later_reaches_the_version_that_is_there(
     card = read_card(outputs.report / CARD_FILE)
     evidence = ({"folder": "clinic-b", "sensitivity": "0.93"},)
     write_card(outputs.report / CARD_FILE, card.model_copy(update={"external": evidence}))
-    (outputs.report / REPORT_FILE).write_text("<!DOCTYPE html>evidence", encoding="utf-8")
+    (outputs.report / REGISTERED_REPORT_FILE).write_text(
+        "<!DOCTYPE html>evidence", encoding="utf-8"
+    )
     outputs.params.write_text(outputs.params.read_text() + "# later\n", encoding="utf-8")
     assert register(outputs, PREPROCESS, params).version == "1"
     [after] = models.versions(store.connect(), NAME)

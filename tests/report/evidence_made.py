@@ -16,23 +16,6 @@ KEYS = (
 AT_HALF = KEYS[:4]
 
 
-DECISIONS = """# Decision log
-
-Before the run. See [the page](headline.md).
-
-## Head
-
-| head | figures |
-|---|---|
-| `solved` | 0.91 |
-
-**Decision:** solved, *always*:
-- no epochs,
-  no stopping
-- 2 * 3 * 4 stays
-"""
-
-
 def figures(value: float, keys: tuple[str, ...] = KEYS) -> dict[str, Any]:
     """Each figure with the same value and interval."""
     return {key: {"value": value, "low": value - 0.05, "high": value + 0.05} for key in keys}
@@ -67,7 +50,6 @@ def write(folder: Path, paths: list[str], model: str = DIGEST) -> None:
     )
     maps = {"model": model} | _localisation()
     (folder / "localisation.json").write_text(json.dumps(maps), encoding="utf-8")
-    (folder / "decisions.md").write_text(DECISIONS, encoding="utf-8")
     as_is = {"kind": "none", "level": 0.0, "figures": figures(0.9)}
     noisy = {"kind": "noise", "level": 0.1, "figures": figures(0.7)}
     noisy["change"] = figures(-0.2, ("accuracy",))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from ruamel.yaml import YAML
 
 from brain_tumor.dataset.groups import clusters
@@ -30,6 +31,12 @@ SPLITS = ("train", "train", "test", "val", "test")  # of five images of a class
 PER_CLASS = 40
 NAME = "InceptionV3 classifier of brain MRI slices"
 DIGEST = "e" * 64
+EPOCHS: list[dict[str, Any]] = [
+    {"epoch": epoch, "fine_tuning": int(epoch > 0), "learning_rate": 1e-4 * (epoch > 0),
+     "loss": 0.3 - 0.05 * epoch, "accuracy": 0.9 + 0.02 * epoch, "val_loss": 0.4 - 0.03 * epoch,
+     "val_accuracy": 0.8 + 0.01 * epoch}
+    for epoch in range(4)
+]  # fmt: skip
 DOUBTED = "no/N11.jpg"  # on the list of suspects
 
 
@@ -65,7 +72,8 @@ def sources(root: Path) -> Sources:
         "best": "tuning/best.json", "calibration": "calibrate/calibration.json",
         "model_json": "calibrate/model.json", "run": "train/run.json",
         "predictions": "predictions.csv", "metrics": "evaluate/figures.json", "export": "export",
-        "evidence": "docs/evidence",
+        "history": "train/history.csv", "trials": "tuning/trials.csv",
+        "images": "preprocess/images", "evidence": "docs/evidence",
     }  # fmt: skip
     return Sources(**{field.name: root / names[field.name] for field in fields(Sources)})
 
@@ -93,15 +101,37 @@ def write(root: Path) -> Sources:
     meta |= {"threshold": THRESHOLD, "temperature": 1.5, "initial_weights": "imagenet"}
     _json(to.model_json, {**meta, "initial_weights_sha256": "1" * 64, "parameters": 7_000_000})
     _json(to.run, {"run_id": "r" * 32})
+    solved = {"epoch": 0, "fine_tuning": 0, "learning_rate": 0.0, "loss": 0.3, "accuracy": 0.9}
+    history(to, [solved | {"val_loss": 0.4, "val_accuracy": 0.8}])
+    trials(to, [{"number": 0, "state": "complete", "value": 0.41, "head_block": 4},
+                {"number": 1, "state": "pruned", "value": None, "head_block": 5},
+                {"number": 3, "state": "complete", "value": 0.3, "head_block": 6}])  # fmt: skip
+    for number, path in enumerate(table["path"]):
+        image = to.images / f"{path}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (299, 299), number).save(image)
     _json(to.export / EXPORT_FILE, {"engine": "onnxruntime 1.22", "digest": DIGEST})
     return to
+
+
+def history(to: Sources, rows: list[dict[str, Any]]) -> None:
+    """Write what stage train says of epochs."""
+    pd.DataFrame(rows).to_csv(to.history, index=False)
+
+
+def trials(to: Sources, rows: list[dict[str, Any]]) -> None:
+    """Write what stage tune says of trials."""
+    pd.DataFrame(rows).to_csv(to.trials, index=False)
 
 
 def params_file(root: Path) -> Path:
     """The project's params.yaml with what the study is to choose put in."""
     yaml = YAML()
     document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    document["train"].update(learning_rate=1e-3, dropout=0.1, weight_decay=1e-2, head_penalty=0.1)
+    document["train"].update(
+        fine_tune_blocks="tuned", learning_rate=1e-3, dropout=0.1, weight_decay=1e-2,
+        head_penalty=0.1,
+    )  # fmt: skip
     document["evaluate"]["bootstrap_resamples"] = 30
     path = root / "params.yaml"
     with path.open("w", encoding="utf-8") as file:

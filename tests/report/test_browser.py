@@ -13,6 +13,7 @@ from tests.report import evidence_made, made
 from brain_tumor.report.document import document
 from brain_tumor.report.findings import read
 from brain_tumor.report.gather import make_card
+from brain_tumor.report.thumbnails import thumbnails
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,10 +39,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with every section filled."""
     root = tmp_path_factory.mktemp("report")
     sources = made.write(root)
+    made.history(sources, made.EPOCHS)
     evidence_made.write(sources.evidence, list(made.manifest()["path"]))
     found = read(sources, made.settings(made.params_file(root)), "directory brain-mri", {})
+    card = make_card(found, made.NAME)
+    pictures = thumbnails(sources.images, [one.path for one in card.failures])
     path = root / "report.html"
-    path.write_text(document(found, make_card(found, made.NAME)), encoding="utf-8")
+    path.write_text(document(found, card, pictures), encoding="utf-8")
     return path
 
 
@@ -54,7 +58,8 @@ def page(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pag
 
 
 def test_nothing_is_asked_for_but_the_file_and_nothing_complains(page: Page, report: Path) -> None:
-    assert page.requests() == [report.as_uri()]
+    asked = [url for url in page.requests() if not url.startswith("data:image/")]
+    assert asked == [report.as_uri()]
     assert page.complaints() == []
 
 

@@ -1,19 +1,28 @@
 """The report holds what was found, and says what is not there."""
 
+import io
 import json
 import re
+from base64 import b64decode
 from dataclasses import asdict
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from tests.report import evidence_made, made
 from tests.report.test_checklist import SECTIONS
 
-from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REPORT_FILE, read_card
+from brain_tumor.report.card import (
+    CARD_FILE,
+    CARD_TEXT,
+    REGISTERED_REPORT_FILE,
+    REPORT_FILE,
+    read_card,
+)
 from brain_tumor.report.card_markdown import markdown
-from brain_tumor.report.checklist import PENDING
 from brain_tumor.report.document import document
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Sources
@@ -65,11 +74,115 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path, sources: Sources) ->
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_the_sections_are_those_the_checklists_lead_to(tmp_path: Path) -> None:
-    found = made.found(tmp_path)
-    html = document(found, make_card(found, made.NAME))
-    titles = re.findall(r'<h2 id="section-(\d+)">', html)
-    assert len(titles) == len(SECTIONS) + 2  # and the two checklists
+ABSENT = ("Nested cross-validation", "External data", "Explanations", "Robustness")
+
+
+def headings(html: str) -> list[str]:
+    found = re.findall(r'<h2 id="section-\d+"><span class="number">\d+</span> (.*?)</h2>', html)
+    return [unescape(title) for title in found]
+
+
+def absent(html: str) -> dict[str, str]:
+    """Title to reason of the lines under the contents."""
+    lines = re.findall(
+        r"<li>(.*?)</li>", html.partition('<ul class="absent">')[2].split("</ul>")[0]
+    )
+    return dict(shown(line).split(": ", 1) for line in lines)
+
+
+def test_the_sections_are_those_the_checklists_lead_to(tmp_path: Path, sources: Sources) -> None:
+    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    folder, _ = run(tmp_path, sources)
+    html = (folder / REPORT_FILE).read_text(encoding="utf-8")
+    assert len(headings(html)) == len(SECTIONS) - 1 + 2  # no decisions, but the two checklists
+    assert absent(html) == {}
+
+
+def test_a_section_with_nothing_to_say_is_a_line_in_the_contents(
+    tmp_path: Path, sources: Sources
+) -> None:
+    folder, _ = run(tmp_path, sources)
+    html = (folder / REPORT_FILE).read_text(encoding="utf-8")
+    lines = absent(html)
+    assert tuple(lines) == ABSENT
+    assert lines["Nested cross-validation"] == "not made on these images; make evidence"
+    assert lines["External data"].startswith("not evaluated; brain-tumor evaluate MODEL FOLDER")
+    assert not {*ABSENT, "The published protocol"} & {*headings(html)}
+
+
+def test_the_decision_log_is_linked_and_not_copied(tmp_path: Path, sources: Sources) -> None:
+    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    (sources.evidence / "decisions.md").write_text("# Log\n\nTried: purple heads.", "utf-8")
+    folder, text = run(tmp_path, sources)
+    assert "purple heads" not in text
+    html = (folder / REPORT_FILE).read_text(encoding="utf-8")
+    assert '<a href="../../docs/evidence/decisions.md">docs/evidence/decisions.md</a>' in html
+    registered = (folder / REGISTERED_REPORT_FILE).read_text(encoding="utf-8")
+    assert "../.." not in registered
+    assert "decision log, docs/evidence/decisions.md of the commit" in shown(registered)
+
+
+def test_the_surest_errors_are_pictures_in_the_local_report_only(
+    tmp_path: Path, sources: Sources
+) -> None:
+    folder, _ = run(tmp_path, sources)
+    failures = read_card(folder / CARD_FILE).failures
+    local = (folder / REPORT_FILE).read_text(encoding="utf-8")
+    embedded = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)" alt="([^"]+)"', local)
+    numbers = {path: number for number, path in enumerate(made.manifest()["path"])}
+    for (data, alt), one in zip(embedded, failures, strict=True):
+        with Image.open(io.BytesIO(b64decode(data))) as picture:
+            assert abs(np.asarray(picture).mean() - numbers[one.path]) < 1
+        assert alt.startswith(f"{one.path} as the network sees it")
+        truth = "tumour" if one.label == "yes" else "no tumour"
+        assert f"labelled {truth}, probability of a tumour {one.probability:.3f}" in shown(local)
+    registered = (folder / REGISTERED_REPORT_FILE).read_text(encoding="utf-8")
+    assert "<img" not in registered
+    assert "data:image" not in registered
+    assert "Pictures of these images are in the local report only" in shown(registered)
+    assert all(one.path in shown(registered) for one in failures)
+
+
+def test_no_error_is_a_line_in_the_contents(tmp_path: Path, sources: Sources) -> None:
+    said = pd.read_csv(sources.predictions)
+    said["probability"] = (said["label"] == "yes") * 0.8 + 0.1
+    said.to_csv(sources.predictions, index=False)
+    folder, _ = run(tmp_path, sources)
+    html = (folder / REPORT_FILE).read_text(encoding="utf-8")
+    assert "no validation or test image is called wrongly" in absent(html)["Most confident errors"]
+
+
+def test_a_solved_head_shows_its_trials_and_no_empty_axes(tmp_path: Path, sources: Sources) -> None:
+    _, text = run(tmp_path, sources)
+    assert "No block of InceptionV3 trained: the head on mixed6 was fitted" in text
+    assert "The study ran 5 trials, of which 4 ran to their end and 1 were ended early" in text
+    assert "Trials that ran to their end (n = 2)" in text.replace("\u00a0", " ")
+    assert "Loss and accuracy by epoch" not in text
+    table = text.partition("What the model was trained with")[2].partition("Figure")[0]
+    assert "Learning rate" not in table  # it acts on nothing
+
+
+def test_a_fine_tuned_model_shows_depth_rate_and_epochs(tmp_path: Path, sources: Sources) -> None:
+    made.history(sources, made.EPOCHS)
+    made.trials(sources, [
+        {"number": 0, "state": "complete", "value": 0.4, "fine_tune_blocks": 0},
+        {"number": 1, "state": "complete", "value": 0.3, "fine_tune_blocks": 2,
+         "learning_rate": 3e-4},
+    ])  # fmt: skip
+    meta = json.loads(sources.model_json.read_text(encoding="utf-8")) | {"fine_tuned_blocks": 2}
+    sources.model_json.write_text(json.dumps(meta), encoding="utf-8")
+    best = json.loads(sources.best.read_text(encoding="utf-8"))
+    best["params"] |= {"fine_tune_blocks": 2}
+    sources.best.write_text(json.dumps(best), encoding="utf-8")
+    folder, text = run(tmp_path, sources)
+    assert "2 blocks of InceptionV3 below the head on mixed6 trained with it, 3 epochs" in text
+    assert "1 of the finished ones train blocks of InceptionV3" in text
+    assert "Loss and accuracy by epoch" in text
+    cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    assert "Fine-tuning depth (blocks below the head) 2 the study" in cells
+    assert "Learning rate 0.001 params.yaml" in cells
+    assert "1 0.3000 2 0.0003" in cells
+    assert "0 0.4000 0 -" in cells
 
 
 def test_what_is_missing_is_said(tmp_path: Path, sources: Sources) -> None:
@@ -92,7 +205,9 @@ def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> 
     assert "0.93 (0.88 to 0.96)" in text
     assert "-0.20 (-0.25 to -0.15)" in text
     assert "has left no summary" not in text
-    assert "Made by make evidence, 2026-01-02, 2 processors, in 30 minutes." in text
+    assert (
+        "Made by make evidence, 2026-01-02, 2 processors, in 30 minutes, with the recipe of" in text
+    )
 
 
 def test_the_published_protocol_stands_beside_what_was_published(
@@ -115,15 +230,13 @@ def test_heat_maps_are_shown_with_what_they_must_beat(tmp_path: Path, sources: S
     assert "its AUROC on phantoms: 0.92 (0.87 to 0.97)" in text
 
 
-def test_evidence_not_made_yet_reads_as_nothing_yet(tmp_path: Path, sources: Sources) -> None:
-    told, lineage = "Nothing here yet", "git checkout of the commit"
+def test_evidence_that_holds_nothing_reads_as_none(tmp_path: Path, sources: Sources) -> None:
+    lineage = "git checkout of the commit"
     _, without = run(tmp_path, sources)
-    assert without.count(told) == 6
     sources.evidence.mkdir(parents=True)
     for name in ("summary.json", "robustness.json", "localisation.json"):
         (sources.evidence / name).write_text("{}\n", encoding="utf-8")
     (sources.evidence / "external-log.csv").write_text("date,model,sensitivity\n", "utf-8")
-    (sources.evidence / "decisions.md").write_text("", encoding="utf-8")
     _, empty = run(tmp_path, sources)
     assert empty.split(lineage)[0] == without.split(lineage)[0]
 
@@ -140,7 +253,9 @@ def test_phantoms_that_train_too_are_told_on_page_and_card(
 def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, ["no/elsewhere.png", "yes/elsewhere.png"])
     folder, text = run(tmp_path, sources)
-    assert text.count("made on other images") == 2
+    lines = absent((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    assert lines["Nested cross-validation"].startswith("not made on these images")
+    assert "on 40 of the 253" not in text
     assert "Linear probe" not in text
     assert "published test accuracy" not in text
     assert not read_card(folder / CARD_FILE).baselines
@@ -151,20 +266,19 @@ def test_evidence_of_another_model_is_not_this_models(tmp_path: Path, sources: S
     folder, text = run(tmp_path, sources)
     card = read_card(folder / CARD_FILE)
     assert "Linear probe" in text  # of the recipe, not of a model
-    for told in ("robustness", "heat maps", "external"):
-        key = {"heat maps": "explanation"}.get(told, told)
-        assert f"Nothing here yet: {PENDING[key].replace('`', '')}" in text
+    lines = absent((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    assert tuple(lines) == ("External data", "Explanations", "Robustness")
     assert "On data from elsewhere" not in text
     assert "-0.20 (-0.25 to -0.15)" not in text
     assert "0.64 (0.59 to 0.69)" not in text
-    assert "Of this modelno" in text
+    assert "clinic-b" not in text  # another model's evaluation
     assert not card.external
 
 
 def test_phantoms_are_said_to_be_phantoms(tmp_path: Path) -> None:
     found = made.found(tmp_path, origin="phantom")
     card = make_card(found, made.NAME)
-    assert "say nothing of its worth on patients" in shown(document(found, card))
+    assert "say nothing of its worth on patients" in shown(document(found, card, None))
     assert any("phantoms" in limit for limit in card.limits)
 
 

@@ -105,6 +105,24 @@ def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Pa
     assert "<b>1.png" not in page
 
 
+def test_data_docs_say_which_data_and_how_many_copies(project: Path) -> None:
+    (project / "data.dvc").write_text(
+        "meta: {source: phantom, added: [{name: site-b, label: yes, files: 2}]}\nouts: []\n"
+    )
+    shutil.copy(project / "data/yes/5.png", project / "data/yes/again.png")
+    assert run(project).exit_code == 0
+    page = outputs(project)["validate/data_docs/index.html"].decode()
+    assert (
+        "data/ (source: phantom; added: site-b (2 yes)): 9 images (4 no, 5 yes), 8 of them "
+        "distinct. 2 lie in 1 groups of copies or near-copies, of them 2 in 1 groups of identical "
+        "bytes."
+    ) in page
+    (project / "data/yes/again.png").unlink()
+    assert run(project).exit_code == 0
+    page = outputs(project)["validate/data_docs/index.html"].decode()
+    assert "8 images (4 no, 4 yes), 8 of them distinct. No copies were found." in page
+
+
 def test_no_data_at_all_is_reported_too(project: Path) -> None:
     shutil.rmtree(project / "data")
     result = run(project)

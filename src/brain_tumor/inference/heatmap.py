@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from brain_tumor.imaging.crop import inside
+from brain_tumor.imaging.foreground import head_mask
 from brain_tumor.imaging.geometry import compose, invert
 from brain_tumor.inference.finding import Finding
 
@@ -17,6 +18,7 @@ AGAINST_RGB = (86.0, 180.0, 233.0)
 _OPACITY = 0.7  # of the strongest place
 _LONG_SIDE_PX = 512
 _CAPTION_PX = 16
+_FADE_PX = 3.0  # of the picture shown: colour fades towards the head's outline
 
 
 def picture_png(finding: Finding) -> bytes:
@@ -28,9 +30,15 @@ def heatmap_png(finding: Finding) -> bytes:
     """The slice as read with the contributions over it, as PNG.
 
     Orange places add to the logit of a tumour, blue ones take from it; the strongest place of the
-    slice is the most opaque, whatever its size. Places the network does not see stay grey.
+    head is the most opaque, whatever its size. What lies outside the head, or is not seen by the
+    network, stays grey.
     """
     return _png(_overlay(finding))
+
+
+def strongest(finding: Finding) -> float:
+    """What the most opaque place of the heat map adds to the logit, or takes from it (above 0)."""
+    return float(np.abs(_shown(finding)).max())
 
 
 def heatmap_sheet_png(finding: Finding, name: str) -> bytes:
@@ -52,34 +60,45 @@ def heatmap_sheet_png(finding: Finding, name: str) -> bytes:
 
 
 def _caption(finding: Finding, name: str) -> list[str]:
-    one, peak = finding.prediction, float(np.abs(finding.contributions).max())
+    one = finding.prediction
     part = f", {one.slice}" if one.slice else ""
     lines = [
         f"{name}{part}",
         f"tumour: {one.label}; probability {one.probability:.3f}, threshold {one.threshold:.2f}",
-        f"orange for, blue against; strongest place {peak:.2f} of the logit. Research only.",
+        f"orange for, blue against; strongest place {strongest(finding):.2f} of the logit. "
+        "Research only.",
     ]
     return [*lines, "UNLIKE the training images"] if one.out_of_distribution else lines
 
 
 def _overlay(finding: Finding) -> Image.Image:
     picture = _scaled(finding.prepared.grey)
-    found = _shown_at(finding, picture.size)[..., np.newaxis]
+    found = _shown(finding)[..., np.newaxis]
     strength = _OPACITY * np.abs(found) / max(float(np.abs(found).max()), 1e-12)
     colour = np.where(found > 0, FOR_RGB, AGAINST_RGB)
     mixed = (1 - strength) * np.asarray(picture, dtype=np.float64) + strength * colour
     return Image.fromarray(np.rint(mixed).clip(0, 255).astype(np.uint8))
 
 
-def _shown_at(finding: Finding, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Contributions on the slice scaled to a size (width, height); 0 where nothing was seen."""
-    record, (width, height) = finding.prepared.record, size
+def _shown(finding: Finding) -> NDArray[np.float64]:
+    """Contributions on the slice as it is shown; 0 outside the head and where nothing was seen."""
+    picture = _scaled(finding.prepared.grey)
+    record, size = finding.prepared.record, picture.size
+    width, height = size
     to_raw = _scaling(record.width / width, record.height / height)
     to_stored = compose(invert(record.matrix), to_raw)
     to_cell = compose(_cells(finding), to_stored)
     seen = inside(record.box, record.size_px).astype(np.float64)
     spread = _sampled(finding.contributions.astype(np.float64), to_cell, size, "nearest")
-    return spread * _sampled(seen, to_stored, size, "constant")
+    return spread * _sampled(seen, to_stored, size, "constant") * _head(finding, size)
+
+
+def _head(finding: Finding, size: tuple[int, int]) -> NDArray[np.float64]:
+    """1 within the head, less near its outline, 0 outside, at a size (width, height)."""
+    mask = Image.fromarray(head_mask(finding.prepared.grey)).resize(size, Image.Resampling.NEAREST)
+    within = np.asarray(mask, dtype=np.float64)
+    faded: NDArray[np.float64] = within * ndimage.gaussian_filter(within, _FADE_PX)
+    return faded
 
 
 def _cells(finding: Finding) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from brain_tumor.registry.images import read_images, write_training_images
 from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
 from brain_tumor.registry.requirements import inference_requirements
-from brain_tumor.report.card import REPORT_FILE, ModelCard, as_json
+from brain_tumor.report.card import REGISTERED_REPORT_FILE, ModelCard, as_json
 from brain_tumor.tracking import artifacts, lineage, logged, models
 from brain_tumor.tracking.model_folder import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT
 from brain_tumor.tracking.models import Version
@@ -124,7 +124,7 @@ def renew_report(client: Any, version: Version, outputs: StageOutputs) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         traced = {**described.lineage, **_lineage_of(version), _REPORT_TAG: current}
         card.write_both(Path(temporary), described.model_copy(update={"lineage": traced}))
-        shutil.copyfile(outputs.report / REPORT_FILE, Path(temporary) / REPORT)
+        shutil.copyfile(outputs.report / REGISTERED_REPORT_FILE, Path(temporary) / REPORT)
         client.log_model_artifacts(version.model_id, temporary)
     models.set_tags(client, version, {_REPORT_TAG: current})
 
@@ -162,7 +162,7 @@ def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[s
     write_training_images(folder / TRAINING_IMAGES, images, outputs.data)
     own = {TRAINING_IMAGES: folder / TRAINING_IMAGES, **card.write_both(folder, described)}
     folders = {EVALUATION: outputs.evaluation, profile.FOLDER: outputs.profile}
-    return own | folders | {REPORT: outputs.report / REPORT_FILE}
+    return own | folders | {REPORT: outputs.report / REGISTERED_REPORT_FILE}
 
 
 def _tags(described: ModelCard, traced: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,10 @@ from brain_tumor.report.card_parts import (
     Texts,
 )
 
-CARD_FILE, CARD_TEXT, REPORT_FILE = "card.json", "card.md", "report.html"  # of stage report
+# Of stage report. The report shows images of the data, so it stays with them; its other copy shows
+# none, and is what a registered model and its run hold.
+CARD_FILE, CARD_TEXT, REPORT_FILE = "card.json", "card.md", "report.html"
+REGISTERED_REPORT_FILE = "registered_report.html"
 
 
 class ModelCard(Section):

@@ -7,12 +7,10 @@ from itertools import groupby
 UNANSWERED = "Not answered"
 PENDING = {
     "headline": "the nested cross-validation (`make evidence`) has left no summary",
-    "paper": "the published protocol over many seeds (`make evidence`) has left no summary",
     "external": "the log (docs/evidence/external-log.csv) has no evaluation of this very model on "
     "other data (`brain-tumor evaluate ... --log`)",
     "explanation": "docs/evidence has no test of this very model's heat maps (`make evidence`)",
     "robustness": "docs/evidence has no degradation curves of this very model (`make evidence`)",
-    "decisions": "there is no decision log (docs/evidence/decisions.md)",
 }
 
 

@@ -5,27 +5,21 @@ from typing import Any
 
 import pandas as pd
 
-from brain_tumor.report.checklist import PENDING
 from brain_tumor.report.evidence import baselines, figures
 from brain_tumor.report.figures import Interval, intervals_svg, reliability_svg
 from brain_tumor.report.findings import Findings
-from brain_tumor.report.parts import Figure, Heading, Note, Part, Section, Table
+from brain_tumor.report.parts import Absent, Figure, Heading, Part, Section, Table
 from brain_tumor.report.wording import FIGURES, external_rows, figure_name, listed, shown
 
 _TITLE = "Nested cross-validation"
 _COLUMNS = ("balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier")
-OTHER_IMAGES = (
-    "The committed evidence was made on other images than this model's; it says how the recipe "
-    "does there (docs/evidence), not here."
-)
 
 
-def crossvalidation(found: Findings) -> Section:
+def crossvalidation(found: Findings) -> Section | Absent:
     """The whole recipe on folds it never saw, beside simpler classifiers."""
     headline = found.headline
     if not headline:
-        text = OTHER_IMAGES if found.evidence.track("headline") else nothing_yet("headline")
-        return Section(_TITLE, [Note(text)])
+        return Absent(_TITLE, "not made on these images; `make evidence`")
     size = f"n = {headline['images']} images in {headline['clusters']} clusters"
     intro = (
         f"{headline['repeats']} times {headline['folds']} outer folds of {size}, none of them "
@@ -47,30 +41,25 @@ def crossvalidation(found: Findings) -> Section:
     )
 
 
-def external(found: Findings) -> Section:
-    """Every evaluation on other data, as the log has it."""
-    log = found.evidence.external
+def external(found: Findings) -> Section | Absent:
+    """Every evaluation of this very model on other data, as the log has it."""
+    log = found.external
     if log.empty:
-        return Section("External data", [Note(nothing_yet("external"))])
+        return Absent(
+            "External data",
+            "not evaluated; `brain-tumor evaluate MODEL FOLDER --log "
+            "docs/evidence/external-log.csv`",
+        )
     lines = [{str(key): str(value) for key, value in row.items()} for row in log.to_dict("records")]
     head = ("Quantity", *(f"Evaluation {number}" for number in range(1, len(lines) + 1)))
-    whose = ["yes" if line["model_digest"] == found.digest else "no" for line in lines]
-    rows = [["Of this model", *whose], *external_rows(lines)]
     return Section(
         "External data",
         [
             "Sensitivity and specificity stand apart: classes of such collections come from "
-            "different sources, and a joint figure would depend on their mixture. Each column "
-            f"names its model by the digest in the registry; this one's is `{found.digest[:12]}`.",
-            *([Note(nothing_yet("external"))] if found.external.empty else []),
-            Table(head, rows, "Every evaluation in the log (docs/evidence)."),
+            "different sources, and a joint figure would depend on their mixture.",
+            Table(head, external_rows(lines), "Every evaluation of this model in the log."),
         ],
     )
-
-
-def nothing_yet(key: str) -> str:
-    """What stands where evidence is missing."""
-    return f"Nothing here yet: {PENDING[key]}."
 
 
 def made_by(found: Findings, track: str) -> str:
@@ -79,7 +68,11 @@ def made_by(found: Findings, track: str) -> str:
     if not made:
         return ""
     places = f"{listed(made['dates'])}, {'; '.join(made['machines'])}"
-    return f"Made by `{made['command']}`, {places}, in {made['wall_s'] / 60:.0f} minutes."
+    return (
+        f"Made by `{made['command']}`, {places}, in {made['wall_s'] / 60:.0f} minutes, with the "
+        "recipe of the commit that the first line of its page in docs/evidence names; the recipe "
+        "of this report may be a later one."
+    )
 
 
 def _baselines(headline: Mapping[str, Any], size: str) -> Iterator[Part]:
@@ -120,7 +113,7 @@ def _before(headline: Mapping[str, Any]) -> Iterator[Part]:
         [[figure_name(key), *(shown(one.get(key)) for one in columns)] for key in keys],
         "The former recipe and the present one on the same outer folds, called from a probability "
         f"of 0.5 on (repeats: {pair['repeats']}); 95 % intervals; paired differences of some. Why "
-        "it changed stands under Decisions.",
+        "it changed stands in docs/evidence/decisions.md.",
     )
 
 

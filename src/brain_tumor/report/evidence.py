@@ -11,7 +11,7 @@ import pandas as pd
 from brain_tumor.report.card_parts import Baseline, Figure
 
 SUMMARY, ROBUSTNESS, LOCALISATION = "summary.json", "robustness.json", "localisation.json"
-EXTERNAL_LOG, DECISIONS = "external-log.csv", "decisions.md"
+EXTERNAL_LOG = "external-log.csv"
 BASELINES = {
     "majority": "Majority",
     "metadata": "File metadata alone (random forest)",
@@ -29,14 +29,12 @@ class Evidence:
         robustness: figures on degraded test images; empty without.
         localisation: how well heat maps point at tumours of phantoms; empty without.
         external: the log of evaluations on other data, texts as they stand in it; empty without.
-        decisions: the decision log, Markdown; "" without.
     """
 
     summary: Mapping[str, Any]
     robustness: Mapping[str, Any]
     localisation: Mapping[str, Any]
     external: pd.DataFrame
-    decisions: str
 
     @classmethod
     def read(cls, folder: Path) -> "Evidence":
@@ -50,7 +48,6 @@ class Evidence:
             robustness=_json(folder / ROBUSTNESS),
             localisation=_json(folder / LOCALISATION),
             external=_table(folder / EXTERNAL_LOG),
-            decisions=_text(folder / DECISIONS),
         )
 
     def track(self, name: str) -> Mapping[str, Any]:

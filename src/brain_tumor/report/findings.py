@@ -39,6 +39,8 @@ class Findings:
         export: the report of stage export.
         lineage: tags that lead to commit, data, inputs and run.
         evidence: committed evidence.
+        history: a row per epoch, as stage train writes it.
+        trials: a row per trial of the study, as stage tune writes it.
     """
 
     settings: Settings
@@ -55,6 +57,8 @@ class Findings:
     export: Mapping[str, Any]
     lineage: Mapping[str, str]
     evidence: Evidence
+    history: pd.DataFrame
+    trials: pd.DataFrame
 
     @property
     def is_phantom(self) -> bool:
@@ -104,10 +108,8 @@ class Findings:
         """Which evidence there is on these images, by the keys of `checklist.PENDING`."""
         there = {
             "headline": bool(self.headline),
-            "paper": bool(self.track("paper")),
             "explanation": bool(self.localisation),
             "robustness": bool(self.robustness),
-            "decisions": bool(self.evidence.decisions.strip()),
             "external": not self.external.empty,
         }
         return frozenset(key for key, is_there in there.items() if is_there)
@@ -149,6 +151,8 @@ def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str
         export=_json(sources.export / REPORT_FILE),
         lineage={**lineage, "mlflow.run": run},
         evidence=Evidence.read(sources.evidence),
+        history=_table(sources.history),
+        trials=_table(sources.trials),
     )
 
 
@@ -161,6 +165,13 @@ def _metrics(read: Mapping[Any, Mapping[str, Any]]) -> dict[Split, dict[str, Fig
         }
         for split, figures in read.items()
     }
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable; run `dvc repro`: {error}") from error
 
 
 def _json(path: Path) -> dict[str, Any]:

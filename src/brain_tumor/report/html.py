@@ -1,6 +1,7 @@
 """The parts of a page as HTML."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import count
@@ -12,9 +13,12 @@ from brain_tumor.report.parts import (
     Heading,
     KeyFigure,
     KeyFigures,
+    Link,
     Listing,
     Note,
     Part,
+    Picture,
+    Pictures,
     Section,
     Table,
 )
@@ -81,7 +85,7 @@ class Writer:
         )
 
 
-def _plain(part: str | Listing | Note | KeyFigures | Heading) -> str:
+def _plain(part: str | Listing | Note | KeyFigures | Heading | Pictures | Link) -> str:
     """A part that has no number."""
     match part:
         case str():
@@ -94,6 +98,18 @@ def _plain(part: str | Listing | Note | KeyFigures | Heading) -> str:
             return _key_figures(part)
         case Heading():
             return f"<h3>{text(part.text)}</h3>"
+        case Pictures():
+            return f'<div class="pictures">{"".join(map(_picture, part.pictures))}</div>'
+        case Link():
+            return f'<p>{text(part.text)} <a href="{escape(part.href)}">{text(part.label)}</a>.</p>'
+
+
+def _picture(picture: Picture) -> str:
+    data = b64encode(picture.jpeg).decode("ascii")
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{data}" alt="{escape(picture.alt)}">'
+        f"<figcaption>{text(picture.caption)}</figcaption></figure>"
+    )
 
 
 def _is_group(row: Sequence[str]) -> bool:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from brain_tumor.report.committed import nothing_yet
 from brain_tumor.report.evidence import figures
 from brain_tumor.report.figures import Interval, intervals_svg
 from brain_tumor.report.findings import Findings
-from brain_tumor.report.parts import Figure, Listing, Note, Part, Section, Table
+from brain_tumor.report.parts import Absent, Figure, Listing, Part, Section, Table
 from brain_tumor.report.wording import shown
 
 _TITLE = "Explanations"
@@ -34,11 +33,11 @@ _WHAT = (
 )
 
 
-def explanation(found: Findings) -> Section:
+def explanation(found: Findings) -> Section | Absent:
     """Scores of the heat maps, of what they must beat, and the paired differences."""
     evidence = found.localisation
     if not evidence:
-        return Section(_TITLE, [Note(nothing_yet("explanation"))])
+        return Absent(_TITLE, "this model's heat maps were not tested; `make evidence`")
     return Section(_TITLE, [_WHAT, _subject(evidence), *_told(evidence)])
 
 

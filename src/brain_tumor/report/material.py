@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 from brain_tumor.report.card import ModelCard
 from brain_tumor.report.findings import Findings
-from brain_tumor.report.parts import Heading, Listing, Section, Table
-from brain_tumor.report.wording import IMAGE_HEAD, image_rows, listed, threshold_text
+from brain_tumor.report.parts import Heading, Link, Listing, Section, Table
+from brain_tumor.report.wording import IMAGE_HEAD, image_rows, threshold_text
 
+_DECISIONS = "docs/evidence/decisions.md"
 _REFERENCE = (
     "The reference standard is the folder an image lies in: `yes` where a tumour is visible, `no` "
     "where none is. There is one label an image, by annotators who are not known; there is no "
@@ -68,8 +69,14 @@ def data(found: Findings, card: ModelCard) -> Section:
     )
 
 
-def methods(found: Findings, card: ModelCard) -> Section:
-    """Design, split, preprocessing, network, training, statistics."""
+def methods(found: Findings, card: ModelCard, *, is_local: bool) -> Section:
+    """Design, split, preprocessing, network, training, statistics.
+
+    Args:
+        found: all that is known.
+        card: the model's.
+        is_local: whether the report lies in outputs/report of the repository.
+    """
     statistics = _STATISTICS.format(resamples=found.settings.evaluate.bootstrap_resamples)
     return Section(
         "Methods",
@@ -82,6 +89,7 @@ def methods(found: Findings, card: ModelCard) -> Section:
             Listing(card.preprocessing),
             Heading("Network and training"),
             *_network(found),
+            _why(is_local=is_local),
             Heading("Calibration and threshold"),
             f"The temperature ({found.point.temperature:.3g}) minimises the log loss of "
             f"{_predictions(found)}. The threshold is {threshold_text(card.calibration)}. Test "
@@ -90,6 +98,14 @@ def methods(found: Findings, card: ModelCard) -> Section:
             statistics,
         ],
     )
+
+
+def _why(*, is_local: bool) -> Link | str:
+    """Where the project's decisions on the recipe stand; they are no part of this report."""
+    told = "Why the recipe is what it is stands in the project's decision log,"
+    if is_local:
+        return Link(told, _DECISIONS, f"../../{_DECISIONS}")
+    return f"{told} `{_DECISIONS}` of the commit."
 
 
 def _formats(found: Findings) -> Table:
@@ -125,14 +141,7 @@ def _predictions(found: Findings) -> str:
 
 def _network(found: Findings) -> list[str]:
     train, meta, augment = found.settings.train, found.meta, found.settings.augment
-    weights, best = found.weights, found.best
-    tuned = (
-        f"Chosen by {best.complete + best.pruned} trials ({best.pruned} ended early), by "
-        f"{str(best.objective).replace('_', ' ')} on development images held out: "
-        f"{listed([f'`{key}`' for key in sorted(best.params)])}."
-        if best.study
-        else "No value was chosen by a study."
-    )
+    weights = found.weights
     solved = train.head_penalty is not None and meta.fine_tuned_blocks == 0
     how = (
         "The head is a logistic regression, solved to its optimum."
@@ -153,5 +162,4 @@ def _network(found: Findings) -> list[str]:
         f"Training starts from `{weights.source}` (SHA-256 `{weights.sha256[:16]}`...). {balanced} "
         f"Each training image has {augment.copies} random variants (crop, flip, rotation, "
         "grey levels, blur, noise). Test images are predicted as they are.",
-        tuned,
     ]

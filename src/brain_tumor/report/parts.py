@@ -96,7 +96,44 @@ class Heading:
     text: str
 
 
-Part = str | Table | Figure | Beside | Listing | Note | KeyFigures | Heading
+@dataclass(frozen=True)
+class Picture:
+    """A photograph, under what it shows.
+
+    Attributes:
+        jpeg: the file's bytes.
+        caption: what it is.
+        alt: the same for those who do not see it, in a sentence.
+    """
+
+    jpeg: bytes
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Small photographs side by side; they have no numbers."""
+
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A paragraph that leads to another file.
+
+    Attributes:
+        text: what stands before the link.
+        label: what the link says.
+        href: where it leads, from the page.
+    """
+
+    text: str
+    label: str
+    href: str
+
+
+Part = str | Table | Figure | Beside | Listing | Note | KeyFigures | Heading | Pictures | Link
 
 
 @dataclass(frozen=True)
@@ -112,3 +149,16 @@ class Section:
     title: str
     parts: Sequence[Part]
     new_page: bool = False
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A part that a page could have and has not: a line in the contents, and nothing else.
+
+    Attributes:
+        title: what its heading would be.
+        reason: why it is not there, and what would bring it.
+    """
+
+    title: str
+    reason: str

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from brain_tumor.report.committed import OTHER_IMAGES, made_by, nothing_yet
+from brain_tumor.report.committed import made_by
 from brain_tumor.report.evidence import figures
 from brain_tumor.report.findings import Findings
-from brain_tumor.report.parts import Heading, Note, Part, Section, Table
+from brain_tumor.report.parts import Heading, Part, Section, Table
 from brain_tumor.report.wording import NOTHING, SPLITS, figure_name, number, shown
 
 _TITLE = "The published protocol"
@@ -14,12 +14,11 @@ _FIGURES = ("accuracy", "sensitivity", "specificity", "log_loss")
 _COMPARED = {"all pictures": "All images", "same pictures": "Images that have copies"}
 
 
-def published(found: Findings) -> Section:
-    """Kim & Ye 2019 over many seeds, with their leak, beside their figures."""
+def published(found: Findings) -> Section | None:
+    """Kim & Ye 2019 over many seeds, with their leak; None where these are not their images."""
     paper = found.track("paper")
     if not paper:
-        text = OTHER_IMAGES if found.evidence.track("paper") else nothing_yet("paper")
-        return Section(_TITLE, [Note(text)])
+        return None
     intro = (
         f"The protocol of Kim and Ye (2019) with {paper['seeds']} seeds: files are divided at "
         "random into 163, 50 and 40, so copies of a picture fall on both sides, and validation "

@@ -1,14 +1,26 @@
 """The sections on what came out: performance, calibration, errors."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.metrics import confusion
 from brain_tumor.report.card import ModelCard
-from brain_tumor.report.card_parts import Split
+from brain_tumor.report.card_parts import Failure, Split
 from brain_tumor.report.figures import confusion_svg, reliability_svg
 from brain_tumor.report.findings import Findings
-from brain_tumor.report.parts import Beside, Figure, Listing, Part, Section, Table
+from brain_tumor.report.parts import (
+    Absent,
+    Beside,
+    Figure,
+    Listing,
+    Part,
+    Picture,
+    Pictures,
+    Section,
+    Table,
+)
 from brain_tumor.report.predicted import probabilities_svg, roc_svg
 from brain_tumor.report.wording import (
     FAILURE_HEAD,
@@ -88,17 +100,45 @@ def calibration(found: Findings, card: ModelCard) -> Section:
     return Section("Calibration and operating point", parts)
 
 
-def failures(found: Findings, card: ModelCard) -> Section:
-    """The most confident errors by name."""
+def failures(
+    found: Findings, card: ModelCard, pictures: Mapping[str, bytes] | None
+) -> Section | Absent:
+    """The most confident errors by name, and as pictures.
+
+    Args:
+        found: all that is known.
+        card: the model's.
+        pictures: JPEG of each error by its path; None: this copy must show no image of the data.
+    """
     total = sum(_errors(found, split) for split in ("val", "test"))
     if not card.failures:
-        return Section("Most confident errors", ["No validation or test image is called wrongly."])
+        return Absent(
+            "Most confident errors", "there is none, no validation or test image is called wrongly"
+        )
     caption = (
         f"The {len(card.failures)} most confident of {total} errors on validation and test images. "
         "Doubted labels stand on a list drawn up before any model."
     )
     table = Table(FAILURE_HEAD, failure_rows(card), caption)
-    return Section("Most confident errors", [table])
+    shown = (
+        "Pictures of these images are in the local report only (outputs/report/report.html): a "
+        "registered model holds no image of the data."
+        if pictures is None
+        else Pictures([_picture(one, pictures[one.path], found) for one in card.failures])
+    )
+    return Section("Most confident errors", [shown, table])
+
+
+def _picture(one: Failure, jpeg: bytes, found: Findings) -> Picture:
+    truth = "tumour" if one.label == "yes" else "no tumour"
+    place = number(found.point.threshold)
+    return Picture(
+        jpeg,
+        f"`{one.path}` ({SPLITS[one.split]}): labelled {truth}, probability of a tumour "
+        f"{one.probability:.3f}",
+        f"{one.path} as the network sees it: labelled {truth}, called otherwise with a probability "
+        f"of {one.probability:.3f} (threshold {place}).",
+    )
 
 
 def _errors(found: Findings, split: Split) -> int:

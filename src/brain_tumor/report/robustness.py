@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brain_tumor.report.committed import nothing_yet
 from brain_tumor.report.curves import curves_svg
 from brain_tumor.report.evidence import figures
 from brain_tumor.report.findings import Findings
-from brain_tumor.report.parts import Figure, Note, Section, Table
+from brain_tumor.report.parts import Absent, Figure, Section, Table
 from brain_tumor.report.wording import figure_name, number, shown
 
 _TITLE = "Robustness"
@@ -21,11 +20,11 @@ _KINDS = {
 }
 
 
-def robustness(found: Findings) -> Section:
+def robustness(found: Findings) -> Section | Absent:
     """Figures on test images as they are and degraded, a row per level."""
     evidence = found.robustness
     if not evidence:
-        return Section(_TITLE, [Note(nothing_yet("robustness"))])
+        return Absent(_TITLE, "this model was not tested on degraded images; `make evidence`")
     rows: list[list[str]] = []
     for kind in dict.fromkeys(one["kind"] for one in evidence["conditions"]):
         if kind in _KINDS:

@@ -23,7 +23,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of the stages that a report is made from."""
+    """The files of the stages that a report is made from; `images` are preprocessed ones."""
 
     manifest: Path
     validation: Path
@@ -36,4 +36,7 @@ class Sources:
     predictions: Path
     metrics: Path
     export: Path
+    history: Path
+    trials: Path
+    images: Path
     evidence: Path

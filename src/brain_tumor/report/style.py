@@ -55,6 +55,9 @@ nav ol { margin: 0; padding: 0 0 0 1.6rem; columns: 2 16rem; column-gap: 2rem; }
 nav li { break-inside: avoid; margin: .15rem 0; }
 nav li::marker { color: var(--muted); font-variant-numeric: tabular-nums; }
 nav a { text-decoration: none; }
+.absent { color: var(--muted); font-size: .84rem; line-height: 1.4; }
+p.absent { margin: .8rem 0 .1rem; font-weight: 600; }
+ul.absent { margin: 0; }
 nav a:hover { text-decoration: underline; }
 """
 
@@ -105,6 +108,12 @@ figcaption { max-width: 46rem; }
   column-gap: 2rem;
 }
 .beside figure { margin-bottom: 1rem; }
+.pictures {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(10rem, 45%), 1fr)); gap: 1rem;
+  margin: 1.5rem 0 2rem;
+}
+.pictures figure { margin: 0; break-inside: avoid; }
+.pictures img { display: block; width: 100%; height: auto; background: #000; margin-bottom: .4rem; }
 """
 
 _MEDIA = """\

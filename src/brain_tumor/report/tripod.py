@@ -36,7 +36,7 @@ ITEMS = (
     Item("11", _SAMPLE, "Missing data", "{methods}: an image that cannot be read is an error; no other data are used"),
     Item("12a", _ANALYSIS, "How data were used, and divided", "{methods}"),
     Item("12b", _ANALYSIS, "How predictors were transformed", "{methods}"),
-    Item("12c", _ANALYSIS, "Kind of model, how it was built, tuned and validated", "{methods}; {parameters}; {decisions}"),
+    Item("12c", _ANALYSIS, "Kind of model, how it was built, tuned and validated", "{methods}; {training}; {parameters}; {decisions}"),
     Item("12d", _ANALYSIS, "Differences between clusters such as centres", "Not answered: centres are not known; copies and patients are clusters of the bootstrap"),
     Item("12e", _ANALYSIS, "Measures and plots of performance", "{performance}; {calibration}"),
     Item("12f", _ANALYSIS, "Updating after evaluation", "{methods}: temperature and threshold, by out-of-fold predictions of development images"),

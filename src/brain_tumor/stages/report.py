@@ -12,13 +12,20 @@ from brain_tumor.model.best import Best
 from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.progress import working
-from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REPORT_FILE, write_card
+from brain_tumor.report.card import (
+    CARD_FILE,
+    CARD_TEXT,
+    REGISTERED_REPORT_FILE,
+    REPORT_FILE,
+    write_card,
+)
 from brain_tumor.report.card_markdown import markdown
 from brain_tumor.report.document import document
 from brain_tumor.report.evidence import SUMMARY
 from brain_tumor.report.findings import read
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Settings, Sources
+from brain_tumor.report.thumbnails import thumbnails
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking.lineage import trace
 
@@ -38,6 +45,9 @@ def main(
     predictions: In,
     metrics: In,
     export: In,
+    history: In,
+    trials: In,
+    images: In,
     evidence: In,
     report: Out,
     params: In = Path("params.yaml"),
@@ -53,16 +63,20 @@ def main(
         )
         sources = Sources(
             manifest, validation, preprocessing, weights, best, calibration, model_json, run,
-            predictions, metrics, export, evidence,
+            predictions, metrics, export, history, trials, images, evidence,
         )  # fmt: skip
         inputs = {**vars(sources), "evidence": evidence / SUMMARY, "split": split, "params": params}
+        for shown in ("history", "trials", "images"):  # follow from the others
+            del inputs[shown]
         with working("gathering what the stages found"):
             found = read(sources, settings, origin(read_meta(Path("data"))), trace(inputs))
             card = make_card(found, NAME)
         with working(f"writing {report / REPORT_FILE} and the model's card"):
             write_card(report / CARD_FILE, card)
             write_text(report / CARD_TEXT, markdown(card))
-            write_text(report / REPORT_FILE, document(found, card))
+            pictures = thumbnails(images, [failure.path for failure in card.failures])
+            write_text(report / REPORT_FILE, document(found, card, pictures))
+            write_text(report / REGISTERED_REPORT_FILE, document(found, card, None))
 
 
 if __name__ == "__main__":

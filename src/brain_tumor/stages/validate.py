@@ -6,12 +6,13 @@ from pathlib import Path
 from brain_tumor import params as params_file
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
+from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
 from brain_tumor.dataset.manifest import write_manifest
 from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.dataset.splitting.split import required_images
 from brain_tumor.dataset.validation.data_docs import write_data_docs
 from brain_tumor.dataset.validation.params import ValidateParams
-from brain_tumor.dataset.validation.report import complaints, to_report
+from brain_tumor.dataset.validation.report import about, complaints, to_report
 from brain_tumor.dataset.validation.suite import manifest_expectations, with_problems
 from brain_tumor.dataset.validation.validate import validate
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
@@ -27,7 +28,8 @@ def main(data: In, manifest: Out, report: Out, docs: Out, params: In = Path("par
         table = with_problems(validation.manifest, validation.errors)
         suite = manifest_expectations(wanted, required_images(split_wanted))
         result = run_suite("manifest", table, suite)
-        write_data_docs(docs, "Images", result)
+        source = f"{data.name}/ (source: {origin(read_meta(data))})"
+        write_data_docs(docs, "Validation of the images", about(validation, source), result)
         write_json(report, to_report(validation, outcomes(result)))
         problems = complaints(validation, outcomes(result))
         if not problems:

@@ -141,7 +141,7 @@ class TestRefusals:
             ("GET", "/predict", 405, "method_not_allowed"),
             ("DELETE", "/model", 405, "method_not_allowed"),
             ("GET", "/nothing", 404, "not_found"),
-            ("GET", "/docs", 404, "not_found"),
+            ("POST", "/docs", 405, "method_not_allowed"),
             ("GET", "/page/../../app.py", 404, "not_found"),
             ("POST", "/predict", 415, "unsupported_type"),
         ],
@@ -209,7 +209,7 @@ class TestAbout:
     def test_nothing_comes_from_elsewhere_and_answers_are_not_stored(
         self, client: httpx.Client
     ) -> None:
-        for path in ("/", "/model", "/nothing", "/openapi.json"):
+        for path in ("/", "/docs", "/model", "/nothing", "/openapi.json"):
             headers = client.get(path).headers
             assert "default-src 'none'" in headers["Content-Security-Policy"]
             assert headers["X-Content-Type-Options"] == "nosniff"
@@ -240,6 +240,26 @@ class TestSchema:
         for name, component in schema["components"]["schemas"].items():
             jsonschema.Draft202012Validator.check_schema(component)
             assert name.isidentifier()
+
+    def test_the_docs_name_all_of_it_and_load_nothing_from_elsewhere(
+        self, client: httpx.Client, schema: dict[str, Any]
+    ) -> None:
+        answer = client.get("/docs")
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/html")
+        text = answer.text
+        assert f"curl -F files=@slice.png {client.base_url}" in text
+        for path, methods in schema["paths"].items():
+            for method, operation in methods.items():
+                assert f"<code>{method.upper()} {path}</code>" in text
+                for status in operation["responses"]:
+                    assert f"<code>{status}</code>" in text
+        for name, one in schema["components"]["schemas"].items():
+            for field in one.get("properties", ()):
+                assert f"<code>{field}</code>" in text, name
+        loaded = re.findall(r'(?:src|<link[^>]* href)="([^"]+)"', text)
+        assert loaded == ["data:,", "page.css"]
+        assert "<script" not in text
 
     @pytest.mark.parametrize(
         ("method", "path", "data", "status"),

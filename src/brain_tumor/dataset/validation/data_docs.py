@@ -29,6 +29,7 @@ strong.text-danger { color: #b71c1c }
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>
 <body><h1>{title}</h1>
+<p>{lead}</p>
 {body}
 </body></html>
 """
@@ -36,12 +37,21 @@ _SECTIONS = """{% for section in sections %}{% set section_loop = loop -%}
 {% include 'section.j2' %}{% endfor %}"""
 
 
-def write_data_docs(folder: Path, title: str, result: "ExpectationSuiteValidationResult") -> None:
-    """Write `folder/index.html`: what was expected, what was found, the values that failed."""
-    write_text(folder / "index.html", render_page(title, result))
+def write_data_docs(
+    folder: Path, title: str, lead: str, result: "ExpectationSuiteValidationResult"
+) -> None:
+    """Write `folder/index.html`: what was expected, what was found, the values that failed.
+
+    Args:
+        folder: of the page.
+        title: its heading.
+        lead: a paragraph under it: which data these are.
+        result: of the validation.
+    """
+    write_text(folder / "index.html", render_page(title, lead, result))
 
 
-def render_page(title: str, result: "ExpectationSuiteValidationResult") -> str:
+def render_page(title: str, lead: str, result: "ExpectationSuiteValidationResult") -> str:
     """Render the sections of Great Expectations' validation page into one HTML page."""
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
@@ -50,7 +60,7 @@ def render_page(title: str, result: "ExpectationSuiteValidationResult") -> str:
     sections = [_without_run(section) for section in document["sections"]]
     body = DefaultJinjaPageView().env.from_string(_SECTIONS).render(sections=sections)
     lines = "\n".join(line.rstrip() for line in body.splitlines() if line.strip())
-    return _PAGE.format(title=escape(title), style=_STYLE, body=lines)
+    return _PAGE.format(title=escape(title), lead=escape(lead), style=_STYLE, body=lines)
 
 
 def _without_run(section: dict[str, Any]) -> dict[str, Any]:

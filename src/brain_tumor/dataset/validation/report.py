@@ -46,6 +46,29 @@ def complaints(validation: Validation, expectations: Sequence[Outcome]) -> list[
     ]
 
 
+def about(validation: Validation, data: str) -> str:
+    """Which data were validated, how many images they hold and how many of those are copies.
+
+    Args:
+        validation: what was found.
+        data: the folder and where its content comes from.
+    """
+    manifest = validation.manifest
+    near, identical = _repeated(validation, "group"), _repeated(validation, "sha256")
+    labels = ", ".join(f"{int((manifest['label'] == one).sum())} {one}" for one in LABELS)
+    copies = (
+        f"{near['files']} lie in {near['groups']} groups of copies or near-copies, of them "
+        f"{identical['identical_files']} in {identical['identical_groups']} groups of identical "
+        "bytes."
+        if near["groups"]
+        else "No copies were found."
+    )
+    return (
+        f"{data}: {len(manifest)} images ({labels}), {manifest['group'].nunique()} of them "
+        f"distinct. {copies}"
+    )
+
+
 def _repeated(validation: Validation, column: str) -> dict[str, int]:
     kind = {"group": "", "sha256": "identical_"}[column]
     sizes = validation.manifest[column].value_counts()

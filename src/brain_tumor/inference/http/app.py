@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 
-from brain_tumor.inference.http import openapi, page
+from brain_tumor.inference.http import docs, openapi, page
 from brain_tumor.inference.http.errors import add_error_handlers
 from brain_tumor.inference.http.held import Held
 from brain_tumor.inference.http.limits import MAX_SLICES, Limits
@@ -54,12 +54,13 @@ def create_app(model: ServedModel, pool: WorkerPool, limits: Limits) -> FastAPI:
         title="brain-tumor",
         version=version("brain-tumor"),
         description=_DESCRIPTION,
-        docs_url=None,  # its pages load from a CDN
+        docs_url=None,  # its pages load from a CDN; ours is `docs`
         redoc_url=None,
     )
     app.add_middleware(Around)
     add_error_handlers(app)
     page.add_page(app)
+    docs.add_docs(app)
     about = _about(model, limits)
     held = Held(limits.held_bytes)
 

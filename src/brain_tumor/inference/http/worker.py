@@ -108,16 +108,14 @@ def _taken(data: bytes) -> bool:
 def _described(finding: "Finding", *, heatmap: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    import numpy as np
-
-    from brain_tumor.inference.heatmap import heatmap_png, picture_png
+    from brain_tumor.inference.heatmap import heatmap_png, picture_png, strongest
 
     described = asdict(finding.prediction)
     if heatmap:
         described |= {
             "picture": _data_uri(picture_png(finding)),
             "heatmap": _data_uri(heatmap_png(finding)),
-            "strongest_place": float(np.abs(finding.contributions).max()),
+            "strongest_place": strongest(finding),
         }
     return described
 

@@ -70,7 +70,7 @@ function pictures(view, title, answer) {
   show("heat");
   view.querySelector(".peak").textContent =
     `Where the model’s score comes from, not where a tumour is. The strongest place adds or takes ` +
-    `${answer.strongest_place.toPrecision(2)} in the logit; grey ones do nothing.`;
+    `${answer.strongest_place.toPrecision(2)} in the logit; grey ones do nothing, and what lies outside the head is left grey.`;
 }
 
 function scale(view, answer) {
