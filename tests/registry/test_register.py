@@ -265,6 +265,9 @@ def test_version_leads_to_its_run_data_and_figures(
     assert facts["lineage"]["md5.params"] == md5(outputs.params)
     assert made.tags["initial_weights"] == "random"
     assert "restored" not in made.tags
+    logged: Any = store.connect().get_logged_model(made.model_id)
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": NAME, "version": "1"}]
+    assert logged.tags["registered"] == f"{NAME} version 1 (@champion)"
 
 
 def test_champion_that_cannot_be_run_stops_the_registration(

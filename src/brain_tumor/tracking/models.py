@@ -1,5 +1,6 @@
 """Registered models: versions, their files and aliases."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,6 +95,9 @@ def create_version(
         description=description,
         tags=dict(tags),
     )
+    # What MLflow's own register_model leaves, and its page of a logged model reads.
+    place = {"name": name, "version": str(made.version)}
+    client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps([place])})
     return _version(made, {})
 
 
