@@ -67,7 +67,10 @@ class TrainParams(_Training):
 
     def acting(self) -> dict[str, float | int | str]:
         """The fields that act in this training, with their values."""
-        return {name: value for name, value in self if name not in idle(self.model_dump())}
+        without_effect = idle(self.model_dump())
+        return {
+            name: value for name, value in self if name not in without_effect and value is not None
+        }
 
     @model_validator(mode="after")
     def _solver_fits(self) -> Self:

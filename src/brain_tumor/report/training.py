@@ -18,7 +18,6 @@ _NAMES = {
     "weight_decay": "Weight decay",
     "dropout": "Dropout",
 }
-_OF_EPOCHS = ("learning_rate", "weight_decay", "dropout")  # act where AdamW trains
 _SHOWN_TRIALS = 20
 
 
@@ -77,15 +76,12 @@ def _in_words(found: Findings) -> str:
 
 def _chosen(found: Findings) -> list[list[str]]:
     """A row for each value that acts in this training."""
-    train = found.settings.train
-    idle = () if _epochs(found) else _OF_EPOCHS
-    rows = []
-    for name, title in _NAMES.items():
-        value = getattr(train, name)
-        if value is not None and name not in idle:
-            by = "the study" if name in found.best.params else "params.yaml"
-            rows.append([title, f"{value:.3g}", by])
-    return rows
+    acting = found.settings.train.acting()
+    return [
+        [title, f"{acting[name]:.3g}", "the study" if name in found.best.params else "params.yaml"]
+        for name, title in _NAMES.items()
+        if name in acting
+    ]
 
 
 def _epochs(found: Findings) -> int:

@@ -14,7 +14,7 @@ from brain_tumor.model.search.space import suggest
 from brain_tumor.model.train_params import TrainParams
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import start_run
-from brain_tumor.tracking.wording import training_name
+from brain_tumor.tracking.wording import curves, training_name
 from brain_tumor.tuning.plan import Plan
 
 if TYPE_CHECKING:
@@ -87,4 +87,4 @@ def score(fitted: Fitted, data: TrainingData, objective: str) -> float:
 
 def _log_epoch(run: Run, prefix: str, epoch: int, row: Epoch) -> None:
     """Add an epoch to the curves of the run, seen in the UI at once."""
-    run.log_epoch(epoch, {f"{prefix}{key}": row[key] for key in row if key != "epoch"})
+    run.log_epoch(epoch, {f"{prefix}{key}": value for key, value in curves(row).items()})
