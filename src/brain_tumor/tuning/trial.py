@@ -1,5 +1,6 @@
 """One trial: a training with suggested values, as a child run of the study's run."""
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,9 @@ def _objective(trial: "Trial", plan: Plan, params: TrainParams, run: Run) -> flo
         predictions.append(fitted.val_probability.tolist())
         run.log_epoch(number, {f"fold/{plan.tune.objective}": scores[-1]})
         trial.report(float(np.mean(scores)), number)
+        if len(plan.data) > 1:
+            place = f"trial {trial.number}, fold {number} of {len(plan.data)}"
+            print(f"  {place}: {plan.tune.objective} {scores[-1]:.3g}", file=sys.stderr, flush=True)
         if number < len(plan.data) and trial.should_prune():
             raise optuna.TrialPruned(f"pruned after {number} of {len(plan.data)} folds")
     trial.set_user_attr(PREDICTIONS_ATTRIBUTE, predictions)
