@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
@@ -133,8 +134,8 @@ TABLE = pd.DataFrame(
 
 def points(figure: Any) -> set[tuple[float, float]]:
     """What is scattered in the axes of a figure."""
-    found = [tuple(xy) for dots in figure.axes[0].collections for xy in dots.get_offsets()]
-    return {(float(x), float(y)) for x, y in found if not math.isnan(float(y))}
+    dots = [np.ma.filled(one.get_offsets(), np.nan) for one in figure.axes[0].collections]
+    return {(float(x), float(y)) for x, y in np.concatenate(dots) if not math.isnan(y)}
 
 
 def test_loss_is_drawn_over_learning_rate_with_a_colour_a_depth() -> None:

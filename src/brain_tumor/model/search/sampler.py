@@ -40,7 +40,11 @@ class RepeatableTPESampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """The parameters that are drawn together."""
-        return self._tpe(study, trial, "").infer_relative_search_space(study, trial)
+        space = self._tpe(study, trial, "").infer_relative_search_space(study, trial)
+        in_turn = space.get(IN_TURN)
+        if in_turn is not None and _in_turn(study, trial, in_turn) is not None:
+            del space[IN_TURN]
+        return space
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
@@ -56,11 +60,10 @@ class RepeatableTPESampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw one parameter; its stream is its own, so it does not matter which came before."""
-        if param_name == IN_TURN and isinstance(param_distribution, IntDistribution):
-            values = range(param_distribution.low, param_distribution.high + 1)
-            proposal = _proposal(study, trial)
-            if proposal < ROUNDS * len(values):
-                return values[proposal % len(values)]
+        if param_name == IN_TURN:
+            value = _in_turn(study, trial, param_distribution)
+            if value is not None:
+                return value
         tpe = self._tpe(study, trial, param_name)
         return tpe.sample_independent(study, trial, param_name, param_distribution)
 
@@ -68,6 +71,15 @@ class RepeatableTPESampler(BaseSampler):
         key = [self._seed, _proposal(study, trial), zlib.crc32(name.encode())]
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         return TPESampler(seed=seed, n_startup_trials=self._startup_trials)
+
+
+def _in_turn(study: Study, trial: FrozenTrial, distribution: BaseDistribution) -> int | None:
+    """The value whose turn it is; None once each has had its turns."""
+    if not isinstance(distribution, IntDistribution):
+        return None
+    values = range(distribution.low, distribution.high + 1)
+    proposal = _proposal(study, trial)
+    return values[proposal % len(values)] if proposal < ROUNDS * len(values) else None
 
 
 def _proposal(study: Study, trial: FrozenTrial) -> int:
