@@ -115,10 +115,14 @@ def test_trained_head_is_that_of_the_lowest_validation_loss(start: Start) -> Non
     assert metrics.log_loss(labels, fitted.val_probability) == pytest.approx(best, rel=1e-3)
 
 
-@pytest.mark.parametrize("depth", [0, 1])
-def test_validation_figures_are_those_of_the_whole_network(start: Start, depth: int) -> None:
-    fitted, _ = run(start, fine_tune_blocks=depth)
-    params = PARAMS.model_copy(update={"fine_tune_blocks": depth})
+@pytest.mark.parametrize(("head", "depth"), [("gap", 0), ("gap", 1), ("paper", 1)])
+def test_validation_figures_are_those_of_the_whole_network(
+    start: Start, head: str, depth: int
+) -> None:
+    changes: Any = {"head": head, "fine_tune_blocks": depth}
+    fitted, rows = run(start, **changes)
+    assert sum(row["fine_tuning"] for row in rows) == 2 * depth
+    params = PARAMS.model_copy(update=changes)
     network = network_of(start.weights, fitted, params, 75)
     whole = predict_proba(network, data().images[data().val])
     np.testing.assert_allclose(fitted.val_probability, whole, atol=1e-6)
