@@ -5,7 +5,7 @@ from typing import Any
 
 from brain_tumor.registry.contest import CHAMPION
 from brain_tumor.registry.outputs import StageOutputs, read_json
-from brain_tumor.report.card import REPORT_FILE
+from brain_tumor.report.card import REGISTERED_REPORT_FILE, REPORT_FILE
 from brain_tumor.tracking import models
 from brain_tumor.tracking.models import Version
 from brain_tumor.tracking.run import NOTE_TAG
@@ -46,7 +46,9 @@ def describe(
     run = resume_run(version.run_id)
     if run is not None:
         run.describe(None, own)
-        run.log_file(outputs.report / REPORT_FILE)
+        # Without the pictures: a store may be shared with people who may not see the images.
+        page_text = (outputs.report / REGISTERED_REPORT_FILE).read_text(encoding="utf-8")
+        run.log_text(page_text, REPORT_FILE)
     client.set_logged_model_tags(version.model_id, {NOTE_TAG: own})
     link = _run_link(client, version)
     models.describe_version(client, version, result_note(metrics, f"It {became} {link}"))
