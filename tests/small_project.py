@@ -30,9 +30,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "startup_trials": 2,
         "folds": 1,
         "space": {
-            "learning_rate": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
+            "learning_rate": {"low": 1.0e-6, "high": 1.0e-5, "log": True},
             "head_block": {"low": 2, "high": 3},
-            "fine_tune_blocks": {"low": 0, "high": 1},
+            "fine_tune_blocks": {"low": 1, "high": 2},
             "dropout": {"low": 0.0, "high": 0.5, "log": False},
             "weight_decay": {"low": 1.0e-4, "high": 1.0e-2, "log": True},
             "head_penalty": {"low": 1.0e-2, "high": 1.0, "log": True},

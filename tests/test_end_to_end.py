@@ -201,6 +201,14 @@ def test_experiment_with_another_learning_rate(project: Project) -> None:
     project.run("dvc", "checkout", "--force")
 
 
+def test_value_that_acts_on_nothing_is_refused_before_anything_trains(project: Project) -> None:
+    output = project.run("dvc", "exp", "run", "-S", "train.patience=9", check=False)
+    assert "error: train.patience is 9, but acts on nothing: the head is solved" in output
+    assert "Running stage 'train'" not in output
+    project.run("git", "checkout", "--quiet", ".")
+    project.run("dvc", "checkout", "--force")
+
+
 def test_killed_training_is_resumed_by_running_again(project: Project) -> None:
     from mlflow import MlflowClient
 
