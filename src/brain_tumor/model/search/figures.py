@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 ENOUGH = 20  # complete trials before shares of importance say more than chance
+_WIDE = 10  # times from the lowest loss to the highest, from which on its axis is logarithmic
 LOG = ("learning_rate", "head_penalty", "weight_decay")
 DEPTH = "fine_tune_blocks"
 _COLOURS = ("0.45", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
@@ -134,13 +135,19 @@ def _figure() -> tuple[Any, Any]:
 
 def _finish(figure: Any, axes: Any, objective: str, *, whole_numbers: bool) -> Any:
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     axes.set_ylabel(f"validation {objective.replace('_', ' ')}, mean of the folds")
+    low, high = axes.get_ylim()
+    if objective == "log_loss" and high > _WIDE * max(low, 0.1):  # one bad trial hides the others
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.2g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     if whole_numbers:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
+    unique = dict(sorted(zip(labels, handles, strict=True), key=lambda entry: entry[0]))
     unique["pruned (first folds only)"] = Line2D(
         [], [], ls="", marker="o", ms=6, mfc="none", mec="0.4"
     )
