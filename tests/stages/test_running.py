@@ -56,6 +56,12 @@ def run(folder: Path, stage: str, **more: str) -> "subprocess.CompletedProcess[s
     )
 
 
+def in_foreground(*command: str) -> list[str]:
+    """A command that hears Ctrl-C, even where the tests run in a shell's background."""
+    code = "signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", f"import os, signal, sys; {code}", *command]
+
+
 def test_a_stage_says_which_of_how_many_it_is(tmp_path: Path) -> None:
     for file in ("dvc.yaml", "evidence/dvc.yaml"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
@@ -118,7 +124,7 @@ with without_notices():
 def test_interrupted_stage_says_in_a_line_that_the_same_command_goes_on(tmp_path: Path) -> None:
     (tmp_path / "wait.py").write_text(SLOW_STAGE, encoding="utf-8")
     with subprocess.Popen(
-        [sys.executable, "wait.py"],
+        in_foreground(sys.executable, "wait.py"),
         cwd=tmp_path,
         env=environment(),
         text=True,
@@ -139,7 +145,7 @@ def test_so_does_dvc_repro(tmp_path: Path) -> None:
     for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
         subprocess.run(command, cwd=tmp_path, env=environment(), check=True)
     with subprocess.Popen(
-        ["dvc", "repro"],
+        in_foreground("dvc", "repro"),
         cwd=tmp_path,
         env=environment(),
         text=True,
