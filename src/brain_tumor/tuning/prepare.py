@@ -1,8 +1,8 @@
 """All that a study will need of the frozen trunk, in one pass over the images."""
 
-import os
 import sys
 
+from brain_tumor.model import precision
 from brain_tumor.model.feature_cache import SIZE_VARIABLE
 from brain_tumor.model.features import stored_bytes, trunk_outputs
 from brain_tumor.model.fit import exact_outputs, outputs
@@ -16,7 +16,7 @@ def prepare_features(plan: Plan) -> None:
 
     Where they do not fit into the cache together, each trial computes its own.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    precision.make_repeatable(plan.section.seed)
     weights, cache = plan.start.weights, plan.start.cache
     corners = _corners(plan)
     wanted = list(dict.fromkeys(output for params in corners for output in outputs(params)))
