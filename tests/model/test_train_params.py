@@ -11,7 +11,6 @@ from brain_tumor.model.search.params import TUNABLE, TuneParams
 from brain_tumor.model.train_params import (
     TrainParams,
     TrainSection,
-    filled,
     refuse_without_effect,
 )
 from brain_tumor.params import ParamsError, changed_since_commit, load
@@ -189,22 +188,6 @@ def test_chosen_value_that_does_not_fit_is_named_on_one_line(
     with pytest.raises(ValueError, match=problem.replace(".", r"\.")) as caught:
         written(tmp_path).resolve({**CHOSEN, **changes})
     assert "\n" not in str(caught.value)
-
-
-def test_logged_parameters_have_the_tuned_values_filled_in() -> None:
-    flat = {
-        "train.learning_rate": "tuned",
-        "train.dropout": "0.1",
-        "train.seed": "0",
-        "register.name": "tuned",
-    }
-    assert filled(flat, {"learning_rate": 2e-3, "dropout": 0.4}) == {
-        "train.learning_rate": "0.002",
-        "train.dropout": "0.1",
-        "train.seed": "0",
-        "register.name": "tuned",
-    }
-    assert flat["train.learning_rate"] == "tuned"
 
 
 def test_paper_head_is_not_solved(tmp_path: Path) -> None:

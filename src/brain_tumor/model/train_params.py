@@ -179,9 +179,3 @@ def refuse_without_effect(section: TrainSection, given: Mapping[str, object]) ->
     for name, value in given.items():
         if name in reasons and value not in (TUNED, None):
             raise ValueError(f"train.{name} is {value}, but acts on nothing: {reasons[name]}")
-
-
-def filled(flat: Mapping[str, str], values: Values) -> dict[str, str]:
-    """Run parameters (`train.learning_rate` to text) with `tuned` replaced by the tuned value."""
-    chosen = {f"train.{name}": str(value) for name, value in values.items()}
-    return {key: chosen.get(key, text) if text == TUNED else text for key, text in flat.items()}
