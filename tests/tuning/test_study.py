@@ -69,7 +69,8 @@ def untouched(
 ) -> "Project":
     """A project to copy; nothing runs in it. Its heads are trained: a trial can be killed in it."""
     project = make_project(tmp_path_factory.mktemp("study") / "untouched", random_weights)
-    project.set_params("train", head_penalty=None)
+    # Enough epochs to be met in, also by a slow observer.
+    project.set_params("train", head_penalty=None, head_epochs=40, patience=40)
     return project
 
 
