@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 from tests.registry import conftest as registry
 from typer.testing import CliRunner, Result
 
@@ -31,10 +32,10 @@ empty_store, own_store, params = registry.empty_store, registry.own_store, regis
 make_outputs = registry.make_outputs
 PREPROCESS = PreprocessParams(normalisation="none", size_px=registry.SIZE_PX)
 NAME = "brain-tumor-inceptionv3"
-SECTIONS = """
-validate: {negative_folder: "no", positive_folder: "yes", near_duplicate_min_correlation: 0.9999}
-drift: {alpha: 0.01, min_effect: 0.2, min_clusters: 10, permutations: 1999}
-"""
+CHANGES: dict[str, dict[str, float]] = {
+    "validate": {"near_duplicate_min_correlation": 0.9999},
+    "drift": {"alpha": 0.01, "min_effect": 0.2, "min_clusters": 10, "permutations": 1999},
+}
 Look = Callable[[Image.Image], Image.Image]
 
 
@@ -47,8 +48,12 @@ def outputs(
 ) -> StageOutputs:
     """Outputs of a project with 60 images, which is the current folder."""
     made = make_outputs(tmp_path, groups=range(30))
-    with made.params.open("a", encoding="utf-8") as file:
-        file.write(SECTIONS)
+    yaml = YAML()
+    document = yaml.load(made.params.read_text(encoding="utf-8"))
+    for section, values in CHANGES.items():
+        document[section] |= values
+    with made.params.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -67,7 +72,8 @@ def add(
     for label in labels:
         for index in range(start, start + count):
             with Image.open(io.BytesIO(registry.picture(label, index))) as picture:
-                look(picture).save(Path("data") / label / f"{name}{index}.png")
+                file = Path("data") / label / f"{name}{index}.png"
+                look(picture).save(file, compress_level=0)  # as those of the registry's tests
 
 
 def remove(name: str) -> None:

@@ -12,6 +12,8 @@ from brain_tumor.model.estimate import EvaluateParams
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=200)
 MADE = {
     "command": "make evidence",
+    "commits": ["abc1234"],
+    "recipe": [],
     "dates": ["2026-01-01"],
     "machines": ["2 processors"],
     "packages": ["keras 3"],

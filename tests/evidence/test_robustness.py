@@ -128,6 +128,8 @@ def test_tables_page_and_drawing_hold_every_condition() -> None:
     facts = {"images": 60, "clusters": 60, "threshold": THRESHOLD, "model": "0" * 64}
     made = {
         "command": "make evidence",
+        "commits": ["abc1234"],
+        "recipe": [],
         "dates": ["2026-01-01"],
         "machines": ["one"],
         "packages": [],
