@@ -23,13 +23,14 @@ TRACK = "headline"
 # Modules whose code decides what a fold's CSV says; tests/evidence/test_code.py keeps it whole.
 CODE = (
     "dataset.groups", "dataset.metadata", "evidence.baselines", "evidence.fold_table",
-    "evidence.folds", "evidence.pool", "evidence.probe", "imaging.augment", "imaging.geometry",
-    "model.calibration", "model.calibration_params", "model.development", "model.features",
-    "model.fit", "model.head", "model.head_solver", "model.inner", "model.inner_search",
+    "evidence.folds", "evidence.pool", "evidence.probe", "imaging.augment",
+    "imaging.geometry", "model.calibration", "model.calibration_params",
+    "model.development", "model.features", "model.fine_tuning", "model.fit", "model.head",
+    "model.head_solver", "model.inner", "model.inner_search", "model.linear_head",
     "model.metrics", "model.network", "model.phase", "model.precision", "model.recipe",
-    "model.saved", "model.search.params", "model.search.result", "model.search.run",
-    "model.search.sampler", "model.search.space", "model.search.study", "model.shapes",
-    "model.train_params",
+    "model.saved", "model.search.params", "model.search.pruner", "model.search.result",
+    "model.search.run", "model.search.sampler", "model.search.space", "model.search.study",
+    "model.shapes", "model.train_params",
 )  # fmt: skip
 
 

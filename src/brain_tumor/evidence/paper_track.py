@@ -21,9 +21,10 @@ CODE = (
     "dataset.groups", "dataset.splitting.fill", "dataset.splitting.params",
     "dataset.splitting.split", "dataset.splitting.table", "dataset.splitting.units",
     "evidence.paper_seed", "evidence.params", "evidence.pool", "imaging.augment",
-    "imaging.geometry", "model.development", "model.features", "model.fit", "model.head",
-    "model.head_solver", "model.metrics", "model.network", "model.phase", "model.precision",
-    "model.saved", "model.shapes", "model.train_params",
+    "imaging.geometry", "model.development", "model.features", "model.fine_tuning",
+    "model.fit", "model.head", "model.head_solver", "model.linear_head", "model.metrics",
+    "model.network", "model.phase", "model.precision", "model.saved", "model.shapes",
+    "model.train_params",
 )  # fmt: skip
 
 
