@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from brain_tumor.model import figures
@@ -30,3 +31,37 @@ def test_roc_has_the_area_of_the_figure_and_marks_the_threshold(
     called = probability >= 0.5
     expected = (called[truth == 0].mean(), called[truth == 1].mean())
     assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx(expected)
+
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [0, 1, 2],
+        "fine_tuning": [0.0, 1.0, 1.0],
+        "loss": [0.5, 0.4, 0.3],
+        "val_loss": [0.6, 0.55, 0.5],
+    }
+)
+
+
+def test_learning_curves_have_every_epoch_with_a_marker() -> None:
+    axes = figures.draw_curve(HISTORY, "loss").axes[0]
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert list(lines["train (augmented)"].get_ydata()) == [0.5, 0.4, 0.3]
+    assert list(lines["val"].get_ydata()) == [0.6, 0.55, 0.5]
+    assert list(lines["val"].get_xdata()) == [0, 1, 2]
+    assert {lines[name].get_marker() for name in ("train (augmented)", "val")} == {"o", "s"}
+    assert list(lines["solved head"].get_xdata()) == [0, 0]
+
+
+def test_penalty_path_marks_the_penalty_that_trained() -> None:
+    path = pd.DataFrame(
+        {
+            "penalty": [0.01, 0.1, 1.0],
+            "given": [False, True, False],
+            "loss": [0.2, 0.3, 0.5],
+            "val_loss": [0.5, 0.4, 0.6],
+        }
+    )
+    lines = figures.draw_penalty_path(path).axes[0].get_lines()
+    assert [list(line.get_ydata()) for line in lines[:2]] == [[0.2, 0.3, 0.5], [0.5, 0.4, 0.6]]
+    assert list(lines[2].get_xdata()) == [0.1, 0.1]
