@@ -82,7 +82,7 @@ def test_parameters_are_read_with_care_even_then(explicit: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("n_trials: ", "trials: "), "utf-8")
     result = run(explicit)
     assert result.returncode == 1
-    assert "tune.n_trials" in result.stderr
+    assert "tune.trials: unknown key, did you mean 'n_trials'?" in result.stderr
     assert "Traceback" not in result.stderr
 
 
