@@ -60,6 +60,11 @@ def test_depth_0_has_no_learning_rate(tmp_path: Path) -> None:
     resolved = section.resolve({"head_block": 6, "fine_tune_blocks": 0, "head_penalty": 0.1})
     assert (resolved.learning_rate, resolved.weight_decay, resolved.dropout) == (None, None, None)
     assert not resolved.fine_tunes
+    assert not resolved.trains_epochs
+    assert (
+        written(tmp_path, head_penalty="null", fine_tune_blocks="0").resolve(CHOSEN).trains_epochs
+    )
+    section = written(tmp_path)
     acting = {"seed", "head", "head_block", "fine_tune_blocks", "head_penalty", "class_weight"}
     assert set(resolved.acting()) == acting
     deep = section.resolve({**CHOSEN, "fine_tune_blocks": 1}).acting()

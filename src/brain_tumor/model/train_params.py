@@ -65,6 +65,11 @@ class TrainParams(_Training):
         """Whether blocks below the head train."""
         return bool(self.fine_tune_blocks and self.fine_tune_epochs)
 
+    @property
+    def trains_epochs(self) -> bool:
+        """Whether anything trains by epochs: a head that is not solved, or blocks below it."""
+        return self.head_penalty is None or self.fine_tunes
+
     def acting(self) -> dict[str, float | int | str]:
         """The fields that act in this training, with their values."""
         without_effect = idle(self.model_dump())

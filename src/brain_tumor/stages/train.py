@@ -1,4 +1,4 @@
-"""Stage train: fit InceptionV3 on the training split, stop by the validation split."""
+"""Stage train: fit InceptionV3 on the training split, watch it on the validation split."""
 
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,12 @@ def main(
             fitted = fit(start, data, section, on_epoch)
             network = network_of(weights, fitted, section, data.images.shape[1])
             _check_same(network, fitted, data)
-            _write_curves(fitted, history, figures_folder)
-            if len(fitted.history) == 1:
+            with replacing(history) as aside:
+                pd.DataFrame(fitted.history).to_csv(aside, index=False)
+            figures_folder.mkdir(parents=True, exist_ok=True)
+            if section.trains_epochs:
+                _draw_curves(fitted, figures_folder)
+            else:
                 path = penalty_path(start, data, section)
                 figures.save(figures_folder / "penalty.png", figures.draw_penalty_path(path))
             saved.save_network(model, network)
@@ -113,14 +117,10 @@ def _line(epoch: int, row: Epoch) -> str:
     return f"epoch {epoch} ({phase}): loss {row['loss']:.3f}, val {row['val_loss']:.3f}"
 
 
-def _write_curves(fitted: Fitted, history: Path, figures_folder: Path) -> None:
+def _draw_curves(fitted: Fitted, figures_folder: Path) -> None:
     rows = pd.DataFrame(fitted.history)
-    with replacing(history) as aside:
-        rows.to_csv(aside, index=False)
-    figures_folder.mkdir(parents=True, exist_ok=True)
-    if len(rows) > 1:  # a head that is solved has no curve
-        for quantity in ("loss", "accuracy"):
-            figures.save(figures_folder / f"{quantity}.png", figures.draw_curve(rows, quantity))
+    for quantity in ("loss", "accuracy"):
+        figures.save(figures_folder / f"{quantity}.png", figures.draw_curve(rows, quantity))
 
 
 def _meta(
