@@ -29,7 +29,8 @@ from brain_tumor.imaging.records import load_images
 from brain_tumor.model import metrics
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.features import Output, trunk_outputs
-from brain_tumor.model.initial_weights import BackboneParams, prepare
+from brain_tumor.model.initial_weights import prepare
+from brain_tumor.settings import BackboneParams
 
 OUTPUTS = Path("outputs")
 BLOCK, REPEATS, FOLDS = 6, 3, 5

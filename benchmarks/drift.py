@@ -17,18 +17,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter, zoom
 
-from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor import settings
 from brain_tumor.dataset.phantom.png import encode_png
 from brain_tumor.dataset.phantom.slices import make_slice
 from brain_tumor.drift.measured import measure_all, with_model_measures
-from brain_tumor.drift.params import DriftParams
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
-from brain_tumor.params import load
+from brain_tumor.settings import DriftParams
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
 SEED, IMAGES, SIZES, DRAWS = 77, 80, (10, 20, 40), 20
@@ -38,11 +36,11 @@ Grey = NDArray[np.uint8]
 def main() -> None:
     """Print the share of draws with any warning, by kind of change and number of new images."""
     network = saved.load_network(OUTPUTS / "train" / "model.keras")
-    preprocess = load(PARAMS, "preprocess", PreprocessParams)
+    preprocess = settings.read(PARAMS).preprocess
     atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
     engine = KerasEngine(network)
-    known, params = Profile.load(OUTPUTS / "profile"), load(PARAMS, "drift", DriftParams)
-    phantom = load(PARAMS, "phantom", PhantomParams)
+    known, params = Profile.load(OUTPUTS / "profile"), settings.read(PARAMS).drift
+    phantom = settings.read(PARAMS).phantom
     slices = [make_slice(SEED, index, 0, is_yes(index), phantom).image for index in range(IMAGES)]
     table = Table("new images", *(str(size) for size in SIZES))
     for name, change in CHANGES.items():

@@ -21,18 +21,16 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from brain_tumor import settings
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import decode
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
-from brain_tumor.inference.export_params import ExportParams
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.model import saved
 from brain_tumor.model.metrics import auroc, wilson
-from brain_tumor.params import load
 
 
 def main(
@@ -42,7 +40,7 @@ def main(
     """Print the share of each kind that is flagged, with 95 % intervals."""
     network = saved.load_network(root / "outputs" / "train" / "model.keras")
     atlas = Atlas.load(root / "outputs" / "preprocess" / "atlas.npz")
-    preprocess = load(root / "params.yaml", "preprocess", PreprocessParams)
+    preprocess = settings.read(root / "params.yaml").preprocess
     engine = KerasEngine(network)
 
     def look(files: list[bytes]) -> tuple[np.ndarray, pd.DataFrame]:
@@ -54,7 +52,12 @@ def main(
     features, rows = look(files)
     train, held_out = split["split"] == "train", split["split"] != "train"
     names = clusters(read_manifest(root / "outputs" / "manifest.csv")).loc[split["path"][train]]
-    flag = Familiarity.fit(features[train], rows[train], names.to_numpy(str), ExportParams())
+    flag = Familiarity.fit(
+        features[train],
+        rows[train],
+        names.to_numpy(str),
+        settings.read(root / "params.yaml").export,
+    )
     ordinary = flag.score(features[held_out], rows[held_out])
     table = Table("pictures", "n", "AUROC", "flagged", "95 %", "of these not upright")
     for part in ("val", "test"):

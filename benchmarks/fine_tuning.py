@@ -19,15 +19,14 @@ import typer
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import fine_tuning
 from brain_tumor.model.development import Development, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start, fit
-from brain_tumor.model.train_params import TrainParams, TrainSection
+from brain_tumor.settings import TrainParams
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
 FOLDS, EPOCHS, RATE = 4, 6, 3e-4
@@ -92,12 +91,12 @@ def main(
         OUTPUTS / "preprocess" / "images",
         folder / "images",
         folder / "records.csv",
-    ).with_copies_of_val(params_file.load(PARAMS, "augment", AugmentParams))
+    ).with_copies_of_val(settings.read(PARAMS).augment)
     groups = clusters(read_manifest(OUTPUTS / "manifest.csv"))
-    section = params_file.load(PARAMS, "train", TrainSection)
-    settings = {"head_block": head_block, "head_penalty": penalty, "fine_tune_blocks": 1}
-    settings |= {"learning_rate": RATE, "fine_tune_epochs": EPOCHS}
-    recipe = TrainParams.model_validate(section.model_dump() | settings | {"dropout": 0.0})
+    section = settings.read(PARAMS).train
+    values = {"head_block": head_block, "head_penalty": penalty, "fine_tune_blocks": 1}
+    values |= {"learning_rate": RATE, "fine_tune_epochs": EPOCHS}
+    recipe = TrainParams.model_validate(section.model_dump() | values | {"dropout": 0.0})
     probe = None
     for name in ["frozen", *(each for each in names or VARIANTS if each != "frozen")]:
         table = predictions(images, groups, recipe, name, assignments)

@@ -17,12 +17,10 @@ import typer
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from brain_tumor import params as params_file
-from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor import settings
 from brain_tumor.evidence.localisation import Scores, centre_prior, score
 from brain_tumor.evidence.phantom_truth import Maker, Phantom, pairs
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model import saved
 from brain_tumor.model.explanation import empty_picture
@@ -42,8 +40,10 @@ def main(
     model = saved.load_parts(
         OUTPUTS / "train" / "model.keras", OUTPUTS / "calibrate" / "model.json"
     )
-    preprocess = params_file.load(Path("params.yaml"), "preprocess", PreprocessParams)
-    maker = Maker(PhantomParams(), Atlas.load(OUTPUTS / "preprocess" / "atlas.npz"), preprocess)
+    preprocess = settings.read(Path("params.yaml")).preprocess
+    maker = Maker(
+        settings.read().phantom, Atlas.load(OUTPUTS / "preprocess" / "atlas.npz"), preprocess
+    )
     made = [one for seed in seeds for one in maker.make(seed, pairs(pairs_each), f"seed {seed}")]
     phantoms = [one for one in made if one.tumour.any()]
     found = contributions(model.network, np.stack([one.image for one in phantoms]))

@@ -17,21 +17,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.phantom.generate import generate
-from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_folder
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model import metrics, saved
 from brain_tumor.model.best import Best
 from brain_tumor.model.development import read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start, fit, network_of
-from brain_tumor.model.initial_weights import BackboneParams, prepare
-from brain_tumor.model.train_params import TrainSection
+from brain_tumor.model.initial_weights import prepare
+from brain_tumor.settings import BackboneParams
 
 PARAMS, OUTPUTS = Path("params.yaml"), Path("outputs")
 FRESH_SEED, FRESH_PER_CLASS = 400_000, 200
@@ -60,8 +58,8 @@ def fresh_phantoms() -> tuple[Images, NDArray[np.int64]]:
     """400 preprocessed phantoms no run has seen, half of them with a tumour, without copies."""
     no_copies = {"exact_duplicates": 0, "near_duplicates": 0}
     counts = {"seed": FRESH_SEED, "no": FRESH_PER_CLASS, "yes": FRESH_PER_CLASS}
-    section = params_file.load(PARAMS, "phantom", PhantomParams)
-    preprocess = params_file.load(PARAMS, "preprocess", PreprocessParams)
+    section = settings.read(PARAMS).phantom
+    preprocess = settings.read(PARAMS).preprocess
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         generate(folder / "data", section.model_copy(update=no_copies | counts))
@@ -91,7 +89,7 @@ def thumbnails(images: Images) -> NDArray[np.float64]:
 def trained(source: str, seed: int, images: Images, y: NDArray[np.int64]) -> dict[str, object]:
     """Train as the stage does, from `source`, and score the fresh phantoms."""
     chosen = Best.read(OUTPUTS / "tuning" / "best.json")
-    section = params_file.load(PARAMS, "train", TrainSection).resolve(chosen.params)
+    section = settings.read(PARAMS).train.resolve(chosen.params)
     section = section.model_copy(update={"seed": seed})
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "backbone.weights.h5"

@@ -35,11 +35,10 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.imaging import workers
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.progress import track
 
 COUNT = 32  # images: of the larger batch
@@ -132,7 +131,7 @@ def phantoms(data: Path) -> list[Path]:
 
 def preprocessed(root: Path, encoded: list[bytes]) -> NDArray[np.uint8]:
     """What the network takes, uint8 (N, size, size)."""
-    params = params_file.load(root / "params.yaml", "preprocess", PreprocessParams)
+    params = settings.read(root / "params.yaml").preprocess
     atlas = Atlas.load(root / "outputs" / "preprocess" / "atlas.npz")
     look = partial(preprocess_image, atlas=atlas, params=params)
     return np.stack([one.image for one in workers.spread(look, encoded, "preprocess")])

@@ -21,13 +21,11 @@ import pandas as pd
 import typer
 from sklearn.metrics import balanced_accuracy_score
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.dataset.phantom.geometry import PLANES
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.augment import AugmentParams
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model import metrics
 from brain_tumor.model.development import Development, TrainingData, read_development
@@ -35,7 +33,7 @@ from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start, fit, network_of
 from brain_tumor.model.phantoms import PhantomImage, phantom_images, write_phantoms
 from brain_tumor.model.saved import predict_proba
-from brain_tumor.model.train_params import TrainParams, TrainSection
+from brain_tumor.settings import TrainParams
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
 FOLDS, FRESH_SEED = 4, 99
@@ -65,7 +63,7 @@ def main(
         OUTPUTS / "augment" / "images",
         OUTPUTS / "augment" / "records.csv",
     )
-    images = read.with_copies_of_val(params_file.load(PARAMS, "augment", AugmentParams))
+    images = read.with_copies_of_val(settings.read(PARAMS).augment)
     phantoms = phantom_images(fresh)
     pictures = make(phantoms)
     rows = {}
@@ -79,7 +77,7 @@ def main(
 def make(phantoms: list[PhantomImage]) -> Any:
     """Fresh phantoms, uint8 (N, size, size)."""
     atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
-    section = params_file.load(PARAMS, "preprocess", PreprocessParams)
+    section = settings.read(PARAMS).preprocess
     with TemporaryDirectory() as folder:
         write_phantoms(phantoms, Path(folder), atlas, section, FRESH_SEED)
         return load_images(Path(folder), [one.path for one in phantoms])
@@ -95,7 +93,7 @@ def judge(
     name: str, data: Development, repeat: int, phantoms: Sequence[PhantomImage], pictures: Any
 ) -> dict[str, float]:
     """Out-of-fold figures of the images, and those of the phantoms by each fold's network."""
-    section = params_file.load(PARAMS, "train", TrainSection)
+    section = settings.read(PARAMS).train
     params = TrainParams.model_validate(section.model_dump() | FIXED | VARIANTS[name])
     start = Start(OUTPUTS / "backbone" / "backbone.weights.h5", default_cache())
     truth, probability, seen, seconds = [], [], [], []

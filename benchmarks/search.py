@@ -21,17 +21,17 @@ import numpy as np
 import pandas as pd
 import typer
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.model import head, head_solver, metrics, network, precision
 from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.features import trunk_outputs
 from brain_tumor.model.fit import Start, exact_outputs, fit, outputs
-from brain_tumor.model.initial_weights import BackboneParams, prepare
+from brain_tumor.model.initial_weights import prepare
 from brain_tumor.model.phase import Training
 from brain_tumor.model.saved import predict_in_batches, to_unit
 from brain_tumor.model.shapes import output_shape
-from brain_tumor.model.train_params import TrainParams, TrainSection
+from brain_tumor.settings import BackboneParams, TrainParams
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
 GIGA = 1e9
@@ -78,7 +78,7 @@ def some_of(train_images: int, val_images: int) -> TrainingData:
 
 def trial(head_block: int, depth: int, fine_tune_epochs: int) -> TrainParams:
     """Parameters of a trial: everything but its depth the same."""
-    section = params_file.load(PARAMS, "train", TrainSection)
+    section = settings.read(PARAMS).train
     values = {"learning_rate": 1e-4, "head_penalty": 0.1, "head_block": head_block}
     values |= {"fine_tune_blocks": depth, "dropout": 0.0, "fine_tune_epochs": fine_tune_epochs}
     return TrainParams.model_validate(section.model_dump() | values)

@@ -29,7 +29,8 @@ def no_store_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights file of a randomly initialised InceptionV3 (seed 0)."""
-    from brain_tumor.model.initial_weights import BackboneParams, prepare
+    from brain_tumor.model.initial_weights import prepare
+    from brain_tumor.settings import BackboneParams
 
     path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
     prepare(path, BackboneParams(source="random", seed=0), lambda uri: Path(uri))

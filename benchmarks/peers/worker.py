@@ -16,10 +16,9 @@ import numpy as np
 from benchmarks.peers.engines import ENGINES, THIS, THIS_PARALLEL, Run, Sources
 from numpy.typing import NDArray
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.workers import worker_count
 from brain_tumor.inference.bundle import FAMILIARITY_FILE
 from brain_tumor.inference.classifier import Classifier
@@ -93,7 +92,7 @@ def _ms(function: Callable[[Any], Any], batch: Any) -> float:
 @contextmanager
 def _whole(name: str, sources: Sources, run: Run) -> Iterator[Whole]:
     """From bytes to probability."""
-    params = params_file.load(sources.root / "params.yaml", "preprocess", PreprocessParams)
+    params = settings.read(sources.root / "params.yaml").preprocess
     outputs = sources.root / "outputs"
     atlas = Atlas.load(outputs / "preprocess" / "atlas.npz")
     if name not in (THIS, THIS_PARALLEL):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor import settings
 from brain_tumor.dataset.phantom.acquisition import acquire, mottle, smooth_noise
-from brain_tumor.dataset.phantom.params import PhantomParams
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -52,7 +52,7 @@ class Drawing:
 
     def acquired(self) -> Picture:
         """The picture as the phantom's scanner shows it."""
-        return acquire(self.rng, self.signal, PhantomParams())
+        return acquire(self.rng, self.signal, settings.read().phantom)
 
 
 def _drawing(rng: np.random.Generator, width_over_height: float) -> Drawing:

@@ -6,17 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import sections
 
 from brain_tumor.ci.commands import CommandError
 from brain_tumor.ci.remote import RestoreError, push, restore
 from brain_tumor.dataset.fetch.fetch import FetchError, fetch
 from brain_tumor.dataset.growth.repository import default_remote
-from brain_tumor.dataset.phantom.params import PhantomParams
 
 pytestmark = pytest.mark.slow
 
 NAMES = ("no", "yes")
-PHANTOM = PhantomParams(
+PHANTOM = sections.phantom(
     seed=1,
     no=2,
     yes=2,

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests import sections
 
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.dataset.fetch.archives import ArchiveError
@@ -14,9 +15,8 @@ from brain_tumor.dataset.fetch.data_dvc import DvcError
 from brain_tumor.dataset.fetch.fetch import FetchError, ensure, fetch
 from brain_tumor.dataset.fetch.source_folders import ClassFoldersError
 from brain_tumor.dataset.fetch.sources import SourceError
-from brain_tumor.dataset.phantom.generate import PhantomParams
 
-PHANTOM = PhantomParams(no=3, yes=3, exact_duplicates=0, near_duplicates=0, canvas_px=(75, 80))
+PHANTOM = sections.phantom(no=3, yes=3, exact_duplicates=0, near_duplicates=0, canvas_px=(75, 80))
 NAMES = ("no", "yes")
 
 

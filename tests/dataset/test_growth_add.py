@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from tests import sections
 from tests.dataset.growing import batch, commit, dvc, files, picture, run
 
 from brain_tumor.dataset.fetch import data_dvc
@@ -16,10 +17,8 @@ from brain_tumor.dataset.growth import carry_out as carry_out_module
 from brain_tumor.dataset.growth.add import Added, AddError, add
 from brain_tumor.dataset.growth.carry_out import CopyError
 from brain_tumor.dataset.growth.listing import in_folder, md5, on_record
-from brain_tumor.dataset.phantom.params import PhantomParams
-from brain_tumor.dataset.validation.params import ValidateParams
 
-PARAMS = ValidateParams(min_side_px=16)
+PARAMS = sections.validate(min_side_px=16)
 
 
 class Killed(BaseException):
@@ -67,7 +66,7 @@ def test_a_batch_is_added_once_recorded_and_pulled_elsewhere(
     dvc(repository, "push", "--quiet")
     run(tmp_path / "growing", "git", "clone", "--quiet", "repository", "clone")
     clone = tmp_path / "growing/clone/data"
-    assert ensure(clone, PhantomParams(), ("no", "yes")).endswith("pulled")
+    assert ensure(clone, sections.phantom(), ("no", "yes")).endswith("pulled")
     assert files(clone) == files(data)
 
 
@@ -94,13 +93,13 @@ def test_a_phantom_that_was_added_to_is_pulled_not_made(repository: Path) -> Non
     )
     kept = files(data)
     shutil.rmtree(data)
-    assert ensure(data, PhantomParams(), ("no", "yes")).endswith("pulled")
+    assert ensure(data, sections.phantom(), ("no", "yes")).endswith("pulled")
     assert files(data) == kept
     shutil.rmtree(data)
     shutil.rmtree(repository / ".dvc/cache")
     shutil.rmtree(repository.parent / "store")
     with pytest.raises(FetchError, match=r"phantom; added: b \(1 yes\).*dvc remote add"):
-        ensure(data, PhantomParams(), ("no", "yes"))
+        ensure(data, sections.phantom(), ("no", "yes"))
     assert not data.exists()
 
 

@@ -4,15 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from tests import sections
 from tests.dataset.growing import batch, picture
 
 from brain_tumor.dataset.growth.incoming import Incoming, collect
 from brain_tumor.dataset.growth.listing import md5
 from brain_tumor.dataset.growth.patients import PatientsError
 from brain_tumor.dataset.growth.plan import Plan, make_plan
-from brain_tumor.dataset.validation.params import Exclusion, ValidateParams
+from brain_tumor.settings import Exclusion, ValidateParams
 
-PARAMS = ValidateParams(min_side_px=16)
+PARAMS = sections.validate(min_side_px=16)
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_an_image_left_out_for_its_label_may_come_back_with_the_other(
 ) -> None:
     excluded = (Exclusion(path="no/1.png", reason="shows a mass"),)
     source = batch(tmp_path / "new", {"mine.png": 1})
-    _, plan = planned(source, data, ValidateParams(min_side_px=16, exclude=excluded))
+    _, plan = planned(source, data, sections.validate(min_side_px=16, exclude=excluded))
     assert not plan.problems
     assert plan.images == {"mine.png": "yes/mine.png"}
 

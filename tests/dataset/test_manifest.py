@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests import sections
 
 from brain_tumor.dataset.manifest import COLUMNS, read_manifest, write_manifest
 from brain_tumor.dataset.validation.describe import describe
 from brain_tumor.dataset.validation.image_facts import BadImageError, read_facts
 from brain_tumor.dataset.validation.layout import find_images
-from brain_tumor.dataset.validation.params import ValidateParams
 
-PARAMS = ValidateParams()
+PARAMS = sections.validate()
 
 
 def picture(seed: int, side_px: int = 96) -> Image.Image:
@@ -148,7 +148,7 @@ def test_labels_stay_yes_and_no_whatever_the_folders_are_called(tmp_path: Path) 
     data = data_folder(tmp_path / "data")
     (data / "no").rename(data / "healthy")
     (data / "yes").rename(data / "glioma")
-    params = ValidateParams(negative_folder="healthy", positive_folder="glioma")
+    params = sections.validate(negative_folder="healthy", positive_folder="glioma")
     manifest = describe(data, find_images(data, params), params).manifest
     assert dict(zip(manifest["path"], manifest["label"], strict=True)) == {
         "glioma/c.bmp": "yes",

@@ -11,21 +11,16 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 from scipy.stats import chi2_contingency, ks_2samp
+from tests import sections
 
 from brain_tumor.dataset.phantom.anatomy import load_template
-from brain_tumor.dataset.phantom.generate import (
-    PhantomError,
-    PhantomParams,
-    generate,
-    make_slice,
-    plan,
-)
+from brain_tumor.dataset.phantom.generate import PhantomError, generate, make_slice, plan
 from brain_tumor.dataset.validation.duplicates import difference_hash, near_duplicates, thumbnail
 
-SMALL = PhantomParams(
+SMALL = sections.phantom(
     seed=5, no=10, yes=14, exact_duplicates=4, near_duplicates=4, canvas_px=(100, 150)
 )
-TINY = PhantomParams(canvas_px=(75, 80))
+TINY = sections.phantom(canvas_px=(75, 80))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +53,8 @@ def digests(folder: Path) -> dict[str, str]:
 def test_same_params_give_same_bytes_in_another_process(folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from brain_tumor.dataset.phantom.generate import PhantomParams, generate\n"
+        "from brain_tumor.dataset.phantom.generate import generate\n"
+        "from brain_tumor.settings import PhantomParams\n"
         "generate(Path(sys.argv[1]), PhantomParams.model_validate_json(sys.argv[2]))"
     )
     again = tmp_path / "again"
@@ -80,7 +76,7 @@ def test_another_seed_gives_other_images() -> None:
 
 
 def test_class_counts_are_exact_and_those_of_the_paper_by_default(folder: Path) -> None:
-    planned = plan(PhantomParams())
+    planned = plan(sections.phantom())
     assert [sum(item.tumour is label for item in planned) for label in (False, True)] == [98, 155]
     assert len({(item.tumour, item.name) for item in planned}) == 253
     versions = [item.version for item in planned]
@@ -115,7 +111,7 @@ def test_every_tumour_has_a_mask_of_its_image_size_and_nothing_else_has(folder: 
 
 def test_masks_lie_in_the_brain_and_where_the_tumour_changed_the_image() -> None:
     for patient in range(12):
-        params = PhantomParams(canvas_px=(100, 120), noise_fraction=(0.0, 0.0))
+        params = sections.phantom(canvas_px=(100, 120), noise_fraction=(0.0, 0.0))
         ill, well = (make_slice(11, patient, 0, tumour, params) for tumour in (True, False))
         assert ill.mask.any()
         assert not well.mask.any()
@@ -158,9 +154,9 @@ def test_planted_duplicates_and_only_they_are_found(folder: Path) -> None:
 
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(PhantomError, match="exact_duplicates"):
-        plan(PhantomParams(no=4, yes=4, exact_duplicates=6, near_duplicates=0))
+        plan(sections.phantom(no=4, yes=4, exact_duplicates=6, near_duplicates=0))
     with pytest.raises(ValidationError, match="canvas_px"):
-        PhantomParams(canvas_px=(200, 100))
+        sections.phantom(canvas_px=(200, 100))
 
 
 def facts(tumour: bool, count: int) -> Iterator[tuple[str, str, int, int, float]]:
@@ -170,7 +166,7 @@ def facts(tumour: bool, count: int) -> Iterator[tuple[str, str, int, int, float]
         yield made.plane, made.contrast, *made.image.shape, air
 
 
-TINY_WIDE = PhantomParams(canvas_px=(75, 150))
+TINY_WIDE = sections.phantom(canvas_px=(75, 150))
 
 
 def test_what_is_no_tumour_tells_nothing_of_the_class() -> None:
@@ -185,7 +181,7 @@ def test_what_is_no_tumour_tells_nothing_of_the_class() -> None:
     slices = [
         [sum(i.patient == p for i in items) for p in {i.patient for i in items}]
         for items in (
-            [i for i in plan(PhantomParams()) if i.tumour is label] for label in (False, True)
+            [i for i in plan(sections.phantom()) if i.tumour is label] for label in (False, True)
         )
     ]
     assert ks_2samp(*slices).pvalue > 0.001

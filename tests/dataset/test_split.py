@@ -7,17 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests import sections
 
-from brain_tumor.dataset.splitting.params import (
-    ClassCounts,
-    Kinship,
-    SplitCounts,
-    SplitFractions,
-    SplitParams,
-)
 from brain_tumor.dataset.splitting.split import SplitError, required_images, split
 from brain_tumor.dataset.splitting.table import SPLITS, read_split, summarise, write_split
 from brain_tumor.dataset.splitting.units import uniform_hash
+from brain_tumor.settings import ClassCounts, Kinship, SplitCounts, SplitFractions, SplitParams
 
 # label, duplicate group, whether its bytes are those of the group's first image, patient ("": none)
 Image = tuple[str, int, bool, str]
@@ -55,9 +50,11 @@ def counts_params(
     val: tuple[int, int], test: tuple[int, int], group_by: tuple[Kinship, ...] | None
 ) -> SplitParams:
     counts = SplitCounts(
-        val=ClassCounts(no=val[0], yes=val[1]), test=ClassCounts(no=test[0], yes=test[1])
+        val=ClassCounts(no=val[0], yes=val[1]),
+        test=ClassCounts(no=test[0], yes=test[1]),
+        train=None,
     )
-    return SplitParams(mode="counts", counts=counts, group_by=group_by or "none")
+    return sections.split(mode="counts", counts=counts, group_by=group_by or "none")
 
 
 some_params = st.builds(
@@ -66,7 +63,9 @@ some_params = st.builds(
     group_by=st.sampled_from([*GROUPINGS, "none"]),
     mode=st.sampled_from(["fractions", "counts"]),
     fractions=st.just(THIRDS),
-    counts=st.just(SplitCounts(val=ClassCounts(no=7, yes=8), test=ClassCounts(no=9, yes=6))),
+    counts=st.just(
+        SplitCounts(val=ClassCounts(no=7, yes=8), test=ClassCounts(no=9, yes=6), train=None)
+    ),
 )
 some_fractions = st.builds(
     SplitParams,
@@ -74,6 +73,7 @@ some_fractions = st.builds(
     group_by=st.sampled_from(GROUPINGS),
     mode=st.just("fractions"),
     fractions=st.just(THIRDS),
+    counts=st.just(sections.SETTINGS.split.counts),
 )
 
 
@@ -149,7 +149,7 @@ def test_fractions_growth_moves_only_what_gains_members_and_only_towards_train(
 def test_fractions_a_patient_keeps_its_split_however_many_images_it_gains(
     patients: list[str], seed: int
 ) -> None:
-    params = SplitParams(seed=seed, fractions=THIRDS)
+    params = sections.split(seed=seed, fractions=THIRDS)
     drawn: list[Image] = [("no", number, False, who) for number, who in enumerate(patients)]
     few, many = manifest_of(drawn[:1]), manifest_of(drawn)
     assert placed(many, params)["no/0.png"] == placed(few, params)["no/0.png"]
@@ -186,7 +186,7 @@ def test_the_default_counts_give_the_paper_s_split_of_its_98_and_155_images(
     group_by: tuple[Kinship, ...],
 ) -> None:
     manifest = paper_manifest()
-    params = SplitParams(mode="counts", group_by=group_by)
+    params = sections.split(mode="counts", group_by=group_by)
     summary = summarise(split(manifest, params), manifest)
     for part, expected in PAPER.items():
         found = summary[part]
@@ -196,8 +196,8 @@ def test_the_default_counts_give_the_paper_s_split_of_its_98_and_155_images(
 
 def test_twins_leak_into_train_only_where_duplicates_may_be_split() -> None:
     manifest = paper_manifest()
-    leaky = split(manifest, SplitParams(mode="counts", group_by="none"))
-    grouped = split(manifest, SplitParams(mode="counts"))
+    leaky = split(manifest, sections.split(mode="counts", group_by="none"))
+    grouped = split(manifest, sections.split(mode="counts"))
     assert summarise(grouped, manifest)["twins_in_train"] == {"val": 0, "test": 0}
     twins = summarise(leaky, manifest)["twins_in_train"]
     assert isinstance(twins, dict)
@@ -212,7 +212,7 @@ def test_the_ranking_hash_is_pinned_since_another_would_move_every_image() -> No
 
 def test_fractions_are_about_the_fractions_of_groups() -> None:
     manifest = manifest_of([], singles=2000)
-    shares = split(manifest, SplitParams())["split"].value_counts(normalize=True)
+    shares = split(manifest, sections.split())["split"].value_counts(normalize=True)
     # Four standard deviations of a binomial share of 4,000 at 0.2 are 0.025.
     assert shares["val"] == pytest.approx(0.2, abs=0.025)
     assert shares["test"] == pytest.approx(0.2, abs=0.025)
@@ -220,7 +220,7 @@ def test_fractions_are_about_the_fractions_of_groups() -> None:
 
 def test_another_seed_is_another_split() -> None:
     manifest = manifest_of([])
-    assert placed(manifest, SplitParams(seed=0)) != placed(manifest, SplitParams(seed=1))
+    assert placed(manifest, sections.split(seed=0)) != placed(manifest, sections.split(seed=1))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_another_seed_is_another_split() -> None:
         (counts_params((1, 41), (1, 1), None), 40, "val cannot .* class 'yes' .39 images left"),
         (counts_params((1, 1), (50, 1), None), 40, "test cannot .* class 'no' .40 images left"),
         (counts_params((20, 1), (20, 1), None), 40, "leave 0 images of class 'no' for train"),
-        (SplitParams(), 1, "leaves no image of class .* take another split.seed"),
+        (sections.split(), 1, "leaves no image of class .* take another split.seed"),
     ],
 )
 def test_what_cannot_be_met_is_said(params: SplitParams, singles: int, message: str) -> None:
@@ -245,28 +245,28 @@ def test_groups_that_never_add_up_are_told_from_a_lack_of_images() -> None:
 
 
 def test_train_counts_are_checked_where_they_are_given() -> None:
-    counts = SplitCounts(train=ClassCounts(no=60, yes=103))
+    counts = sections.replaced(sections.SETTINGS.split.counts, train=ClassCounts(no=60, yes=103))
     manifest = paper_manifest()
-    split(manifest, SplitParams(mode="counts", counts=counts))
-    wrong = SplitCounts(train=ClassCounts(no=60, yes=100))
+    split(manifest, sections.split(mode="counts", counts=counts))
+    wrong = sections.replaced(counts, train=ClassCounts(no=60, yes=100))
     with pytest.raises(
         SplitError, match="leave 103 images of class 'yes' for train, asked for 100"
     ):
-        split(manifest, SplitParams(mode="counts", counts=wrong))
+        split(manifest, sections.split(mode="counts", counts=wrong))
 
 
 def test_required_images_are_the_fewest_that_can_be_enough() -> None:
-    assert required_images(SplitParams()) == {"no": 3, "yes": 3}
-    assert required_images(SplitParams(mode="counts")) == {"no": 39, "yes": 53}
+    assert required_images(sections.split()) == {"no": 3, "yes": 3}
+    assert required_images(sections.split(mode="counts")) == {"no": 39, "yes": 53}
 
 
 def test_fractions_that_leave_nothing_to_train_are_refused() -> None:
     with pytest.raises(ValidationError, match="must leave some for train"):
-        SplitParams(fractions=SplitFractions(val=0.5, test=0.5))
+        sections.split(fractions=SplitFractions(val=0.5, test=0.5))
 
 
 def test_a_written_split_reads_back_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
-    table = split(paper_manifest(), SplitParams(mode="counts"))
+    table = split(paper_manifest(), sections.split(mode="counts"))
     file = tmp_path_factory.mktemp("split") / "split.csv"
     write_split(file, table)
     assert read_split(file).equals(table.astype("str"))

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests import sections
 
-from brain_tumor.dataset.splitting.params import ClassCounts, SplitCounts, SplitParams
 from brain_tumor.dataset.validation.finding import Finding
-from brain_tumor.dataset.validation.params import Exclusion, ValidateParams
 from brain_tumor.dataset.validation.report import to_report
 from brain_tumor.dataset.validation.validate import Validation, validate
+from brain_tumor.settings import ClassCounts, Exclusion, SplitCounts
 
 ONE_EACH = ClassCounts(no=1, yes=1)
-SPLIT = SplitParams(mode="counts", counts=SplitCounts(val=ONE_EACH, test=ONE_EACH))
+SPLIT = sections.split(mode="counts", counts=SplitCounts(val=ONE_EACH, test=ONE_EACH, train=None))
 
 
 def picture(seed: int, side_px: int = 96) -> Image.Image:
@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def check(data: Path, exclude: tuple[Exclusion, ...] = ()) -> Validation:
-    return validate(data, ValidateParams(exclude=exclude), SPLIT)
+    return validate(data, sections.validate(exclude=exclude), SPLIT)
 
 
 def test_good_data_has_nothing_to_report(data: Path) -> None:

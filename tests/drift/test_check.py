@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+from tests import sections
 from tests.registry import conftest as registry
 from typer.testing import CliRunner, Result
 
 from brain_tumor.cli.app import app
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.profile import FILES, Profile
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
-from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import register
 from brain_tumor.registry.versions import find_version
+from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import store
 from brain_tumor.tracking.describe import describe
 from brain_tumor.tracking.describe import find_version as named
@@ -30,7 +30,7 @@ from brain_tumor.tracking.download import download
 pytestmark = pytest.mark.slow
 empty_store, own_store, params = registry.empty_store, registry.own_store, registry.params
 make_outputs = registry.make_outputs
-PREPROCESS = PreprocessParams(normalisation="none", size_px=registry.SIZE_PX)
+PREPROCESS = sections.preprocess(normalisation="none", size_px=registry.SIZE_PX)
 NAME = "brain-tumor-inceptionv3"
 CHANGES: dict[str, dict[str, float]] = {
     "validate": {"near_duplicate_min_correlation": 0.9999},

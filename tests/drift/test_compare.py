@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests import sections
 
 from brain_tumor.drift.compare import Difference, compare
 from brain_tumor.drift.design import design
 from brain_tumor.drift.measured import measure_all, with_model_measures
-from brain_tumor.drift.params import DriftParams
 
-PARAMS = DriftParams(alpha=0.05, min_effect=0.2, permutations=499)
+PARAMS = sections.drift(alpha=0.05, min_effect=0.2, permutations=499)
 Sizes = tuple[int, int]
 
 

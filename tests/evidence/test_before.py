@@ -8,7 +8,7 @@ import pytest
 from tests.evidence.small_pool import small_pool
 from tests.evidence.test_headline_summary import PARAMS, folds
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.evidence.before import before_section, compare_before
 from brain_tumor.evidence.folds import outer_folds
 from brain_tumor.evidence.former import BeforeParams, FormerRecipe
@@ -43,7 +43,7 @@ def test_other_outer_folds_are_refused() -> None:
 def test_the_former_recipe_does_not_see_what_it_answers(
     random_weights: Path, tmp_path: Path
 ) -> None:
-    section = params_file.load(EVIDENCE, "before", BeforeParams)
+    section = settings.load(EVIDENCE, "before", BeforeParams)
     small = {"head_block": 2, "head_epochs": 2, "fine_tune_epochs": 1, "batch_size": 8}
     params = BeforeParams(folds=2, train=section.train.model_copy(update=small))
     recipe = FormerRecipe(Start(random_weights, FeatureCache(tmp_path, 1 << 30)), params)

@@ -9,7 +9,7 @@ from brain_tumor.evidence import headline, paper_track
 
 # What the tracks import besides: it stores, shows, names or checks, and decides no figure.
 DECIDES_NOTHING = {
-    "atomic", "params", "processes", "progress", "repository", "dataset.labels",
+    "atomic", "settings", "processes", "progress", "repository",
     "dataset.manifest", "imaging.records", "imaging.workers", "model.feature_cache",
     "model.search.claim", "model.search.database", "model.search.finished",
     "model.search.interrupted", "model.search.progress", "model.search.quiet",

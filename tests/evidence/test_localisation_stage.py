@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+from tests import sections
 from tests.model.networks import SIZE_PX, decided_network, images
 
 from brain_tumor.atomic import write_json
-from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.evidence.localisation_network import (
     looking,
     with_random_head,
@@ -20,7 +20,6 @@ from brain_tumor.evidence.localisation_network import (
 )
 from brain_tumor.evidence.phantom_truth import Maker, pairs
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.export import REPORT_FILE
 from brain_tumor.model import saved
 
@@ -38,8 +37,8 @@ def flat_atlas() -> Atlas:
 
 
 def maker() -> Maker:
-    preprocess = PreprocessParams(size_px=SIZE_PX, normalisation="none")
-    return Maker(PhantomParams(), flat_atlas(), preprocess)
+    preprocess = sections.preprocess(size_px=SIZE_PX, normalisation="none")
+    return Maker(sections.phantom(), flat_atlas(), preprocess)
 
 
 def test_pairs_differ_where_the_warped_mask_says_and_come_again() -> None:
@@ -105,7 +104,7 @@ def project(random_weights: Path, tmp_path: Path) -> Path:
     flat_atlas().save(tmp_path / "outputs" / "preprocess" / "atlas.npz")
     (tmp_path / "outputs" / "export").mkdir()
     (tmp_path / "outputs" / "export" / REPORT_FILE).write_text('{"digest": "d1"}')
-    preprocess = PreprocessParams(size_px=SIZE_PX, normalisation="none")
+    preprocess = sections.preprocess(size_px=SIZE_PX, normalisation="none")
     (tmp_path / "params.yaml").write_text(f"preprocess: {preprocess.model_dump_json()}\n")
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "params.yaml").write_text(SECTION)

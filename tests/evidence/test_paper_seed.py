@@ -8,7 +8,6 @@ import pytest
 from tests.evidence.small_pool import small_pool
 
 from brain_tumor.dataset.manifest import COLUMNS
-from brain_tumor.dataset.splitting.params import ClassCounts, SplitCounts
 from brain_tumor.evidence.finished import Finished, StaleError
 from brain_tumor.evidence.paper_seed import divided, train_seed
 from brain_tumor.evidence.paper_track import PaperTrack, missing_seeds, read_seeds, run_seed
@@ -16,7 +15,7 @@ from brain_tumor.evidence.params import PaperParams
 from brain_tumor.evidence.pool import originals
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.fit import Start
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import ClassCounts, SplitCounts, TrainParams
 
 POOL = small_pool()
 TRAIN = TrainParams(
@@ -38,7 +37,7 @@ TRAIN = TrainParams(
 )
 THREE = ClassCounts(no=3, yes=3)
 PARAMS = PaperParams(
-    seeds=2, paper_step_px=50, counts=SplitCounts(val=THREE, test=THREE), train=TRAIN
+    seeds=2, paper_step_px=50, counts=SplitCounts(val=THREE, test=THREE, train=None), train=TRAIN
 )
 
 

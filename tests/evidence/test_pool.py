@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests import sections
 
 from brain_tumor.dataset.manifest import COLUMNS
 from brain_tumor.evidence.pool import is_tumour, originals, read_pool, with_phantoms
-from brain_tumor.imaging.augment import AugmentParams, variants
+from brain_tumor.imaging.augment import variants
 from brain_tumor.imaging.records import save_image, stored
 
-PARAMS = AugmentParams(copies=2)
+PARAMS = sections.augment(copies=2)
 PATHS = ("no/2.png", "no/10.png", "yes/1 yes.png")
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageEnhance, ImageOps
 
 from brain_tumor.dataset.phantom.generate import generate
-from brain_tumor.dataset.phantom.params import PhantomParams
-from brain_tumor.params import load
+from brain_tumor.settings import PhantomParams, load
 
 Edit = Callable[[Image.Image], Image.Image]
 

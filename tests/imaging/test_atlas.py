@@ -2,14 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import sections
 
 from brain_tumor.imaging.atlas import Atlas, AtlasError
 from brain_tumor.imaging.atlas_build import build_atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 
 
 def test_every_asked_slice_is_there_and_sagittal_ones_twice(atlas: Atlas) -> None:
-    params = PreprocessParams()
+    params = sections.preprocess()
     assert atlas.planes.count("axial") == len(params.axial_mm)
     assert atlas.planes.count("coronal") == len(params.coronal_mm)
     assert atlas.planes.count("sagittal") == 2 * len(params.sagittal_mm)
@@ -50,11 +50,11 @@ def test_what_is_no_atlas_is_named(content: bytes | None, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("position_mm", [500.0, 84.0])
 def test_a_position_without_brain_is_refused_by_name(position_mm: float) -> None:
-    params = PreprocessParams(axial_mm=(position_mm,), coronal_mm=(), sagittal_mm=())
+    params = sections.preprocess(axial_mm=(position_mm,), coronal_mm=(), sagittal_mm=())
     with pytest.raises(AtlasError, match=f"axial_mm: {position_mm:g} mm"):
         build_atlas(params)
 
 
 def test_no_slices_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="all empty"):
-        PreprocessParams(axial_mm=(), coronal_mm=(), sagittal_mm=())
+        sections.preprocess(axial_mm=(), coronal_mm=(), sagittal_mm=())

@@ -2,12 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import sections
 
-from brain_tumor.imaging.augment import AugmentParams, augment_image, random_generator
+from brain_tumor.imaging.augment import augment_image, random_generator
 from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
 from brain_tumor.imaging.records import load_images, save_image, stored
+from brain_tumor.settings import AugmentParams
 
-OFF = AugmentParams(
+OFF = sections.augment(
     crop_fraction=0.0,
     horizontal_flip_probability=0.0,
     vertical_flip_probability=0.0,
@@ -82,7 +84,7 @@ def test_intensity_changes_leave_the_padding_black() -> None:
 
 def test_no_change_of_the_default_ones_reaches_the_padding() -> None:
     moved_only = {"crop_fraction": 0.0, "rotation_deg": 0.0, "horizontal_flip_probability": 0.0}
-    varied = variant(AugmentParams().model_copy(update=moved_only))
+    varied = variant(sections.augment().model_copy(update=moved_only))
     assert not varied[image() == 0].any()
     assert (varied != image()).mean() > 0.2
 
@@ -117,7 +119,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_workers_order_and_company_change_nothing(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = AugmentParams(copies=3)
+    params = sections.augment(copies=3)
     for workers, paths in (("1", PATHS), ("2", PATHS[::-1]), ("1", PATHS[4:5])):
         monkeypatch.setenv("BRAIN_TUMOR_WORKERS", workers)
         augment_folder(images, paths, tmp_path / f"{workers}-{len(paths)}", params)
@@ -129,7 +131,7 @@ def test_workers_order_and_company_change_nothing(
 
 
 def test_copies_load_by_their_names_and_the_sheet_repeats(images: Path, tmp_path: Path) -> None:
-    params = AugmentParams(copies=2)
+    params = sections.augment(copies=2)
     augment_folder(images, PATHS[:3], tmp_path / "augmented", params)
     names = copy_names(PATHS[0], params)
     assert load_images(tmp_path / "augmented", names).shape == (2, 75, 75)
@@ -139,5 +141,5 @@ def test_copies_load_by_their_names_and_the_sheet_repeats(images: Path, tmp_path
 
 
 def test_no_copies_leaves_an_empty_folder(images: Path, tmp_path: Path) -> None:
-    augment_folder(images, PATHS, tmp_path / "augmented", AugmentParams(copies=0))
+    augment_folder(images, PATHS, tmp_path / "augmented", sections.augment(copies=0))
     assert list((tmp_path / "augmented").iterdir()) == []

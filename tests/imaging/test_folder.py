@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests import sections
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import decode
 from brain_tumor.imaging.folder import PreprocessError, preprocess_folder
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.imaging.preprocess_figures import draw_figures
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.imaging.summary import summarise
 
-PARAMS = PreprocessParams(
+PARAMS = sections.preprocess(
     size_px=96, axial_mm=(0, 30), coronal_mm=(), sagittal_mm=(), refined_slices=1
 )
 PATHS = [f"{label}/a {number}.jpg" for label in ("no", "yes") for number in range(4)]
@@ -75,7 +75,7 @@ def test_a_senseless_number_of_workers_is_refused(
 
 
 def test_figures_repeat_and_stay_small(data: Path, tmp_path: Path) -> None:
-    params = PreprocessParams(size_px=96, normalisation="none")
+    params = sections.preprocess(size_px=96, normalisation="none")
     done = preprocess_folder(data, PATHS, tmp_path / "images", None, params)
     facts = {
         path: (path[: path.index("/")], record) for path, record in zip(PATHS, done, strict=True)

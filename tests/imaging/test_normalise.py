@@ -3,13 +3,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import sections
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.geometry import compose, magnification, similarity, transform
 from brain_tumor.imaging.normalise import normalise
-from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.settings import PreprocessParams
 
-PARAMS = PreprocessParams()
+PARAMS = sections.preprocess()
 ATLAS_TO_FRAME = similarity(2.0, 0.0, (0.5, 0.5))  # 2 mm pixels to 1 mm pixels
 Simulate = Callable[[int, str], Any]
 
@@ -46,7 +47,7 @@ def test_recovery_keeps_its_stated_error(simulate: Simulate, atlas: Atlas) -> No
 
 @pytest.mark.slow
 def test_affine_recovers_a_similarity_too(simulate: Simulate, atlas: Atlas) -> None:
-    params = PreprocessParams(normalisation="affine")
+    params = sections.preprocess(normalisation="affine")
     errors = [error_mm(simulate(seed, "axial"), atlas, params) for seed in range(10)]
     print(f"affine: median {np.median(errors):.2f} mm, 95 % {np.percentile(errors, 95):.2f} mm")
     assert np.median(errors) < 2.5
@@ -86,7 +87,7 @@ def test_a_broken_bound_falls_back_to_centring_with_the_reason(
 
 
 def test_none_leaves_the_picture_where_it_is(simulate: Simulate) -> None:
-    found = normalise(simulate(0, "axial").image, None, PreprocessParams(normalisation="none"))
+    found = normalise(simulate(0, "axial").image, None, sections.preprocess(normalisation="none"))
     np.testing.assert_array_equal(found.matrix, [[1, 0, 0], [0, 1, 0]])
     assert found.slice_name == ""
 

@@ -4,15 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import ndimage
+from tests import sections
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import DecodeError
 from brain_tumor.imaging.geometry import invert, transform
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.record import Record, apply_geometry
 
-PARAMS = PreprocessParams(size_px=150)
+PARAMS = sections.preprocess(size_px=150)
 Simulate = Callable[[int, str], Any]
 Encode = Callable[[np.ndarray], bytes]
 
@@ -70,7 +70,7 @@ def test_the_image_warped_by_its_record_is_the_input_but_for_grey_levels(
 
 
 def test_a_mask_of_another_size_is_refused(image: np.ndarray, encode: Encode) -> None:
-    params = PreprocessParams(normalisation="none")
+    params = sections.preprocess(normalisation="none")
     record = preprocess_image(encode(image), None, params).record
     with pytest.raises(ValueError, match=r"shape \(10, 12\)"):
         apply_geometry(np.zeros((10, 12)), record, order=0)
@@ -79,7 +79,7 @@ def test_a_mask_of_another_size_is_refused(image: np.ndarray, encode: Encode) ->
 def test_none_only_crops_and_scales(encode: Encode) -> None:
     picture = np.zeros((100, 200), np.uint8)
     picture[20:80, 50:150] = np.linspace(60, 250, 100, dtype=np.uint8)
-    params = PreprocessParams(size_px=100, normalisation="none", crop_margin_fraction=0.0)
+    params = sections.preprocess(size_px=100, normalisation="none", crop_margin_fraction=0.0)
     done = preprocess_image(encode(picture), None, params)
     assert done.record.slice == ""
     assert done.record.m01 == 0.0
@@ -91,8 +91,10 @@ def test_none_only_crops_and_scales(encode: Encode) -> None:
 def test_the_step_of_the_paper_removes_detail(
     image: np.ndarray, atlas: Atlas, encode: Encode
 ) -> None:
-    rough = preprocess_image(encode(image), atlas, PreprocessParams(size_px=299, paper_step_px=100))
-    fine = preprocess_image(encode(image), atlas, PreprocessParams(size_px=299))
+    rough = preprocess_image(
+        encode(image), atlas, sections.preprocess(size_px=299, paper_step_px=100)
+    )
+    fine = preprocess_image(encode(image), atlas, sections.preprocess(size_px=299))
     assert rough.steps["cropped"].shape == (100, 100)
     assert rough.image.shape == (299, 299)
     assert np.corrcoef(rough.image.ravel(), fine.image.ravel())[0, 1] > 0.97
@@ -109,7 +111,7 @@ def test_frames_beyond_the_head_are_blanked(encode: Encode) -> None:
         preprocess_image(
             encode(picture),
             None,
-            PreprocessParams(
+            sections.preprocess(
                 normalisation="none", crop_margin_fraction=0.06, blank_outside_head=blank
             ),
         ).image[:60, :60]

@@ -6,12 +6,12 @@ import itertools
 import nibabel
 import numpy as np
 import pytest
+from tests import sections
 from tests.imaging.made_files import nifti, volume
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import DecodeError
 from brain_tumor.imaging.preprocess import preprocess_grey
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.slices.read import read_slices
 
 
@@ -180,7 +180,7 @@ def test_a_brain_comes_out_as_the_atlas_shows_it(
         nibabel.orientations.ornt_transform(nibabel.io_orientation(thick.affine), target)
     )
     for one in read_slices(nifti(stored.get_fdata(dtype=np.float32), stored.affine)):
-        record = preprocess_grey(one.grey, atlas, PreprocessParams()).record
+        record = preprocess_grey(one.grey, atlas, sections.preprocess()).record
         assert one.name.startswith(plane)
         assert record.plane == plane
         assert record.fallback == ""

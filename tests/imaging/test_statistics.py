@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from tests import sections
 from tests.drift.pictures import encoded, head
 
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.statistics import ImageStatistics, image_statistics
 
-PARAMS = PreprocessParams(normalisation="none", size_px=120)
+PARAMS = sections.preprocess(normalisation="none", size_px=120)
 
 
 def looks(picture: np.ndarray) -> ImageStatistics:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tests import sections
 from tests.imaging.conftest import Simulate
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_grey
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.uprightness import uprightness
 
 TURNS = (lambda image: image[::-1], np.rot90, lambda image: np.rot90(image, 3))
@@ -34,7 +34,7 @@ def test_an_even_picture_is_neither_upright_nor_turned(atlas: Atlas, level: int)
 def test_preprocessed_slices_are_more_upright_than_those_that_came_turned(
     atlas: Atlas, simulate: Simulate
 ) -> None:
-    params = PreprocessParams(size_px=96, refined_slices=1)
+    params = sections.preprocess(size_px=96, refined_slices=1)
 
     def of(image: np.ndarray) -> float:
         return uprightness(preprocess_grey(image, atlas, params).image, atlas)

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks.strange import KINDS, OF_BRAINS, changed, make
+from tests import sections
 
 from brain_tumor.inference.cloud import fit_cloud, held_out_distance
-from brain_tumor.inference.export_params import ExportParams
 from brain_tumor.inference.familiarity import REASONS, Familiarity, reasons
 
 CHANNELS, RANK = 60, 8
-PARAMS = ExportParams()
+PARAMS = sections.export()
 
 
 def images(count: int, seed: int) -> tuple[Any, pd.DataFrame, Any]:
@@ -36,7 +36,7 @@ def test_new_images_of_the_same_kind_are_flagged_about_as_often_as_is_asked(
     features, statistics, _ = images(2000, 1)
     often = (known.score(features, statistics) > 1).mean()
     assert 0.01 < often < 0.10
-    params = ExportParams(false_alarm_fraction=0.2)
+    params = sections.export(false_alarm_fraction=0.2)
     oftener = Familiarity.fit(*images(200, 0), params).score(features, statistics) > 1
     assert 0.12 < oftener.mean() < 0.28
 
@@ -169,16 +169,14 @@ def test_strange_pictures_follow_from_kind_index_and_seed(kind: str) -> None:
 def test_pictures_that_are_no_brains_are_flagged_from_their_bytes_on(random_weights: Path) -> None:
     from tests.model.networks import decided_network
 
-    from brain_tumor.dataset.phantom.params import PhantomParams
     from brain_tumor.dataset.phantom.png import encode_png
     from brain_tumor.dataset.phantom.slices import make_slice
     from brain_tumor.imaging.atlas_build import build_atlas
-    from brain_tumor.imaging.preprocess_params import PreprocessParams
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import KerasEngine
 
-    params = PreprocessParams(size_px=75, refined_slices=1)
-    atlas, phantom = build_atlas(params), PhantomParams()
+    params = sections.preprocess(size_px=75, refined_slices=1)
+    atlas, phantom = build_atlas(params), sections.phantom()
     engine = KerasEngine(decided_network(random_weights, "gap", 3, 0).whole)
     slices = [make_slice(5, index, 0, index % 2 == 0, phantom).image for index in range(76)]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
+from tests import sections
 
 SIZE_PX = 75
 THRESHOLD = 0.6
@@ -43,12 +44,10 @@ def toy_network() -> Any:
 def write_model(root: Path, *, temperature: float | None = None) -> Path:
     """Write a model folder and return its bundle; discs of brightness 60 to 250 are familiar."""
     from brain_tumor.imaging.atlas import Atlas
-    from brain_tumor.imaging.preprocess_params import PreprocessParams
     from brain_tumor.inference import bundle
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import KerasEngine
     from brain_tumor.inference.export import export_network
-    from brain_tumor.inference.export_params import ExportParams
     from brain_tumor.inference.familiarity import Familiarity
     from brain_tumor.model import saved
 
@@ -71,12 +70,12 @@ def write_model(root: Path, *, temperature: float | None = None) -> Path:
     grid = np.zeros((1, 128, 128), dtype=np.uint8)
     atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
     atlas.save(folder / bundle.ATLAS_FILE)
-    preprocess = PreprocessParams(normalisation="none", size_px=SIZE_PX)
+    preprocess = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     bundle.write(folder, [], preprocess)
     known = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
     rows, features = describe(KerasEngine(network), atlas, preprocess, known)
     clusters = np.arange(len(rows)).astype(str)
-    params = ExportParams()
+    params = sections.export()
     Familiarity.fit(features, pd.DataFrame(rows), clusters, params).save(
         folder / bundle.FAMILIARITY_FILE
     )

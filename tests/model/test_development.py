@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests import sections
 
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.augment_folder import augment_folder, copy_names
 from brain_tumor.imaging.records import StoredImageError, load_images, save_image, stored
 from brain_tumor.model.development import Development, TrainingData, read_development
+from brain_tumor.settings import AugmentParams
 
-AUGMENT = AugmentParams(copies=2)
+AUGMENT = sections.augment(copies=2)
 SIDE_PX = 12
 
 
@@ -126,11 +127,11 @@ def test_missing_image_is_named(tmp_path: Path) -> None:
 
 
 def test_augmentation_may_have_made_no_copies(tmp_path: Path) -> None:
-    made = drawn(tmp_path, AugmentParams(copies=0))
+    made = drawn(tmp_path, sections.augment(copies=0))
     data = made.read()
     assert not data.rows["copy"].any()
     assert len(data.images) == len(made.paths("train", "val"))
-    assert data.with_copies_of_val(AugmentParams(copies=0)) is data
+    assert data.with_copies_of_val(sections.augment(copies=0)) is data
 
 
 def test_holdout_fits_train_with_copies_and_stops_by_val(made: Stored) -> None:

@@ -136,7 +136,8 @@ def test_only_what_is_missing_is_computed(
 def test_other_images_and_other_weights_have_entries_of_their_own(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]], tmp_path: Path
 ) -> None:
-    from brain_tumor.model.initial_weights import BackboneParams, prepare
+    from brain_tumor.model.initial_weights import prepare
+    from brain_tumor.settings import BackboneParams
 
     other_weights = tmp_path / "other.weights.h5"
     prepare(other_weights, BackboneParams(source="random", seed=1), Path)

@@ -13,7 +13,7 @@ from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.fit import Fitted, Start, fit, network_of, penalty_path
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.saved import predict_proba, to_unit
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TrainParams
 
 pytestmark = pytest.mark.slow
 

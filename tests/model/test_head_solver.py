@@ -8,7 +8,7 @@ import pytest
 from brain_tumor.model import head, head_solver
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.saved import predict_in_batches
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TrainParams
 
 FEATURES, PENALTY = 6, 0.1
 PARAMS = TrainParams(

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests import sections
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model.development import Development
 from brain_tumor.model.phantoms import phantom_images, write_phantoms
 
-PARAMS = PreprocessParams(size_px=75, normalisation="none")
+PARAMS = sections.preprocess(size_px=75, normalisation="none")
 
 
 @pytest.fixture(scope="module")

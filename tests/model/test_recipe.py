@@ -7,14 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.model.calibration import calibrate, fit_temperature, threshold_for_sensitivity
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.recipe import Answer, Pool, RecipeParams, product_recipe
-from brain_tumor.model.search.params import TuneParams
-from brain_tumor.model.train_params import TrainSection
+from brain_tumor.settings import CalibrateParams, TrainSection, TuneParams
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +29,9 @@ SPACE = {
 
 def sections(**train: Any) -> RecipeParams:
     """The repository's sections, small."""
-    tune = params_file.load(PARAMS, "tune", TuneParams)
+    tune = settings.read(PARAMS).tune
     small = {"n_trials": 3, "startup_trials": 2, "space": SPACE, "folds": 2}
-    section = params_file.load(PARAMS, "train", TrainSection)
+    section = settings.read(PARAMS).train
     given = {"fine_tune_blocks": 0, "learning_rate": 1e-2, "head_epochs": 4, "batch_size": 8}
     return RecipeParams(
         TrainSection.model_validate(section.model_dump() | given | train),

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from brain_tumor.model.estimate import EvaluateParams
 from brain_tumor.model.repeated import evaluate_repeats, paired_difference
+from brain_tumor.settings import EvaluateParams
 
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=400)
 

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from brain_tumor.model.search.params import TUNABLE, TuneParams
-from brain_tumor.model.train_params import (
+from brain_tumor.settings import (
+    TUNABLE,
+    SettingsError,
     TrainParams,
     TrainSection,
+    TuneParams,
+    changed_since_commit,
+    load,
     refuse_without_effect,
 )
-from brain_tumor.params import ParamsError, changed_since_commit, load
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 CHOSEN: dict[str, float | int] = {
@@ -41,7 +44,7 @@ def test_fields_that_may_be_tuned_are_those_a_study_can_choose(tmp_path: Path) -
     solved, descended = written(tmp_path), written(tmp_path, head_penalty="null")
     assert (*solved.tuned(), "dropout") == TUNABLE
     assert {*descended.tuned(), "head_penalty"} == set(TUNABLE)
-    with pytest.raises(ParamsError, match=r"train\.batch_size"):
+    with pytest.raises(SettingsError, match=r"train\.batch_size"):
         written(tmp_path, batch_size="tuned")
 
 
@@ -170,7 +173,7 @@ def test_numbers_may_be_written_as_yaml_allows(
 def test_wrong_value_is_named_with_its_one_reason(
     tmp_path: Path, name: str, text: str, problem: str
 ) -> None:
-    with pytest.raises(ParamsError) as caught:
+    with pytest.raises(SettingsError) as caught:
         written(tmp_path, **{name: text})
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'params.yaml'}: train.{name}")

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+from tests import sections
 from tests.small_project import ROOT
 
 from brain_tumor.atomic import write_json
 from brain_tumor.registry.outputs import StageOutputs
-from brain_tumor.registry.params import RegisterParams
+from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import store
 
 SIZE_PX = 75
@@ -161,11 +162,10 @@ def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:
 
 def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     from brain_tumor.imaging.preprocess import preprocess_image
-    from brain_tumor.imaging.preprocess_params import PreprocessParams
     from brain_tumor.model import saved
 
     network = saved.load_network(outputs.model)
-    wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
+    wanted = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     rows = ["path,label,split,probability"]
     for label in ("no", "yes"):
         data = [picture(label, index) for index in range(count)]
@@ -188,7 +188,6 @@ def write_profile(outputs: StageOutputs) -> None:
     import pandas as pd
 
     from brain_tumor.imaging.atlas import Atlas
-    from brain_tumor.imaging.preprocess_params import PreprocessParams
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import KerasEngine
     from brain_tumor.inference.profile import KEYS, Profile
@@ -197,7 +196,7 @@ def write_profile(outputs: StageOutputs) -> None:
     split = pd.read_csv(outputs.split)
     hashes = pd.read_csv(outputs.manifest).set_index("path")["sha256"]
     table = split.assign(sha256=hashes.loc[split["path"]].to_numpy(), cluster=split["group"])
-    wanted = PreprocessParams(normalisation="none", size_px=SIZE_PX)
+    wanted = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     engine = KerasEngine(saved.load_network(outputs.model))
     data = [(outputs.data / path).read_bytes() for path in table["path"]]
     rows, features = describe(engine, Atlas.load(outputs.atlas), wanted, data)
@@ -208,14 +207,13 @@ def write_export(outputs: StageOutputs) -> None:
     """What stage export leaves: the network for the fast engine, what training images look like."""
     from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
     from brain_tumor.inference.export import export_network
-    from brain_tumor.inference.export_params import ExportParams
     from brain_tumor.inference.familiarity import Familiarity
     from brain_tumor.inference.profile import Profile
     from brain_tumor.model import saved
 
     profile = Profile.load(outputs.profile)
     clusters = profile.table["cluster"].to_numpy(str)
-    known = Familiarity.fit(profile.features, profile.table, clusters, ExportParams())
+    known = Familiarity.fit(profile.features, profile.table, clusters, sections.export())
     known.save(outputs.export / FAMILIARITY_FILE)
     model = saved.load_parts(outputs.model, outputs.model_json)
     export_network(model, outputs.export / FAST_FILE)

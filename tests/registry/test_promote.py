@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.promote import (
     Candidate,
     Figures,
@@ -15,6 +14,7 @@ from brain_tumor.registry.promote import (
     figures,
     settled,
 )
+from brain_tumor.settings import RegisterParams
 
 CHAMPION = Candidate("a", "imagenet", Figures(10, 0.8, 0.50), Figures(10, 0.80, 0.5))
 BETTER = Candidate("b", "imagenet", Figures(10, 0.8, 0.49), Figures(10, 0.80, 0.5))

@@ -22,9 +22,10 @@ _REGISTER = """
 import json, sys, time
 from dataclasses import asdict
 from pathlib import Path
-from brain_tumor.imaging.preprocess_params import PreprocessParams
+from tests import sections
+from brain_tumor.settings import PreprocessParams
 from brain_tumor.registry.outputs import StageOutputs
-from brain_tumor.registry.params import RegisterParams
+from brain_tumor.settings import RegisterParams
 from brain_tumor.registry.register import register
 from brain_tumor.tracking import logged
 
@@ -43,7 +44,7 @@ params = RegisterParams(
     name="brain-tumor-inceptionv3", metric="balanced_accuracy", margin=0.025,
     min_images_per_class=2, force=False,
 )
-done = register(outputs, PreprocessParams(normalisation="none", size_px=75), params)
+done = register(outputs, sections.preprocess(normalisation="none", size_px=75), params)
 print(json.dumps(asdict(done)))
 """
 

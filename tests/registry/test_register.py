@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests import sections
 
 from brain_tumor.atomic import write_json
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.registry import champion, versions
@@ -24,10 +24,10 @@ from brain_tumor.registry.baselines import against_guesses
 from brain_tumor.registry.champion import promote
 from brain_tumor.registry.contest import contest
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
-from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import Registered, register
 from brain_tumor.registry.sync import sync
 from brain_tumor.report.card import CARD_FILE, REGISTERED_REPORT_FILE, read_card, write_card
+from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.stages.register import main as stage
 from brain_tumor.tracking import models, store
 from brain_tumor.tracking.artifacts import ModelUnusableError
@@ -38,7 +38,7 @@ from brain_tumor.tracking.run import NOTE_TAG
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
 NAME = "brain-tumor-inceptionv3"
-PREPROCESS = PreprocessParams(normalisation="none", size_px=75)
+PREPROCESS = sections.preprocess(normalisation="none", size_px=75)
 MakeOutputs = Callable[..., StageOutputs]
 
 _FRESH_PROCESS = f"""
@@ -49,6 +49,7 @@ model = mlflow.pyfunc.load_model("models:/{NAME}@champion")
 data = Path(sys.argv[1]).read_bytes()
 frame = model.predict(pd.DataFrame({{"image": [data, data]}}))
 import brain_tumor.inference.classifier as loaded
+from tests import sections
 files = mlflow.artifacts.download_artifacts("models:/{NAME}@champion")
 print(json.dumps({{
     "rows": frame.to_dict("records"),

@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import sections
 from tests.small_project import ROOT
 from typer.testing import CliRunner
 
 from brain_tumor.cli.app import app
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.registry.outputs import StageOutputs
-from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import register
+from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import store
 from brain_tumor.tracking.download import find_model, pull
 
 pytestmark = pytest.mark.slow
 NAME = "brain-tumor-inceptionv3"
-PREPROCESS = PreprocessParams(normalisation="none", size_px=75)
+PREPROCESS = sections.preprocess(normalisation="none", size_px=75)
 MakeOutputs = Callable[..., StageOutputs]
 BIN = Path(sys.executable).parent
 
@@ -37,6 +37,7 @@ _ELSEWHERE = """
 import importlib.util, json, sys
 from pathlib import Path
 import mlflow, pandas as pd
+from tests import sections
 model = mlflow.pyfunc.load_model(sys.argv[1])
 frame = pd.DataFrame({"image": [Path(sys.argv[2]).read_bytes()]})
 rows = [model.predict(frame, params={"engine": name}).to_dict("records")[0]

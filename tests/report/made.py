@@ -13,17 +13,20 @@ from ruamel.yaml import YAML
 
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import write_manifest
-from brain_tumor.dataset.splitting.params import SplitParams
-from brain_tumor.imaging.augment import AugmentParams
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
-from brain_tumor.model.metrics import EvaluateParams, evaluate
-from brain_tumor.model.train_params import TrainSection
-from brain_tumor.params import load
+from brain_tumor.model.metrics import evaluate
 from brain_tumor.report.card import ModelCard
 from brain_tumor.report.findings import Findings, read
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Settings, Sources
+from brain_tumor.settings import (
+    AugmentParams,
+    EvaluateParams,
+    PreprocessParams,
+    SplitParams,
+    TrainSection,
+    load,
+)
 
 ROOT = Path(__file__).parents[2]
 THRESHOLD = 0.4

@@ -8,18 +8,17 @@ import onnxruntime
 import pandas as pd
 import pytest
 import typer
+from tests import sections
 from tests.inference.toy import toy_network
 from tests.model.networks import SIZE_PX, images
 from typer.testing import CliRunner, Result
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import save_image, stored
 from brain_tumor.inference import bundle
 from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
 from brain_tumor.inference.engine import load_engine
 from brain_tumor.inference.export import REPORT_FILE, exported_digest
-from brain_tumor.inference.export_params import ExportParams
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
@@ -99,7 +98,7 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
         outputs / "atlas.npz",
         export,
     )
-    bundle.write(outputs / "bundle", files, PreprocessParams(normalisation="none"))
+    bundle.write(outputs / "bundle", files, sections.preprocess(normalisation="none"))
     assert report["digest"] == exported_digest(export) == bundle.digest(outputs / "bundle")
     assert report["engine"] == f"onnxruntime {onnxruntime.__version__}"
     assert report["familiar"] == {"images": TRAIN, "clusters": TRAIN}
@@ -115,7 +114,7 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
         looks.features[:TRAIN],
         looks.table[:TRAIN],
         looks.table["cluster"][:TRAIN].to_numpy(str),
-        ExportParams(false_alarm_fraction=0.1),
+        sections.export(false_alarm_fraction=0.1),
     )
     scores = Familiarity.load(export / FAMILIARITY_FILE).score(looks.features, looks.table)
     assert np.array_equal(scores, expected.score(looks.features, looks.table))

@@ -7,14 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import typer
+from tests import sections
 from typer.testing import CliRunner, Result
 
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.manifest import COLUMNS, write_manifest
-from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.dataset.splitting.split import split
 from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
 from brain_tumor.dataset.splitting.table import read_split
+from brain_tumor.settings import SplitParams
 from brain_tumor.stages.split import main
 
 pytestmark = pytest.mark.slow
@@ -90,7 +91,7 @@ def unmet(table: pd.DataFrame, params: SplitParams) -> set[str]:
 
 
 def test_expectations_catch_every_kind_of_wrong_split() -> None:
-    params = SplitParams(mode="counts")
+    params = sections.split(mode="counts")
     good = split(manifest(), params)
     assert unmet(good, params) == set()
     assert "no image lost and none made up" in unmet(good.iloc[1:], params)
@@ -107,4 +108,4 @@ def test_expectations_catch_every_kind_of_wrong_split() -> None:
     assert twins.any()
     assert "no duplicate group in two splits" in unmet(torn, params)
     no_test = good.assign(split=good["split"].replace("test", "val"))
-    assert "1 or more images of class yes in test" in unmet(no_test, SplitParams())
+    assert "1 or more images of class yes in test" in unmet(no_test, sections.split())

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+from tests import sections
 
 from brain_tumor.dataset.manifest import COLUMNS
-from brain_tumor.imaging.augment import AugmentParams, variants
+from brain_tumor.imaging.augment import variants
 from brain_tumor.imaging.augment_folder import copy_names
 from brain_tumor.imaging.records import save_image, stored
 
@@ -163,7 +164,7 @@ def write_inputs(folder: Path, weights: Path) -> None:
 
 def write_copies(outputs: Path, train: pd.DataFrame) -> None:
     """As stage augment does."""
-    params, folder = AugmentParams(copies=1), outputs / "augment"
+    params, folder = sections.augment(copies=1), outputs / "augment"
     records = []
     for path, label, image in zip(train["path"], train["label"], train["x"], strict=True):
         (name,), (copy,) = copy_names(path, params), variants(image, path, params)

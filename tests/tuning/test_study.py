@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from brain_tumor.imaging.records import load_images, stored
-from brain_tumor.model.search.params import TUNABLE
+from brain_tumor.settings import TUNABLE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

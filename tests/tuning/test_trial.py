@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Fitted, Start
 from brain_tumor.model.phase import DivergedError, OnEpoch
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.storage import open_storage, storage_url
 from brain_tumor.model.search.study import open_study
-from brain_tumor.model.train_params import TrainParams, TrainSection
-from brain_tumor.params import load
 from brain_tumor.repository import repository_root
+from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, load
 from brain_tumor.tracking import store
 from brain_tumor.tuning import study as tuning
 from brain_tumor.tuning.plan import TuneInputs, read_plan

@@ -7,7 +7,7 @@ from brain_tumor.ci.commands import CommandError, dvc, dvc_json
 from brain_tumor.dataset.fetch.data_dvc import pointer
 from brain_tumor.dataset.fetch.fetch import ensure, has_files
 from brain_tumor.dataset.growth.repository import default_remote
-from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.settings import PhantomParams
 
 
 class RestoreError(ValueError):

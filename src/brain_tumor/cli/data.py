@@ -101,13 +101,12 @@ def data_add(
 
     After a run that was cut off the same command completes it.
     """
+    from brain_tumor import settings
     from brain_tumor.dataset.growth.add import add
     from brain_tumor.dataset.growth.text import added_lines
-    from brain_tumor.dataset.validation.params import ValidateParams
-    from brain_tumor.params import load
 
     with reporting_errors():
-        classes = load(params, "validate", ValidateParams)
+        classes = settings.read(params).validate
         try:
             known_label = classes.label_of(label)
         except ValueError as error:

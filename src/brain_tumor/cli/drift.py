@@ -36,18 +36,15 @@ def data_drift(
     training images as the network sees them, and how right it is. Works before and after
     `dvc repro`, on the data folder as it is. Warnings go to standard error and fail nothing.
     """
+    from brain_tumor import settings
     from brain_tumor.atomic import write_json
-    from brain_tumor.dataset.validation.params import ValidateParams
     from brain_tumor.drift.check import check_drift
     from brain_tumor.drift.figure import save_figure
-    from brain_tumor.drift.params import DriftParams
-    from brain_tumor.params import load
-    from brain_tumor.registry.params import RegisterParams
 
     with reporting_errors():
-        uri = model or f"models:/{load(params, 'register', RegisterParams).name}@champion"
-        validate = load(params, "validate", ValidateParams)
-        drift = check_drift(uri, data, validate, load(params, "drift", DriftParams))
+        asked = settings.read(params)
+        uri = model or f"models:/{asked.register.name}@champion"
+        drift = check_drift(uri, data, asked.validate, asked.drift)
         if json_file:
             write_json(json_file, drift.as_dict())
         if figure and drift.measures:

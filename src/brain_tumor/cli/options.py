@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from brain_tumor.dataset.phantom.params import PhantomParams
+    from brain_tumor.settings import PhantomParams
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The data folder.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameters to read.")]
@@ -34,10 +34,8 @@ def chosen(model: str | None) -> str:
 
 def sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:
     """Read the phantom's params and the class folders, negative first."""
-    from brain_tumor.dataset.phantom.params import PhantomParams
-    from brain_tumor.dataset.validation.params import ValidateParams
-    from brain_tumor.params import load
+    from brain_tumor import settings
 
-    classes = load(path, "validate", ValidateParams)
-    names = (classes.negative_folder, classes.positive_folder)
-    return load(path, "phantom", PhantomParams), names
+    asked = settings.read(path)
+    names = (asked.validate.negative_folder, asked.validate.positive_folder)
+    return asked.phantom, names

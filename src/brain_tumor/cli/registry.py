@@ -18,17 +18,13 @@ def registry_sync(params: ParamsFile = PARAMS) -> None:
     DVC restores outputs without touching the store; where the store lacks the model, its run and
     version are built again from the stage outputs. Does nothing where all is in place.
     """
-    from brain_tumor.imaging.preprocess_params import PreprocessParams
-    from brain_tumor.params import load
+    from brain_tumor import settings
     from brain_tumor.registry.outputs import StageOutputs
-    from brain_tumor.registry.params import RegisterParams
     from brain_tumor.registry.sync import sync
 
     with reporting_errors():
-        preprocess = load(params, "preprocess", PreprocessParams)
-        synced = sync(
-            StageOutputs(params=params), preprocess, load(params, "register", RegisterParams)
-        )
+        asked = settings.read(params)
+        synced = sync(StageOutputs(params=params), asked.preprocess, asked.register)
     aliases = ", ".join(f"@{alias}" for alias in synced.aliases) or "no alias"
     typer.echo(f"{synced.uri} ({aliases}): {'restored' if synced.restored else 'in place'}")
 
@@ -56,14 +52,13 @@ def registry_promote(
     """
     from dataclasses import asdict
 
+    from brain_tumor import settings
     from brain_tumor.atomic import write_json
-    from brain_tumor.params import load
     from brain_tumor.registry.champion import promote
     from brain_tumor.registry.outputs import StageOutputs
-    from brain_tumor.registry.params import RegisterParams
 
     with reporting_errors():
-        section = load(params, "register", RegisterParams)
+        section = settings.read(params).register
         section = section.model_copy(update={"force": section.force or force})
         promotion = promote(StageOutputs(params=params), section)
         if json_file:

@@ -51,11 +51,10 @@ def summary(params: ParamsFile = PARAMS) -> None:
 
 def _network(card: "ModelCard", outputs: "StageOutputs") -> str:
     """What the network is, in a line."""
+    from brain_tumor import settings
     from brain_tumor.model.best import Best
-    from brain_tumor.model.train_params import TrainSection
-    from brain_tumor.params import load
 
-    asked = load(outputs.params, "train", TrainSection).resolve(Best.read(outputs.best).params)
+    asked = settings.read(outputs.params).train.resolve(Best.read(outputs.best).params)
     network = f"InceptionV3 ({card.model.initial_weights}) to mixed{card.model.head_block}"
     if not asked.fine_tune_blocks:
         return f"{network}, head only"

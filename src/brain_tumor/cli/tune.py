@@ -13,16 +13,12 @@ def tune_worker(params: ParamsFile = PARAMS) -> None:
     with OPTUNA_STORAGE and MLFLOW_TRACKING_URI as in the process that started the study.
     Ends when the study has its trials.
     """
-    from brain_tumor.imaging.augment import AugmentParams
-    from brain_tumor.model.search.params import TuneParams
-    from brain_tumor.model.train_params import TrainSection
-    from brain_tumor.params import load
+    from brain_tumor import settings
     from brain_tumor.tuning.plan import TuneInputs, read_plan
     from brain_tumor.tuning.study import join_study
 
     with reporting_errors():
-        section = load(params, "train", TrainSection)
-        tune, augment = load(params, "tune", TuneParams), load(params, "augment", AugmentParams)
-        plan = read_plan(TuneInputs(params=params), section, tune, augment)
+        asked = settings.read(params)
+        plan = read_plan(TuneInputs(params=params), asked.train, asked.tune, asked.augment)
         ended = join_study(plan)
     typer.echo(f"{plan.name}: this worker ended {ended} trials")

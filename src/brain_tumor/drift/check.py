@@ -10,11 +10,10 @@ import pandas as pd
 from brain_tumor.dataset.groups import clusters, grouped, sharing
 from brain_tumor.dataset.validation.describe import describe as describe_files
 from brain_tumor.dataset.validation.layout import find_images
-from brain_tumor.dataset.validation.params import ValidateParams
 from brain_tumor.drift.measured import measure_all, with_model_measures
-from brain_tumor.drift.params import DriftParams
 from brain_tumor.drift.result import Counts, Drift
 from brain_tumor.inference import profile
+from brain_tumor.settings import DriftParams, ValidateParams
 from brain_tumor.tracking import artifacts, store
 from brain_tumor.tracking.describe import describe, find_version
 from brain_tumor.tracking.models import Version

@@ -8,8 +8,8 @@ from brain_tumor.drift.compare import Difference, compare
 from brain_tumor.drift.design import Design, design
 from brain_tumor.drift.distance import training_distance
 from brain_tumor.drift.measures import MEASURES, Measure
-from brain_tumor.drift.params import DriftParams
 from brain_tumor.drift.result import Measured, Sample
+from brain_tumor.settings import DriftParams
 
 _Compared = tuple[Measure, Sample, Sample, Difference]
 

@@ -8,8 +8,8 @@ import pandas as pd
 from brain_tumor.evidence.estimates import cell, plain
 from brain_tumor.evidence.headline_summary import COMPARED, at_half
 from brain_tumor.evidence.page import figure_label, table
-from brain_tumor.model.estimate import EvaluateParams
 from brain_tumor.model.repeated import evaluate_repeats, paired_difference
+from brain_tumor.settings import EvaluateParams
 
 _SHOWN = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",

@@ -11,8 +11,7 @@ from brain_tumor.model.development import Development
 from brain_tumor.model.fit import Start, fit, network_of
 from brain_tumor.model.recipe import Answer, Pool
 from brain_tumor.model.saved import predict_proba
-from brain_tumor.model.train_params import TrainParams
-from brain_tumor.params import Section
+from brain_tumor.settings import Section, TrainParams
 
 
 class BeforeParams(Section):

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from brain_tumor.dataset.labels import POSITIVE
 from brain_tumor.evidence.baselines import Baselines
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.finished import Digest, Finished
@@ -18,6 +17,7 @@ from brain_tumor.evidence.folds import Fold, outer_folds
 from brain_tumor.evidence.params import HeadlineParams
 from brain_tumor.evidence.source_digest import code_digest, params_digest
 from brain_tumor.model.recipe import Answer, Pool, Recipe
+from brain_tumor.settings import POSITIVE
 
 TRACK = "headline"
 # Modules whose code decides what a fold's CSV says; tests/evidence/test_code.py keeps it whole.
@@ -28,9 +28,9 @@ CODE = (
     "model.development", "model.features", "model.fine_tuning", "model.fit", "model.head",
     "model.head_solver", "model.inner", "model.inner_search", "model.linear_head",
     "model.metrics", "model.network", "model.phase", "model.precision", "model.recipe",
-    "model.saved", "model.search.params", "model.search.pruner", "model.search.result",
+    "model.saved", "model.search.pruner", "model.search.result",
     "model.search.run", "model.search.sampler", "model.search.space", "model.search.study",
-    "model.shapes", "model.train_params",
+    "model.shapes",
 )  # fmt: skip
 
 

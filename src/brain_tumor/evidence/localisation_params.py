@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from brain_tumor.params import Section
+from brain_tumor.settings import Section
 
 
 class LocalisationParams(Section):

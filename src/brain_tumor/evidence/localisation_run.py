@@ -23,9 +23,10 @@ from brain_tumor.evidence.localisation_places import mean_shares, strongest_kind
 from brain_tumor.evidence.localisation_text import text_figures
 from brain_tumor.evidence.phantom_truth import Maker, Phantom, Pixels, pairs
 from brain_tumor.model import metrics
-from brain_tumor.model.estimate import Estimate, EvaluateParams
+from brain_tumor.model.estimate import Estimate
 from brain_tumor.model.saved import SavedModel
 from brain_tumor.model.shapes import stride_px
+from brain_tumor.settings import EvaluateParams
 
 
 @dataclass(frozen=True)

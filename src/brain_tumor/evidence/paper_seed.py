@@ -13,7 +13,7 @@ from brain_tumor.evidence.pool import originals
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Fitted, Start, fit
 from brain_tumor.model.recipe import Pool
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TrainParams
 
 
 def divided(manifest: pd.DataFrame, pool: Pool, params: PaperParams, seed: int) -> pd.DataFrame:

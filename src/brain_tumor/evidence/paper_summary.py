@@ -10,10 +10,11 @@ import pandas as pd
 from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.model import metrics
 from brain_tumor.model.calibration_params import HALF
-from brain_tumor.model.estimate import Estimate, EvaluateParams
+from brain_tumor.model.estimate import Estimate
 from brain_tumor.model.repeated import FIGURES, ece_floor
 from brain_tumor.model.repeats import estimate
 from brain_tumor.model.resampled import Figure, Floats, Sample
+from brain_tumor.settings import EvaluateParams
 
 # Kim & Ye 2019: figures of the last epoch and of the confusion matrices.
 PUBLISHED = {

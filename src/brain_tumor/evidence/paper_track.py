@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from brain_tumor.dataset.labels import POSITIVE
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.finished import Digest, Finished
 from brain_tumor.evidence.paper_seed import divided, train_seed
@@ -15,16 +14,16 @@ from brain_tumor.evidence.params import PaperParams
 from brain_tumor.evidence.source_digest import code_digest, params_digest
 from brain_tumor.model.fit import Start
 from brain_tumor.model.recipe import Pool
+from brain_tumor.settings import POSITIVE
 
 # Modules whose code decides what a seed's CSV says; tests/evidence/test_code.py keeps it whole.
 CODE = (
-    "dataset.groups", "dataset.splitting.fill", "dataset.splitting.params",
+    "dataset.groups", "dataset.splitting.fill",
     "dataset.splitting.split", "dataset.splitting.table", "dataset.splitting.units",
     "evidence.paper_seed", "evidence.params", "evidence.pool", "imaging.augment",
     "imaging.geometry", "model.development", "model.features", "model.fine_tuning",
     "model.fit", "model.head", "model.head_solver", "model.linear_head", "model.metrics",
     "model.network", "model.phase", "model.precision", "model.saved", "model.shapes",
-    "model.train_params",
 )  # fmt: skip
 
 

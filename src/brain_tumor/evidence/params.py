@@ -2,9 +2,7 @@
 
 from pydantic import Field
 
-from brain_tumor.dataset.splitting.params import SplitCounts, SplitParams
-from brain_tumor.model.train_params import TrainParams
-from brain_tumor.params import Section
+from brain_tumor.settings import Section, SplitCounts, SplitFractions, SplitParams, TrainParams
 
 
 class HeadlineParams(Section):
@@ -37,4 +35,10 @@ class PaperParams(Section):
 
     def division(self, seed: int) -> SplitParams:
         """As published: every image on its own, whatever it is a copy of."""
-        return SplitParams(seed=seed, group_by="none", mode="counts", counts=self.counts)
+        return SplitParams(
+            seed=seed,
+            group_by="none",
+            mode="counts",
+            counts=self.counts,
+            fractions=SplitFractions(val=0.2, test=0.2),  # not used in this mode
+        )

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.dataset.phantom.geometry import PLANES
-from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.dataset.phantom.slices import make_slice
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.foreground import head_mask
 from brain_tumor.imaging.preprocess import preprocess_grey
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.record import Record, apply_geometry
 from brain_tumor.imaging.workers import spread
+from brain_tumor.settings import PhantomParams, PreprocessParams
 
 Pixels = NDArray[np.uint8]
 Masks = NDArray[np.bool_]

@@ -7,11 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.labels import POSITIVE
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model.development import Development
 from brain_tumor.model.recipe import Pool
+from brain_tumor.settings import POSITIVE, AugmentParams
 
 
 def read_pool(manifest: pd.DataFrame, images: Path, params: AugmentParams) -> Pool:

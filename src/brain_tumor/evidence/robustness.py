@@ -12,11 +12,11 @@ from brain_tumor.evidence.degrade import Kind, degraded
 from brain_tumor.evidence.robustness_params import RobustnessParams
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import decode
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.prepare import Prepared, prepare
 from brain_tumor.report.curves import AS_IS
+from brain_tumor.settings import PreprocessParams
 
 _BATCH = 16  # slices the network sees at once
 COLUMNS = ("kind", "level", "path", "y", "cluster", "probability", "flagged", "aligned")

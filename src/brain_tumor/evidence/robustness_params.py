@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from brain_tumor.evidence.degrade import Kind
-from brain_tumor.params import Section
+from brain_tumor.settings import Section
 
 Level = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Levels = Annotated[tuple[Level, ...], Field(strict=False, min_length=1)]  # YAML has lists

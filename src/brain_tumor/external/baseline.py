@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.dataset.labels import LABELS, POSITIVE
 from brain_tumor.dataset.metadata import metadata_classifier
+from brain_tumor.settings import LABELS, POSITIVE
 
 SEED, FOLDS, MIN_CLUSTERS = 0, 5, 5
 

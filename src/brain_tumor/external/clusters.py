@@ -6,8 +6,8 @@ import numpy as np
 
 from brain_tumor.dataset.groups import Pair, grouped, sharing
 from brain_tumor.dataset.validation.duplicates import near_duplicates
-from brain_tumor.dataset.validation.params import ValidateParams
 from brain_tumor.external.fingerprint import Fingerprint
+from brain_tumor.settings import ValidateParams
 
 
 def slice_clusters(

@@ -4,7 +4,6 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from brain_tumor.dataset.labels import LABELS
 from brain_tumor.external.baseline import MIN_CLUSTERS, metadata_probability
 from brain_tumor.external.evaluation import Evaluation
 from brain_tumor.external.folder import content_digest, labelled_files
@@ -14,6 +13,7 @@ from brain_tumor.external.result import class_figures, contradictions, subgroups
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.engine import EngineName
+from brain_tumor.settings import LABELS
 from brain_tumor.tracking.model_folder import ModelFolder
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from brain_tumor.dataset.labels import LABELS
 from brain_tumor.external.predictions import COPY, RELATED, UNREADABLE, Predictions
 from brain_tumor.external.result import ClassFigures, Subgroup
+from brain_tumor.settings import LABELS
 
 
 @dataclass(frozen=True)

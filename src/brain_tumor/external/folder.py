@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from brain_tumor.dataset.labels import LABELS
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE
 from brain_tumor.dataset.validation.patients import read_patients
 from brain_tumor.inference.files import expand
+from brain_tumor.settings import LABELS
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from brain_tumor.dataset.labels import LABELS
 from brain_tumor.external.evaluation import Evaluation
+from brain_tumor.settings import LABELS
 
 _HEAD = ("date", "model", "model_digest", "engine", "threshold", "folder", "folder_digest")
 _COUNTS = ("files", "copies_of_training_images", "related_to_copies", "unreadable", "slices",

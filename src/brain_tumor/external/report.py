@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from brain_tumor.dataset.frequency_hash import MAX_BITS
-from brain_tumor.dataset.labels import LABELS
 from brain_tumor.external.evaluation import Evaluation
 from brain_tumor.external.rates import Rate
 from brain_tumor.external.report_slices import (
@@ -18,6 +17,7 @@ from brain_tumor.external.report_slices import (
 from brain_tumor.report.figures import Interval, intervals_svg
 from brain_tumor.report.page import page
 from brain_tumor.report.parts import Figure, KeyFigure, KeyFigures, Note, Part, Section, Table
+from brain_tumor.settings import LABELS
 
 _NO_JOINT = (
     "There is no joint figure. The classes of a folder from elsewhere often come from different "

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from brain_tumor.imaging.atlas import ATLAS_PX_MM, ATLAS_SIDE_PX, CENTRE_MM, Atlas, AtlasError
-from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.settings import PreprocessParams
 
 _GAP_MM = 7.0  # brain surface to the inner face of the scalp: fluid, inner and outer table
 _SCALP_MM = 6.0

@@ -3,28 +3,10 @@
 import hashlib
 
 import numpy as np
-from pydantic import Field
 from scipy import ndimage
 
 from brain_tumor.imaging.geometry import compose, similarity, warp
-from brain_tumor.params import Section
-
-
-class AugmentParams(Section):
-    """How training images are varied; meanings and units stand in params.yaml. 0 is off."""
-
-    seed: int = Field(default=0, ge=0)
-    copies: int = Field(default=4, ge=0, le=99)
-    phantoms: int = Field(default=0, ge=0, multiple_of=2)
-    crop_fraction: float = Field(default=0.15, ge=0.0, le=0.5)
-    horizontal_flip_probability: float = Field(default=0.5, ge=0.0, le=1.0)
-    vertical_flip_probability: float = Field(default=0.0, ge=0.0, le=1.0)
-    rotation_deg: float = Field(default=10.0, ge=0.0, le=180.0)
-    brightness: float = Field(default=0.08, ge=0.0, le=1.0)
-    contrast: float = Field(default=0.15, ge=0.0, lt=1.0)
-    gamma: float = Field(default=0.2, ge=0.0, le=2.0)
-    blur_sigma_px: float = Field(default=1.0, ge=0.0, le=10.0)
-    noise_sigma: float = Field(default=0.02, ge=0.0, le=0.5)
+from brain_tumor.settings import AugmentParams
 
 
 def random_generator(seed: int, path: str, copy: int) -> np.random.Generator:

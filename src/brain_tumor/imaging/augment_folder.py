@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from brain_tumor.imaging.augment import AugmentParams, variants
+from brain_tumor.imaging.augment import variants
 from brain_tumor.imaging.records import load_images, save_image, stored
 from brain_tumor.imaging.sheets import contact_sheet, evenly
 from brain_tumor.imaging.workers import spread
+from brain_tumor.settings import AugmentParams
 
 _SHEET_IMAGES = 12
 _SHEET_COPIES = 4

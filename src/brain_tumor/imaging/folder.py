@@ -9,10 +9,10 @@ import numpy as np
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.record import Record
 from brain_tumor.imaging.records import save_image, stored
 from brain_tumor.imaging.workers import spread
+from brain_tumor.settings import PreprocessParams
 
 
 class PreprocessError(ValueError):

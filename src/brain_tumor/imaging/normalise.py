@@ -19,10 +19,10 @@ from brain_tumor.imaging.atlas import ATLAS_SIDE_PX, Atlas
 from brain_tumor.imaging.foreground import head_mask
 from brain_tumor.imaging.geometry import compose, magnification, similarity, warp
 from brain_tumor.imaging.information import binned, information, region
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.registration import refine
 from brain_tumor.imaging.sanity import reason_to_distrust, rotation_deg
 from brain_tumor.imaging.search import CENTRE_PX, Pose, largest_head_px, search
+from brain_tumor.settings import PreprocessParams
 
 FRAME_SIDE_PX = 2 * ATLAS_SIDE_PX
 _FRAME_TO_ATLAS = similarity(0.5, 0.0, (-0.25, -0.25))  # 1 mm pixels to the atlas's 2 mm

@@ -15,8 +15,8 @@ from brain_tumor.imaging.crop import Box, head_box, in_square, inside, square_ma
 from brain_tumor.imaging.decode import decode
 from brain_tumor.imaging.geometry import compose, resized, warp
 from brain_tumor.imaging.normalise import FRAME_SIDE_PX, Normalisation, normalise
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.record import Record
+from brain_tumor.settings import PreprocessParams
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.figures import before_after, ratio_histogram, steps_figure
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.record import Record
 from brain_tumor.imaging.sheets import evenly
+from brain_tumor.settings import PreprocessParams
 
 _STEPS_PER_CLASS = 2
 

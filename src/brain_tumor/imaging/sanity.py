@@ -3,8 +3,8 @@
 import numpy as np
 
 from brain_tumor.imaging.geometry import magnification
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.search import Pose
+from brain_tumor.settings import PreprocessParams
 
 
 def rotation_deg(matrix: np.ndarray) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from brain_tumor.atomic import write_text
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
+from brain_tumor.settings import PreprocessParams
 
 ATLAS_FILE = "atlas.npz"
 PREPROCESS_FILE = "preprocess.json"

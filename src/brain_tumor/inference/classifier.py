@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import DecodeError
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, check, load_preprocess
 from brain_tumor.inference.engine import Engine, EngineName, load_engine
@@ -21,6 +20,7 @@ from brain_tumor.inference.prepare import SLICES, Prepared, prepare
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.saved import ModelMeta, load_meta
 from brain_tumor.model.shapes import stride_px
+from brain_tumor.settings import PreprocessParams
 
 _BATCH = 32  # images preprocessed and held at a time
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.atomic import replacing
 from brain_tumor.inference.cloud import Cloud, Floats, fit_cloud, held_out_distance
-from brain_tumor.inference.export_params import ExportParams
+from brain_tumor.settings import ExportParams
 
 UPRIGHT = "upright"  # column of the statistics
 _LEAST_FALL = 1e-6  # of uprightness that may be a limit, where all training images have the same

@@ -11,12 +11,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.slices.dicom import is_dicom
 from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.finding import Finding
 from brain_tumor.inference.prepare import SLICES, Prepared, prepare
+from brain_tumor.settings import PreprocessParams
 
 Reader = Callable[[Path], list[Prepared] | str]
 

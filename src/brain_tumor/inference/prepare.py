@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_grey
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.record import Record
 from brain_tumor.imaging.slices.read import read_slices
 from brain_tumor.imaging.statistics import image_statistics
+from brain_tumor.settings import PreprocessParams
 
 SLICES = 3  # of a volume, by default
 

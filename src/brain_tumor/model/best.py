@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field
 
-from brain_tumor.params import Section
+from brain_tumor.settings import Section
 
 
 class Best(Section):

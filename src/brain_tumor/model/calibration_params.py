@@ -1,24 +1,13 @@
-"""Section `calibrate` of params.yaml, and what it leads to."""
+"""What stage calibrate finds: calibration.json."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field
 
-from brain_tumor.params import Section
+from brain_tumor.settings import Section
 
 HALF = 0.5  # threshold without a target
-
-
-class CalibrateParams(Section):
-    """How temperature and operating threshold are found.
-
-    Attributes:
-        sensitivity: the threshold is the highest with at least this sensitivity on out-of-fold
-            predictions; None: the threshold is 0.5.
-    """
-
-    sensitivity: Annotated[float, Field(gt=0.0, lt=1.0)] | None
 
 
 class OperatingPoint(Section):

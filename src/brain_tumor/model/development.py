@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.imaging.augment import AugmentParams, variants
+from brain_tumor.imaging.augment import variants
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model.phase import Rows
+from brain_tumor.settings import AugmentParams
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,7 @@
 
 from dataclasses import dataclass
 
-from pydantic import Field
-
-from brain_tumor.params import Section
-
 CONFIDENCE = 0.95
-
-
-class EvaluateParams(Section):
-    """Section `evaluate` of params.yaml.
-
-    Attributes:
-        seed: seed of the bootstrap.
-        bootstrap_resamples: how many times the groups are resampled.
-    """
-
-    seed: int = Field(ge=0)
-    bootstrap_resamples: int = Field(ge=20)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from brain_tumor.model.linear_head import standardisation
 from brain_tumor.model.phase import Training
 from brain_tumor.model.precision import Format
 from brain_tumor.model.saved import BATCH
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TrainParams
 
 _WARM_UP = 0.1  # share of the steps
 _DECAY = 0.9  # of the average over steps, once there are many

@@ -14,7 +14,7 @@ from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.phase import Epoch, OnEpoch, Samples, Training
 from brain_tumor.model.saved import predict_in_batches
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TrainParams
 
 Weights = list[NDArray[Any]]
 _PENALTY_FACTORS = (1 / 30, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.metrics import log_loss
 from brain_tumor.model.saved import predict_in_batches
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TrainParams
 
 _TOLERANCE = 1e-6  # of the gradient
 _ITERATIONS = 2000

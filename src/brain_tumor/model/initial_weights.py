@@ -8,21 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.atomic import replacing
-from brain_tumor.params import Section
+from brain_tumor.settings import BackboneParams, Section
 
 CONNECT_TIMEOUT_S = 15.0
-
-
-class BackboneParams(Section):
-    """Section `backbone` of params.yaml.
-
-    Attributes:
-        source: `auto`, `imagenet`, `random`, a `models:/…` URI or the path of a `.weights.h5` file.
-        seed: seed of random weights.
-    """
-
-    source: str
-    seed: int
 
 
 class InitialWeights(Section):

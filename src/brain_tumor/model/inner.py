@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Start, fit
-from brain_tumor.model.train_params import TrainParams
 from brain_tumor.progress import track
+from brain_tumor.settings import TrainParams
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from brain_tumor.model import metrics
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Start, fit
 from brain_tumor.model.phase import DivergedError
-from brain_tumor.model.search.params import TuneParams
-from brain_tumor.model.train_params import TrainSection
+from brain_tumor.settings import TrainSection, TuneParams
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from brain_tumor.model.estimate import CONFIDENCE as CONFIDENCE
 from brain_tumor.model.estimate import Estimate as Estimate
-from brain_tumor.model.estimate import EvaluateParams as EvaluateParams
 from brain_tumor.model.repeated import figures
 from brain_tumor.model.repeats import Repeats
 from brain_tumor.model.resampled import Sample
+from brain_tumor.settings import EvaluateParams
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

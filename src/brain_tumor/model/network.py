@@ -15,7 +15,8 @@ import keras
 
 from brain_tumor.model.head import Head, make_head, pooling
 from brain_tumor.model.precision import Format
-from brain_tumor.model.shapes import LAST_BLOCK, Form
+from brain_tumor.model.shapes import Form
+from brain_tumor.settings import LAST_BLOCK
 
 Model = Any  # keras ships no types
 

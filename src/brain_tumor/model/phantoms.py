@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from brain_tumor.dataset.phantom.geometry import PLANES
-from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.dataset.phantom.slices import make_slice
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_grey
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import save_image, stored
 from brain_tumor.imaging.workers import spread
+from brain_tumor.settings import PhantomParams, PreprocessParams
 
 SOURCE = "phantom"  # where a manifest path has its class
 _SEED = 1_000_000  # added to the seed: patients apart from those of a phantom data set

@@ -15,14 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.model.calibration import calibrate, operating_point
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.development import Development, TrainingData
 from brain_tumor.model.fit import Start, fit, network_of
 from brain_tumor.model.inner import Inner
 from brain_tumor.model.inner_search import search
 from brain_tumor.model.saved import predict_proba
-from brain_tumor.model.search.params import TuneParams
-from brain_tumor.model.train_params import TrainParams, TrainSection
+from brain_tumor.settings import CalibrateParams, TrainParams, TrainSection, TuneParams
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from brain_tumor.model import resampled
 from brain_tumor.model import resampled_calibration as calibrated
-from brain_tumor.model.estimate import Estimate, EvaluateParams
+from brain_tumor.model.estimate import Estimate
 from brain_tumor.model.repeats import TAILS, Repeats, estimate
 from brain_tumor.model.resampled import Figure, Floats, Sample
+from brain_tumor.settings import EvaluateParams
 
 Places = NDArray[np.int64]
 FIGURES: dict[str, Figure] = {

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.model.estimate import CONFIDENCE, Estimate, EvaluateParams
+from brain_tumor.model.estimate import CONFIDENCE, Estimate
 from brain_tumor.model.resampled import Figure, Floats, Sample
+from brain_tumor.settings import EvaluateParams
 
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 

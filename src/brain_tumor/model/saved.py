@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from brain_tumor.atomic import replacing, write_json
-from brain_tumor.params import Section
+from brain_tumor.settings import Section
 
 NETWORK_FILE = "model.keras"
 META_FILE = "model.json"

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-LAST_BLOCK = 10
 Form = Literal["maps", "gap", "paper"]
 _CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
 

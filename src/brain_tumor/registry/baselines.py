@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from brain_tumor.dataset.groups import grouped
 from brain_tumor.dataset.metadata import metadata_classifier, metadata_features
 from brain_tumor.model import resampled
-from brain_tumor.model.estimate import CONFIDENCE, EvaluateParams
+from brain_tumor.model.estimate import CONFIDENCE
 from brain_tumor.model.repeats import Repeats
 from brain_tumor.model.resampled import Sample
 from brain_tumor.registry.images import Image, read_images, read_probabilities
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.promote import Gain, Guesses
+from brain_tumor.settings import EvaluateParams
 
 SEED = 0
 _BOOTSTRAP = EvaluateParams(seed=SEED, bootstrap_resamples=2000)

@@ -15,7 +15,6 @@ from brain_tumor.registry.images import (
     unseen,
 )
 from brain_tumor.registry.outputs import OutputsError, StageOutputs
-from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.promote import (
     Candidate,
     Decision,
@@ -26,6 +25,7 @@ from brain_tumor.registry.promote import (
     settled,
 )
 from brain_tumor.registry.versions import is_whole, trusted_versions
+from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import artifacts
 from brain_tumor.tracking.models import Version
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from brain_tumor.model import metrics
-from brain_tumor.registry.params import RegisterParams
+from brain_tumor.settings import RegisterParams
 
 Alias = Literal["champion", "challenger"]
 RANDOM = "random"  # initial weights that know nothing

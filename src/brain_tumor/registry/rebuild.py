@@ -3,11 +3,10 @@
 import csv
 from pathlib import Path
 
+from brain_tumor import settings
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.model.best import Best
 from brain_tumor.model.saved import load_meta
-from brain_tumor.model.train_params import TrainSection
-from brain_tumor.params import load
 from brain_tumor.registry.outputs import StageOutputs, read_json
 from brain_tumor.tracking import lineage, wording
 from brain_tumor.tracking.run import Run
@@ -38,7 +37,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
         "initial_weights": meta.initial_weights,
     }
     chosen = Best.read(outputs.best)
-    train = load(outputs.params, "train", TrainSection).resolve(chosen.params)
+    train = settings.read(outputs.params).train.resolve(chosen.params)
     phantom = data_dvc.read_meta(outputs.data).get("source") == "phantom"
     logged = wording.acted_params(outputs.params, train.model_dump(), phantom=phantom)
     metrics = read_json(outputs.metrics)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.outputs import StageOutputs
-from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.rebuild import RESTORED_TAG, run_of
+from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.tracking import store
 from brain_tumor.tracking.models import Version
 

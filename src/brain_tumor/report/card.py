@@ -9,7 +9,6 @@ from pydantic import model_validator
 from brain_tumor.atomic import write_json
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.saved import ModelMeta
-from brain_tumor.params import Section
 from brain_tumor.report.card_parts import (
     Baseline,
     Calibration,
@@ -20,6 +19,7 @@ from brain_tumor.report.card_parts import (
     Split,
     Texts,
 )
+from brain_tumor.settings import Section
 
 # Of stage report. The report shows images of the data, so it stays with them; its other copy shows
 # none, and is what a registered model and its run hold.

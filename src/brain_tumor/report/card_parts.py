@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brain_tumor.params import Section
+from brain_tumor.settings import Section
 
 Split = Literal["train", "val", "test"]
 Texts = tuple[str, ...]

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from brain_tumor.dataset.splitting.params import SplitParams
-from brain_tumor.imaging.augment import AugmentParams
-from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.model.metrics import EvaluateParams
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import (
+    AugmentParams,
+    EvaluateParams,
+    PreprocessParams,
+    SplitParams,
+    TrainParams,
+)
 
 
 @dataclass(frozen=True)

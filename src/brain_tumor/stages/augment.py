@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor import params as parameters
+from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_text
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.model.phantoms import phantom_images, write_phantoms
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
@@ -25,8 +23,8 @@ def main(
 ) -> None:
     """Write the variants of the training images; validation and test images are not read."""
     with reporting_errors():
-        section = parameters.load(params, "augment", AugmentParams)
-        preprocess = parameters.load(params, "preprocess", PreprocessParams)
+        section = settings.read(params).augment
+        preprocess = settings.read(params).preprocess
         table = pd.read_csv(split, dtype=str, keep_default_na=False)
         train = table[table["split"] == "train"]
         paths = train["path"].tolist()

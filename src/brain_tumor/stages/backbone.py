@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json
-from brain_tumor.model.initial_weights import BackboneParams, prepare
+from brain_tumor.model.initial_weights import prepare
 from brain_tumor.progress import working
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking.download import download
@@ -14,7 +14,7 @@ from brain_tumor.tracking.download import download
 def main(weights: Out, source: Out, params: In = Path("params.yaml")) -> None:
     """Write the backbone's initial weights and the JSON that says where they came from."""
     with reporting_errors():
-        section = params_file.load(params, "backbone", BackboneParams)
+        section = settings.read(params).backbone
         with working("fetching or making the weights training starts from"):
             initial = prepare(weights, section, download)
         write_json(source, initial.model_dump())

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json
 from brain_tumor.model.calibration import operating_point
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.saved import ModelMeta, read_network_meta
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
@@ -24,7 +23,7 @@ def main(
 ) -> None:
     """Fit temperature and threshold, and complete what is known of the network by them."""
     with reporting_errors():
-        section = params_file.load(params, "calibrate", CalibrateParams)
+        section = settings.read(params).calibrate
         point = operating_point(pd.read_csv(predictions), section)
         write_json(calibration, point.model_dump())
         network = read_network_meta(network_json)

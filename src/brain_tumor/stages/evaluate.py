@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json, write_text
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
@@ -18,6 +18,7 @@ from brain_tumor.model import figures, metrics, paper, saved
 from brain_tumor.model.calibration import calibrate, reliability
 from brain_tumor.model.explanation import Explainer
 from brain_tumor.progress import track, working
+from brain_tumor.settings import EvaluateParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import wording
 from brain_tumor.tracking.runs import resume_run
@@ -49,7 +50,7 @@ def main(
     What the images look like to the network is written beside them, as the model's profile.
     """
     with reporting_errors():
-        section = params_file.load(params, "evaluate", metrics.EvaluateParams)
+        section = settings.read(params).evaluate
         trained = saved.load_parts(model, model_json)
         table = pd.read_csv(split)
         known = read_manifest(manifest)
@@ -94,7 +95,7 @@ def headline(results: Figures) -> dict[str, dict[str, float]]:
     }
 
 
-def _figures(table: pd.DataFrame, threshold: float, section: metrics.EvaluateParams) -> Figures:
+def _figures(table: pd.DataFrame, threshold: float, section: EvaluateParams) -> Figures:
     results: Figures = {}
     for name in ("train", "val", "test"):
         rows = table[table["split"] == name]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.baselines import read_baselines
 from brain_tumor.evidence.finished import Finished
@@ -13,7 +13,6 @@ from brain_tumor.evidence.headline_runs import run_track
 from brain_tumor.evidence.params import HeadlineParams
 from brain_tumor.evidence.pool import read_pool
 from brain_tumor.evidence.source_digest import code_digest, data_digest
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
@@ -36,9 +35,9 @@ def main(
     with reporting_errors():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
-        section = params_file.load(evidence, "before", BeforeParams)
-        outer = params_file.load(evidence, "headline", HeadlineParams)
-        augment = params_file.load(params, "augment", AugmentParams)
+        section = settings.load(evidence, "before", BeforeParams)
+        outer = settings.load(evidence, "headline", HeadlineParams)
+        augment = settings.read(params).augment
         pool = read_pool(read_manifest(manifest), images, augment)
         start = Start(weights, default_cache())
         baselines = read_baselines(pool, data, start)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.baselines import read_baselines
 from brain_tumor.evidence.finished import Finished
@@ -12,16 +12,12 @@ from brain_tumor.evidence.headline_runs import run_track
 from brain_tumor.evidence.params import HeadlineParams
 from brain_tumor.evidence.pool import read_pool, with_phantoms
 from brain_tumor.evidence.source_digest import data_digest
-from brain_tumor.imaging.augment import AugmentParams
-from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.precision import resolve
 from brain_tumor.model.recipe import Pool, RecipeParams, product_recipe
-from brain_tumor.model.search.params import TuneParams
-from brain_tumor.model.train_params import TrainSection
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage
 
@@ -42,14 +38,14 @@ def main(
     with reporting_errors():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
-        section = params_file.load(evidence, "headline", HeadlineParams)
-        augment = params_file.load(params, "augment", AugmentParams)
+        section = settings.load(evidence, "headline", HeadlineParams)
+        asked = settings.read(params)
         recipe = RecipeParams(
-            params_file.load(params, "train", TrainSection),
-            params_file.load(params, "tune", TuneParams),
-            params_file.load(params, "calibrate", CalibrateParams),
+            asked.train,
+            asked.tune,
+            asked.calibrate,
         )
-        pool = read_pool(read_manifest(manifest), images, augment)
+        pool = read_pool(read_manifest(manifest), images, asked.augment)
         pool = with_phantoms(pool, augmented, records)
         start = Start(weights, default_cache())
         _features_in_one_pass(start, pool, recipe)

@@ -4,9 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json, write_text
-from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.localisation_page import differences_svg, localisation_page, save_overlays
 from brain_tumor.evidence.localisation_params import LocalisationParams
@@ -14,7 +13,6 @@ from brain_tumor.evidence.localisation_run import tested
 from brain_tumor.evidence.page import made_from, recipe_of
 from brain_tumor.evidence.phantom_truth import Maker
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.model import saved
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
@@ -37,10 +35,10 @@ def main(
     with reporting_errors():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         start = time.monotonic()
-        section = params_file.load(evidence, "localisation", LocalisationParams)
-        preprocess = params_file.load(params, "preprocess", PreprocessParams)
+        section = settings.load(evidence, "localisation", LocalisationParams)
+        preprocess = settings.read(params).preprocess
         trained = saved.load_parts(model, model_json)
-        maker = Maker(PhantomParams(), Atlas.load(atlas), preprocess)
+        maker = Maker(settings.read(params).phantom, Atlas.load(atlas), preprocess)
         found = tested(trained, maker, section)
         where = {"environment": environment(), "weights": trained.meta.initial_weights}
         where["recipe"] = recipe_of(trained.meta)

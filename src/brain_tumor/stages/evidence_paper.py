@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.pace import Pace
@@ -14,7 +14,6 @@ from brain_tumor.evidence.paper_track import PaperTrack, missing_seeds, run_seed
 from brain_tumor.evidence.params import PaperParams
 from brain_tumor.evidence.pool import read_pool
 from brain_tumor.evidence.source_digest import data_digest
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
@@ -34,8 +33,8 @@ def main(
     """Train and predict once per seed; seeds that are finished are not run again."""
     with reporting_errors():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        section = params_file.load(evidence, "paper", PaperParams)
-        augment = params_file.load(params, "augment", AugmentParams)
+        section = settings.load(evidence, "paper", PaperParams)
+        augment = settings.read(params).augment
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
         initial.check_covers(section.train.head_block)
         table = read_manifest(manifest)

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import replacing
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.params import PaperParams
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_folder
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
@@ -22,8 +21,8 @@ def main(
 ) -> None:
     """Preprocess as the product does, but through a picture of `paper.paper_step_px`."""
     with reporting_errors():
-        section = params_file.load(params, "preprocess", PreprocessParams)
-        paper = params_file.load(evidence, "paper", PaperParams)
+        section = settings.read(params).preprocess
+        paper = settings.load(evidence, "paper", PaperParams)
         through = section.model_copy(update={"paper_step_px": paper.paper_step_px})
         paths = read_manifest(manifest)["path"].tolist()
         with replacing(images) as aside:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json, write_text
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.labels import POSITIVE
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.dataset.splitting.table import TEST, read_split
 from brain_tumor.evidence.environment import environment
@@ -18,11 +17,10 @@ from brain_tumor.evidence.robustness import predict_degraded
 from brain_tumor.evidence.robustness_curves import curves, curves_table
 from brain_tumor.evidence.robustness_page import robustness_page
 from brain_tumor.evidence.robustness_params import RobustnessParams
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.report.curves import curves_svg
+from brain_tumor.settings import POSITIVE, EvaluateParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
@@ -45,9 +43,9 @@ def main(
     """Classify degraded test images as a user's are; the figures of every level."""
     with reporting_errors():
         start = time.monotonic()
-        preprocess = params_file.load(params, "preprocess", PreprocessParams)
-        levels = params_file.load(evidence, "robustness", RobustnessParams)
-        bootstrap = params_file.load(evidence, "summary", EvaluateParams)
+        preprocess = settings.read(params).preprocess
+        levels = settings.load(evidence, "robustness", RobustnessParams)
+        bootstrap = settings.load(evidence, "summary", EvaluateParams)
         images = _test_images(manifest, split)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)

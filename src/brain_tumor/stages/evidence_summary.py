@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json, write_text
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence import drawings
@@ -20,9 +20,8 @@ from brain_tumor.evidence.paper_summary import summarise_paper
 from brain_tumor.evidence.paper_track import read_seeds
 from brain_tumor.evidence.params import HeadlineParams, PaperParams
 from brain_tumor.evidence.subgroups import traits
-from brain_tumor.model.calibration_params import CalibrateParams
-from brain_tumor.model.estimate import EvaluateParams
 from brain_tumor.report.figures import reliability_svg
+from brain_tumor.settings import EvaluateParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
@@ -45,10 +44,10 @@ def main(
 ) -> None:
     """Summarise what the tracks left; nothing is trained."""
     with reporting_errors():
-        section = params_file.load(evidence, "summary", EvaluateParams)
-        outer = params_file.load(evidence, "headline", HeadlineParams)
-        protocol = params_file.load(evidence, "paper", PaperParams)
-        target = params_file.load(params, "calibrate", CalibrateParams).sensitivity
+        section = settings.load(evidence, "summary", EvaluateParams)
+        outer = settings.load(evidence, "headline", HeadlineParams)
+        protocol = settings.load(evidence, "paper", PaperParams)
+        target = settings.read(params).calibrate.sensitivity
         found, about = read_folds(Finished(folds), outer)
         former, _ = read_folds(Finished(before), outer.model_copy(update={"repeats": 1}))
         known = traits(read_manifest(manifest), pd.read_csv(records, keep_default_na=False))

@@ -4,13 +4,11 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.records import load_images
 from brain_tumor.inference import bundle
 from brain_tumor.inference.export import REPORT_FILE, export_network
-from brain_tumor.inference.export_params import ExportParams
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
@@ -32,7 +30,7 @@ def main(
     Both by training images only.
     """
     with reporting_errors():
-        section = params_file.load(params, "export", ExportParams)
+        section = settings.read(params).export
         looks = Profile.load(profile)
         trains = (looks.table["split"] == "train").to_numpy()
         table = looks.table[trains].reset_index(drop=True)
@@ -46,7 +44,7 @@ def main(
         ):
             trained = saved.load_parts(model, model_json)
             agreement = export_network(trained, export / bundle.FAST_FILE, pixels)
-        preprocess = params_file.load(params, "preprocess", PreprocessParams)
+        preprocess = settings.read(params).preprocess
         files = bundle.sources(model, model_json, atlas, export)
         report = {
             "digest": bundle.digest_of(files, preprocess),

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor import params as parameters
+from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json, write_text
 from brain_tumor.imaging.atlas_build import build_atlas
 from brain_tumor.imaging.folder import preprocess_folder
 from brain_tumor.imaging.preprocess_figures import draw_figures
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.summary import summarise
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
@@ -26,7 +25,7 @@ def main(
 ) -> None:
     """Normalise, crop and scale every image of the manifest."""
     with reporting_errors():
-        section = parameters.load(params, "preprocess", PreprocessParams)
+        section = settings.read(params).preprocess
         table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
         paths, labels = table["path"].tolist(), table["label"].tolist()
         slices = build_atlas(section)

@@ -3,12 +3,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.progress import working
 from brain_tumor.registry.outputs import StageOutputs
-from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import register
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
@@ -38,8 +36,8 @@ def main(
             data, manifest, split, model, model_json, run, history, best, atlas, predictions,
             metrics, evaluation, profile, export, report, registered, params,
         )  # fmt: skip
-        preprocess = params_file.load(params, "preprocess", PreprocessParams)
-        section = params_file.load(params, "register", RegisterParams)
+        preprocess = settings.read(params).preprocess
+        section = settings.read(params).register
         with working("storing the model in MLflow, comparing it with the champion"):
             result = register(outputs, preprocess, section)
         write_json(registered, asdict(result))

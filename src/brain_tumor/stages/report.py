@@ -2,15 +2,10 @@
 
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
-from brain_tumor.dataset.splitting.params import SplitParams
-from brain_tumor.imaging.augment import AugmentParams
-from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.model.best import Best
-from brain_tumor.model.metrics import EvaluateParams
-from brain_tumor.model.train_params import TrainSection
 from brain_tumor.progress import working
 from brain_tumor.report.card import (
     CARD_FILE,
@@ -54,22 +49,23 @@ def main(
 ) -> None:
     """Gather what the stages left, and the committed evidence, and write REPORT."""
     with reporting_errors():
-        settings = Settings(
-            split=params_file.load(params, "split", SplitParams),
-            preprocess=params_file.load(params, "preprocess", PreprocessParams),
-            augment=params_file.load(params, "augment", AugmentParams),
-            train=params_file.load(params, "train", TrainSection).resolve(Best.read(best).params),
-            evaluate=params_file.load(params, "evaluate", EvaluateParams),
+        asked = settings.read(params)
+        shown = Settings(
+            split=asked.split,
+            preprocess=asked.preprocess,
+            augment=asked.augment,
+            train=asked.train.resolve(Best.read(best).params),
+            evaluate=asked.evaluate,
         )
         sources = Sources(
             manifest, validation, preprocessing, weights, best, calibration, model_json, run,
             predictions, metrics, export, history, trials, images, evidence,
         )  # fmt: skip
         inputs = {**vars(sources), "evidence": evidence / SUMMARY, "split": split, "params": params}
-        for shown in ("history", "trials", "images"):  # follow from the others
-            del inputs[shown]
+        for follows in ("history", "trials", "images"):  # from the others
+            del inputs[follows]
         with working("gathering what the stages found"):
-            found = read(sources, settings, origin(read_meta(Path("data"))), trace(inputs))
+            found = read(sources, shown, origin(read_meta(Path("data"))), trace(inputs))
             card = make_card(found, NAME)
         with working(f"writing {report / REPORT_FILE} and the model's card"):
             write_card(report / CARD_FILE, card)

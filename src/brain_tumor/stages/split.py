@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.manifest import read_manifest
-from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.dataset.splitting.split import SplitError
 from brain_tumor.dataset.splitting.split import split as divide
 from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
@@ -18,7 +17,7 @@ from brain_tumor.stages.paths import In, Out, reporting_errors, run
 def main(manifest: In, split: Out, summary: Out, params: In = Path("params.yaml")) -> None:
     """Divide the images of MANIFEST and check the result before it is written."""
     with reporting_errors():
-        wanted = params_file.load(params, "split", SplitParams)
+        wanted = settings.read(params).split
         images = read_manifest(manifest)
         with working("dividing the images, and checking how"):
             table = divide(images, wanted)

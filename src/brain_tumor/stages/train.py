@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.dataset.fetch.data_dvc import read_meta
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import figures, saved
 from brain_tumor.model.best import Best
 from brain_tumor.model.development import TrainingData, read_development
@@ -18,8 +17,8 @@ from brain_tumor.model.fit import Fitted, Start, fit, network_of, penalty_path
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.precision import resolve
-from brain_tumor.model.train_params import TrainParams, TrainSection
 from brain_tumor.progress import counting
+from brain_tumor.settings import TrainParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage, wording
 from brain_tumor.tracking.runs import start_run
@@ -45,11 +44,11 @@ def main(
     """Train with the tuned values, log every epoch to MLflow while it runs, save the network."""
     with reporting_errors():
         chosen = Best.read(best)
-        section = params_file.load(params, "train", TrainSection).resolve(chosen.params)
+        section = settings.read(params).train.resolve(chosen.params)
         initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
         initial.check_covers(section.head_block)
         # The copies of validation images take no part, but so the features are those of the study.
-        augment = params_file.load(params, "augment", AugmentParams)
+        augment = settings.read(params).augment
         read = read_development(split, images, augmented, records).with_copies_of_val(augment)
         data = read.holdout()
         inputs = {

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.best import Best
 from brain_tumor.model.inner import Inner
-from brain_tumor.model.search.params import TuneParams
-from brain_tumor.model.train_params import TrainSection, refuse_without_effect
+from brain_tumor.settings import refuse_without_effect
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tuning.plan import TuneInputs, read_plan
 from brain_tumor.tuning.study import run_study
@@ -33,10 +31,10 @@ def main(
 ) -> None:
     """Run the study, or go on with it, write what it chose and what that says out of fold."""
     with reporting_errors():
-        section = params_file.load(params, "train", TrainSection)
-        refuse_without_effect(section, params_file.changed_since_commit(params, "train"))
-        tune = params_file.load(params, "tune", TuneParams)
-        augment = params_file.load(params, "augment", AugmentParams)
+        section = settings.read(params).train
+        refuse_without_effect(section, settings.changed_since_commit(params, "train"))
+        tune = settings.read(params).tune
+        augment = settings.read(params).augment
         figures_folder.mkdir(parents=True, exist_ok=True)
         inputs = TuneInputs(manifest, split, images, augmented, records, weights, source, params)
         plan = read_plan(inputs, section, tune, augment)

@@ -3,15 +3,13 @@
 import sys
 from pathlib import Path
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
 from brain_tumor.dataset.manifest import write_manifest
-from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.dataset.splitting.split import required_images
 from brain_tumor.dataset.validation.data_docs import write_data_docs
-from brain_tumor.dataset.validation.params import ValidateParams
 from brain_tumor.dataset.validation.report import about, complaints, to_report
 from brain_tumor.dataset.validation.suite import manifest_expectations, with_problems
 from brain_tumor.dataset.validation.validate import validate
@@ -22,8 +20,8 @@ def main(data: In, manifest: Out, report: Out, docs: Out, params: In = Path("par
     """Check the images of DATA; write the manifest only if nothing is wrong."""
     with reporting_errors():
         manifest.unlink(missing_ok=True)  # an old one must not outlive data that fails
-        wanted = params_file.load(params, "validate", ValidateParams)
-        split_wanted = params_file.load(params, "split", SplitParams)
+        wanted = settings.read(params).validate
+        split_wanted = settings.read(params).split
         validation = validate(data, wanted, split_wanted)
         table = with_problems(validation.manifest, validation.errors)
         suite = manifest_expectations(wanted, required_images(split_wanted))

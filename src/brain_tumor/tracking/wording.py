@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brain_tumor.model.train_params import idle
+from brain_tumor.settings import idle
 from brain_tumor.tracking.lineage import flat_params
 
 if TYPE_CHECKING:

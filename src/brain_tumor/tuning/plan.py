@@ -13,24 +13,22 @@ from brain_tumor import model
 from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import precision
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.study import study_name
-from brain_tumor.model.train_params import TrainParams, TrainSection, idle
+from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
 
 # Modules of `model` whose code decides the result of a trial, and which trials there are.
 CODE = (
     "development", "features", "fine_tuning", "fit", "head", "head_solver", "linear_head",
-    "metrics", "network", "phase", "precision", "saved", "shapes", "train_params",
+    "metrics", "network", "phase", "precision", "saved", "shapes",
 )  # fmt: skip
 SEARCH_CODE = (
-    "search/params", "search/pruner", "search/sampler", "search/space", "search/study",
+    "search/pruner", "search/sampler", "search/space", "search/study",
 )  # fmt: skip
 
 

@@ -6,8 +6,7 @@ from brain_tumor.model import precision
 from brain_tumor.model.feature_cache import SIZE_VARIABLE
 from brain_tumor.model.features import stored_bytes, trunk_outputs
 from brain_tumor.model.fit import exact_outputs, outputs
-from brain_tumor.model.search.params import TUNABLE
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TUNABLE, TrainParams
 from brain_tumor.tuning.plan import Plan
 
 

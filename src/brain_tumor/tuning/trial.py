@@ -12,7 +12,7 @@ from brain_tumor.model.fit import Fitted, fit
 from brain_tumor.model.phase import DivergedError, Epoch
 from brain_tumor.model.search.interrupted import original_number
 from brain_tumor.model.search.space import suggest
-from brain_tumor.model.train_params import TrainParams
+from brain_tumor.settings import TrainParams
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import start_run
 from brain_tumor.tracking.wording import curves, training_name

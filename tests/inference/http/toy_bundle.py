@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tests import sections
 from tests.inference.toy import NAME, SIZE_PX, THRESHOLD, disc
 
 from brain_tumor.inference import bundle
@@ -31,10 +32,8 @@ CARD_FACTS: dict[str, Any] = {
 def write_toy(root: Path) -> Path:
     """Write a model folder as `brain-tumor pull` leaves it; discs are familiar to it."""
     from brain_tumor.imaging.atlas import Atlas
-    from brain_tumor.imaging.preprocess_params import PreprocessParams
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import load_engine
-    from brain_tumor.inference.export_params import ExportParams
     from brain_tumor.inference.familiarity import Familiarity
     from brain_tumor.model.saved import META_FILE, ModelMeta
 
@@ -55,13 +54,13 @@ def write_toy(root: Path) -> Path:
     grid = np.zeros((1, 128, 128), dtype=np.uint8)
     atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
     atlas.save(folder / bundle.ATLAS_FILE)
-    preprocess = PreprocessParams(normalisation="none", size_px=SIZE_PX)
+    preprocess = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     bundle.write(folder, [], preprocess)
     _write_network(folder / bundle.FAST_FILE)
     known = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
     rows, features = describe(load_engine(folder, "fast"), atlas, preprocess, known)
     clusters = np.arange(len(rows)).astype(str)
-    familiarity = Familiarity.fit(features, pd.DataFrame(rows), clusters, ExportParams())
+    familiarity = Familiarity.fit(features, pd.DataFrame(rows), clusters, sections.export())
     familiarity.save(folder / bundle.FAMILIARITY_FILE)
     name, version = NAME.split(" version ")
     (root / "registered_model_meta").write_text(f"model_name: {name}\nmodel_version: '{version}'\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from brain_tumor.model.search.params import TuneParams
+from brain_tumor.settings import TuneParams
 
 _SCRIPT = Path(__file__).with_name("worker.py")
 Spawn = Callable[..., "subprocess.Popen[str]"]

@@ -7,9 +7,9 @@ from threading import Barrier
 import pytest
 
 from brain_tumor.model.search.claim import claim
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.storage import open_storage
 from brain_tumor.model.search.study import open_study
+from brain_tumor.settings import TuneParams
 
 CLAIMANTS = 4
 Section = Callable[..., TuneParams]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.postgres_server import PASSWORD, postgres_server
 
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import explaining, open_storage
 from brain_tumor.model.search.study import open_study
+from brain_tumor.settings import TuneParams
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -21,8 +21,8 @@ from brain_tumor.model.search.figures import (
     importances,
     save_figures,
 )
-from brain_tumor.model.search.params import TUNABLE, TuneParams
 from brain_tumor.model.search.result import best, trials_table
+from brain_tumor.settings import TUNABLE, TuneParams
 
 Section = Callable[..., TuneParams]
 FreshUrl = Callable[[], str]

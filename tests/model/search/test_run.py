@@ -13,11 +13,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from brain_tumor.model.search import interrupted
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import open_storage
 from brain_tumor.model.search.study import open_study
+from brain_tumor.settings import TuneParams
 
 Section = Callable[..., TuneParams]
 FreshUrl = Callable[[], str]

@@ -10,13 +10,12 @@ from typing import Any
 import optuna
 import pytest
 
-from brain_tumor import params as params_file
-from brain_tumor.model.search.params import TUNABLE, TuneParams
+from brain_tumor import settings
 from brain_tumor.model.search.sampler import RepeatableTPESampler
 from brain_tumor.model.search.space import suggest
 from brain_tumor.model.search.storage import open_storage, storage_url
 from brain_tumor.model.search.study import open_study, study_name
-from brain_tumor.model.train_params import TrainSection
+from brain_tumor.settings import TUNABLE, TuneParams
 
 ROOT = Path(__file__).parents[3]
 Section = Callable[..., TuneParams]
@@ -86,7 +85,7 @@ def test_draws_stay_within_the_space_in_a_fixed_order(
 def test_what_a_draw_leaves_without_effect_is_not_drawn(section: Section) -> None:
     from optuna.trial import FixedTrial
 
-    train = params_file.load(ROOT / "params.yaml", "train", TrainSection)
+    train = settings.read(ROOT / "params.yaml").train
     values = {"head_block": 5, "head_penalty": 0.1, "learning_rate": 1e-4}
     for depth, drawn in ((0, 3), (2, 4)):
         trial = FixedTrial(values | {"fine_tune_blocks": depth})
@@ -230,5 +229,5 @@ def test_values_that_do_not_fit_are_named(
     (section[folders[0]] if folders else section)[name] = value
     with (tmp_path / "params.yaml").open("w") as file:
         YAML().dump({"tune": section}, file)
-    with pytest.raises(params_file.ParamsError, match=message):
-        params_file.load(tmp_path / "params.yaml", "tune", TuneParams)
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.load(tmp_path / "params.yaml", "tune", TuneParams)

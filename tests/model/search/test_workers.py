@@ -8,9 +8,9 @@ import pytest
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.storage import open_storage
 from brain_tumor.model.search.study import open_study
+from brain_tumor.settings import TuneParams
 
 if TYPE_CHECKING:
     import subprocess

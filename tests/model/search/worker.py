@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.search.params import TUNABLE, Space, TuneParams
 from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.space import suggest
 from brain_tumor.model.search.storage import open_storage
 from brain_tumor.model.search.study import open_study
+from brain_tumor.settings import TUNABLE, Space, TuneParams
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from brain_tumor.atomic import replacing, write_text
 from brain_tumor.dataset.fetch import data_dvc, sources
-from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.settings import PhantomParams
 
 
 class FetchError(ValueError):

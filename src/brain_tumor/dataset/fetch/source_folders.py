@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE
-from brain_tumor.dataset.validation.params import MASKS_FOLDER
+from brain_tumor.settings import MASKS_FOLDER
 
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _SHOWN = 12  # folders named in an error

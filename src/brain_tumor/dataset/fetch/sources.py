@@ -9,7 +9,7 @@ from typing import Any
 
 from brain_tumor.dataset.fetch.archives import extract
 from brain_tumor.dataset.fetch.source_folders import copy_class_folders, find_class_folders
-from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.settings import PhantomParams
 
 PHANTOM = "phantom"
 _KAGGLE = re.compile(r"kaggle:([\w-]+/[\w.-]+)")

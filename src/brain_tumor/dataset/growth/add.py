@@ -14,7 +14,7 @@ from brain_tumor.dataset.growth.plan import Plan, make_plan
 from brain_tumor.dataset.growth.repository import default_remote
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE
-from brain_tumor.dataset.validation.params import ValidateParams
+from brain_tumor.settings import ValidateParams
 
 
 class AddError(ValueError):

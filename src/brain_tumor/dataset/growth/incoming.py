@@ -17,9 +17,9 @@ from brain_tumor.dataset.validation.image_facts import (
     read_facts,
 )
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE
-from brain_tumor.dataset.validation.params import MASKS_FOLDER, ValidateParams
 from brain_tumor.dataset.validation.patients import read_patients
 from brain_tumor.progress import track
+from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 _IMAGE_SUFFIXES = frozenset[str]().union(*EXTENSIONS.values())
 

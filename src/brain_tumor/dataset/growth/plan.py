@@ -12,7 +12,7 @@ from brain_tumor.dataset.growth.listing import md5
 from brain_tumor.dataset.growth.patients import grown_table
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE
-from brain_tumor.dataset.validation.params import MASKS_FOLDER, ValidateParams
+from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 
 @dataclass

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.dataset.phantom.anatomy import Anatomy, Floats
 from brain_tumor.dataset.phantom.geometry import Patient, coarse_shape, upsample
-from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.settings import PhantomParams
 
 CONTRASTS = ("T1", "T1-CE", "T2", "FLAIR")
 # Typical signal (0 black, 1 white) for each contrast: fluid, grey matter, white matter,

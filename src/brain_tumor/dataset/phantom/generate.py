@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.phantom.anatomy import Floats, PhantomError, load_template
-from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.dataset.phantom.png import encode_png
 from brain_tumor.dataset.phantom.slices import PhantomSlice, make_slice
-from brain_tumor.dataset.validation.params import MASKS_FOLDER
 from brain_tumor.progress import track
+from brain_tumor.settings import MASKS_FOLDER, PhantomParams
 
-__all__ = ["PhantomError", "PhantomParams", "PhantomSlice", "generate", "make_slice", "plan"]
+__all__ = ["PhantomError", "PhantomSlice", "generate", "make_slice", "plan"]
 
 _PLAN, _EDIT = 101, 102  # random streams beside those of phantom_slice
 

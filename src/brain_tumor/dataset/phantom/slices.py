@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from brain_tumor.dataset.phantom import acquisition, geometry
 from brain_tumor.dataset.phantom import tumour as tumours
 from brain_tumor.dataset.phantom.anatomy import Anatomy, Floats, sample_anatomy
-from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.settings import PhantomParams
 
 _PATIENT, _PLACE, _TISSUE, _SCANNER, _TUMOUR, _TEXTURE = range(1, 7)  # independent random streams
 

@@ -4,11 +4,10 @@ import itertools
 
 import pandas as pd
 
-from brain_tumor.dataset.labels import LABELS, NEGATIVE, POSITIVE
 from brain_tumor.dataset.splitting.fill import choose
-from brain_tumor.dataset.splitting.params import ClassCounts, SplitParams
 from brain_tumor.dataset.splitting.table import SPLITS, TEST, TRAIN, VAL
 from brain_tumor.dataset.splitting.units import Unit, rank_units, unit_names
+from brain_tumor.settings import LABELS, NEGATIVE, POSITIVE, ClassCounts, SplitParams
 
 
 class SplitError(ValueError):

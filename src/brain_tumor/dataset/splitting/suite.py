@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from brain_tumor.dataset.labels import LABELS
-from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.dataset.splitting.table import SPLITS
+from brain_tumor.settings import LABELS, SplitParams
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation

@@ -6,7 +6,7 @@ from typing import Final
 import pandas as pd
 
 from brain_tumor.atomic import write_text
-from brain_tumor.dataset.labels import LABELS
+from brain_tumor.settings import LABELS
 
 TRAIN: Final = "train"
 VAL: Final = "val"

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from brain_tumor.dataset.groups import Pair, grouped, sharing
-from brain_tumor.dataset.labels import NEGATIVE, POSITIVE
-from brain_tumor.dataset.splitting.params import SplitParams
+from brain_tumor.settings import NEGATIVE, POSITIVE, SplitParams
 
 
 class Unit(NamedTuple):

@@ -17,9 +17,9 @@ from brain_tumor.dataset.validation.image_facts import (
     read_facts,
 )
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE, Found
-from brain_tumor.dataset.validation.params import ValidateParams
 from brain_tumor.dataset.validation.patients import read_patients
 from brain_tumor.progress import track
+from brain_tumor.settings import ValidateParams
 
 
 class Described(NamedTuple):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from brain_tumor.dataset.validation.duplicates import difference_hash, thumbnail
-from brain_tumor.dataset.validation.params import ValidateParams
+from brain_tumor.settings import ValidateParams
 
 # What Pillow may try, and the file name extensions each format goes by.
 EXTENSIONS = {

@@ -8,7 +8,7 @@ from PIL import Image
 
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.image_facts import EXTENSIONS
-from brain_tumor.dataset.validation.params import MASKS_FOLDER, ValidateParams
+from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 PATIENTS_FILE = "patients.csv"
 _OS_FILES = {"Thumbs.db", "desktop.ini", "__MACOSX"}

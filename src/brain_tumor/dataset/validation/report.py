@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from brain_tumor.dataset.expectations import Outcome
-from brain_tumor.dataset.labels import LABELS
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.validate import Validation
+from brain_tumor.settings import LABELS
 
 
 def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[str, object]:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from brain_tumor.dataset.labels import LABELS
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.image_facts import EXTENSIONS
-from brain_tumor.dataset.validation.params import ValidateParams
+from brain_tumor.settings import LABELS, ValidateParams
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation

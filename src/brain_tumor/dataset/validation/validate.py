@@ -5,14 +5,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from brain_tumor.dataset.labels import LABELS
-from brain_tumor.dataset.splitting.params import SplitParams
 from brain_tumor.dataset.splitting.split import SplitError, required_images, split
 from brain_tumor.dataset.validation.copies import across_classes, within_class
 from brain_tumor.dataset.validation.describe import describe
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.layout import find_images
-from brain_tumor.dataset.validation.params import ValidateParams
+from brain_tumor.settings import LABELS, SplitParams, ValidateParams
 
 
 class Validation(NamedTuple):

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from brain_tumor.atomic import replacing
 from brain_tumor.model.search.finished import finished_trials, objective_of
-from brain_tumor.model.search.params import TUNABLE
 from brain_tumor.model.search.quiet import quiet_log
 from brain_tumor.model.search.result import trials_table
+from brain_tumor.settings import TUNABLE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from brain_tumor.model.search.finished import (
     value_of,
 )
 from brain_tumor.model.search.interrupted import original_number
-from brain_tumor.model.search.params import TuneParams
+from brain_tumor.settings import TuneParams
 
 if TYPE_CHECKING:
     from optuna import Study

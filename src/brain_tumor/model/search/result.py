@@ -11,7 +11,7 @@ from brain_tumor.model.search.finished import (
     value_of,
 )
 from brain_tumor.model.search.interrupted import original_number
-from brain_tumor.model.search.params import TUNABLE
+from brain_tumor.settings import TUNABLE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from brain_tumor.model.search import interrupted
 from brain_tumor.model.search.finished import finished_trials
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.progress import Progress, progress_of
 from brain_tumor.model.search.quiet import quiet_log
+from brain_tumor.settings import TuneParams
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.search.params import FloatRange, Space
+from brain_tumor.settings import FloatRange, Space
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

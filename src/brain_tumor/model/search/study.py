@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.search.quiet import experimental_on_purpose, quiet_log
+from brain_tumor.settings import TuneParams
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -1,0 +1,65 @@
+"""Sections of the repository's params.yaml, with some values replaced."""
+
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from brain_tumor import settings
+from brain_tumor.settings import (
+    AugmentParams,
+    DriftParams,
+    EvaluateParams,
+    ExportParams,
+    PhantomParams,
+    PreprocessParams,
+    Section,
+    SplitParams,
+    ValidateParams,
+)
+
+SETTINGS: Final = settings.read(Path(__file__).parent.parent / "params.yaml")
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def replaced(section: SectionT, **values: Any) -> SectionT:
+    """The section with other values, checked as those of the file are."""
+    return type(section)(**{**dict(section), **values})
+
+
+def phantom(**values: Any) -> PhantomParams:
+    """Section `phantom`."""
+    return replaced(SETTINGS.phantom, **values)
+
+
+def validate(**values: Any) -> ValidateParams:
+    """Section `validate`."""
+    return replaced(SETTINGS.validate, **values)
+
+
+def split(**values: Any) -> SplitParams:
+    """Section `split`."""
+    return replaced(SETTINGS.split, **values)
+
+
+def preprocess(**values: Any) -> PreprocessParams:
+    """Section `preprocess`."""
+    return replaced(SETTINGS.preprocess, **values)
+
+
+def augment(**values: Any) -> AugmentParams:
+    """Section `augment` without phantoms."""
+    return replaced(SETTINGS.augment, **{"phantoms": 0, **values})
+
+
+def evaluate(**values: Any) -> EvaluateParams:
+    """Section `evaluate`."""
+    return replaced(SETTINGS.evaluate, **values)
+
+
+def export(**values: Any) -> ExportParams:
+    """Section `export`."""
+    return replaced(SETTINGS.export, **values)
+
+
+def drift(**values: Any) -> DriftParams:
+    """Section `drift`."""
+    return replaced(SETTINGS.drift, **values)
