@@ -11,6 +11,7 @@ stand for pictures from elsewhere:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -25,13 +26,14 @@ from brain_tumor import settings
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.dataset.phantom.geometry import PLANES
+from brain_tumor.dataset.phantom.pairs import PhantomImage, draw, phantom_images
 from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.folder import preprocess_drawn
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model import metrics
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start, fit, network_of
-from brain_tumor.model.phantoms import PhantomImage, phantom_images, write_phantoms
 from brain_tumor.model.saved import predict_proba
 from brain_tumor.settings import TrainParams
 
@@ -77,9 +79,11 @@ def main(
 def make(phantoms: list[PhantomImage]) -> Any:
     """Fresh phantoms, uint8 (N, size, size)."""
     atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
-    section = settings.read(PARAMS).preprocess
+    asked = settings.read(PARAMS)
+    augment = asked.augment.model_copy(update={"seed": FRESH_SEED})
+    pictures = [(one.path, partial(draw, one, asked.phantom, augment)) for one in phantoms]
     with TemporaryDirectory() as folder:
-        write_phantoms(phantoms, Path(folder), atlas, section, FRESH_SEED)
+        preprocess_drawn(pictures, Path(folder), atlas, asked.preprocess, "phantoms")
         return load_images(Path(folder), [one.path for one in phantoms])
 
 

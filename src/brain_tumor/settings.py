@@ -219,6 +219,7 @@ class AugmentParams(Section):
     seed: Natural
     copies: int = Field(ge=0, le=99)
     phantoms: int = Field(ge=0, multiple_of=2)
+    phantom_tumour_radius_mm: Range
     crop_fraction: float = Field(ge=0.0, le=0.5)
     horizontal_flip_probability: Share
     vertical_flip_probability: Share
@@ -228,6 +229,11 @@ class AugmentParams(Section):
     gamma: float = Field(ge=0.0, le=2.0)
     blur_sigma_px: float = Field(ge=0.0, le=10.0)
     noise_sigma: float = Field(ge=0.0, le=0.5)
+
+    @model_validator(mode="after")
+    def _radius_rises(self) -> Self:
+        _require_range("phantom_tumour_radius_mm", self.phantom_tumour_radius_mm)
+        return self
 
 
 class BackboneParams(Section):

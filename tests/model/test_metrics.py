@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from brain_tumor.model import metrics
 from brain_tumor.model.repeated import FIGURES
+from brain_tumor.settings import EvaluateParams
 
-PARAMS = metrics.EvaluateParams(seed=0, bootstrap_resamples=300)
+PARAMS = EvaluateParams(seed=0, bootstrap_resamples=300)
 
 
 def classified(seed: int = 0, n: int = 60) -> tuple[metrics.Labels, metrics.Probabilities]:
@@ -72,7 +73,7 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
         rng = np.random.default_rng(seed)
         y = np.repeat([0, 1], 30)
         p = 1 / (1 + np.exp(-(rng.normal(0, 1, 60) + y)))
-        params = metrics.EvaluateParams(seed=seed, bootstrap_resamples=100)
+        params = EvaluateParams(seed=seed, bootstrap_resamples=100)
         estimate = metrics.cluster_bootstrap(metrics.auroc, y, p, np.arange(60).astype(str), params)
         covered += (estimate.low or 0) <= 0.760 <= (estimate.high or 1)
     assert covered >= 50  # P(fewer) < 1e-3 at 93 % coverage

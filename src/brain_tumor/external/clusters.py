@@ -7,7 +7,10 @@ import numpy as np
 from brain_tumor.dataset.groups import Pair, grouped, sharing
 from brain_tumor.dataset.validation.duplicates import near_duplicates
 from brain_tumor.external.fingerprint import Fingerprint
-from brain_tumor.settings import ValidateParams
+
+# Near-duplicates are those of stage validate by the params.yaml of this project: the figures of a
+# model do not depend on the checkout they are computed in.
+NEAR_MAX_HAMMING, NEAR_MIN_CORRELATION = 6, 0.97
 
 
 def slice_clusters(
@@ -18,8 +21,7 @@ def slice_clusters(
 ) -> list[str]:
     """Name the cluster of each slice by the smallest name in it.
 
-    Near-duplicates are those of stage validate (its defaults); a picture and the mirror image of
-    another are compared too.
+    A picture and the mirror image of another are compared too.
 
     Args:
         names: N distinct names.
@@ -37,12 +39,11 @@ def _alike(pictures: Sequence[Fingerprint]) -> Iterator[Pair]:
     """Index pairs of copies; the mirror images stand behind the pictures, so i + N is i's."""
     if not pictures:
         return
-    params = ValidateParams()
     hashes = [one.straight for one in pictures] + [one.mirrored for one in pictures]
     near = near_duplicates(
         [one.dhash for one in hashes],
         np.stack([one.thumbnail for one in hashes]),
-        params.near_duplicate_max_hamming,
-        params.near_duplicate_min_correlation,
+        NEAR_MAX_HAMMING,
+        NEAR_MIN_CORRELATION,
     )
     yield from ((i % len(pictures), j % len(pictures)) for i, j in near)

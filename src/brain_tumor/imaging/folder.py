@@ -1,18 +1,21 @@
-"""A folder of raw images to a folder of network inputs."""
+"""A folder of raw images, or pictures that are drawn, to a folder of network inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess import preprocess_image
+from brain_tumor.imaging.preprocess import preprocess_grey, preprocess_image
 from brain_tumor.imaging.record import Record
 from brain_tumor.imaging.records import save_image, stored
 from brain_tumor.imaging.workers import spread
 from brain_tumor.settings import PreprocessParams
+
+Drawn = tuple[str, Callable[[], NDArray[np.uint8]]]  # path, and what draws the raw picture
 
 
 class PreprocessError(ValueError):
@@ -60,3 +63,24 @@ def _preprocess_file(job: _Job, path: str) -> Record:
         raise PreprocessError(f"{path}: {error}") from error
     save_image(stored(job.images, path), np.asarray(done.image))
     return done.record
+
+
+def preprocess_drawn(
+    pictures: Sequence[Drawn], images: Path, atlas: Atlas, params: PreprocessParams, name: str
+) -> None:
+    """Draw pictures and store them preprocessed as every image is, over processes.
+
+    Args:
+        pictures: the path of each, and a function of a module that gives it, uint8 (H, W).
+        images: folder written to: `<path>.png`, uint8 (size_px, size_px).
+        atlas: of stage preprocess.
+        params: section `preprocess`.
+        name: of what is drawn, for the progress.
+    """
+    for _ in spread(partial(_preprocess_drawn, images, atlas, params), list(pictures), name):
+        pass
+
+
+def _preprocess_drawn(images: Path, atlas: Atlas, params: PreprocessParams, picture: Drawn) -> None:
+    path, draw = picture
+    save_image(stored(images, path), preprocess_grey(draw(), atlas, params).image)

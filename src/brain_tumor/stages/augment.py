@@ -1,14 +1,16 @@
 """Stage augment: random variants of the training images, and of no other, and phantoms."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_text
+from brain_tumor.dataset.phantom.pairs import draw, phantom_images
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
-from brain_tumor.model.phantoms import phantom_images, write_phantoms
+from brain_tumor.imaging.folder import preprocess_drawn
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
@@ -24,14 +26,15 @@ def main(
     """Write the variants of the training images; validation and test images are not read."""
     with reporting_errors():
         section = settings.read(params).augment
-        preprocess = settings.read(params).preprocess
+        preprocess, looks = settings.read(params).preprocess, settings.read(params).phantom
         table = pd.read_csv(split, dtype=str, keep_default_na=False)
         train = table[table["split"] == "train"]
         paths = train["path"].tolist()
         phantoms = phantom_images(section.phantoms)
+        drawn = [(one.path, partial(draw, one, looks, section)) for one in phantoms]
         with replacing(augmented) as aside:
             augment_folder(images, paths, aside, section)
-            write_phantoms(phantoms, aside, Atlas.load(atlas), preprocess, section.seed)
+            preprocess_drawn(drawn, aside, Atlas.load(atlas), preprocess, "phantoms")
         rows = [
             {"path": name, "source": path, "label": label}
             for path, label in zip(paths, train["label"], strict=True)

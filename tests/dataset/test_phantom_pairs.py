@@ -1,5 +1,6 @@
 """Phantoms that train beside the images."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import pandas as pd
 import pytest
 from tests import sections
 
+from brain_tumor.dataset.phantom.pairs import PhantomImage, draw, phantom_images
 from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.folder import preprocess_drawn
 from brain_tumor.imaging.records import load_images
 from brain_tumor.model.development import Development
-from brain_tumor.model.phantoms import phantom_images, write_phantoms
+from brain_tumor.settings import PhantomParams
 
 PARAMS = sections.preprocess(size_px=75, normalisation="none")
 
@@ -19,6 +22,18 @@ PARAMS = sections.preprocess(size_px=75, normalisation="none")
 def atlas() -> Atlas:
     grid = np.zeros((1, 128, 128), np.uint8)
     return Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
+
+
+def write(
+    phantoms: list[PhantomImage],
+    folder: Path,
+    atlas: Atlas,
+    seed: int = 0,
+    looks: PhantomParams = sections.SETTINGS.phantom,
+) -> None:
+    augment = sections.augment(seed=seed)
+    pictures = [(phantom.path, partial(draw, phantom, looks, augment)) for phantom in phantoms]
+    preprocess_drawn(pictures, folder, atlas, PARAMS, "phantoms")
 
 
 def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() -> None:
@@ -31,7 +46,7 @@ def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() 
 
 def test_pair_differs_only_by_its_tumour(tmp_path: Path, atlas: Atlas) -> None:
     phantoms = phantom_images(6)
-    write_phantoms(phantoms, tmp_path, atlas, PARAMS, seed=0)
+    write(phantoms, tmp_path, atlas)
     images = load_images(tmp_path, [one.path for one in phantoms]).astype(float)
     changed = (np.abs(images[::2] - images[1::2]) > 25).mean(axis=(1, 2))
     assert (changed > 0.01).all()
@@ -41,13 +56,24 @@ def test_pair_differs_only_by_its_tumour(tmp_path: Path, atlas: Atlas) -> None:
 def test_same_seed_gives_the_same_pictures(tmp_path: Path, atlas: Atlas) -> None:
     phantoms = phantom_images(4)
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
-        write_phantoms(phantoms, tmp_path / name, atlas, PARAMS, seed)
+        write(phantoms, tmp_path / name, atlas, seed=seed)
     one, two, other = (
         load_images(tmp_path / name, [phantom.path for phantom in phantoms])
         for name in ("one", "two", "other")
     )
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
+
+
+def test_looks_are_those_of_section_phantom_and_the_radius_that_of_augment() -> None:
+    phantom = phantom_images(2)[1]
+    looks, augment = sections.phantom(noise_fraction=(0.0, 0.0)), sections.augment()
+    picture = draw(phantom, sections.phantom(), augment)
+    assert not np.array_equal(picture, draw(phantom, looks, augment))
+    larger = sections.augment(phantom_tumour_radius_mm=(32.0, 33.0))
+    assert not np.array_equal(picture, draw(phantom, sections.phantom(), larger))
+    other_data = sections.phantom(seed=1, no=5, yes=5, tumour_radius_mm=(20.0, 21.0))
+    np.testing.assert_array_equal(picture, draw(phantom, other_data, augment))
 
 
 def test_phantoms_train_in_every_division_and_are_never_held_out() -> None:
