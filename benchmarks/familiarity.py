@@ -23,7 +23,6 @@ from rich.table import Table
 
 from brain_tumor import settings
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.decode import decode
 from brain_tumor.inference.classifier import describe
@@ -31,6 +30,7 @@ from brain_tumor.inference.engine import KerasEngine
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.model import saved
 from brain_tumor.model.metrics import auroc, wilson
+from brain_tumor.outputs import read_manifest
 
 
 def main(

@@ -22,13 +22,12 @@ from brain_tumor.atomic import write_text
 from brain_tumor.dataset.phantom.generate import generate
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_folder
-from brain_tumor.imaging.records import load_images
 from brain_tumor.model import metrics, saved
-from brain_tumor.model.best import Best
 from brain_tumor.model.development import read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start, fit, network_of
 from brain_tumor.model.initial_weights import prepare
+from brain_tumor.outputs import Best, load_images
 from brain_tumor.settings import BackboneParams
 
 PARAMS, OUTPUTS = Path("params.yaml"), Path("outputs")

@@ -24,17 +24,16 @@ from sklearn.metrics import balanced_accuracy_score
 
 from brain_tumor import settings
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.dataset.phantom.geometry import PLANES
 from brain_tumor.dataset.phantom.pairs import PhantomImage, draw, phantom_images
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_drawn
-from brain_tumor.imaging.records import load_images
 from brain_tumor.model import metrics
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start, fit, network_of
 from brain_tumor.model.saved import predict_proba
+from brain_tumor.outputs import load_images, read_manifest
 from brain_tumor.settings import TrainParams
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from tests import sections
 
-from brain_tumor.dataset.manifest import COLUMNS, read_manifest, write_manifest
 from brain_tumor.dataset.validation.describe import describe
 from brain_tumor.dataset.validation.image_facts import BadImageError, read_facts
 from brain_tumor.dataset.validation.layout import find_images
+from brain_tumor.outputs import MANIFEST_COLUMNS, read_manifest, write_manifest
 
 PARAMS = sections.validate()
 
@@ -132,7 +132,7 @@ def test_manifest_holds_what_the_files_are(tmp_path: Path) -> None:
     described = describe(data, find_images(data, PARAMS), PARAMS)
     manifest = described.manifest
     assert described.errors == described.warnings == []
-    assert list(manifest.columns) == list(COLUMNS)
+    assert list(manifest.columns) == list(MANIFEST_COLUMNS)
     assert list(manifest["path"]) == ["no/a.jpg", "no/b.png", "yes/c.bmp"]
     assert list(manifest["label"]) == ["no", "no", "yes"]
     assert list(manifest["format"]) == ["JPEG", "PNG", "BMP"]
@@ -165,7 +165,7 @@ def test_a_written_manifest_reads_back_the_same_even_with_awkward_texts(tmp_path
     described = describe(data, find_images(data, PARAMS), PARAMS)
     assert described.errors == []
     described.manifest["dhash"] = "12e4567890123456"
-    write_manifest(tmp_path / "manifest.csv", described.manifest)
+    write_manifest(described.manifest, tmp_path / "manifest.csv")
     again = read_manifest(tmp_path / "manifest.csv")
     assert again.equals(described.manifest)
     assert again["patient"].to_list() == ["007", "", "1e5"]

@@ -11,8 +11,8 @@ from tests import sections
 from brain_tumor.dataset.phantom.pairs import PhantomImage, draw, phantom_images
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_drawn
-from brain_tumor.imaging.records import load_images
 from brain_tumor.model.development import Development
+from brain_tumor.outputs import load_images
 from brain_tumor.settings import PhantomParams
 
 PARAMS = sections.preprocess(size_px=75, normalisation="none")

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests import sections
 
-from brain_tumor.dataset.splitting.split import SplitError, required_images, split
-from brain_tumor.dataset.splitting.table import SPLITS, read_split, summarise, write_split
+from brain_tumor.dataset.splitting.split import SplitError, required_images, split, summarise
 from brain_tumor.dataset.splitting.units import uniform_hash
+from brain_tumor.outputs import SPLITS, read_split, write_split
 from brain_tumor.settings import ClassCounts, Kinship, SplitCounts, SplitFractions, SplitParams
 
 # label, duplicate group, whether its bytes are those of the group's first image, patient ("": none)
@@ -268,7 +268,7 @@ def test_fractions_that_leave_nothing_to_train_are_refused() -> None:
 def test_a_written_split_reads_back_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
     table = split(paper_manifest(), sections.split(mode="counts"))
     file = tmp_path_factory.mktemp("split") / "split.csv"
-    write_split(file, table)
+    write_split(table, file)
     assert read_split(file).equals(table.astype("str"))
 
 

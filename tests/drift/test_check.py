@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from brain_tumor.cli.app import app
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.profile import FILES, Profile
-from brain_tumor.registry.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.register import register
 from brain_tumor.registry.versions import find_version
 from brain_tumor.settings import RegisterParams

@@ -10,10 +10,10 @@ from brain_tumor.evidence import headline, paper_track
 # What the tracks import besides: it stores, shows, names or checks, and decides no figure.
 DECIDES_NOTHING = {
     "atomic", "settings", "processes", "progress", "repository",
-    "dataset.manifest", "imaging.records", "imaging.workers", "model.feature_cache",
+    "outputs", "imaging.workers", "model.feature_cache",
     "model.search.claim", "model.search.database", "model.search.finished",
     "model.search.interrupted", "model.search.progress", "model.search.quiet",
-    "model.search.storage", "model.best", "model.estimate", "model.repeated", "model.repeats",
+    "model.search.storage", "model.estimate", "model.repeated", "model.repeats",
     "model.resampled", "model.resampled_calibration",
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from brain_tumor.evidence.drawings import baselines_forest
 from brain_tumor.evidence.headline_page import headline_page
 from brain_tumor.evidence.headline_summary import summarise_headline
 from brain_tumor.evidence.subgroups import UNKNOWN, traits
-from brain_tumor.imaging.records import save_image, stored
+from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import EvaluateParams
 
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=60)

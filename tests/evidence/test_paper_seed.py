@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from tests.evidence.small_pool import small_pool
 
-from brain_tumor.dataset.manifest import COLUMNS
 from brain_tumor.evidence.finished import Finished, StaleError
 from brain_tumor.evidence.paper_seed import divided, train_seed
 from brain_tumor.evidence.paper_track import PaperTrack, missing_seeds, read_seeds, run_seed
@@ -15,6 +14,7 @@ from brain_tumor.evidence.params import PaperParams
 from brain_tumor.evidence.pool import originals
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.fit import Start
+from brain_tumor.outputs import MANIFEST_COLUMNS
 from brain_tumor.settings import ClassCounts, SplitCounts, TrainParams
 
 POOL = small_pool()
@@ -45,7 +45,7 @@ def manifest() -> pd.DataFrame:
     own = originals(POOL)
     table = pd.DataFrame({"path": own["source"], "label": own["label"], "group": own["cluster"]})
     return table.assign(
-        sha256=own["source"], **dict.fromkeys(set(COLUMNS) - {*table, "sha256"}, "")
+        sha256=own["source"], **dict.fromkeys(set(MANIFEST_COLUMNS) - {*table, "sha256"}, "")
     )
 
 

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from tests import sections
 
-from brain_tumor.dataset.manifest import COLUMNS
 from brain_tumor.evidence.pool import is_tumour, originals, read_pool, with_phantoms
 from brain_tumor.imaging.augment import variants
-from brain_tumor.imaging.records import save_image, stored
+from brain_tumor.outputs import MANIFEST_COLUMNS, save_image, stored
 
 PARAMS = sections.augment(copies=2)
 PATHS = ("no/2.png", "no/10.png", "yes/1 yes.png")
@@ -27,7 +26,7 @@ def images(tmp_path: Path) -> Path:
 def manifest() -> pd.DataFrame:
     table = pd.DataFrame({"path": PATHS, "label": ["no", "no", "yes"]})
     table["group"] = ["no/10.png", "no/10.png", "yes/1 yes.png"]
-    return table.assign(**dict.fromkeys(set(COLUMNS) - set(table), ""))
+    return table.assign(**dict.fromkeys(set(MANIFEST_COLUMNS) - set(table), ""))
 
 
 def test_copies_are_those_of_stage_augment(images: Path) -> None:

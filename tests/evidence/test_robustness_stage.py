@@ -11,9 +11,8 @@ import pytest
 from ruamel.yaml import YAML
 from tests.inference.toy import disc, write_model
 
-from brain_tumor.dataset.manifest import write_manifest
-from brain_tumor.dataset.splitting.table import write_split
 from brain_tumor.inference import bundle
+from brain_tumor.outputs import write_manifest, write_split
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -39,8 +38,8 @@ def project(tmp_path: Path) -> Path:
         rows.append(where | texts | sizes | {"split": "train" if number in (3, 4) else "test"})
     table = pd.DataFrame(rows)
     outputs.mkdir()
-    write_manifest(outputs / "manifest.csv", table.drop(columns="split"))
-    write_split(outputs / "split.csv", table)
+    write_manifest(table.drop(columns="split"), outputs / "manifest.csv")
+    write_split(table, outputs / "split.csv")
     made = write_model(tmp_path / "model")
     homes: dict[str, tuple[str, ...]] = {
         "train": bundle.FILES[:1],

@@ -6,7 +6,7 @@ from tests import sections
 
 from brain_tumor.imaging.augment import augment_image, random_generator
 from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
-from brain_tumor.imaging.records import load_images, save_image, stored
+from brain_tumor.outputs import load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
 
 OFF = sections.augment(

@@ -12,8 +12,8 @@ from brain_tumor.imaging.decode import decode
 from brain_tumor.imaging.folder import PreprocessError, preprocess_folder
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.imaging.preprocess_figures import draw_figures
-from brain_tumor.imaging.records import load_images
 from brain_tumor.imaging.summary import summarise
+from brain_tumor.outputs import load_images
 
 PARAMS = sections.preprocess(
     size_px=96, axial_mm=(0, 30), coronal_mm=(), sagittal_mm=(), refined_slices=1

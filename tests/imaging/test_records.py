@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brain_tumor.imaging.records import StoredImageError, load_images, save_image, stored
+from brain_tumor.outputs import StoredImageError, load_images, save_image, stored
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(np.uint8)
 PATHS = ["no/1 no.jpeg", "yes/Y1.JPG", "yes/a.b.png"]

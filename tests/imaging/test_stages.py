@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brain_tumor.imaging.records import load_images
+from brain_tumor.outputs import load_images
 from brain_tumor.stages import augment, preprocess
 
 PARAMS = """

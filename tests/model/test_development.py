@@ -9,8 +9,8 @@ import pytest
 from tests import sections
 
 from brain_tumor.imaging.augment_folder import augment_folder, copy_names
-from brain_tumor.imaging.records import StoredImageError, load_images, save_image, stored
 from brain_tumor.model.development import Development, TrainingData, read_development
+from brain_tumor.outputs import StoredImageError, load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
 
 AUGMENT = sections.augment(copies=2)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brain_tumor.model.initial_weights import InitialWeights, prepare
+from brain_tumor.model.initial_weights import prepare
+from brain_tumor.outputs import InitialWeights
 from brain_tumor.settings import BackboneParams
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from tests import sections
 from tests.small_project import ROOT
 
 from brain_tumor.atomic import write_json
-from brain_tumor.registry.outputs import StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import store
 

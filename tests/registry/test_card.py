@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tests.registry.conftest import MakeOutputs
 
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.card import registered_card, short_description, write_both
-from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.report.card import CARD_FILE, read_card
 
 NAME, DIGEST = "brain-tumor-inceptionv3", "f" * 64

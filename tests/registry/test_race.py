@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from brain_tumor.registry.outputs import StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.tracking import models, store
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from tests import sections
 from brain_tumor.settings import PreprocessParams
-from brain_tumor.registry.outputs import StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.settings import RegisterParams
 from brain_tumor.registry.register import register
 from brain_tumor.tracking import logged

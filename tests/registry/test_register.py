@@ -18,12 +18,12 @@ from tests import sections
 from brain_tumor.atomic import write_json
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
 from brain_tumor.registry.baselines import against_guesses
 from brain_tumor.registry.champion import promote
 from brain_tumor.registry.contest import contest
-from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.register import Registered, register
 from brain_tumor.registry.sync import sync
 from brain_tumor.report.card import CARD_FILE, REGISTERED_REPORT_FILE, read_card, write_card

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from brain_tumor.cli.app import app
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.registry.outputs import StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry.register import register
 from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import store

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.saved import ModelMeta
+from brain_tumor.outputs import InitialWeights
 from brain_tumor.report.card import ModelCard
 from brain_tumor.report.card_parts import Calibration, Data, Figure, Images
 

@@ -12,9 +12,9 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.manifest import write_manifest
 from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
 from brain_tumor.model.metrics import evaluate
+from brain_tumor.outputs import write_manifest
 from brain_tumor.report.card import ModelCard
 from brain_tumor.report.findings import Findings, read
 from brain_tumor.report.gather import make_card
@@ -84,7 +84,7 @@ def sources(root: Path) -> Sources:
 def write(root: Path) -> Sources:
     """Write all files a report is made from, but no evidence."""
     to, table = sources(root), manifest()
-    write_manifest(to.manifest, table)
+    write_manifest(table, to.manifest)
     said = predictions(table)
     said.to_csv(to.predictions, index=False)
     _json(to.metrics, _metrics(table, said))

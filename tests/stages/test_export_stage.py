@@ -14,7 +14,6 @@ from tests.model.networks import SIZE_PX, images
 from typer.testing import CliRunner, Result
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.records import save_image, stored
 from brain_tumor.inference import bundle
 from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
 from brain_tumor.inference.engine import load_engine
@@ -22,6 +21,7 @@ from brain_tumor.inference.export import REPORT_FILE, exported_digest
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
+from brain_tumor.outputs import save_image, stored
 from brain_tumor.stages.export import main
 
 pytestmark = pytest.mark.slow

@@ -11,10 +11,9 @@ from tests import sections
 from typer.testing import CliRunner, Result
 
 from brain_tumor.dataset.expectations import outcomes, run_suite
-from brain_tumor.dataset.manifest import COLUMNS, write_manifest
 from brain_tumor.dataset.splitting.split import split
 from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
-from brain_tumor.dataset.splitting.table import read_split
+from brain_tumor.outputs import MANIFEST_COLUMNS, read_split, write_manifest
 from brain_tumor.settings import SplitParams
 from brain_tumor.stages.split import main
 
@@ -32,11 +31,11 @@ def manifest() -> pd.DataFrame:
     table["patient"] = table["label"] + (numbers // 2).astype(str)
     table["sha256"] = [hashlib.sha256(path.encode()).hexdigest() for path in table["path"]]
     table = table.assign(format="PNG", mode="L", width=96, height=96, bytes=1, dhash="0" * 16)
-    return table[list(COLUMNS)].sort_values("path", ignore_index=True)
+    return table[list(MANIFEST_COLUMNS)].sort_values("path", ignore_index=True)
 
 
 def run(folder: Path, section: str) -> Result:
-    write_manifest(folder / "manifest.csv", manifest())
+    write_manifest(manifest(), folder / "manifest.csv")
     (folder / "params.yaml").write_text(f"split: {section}\n")
     app = typer.Typer()
     app.command()(main)

@@ -10,7 +10,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.outputs import read_manifest
 from brain_tumor.stages.validate import main
 
 pytestmark = pytest.mark.slow

@@ -16,10 +16,9 @@ import pytest
 from ruamel.yaml import YAML
 from tests import sections
 
-from brain_tumor.dataset.manifest import COLUMNS
 from brain_tumor.imaging.augment import variants
 from brain_tumor.imaging.augment_folder import copy_names
-from brain_tumor.imaging.records import save_image, stored
+from brain_tumor.outputs import MANIFEST_COLUMNS, save_image, stored
 
 ROOT = Path(__file__).parents[2]
 FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_")
@@ -154,7 +153,7 @@ def write_inputs(folder: Path, weights: Path) -> None:
         group=rows["path"],
     )
     outputs.mkdir(parents=True)
-    manifest[list(COLUMNS)].to_csv(outputs / "manifest.csv", index=False)
+    manifest[list(MANIFEST_COLUMNS)].to_csv(outputs / "manifest.csv", index=False)
     rows[["path", "label", "split"]].to_csv(outputs / "split.csv", index=False)
     for path, image in zip(rows["path"], rows["x"], strict=True):
         save_image(stored(outputs / "preprocess" / "images", path), image)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_tumor.imaging.records import load_images, stored
+from brain_tumor.outputs import load_images, stored
 from brain_tumor.settings import TUNABLE
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from brain_tumor.model.best import Best
+from brain_tumor.outputs import Best
 
 if TYPE_CHECKING:
     from tests.tuning.conftest import Project

@@ -19,7 +19,7 @@ def registry_sync(params: ParamsFile = PARAMS) -> None:
     version are built again from the stage outputs. Does nothing where all is in place.
     """
     from brain_tumor import settings
-    from brain_tumor.registry.outputs import StageOutputs
+    from brain_tumor.outputs import StageOutputs
     from brain_tumor.registry.sync import sync
 
     with reporting_errors():
@@ -54,8 +54,8 @@ def registry_promote(
 
     from brain_tumor import settings
     from brain_tumor.atomic import write_json
+    from brain_tumor.outputs import StageOutputs
     from brain_tumor.registry.champion import promote
-    from brain_tumor.registry.outputs import StageOutputs
 
     with reporting_errors():
         section = settings.read(params).register

@@ -10,7 +10,7 @@ from brain_tumor.stages.paths import reporting_errors
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from brain_tumor.registry.outputs import StageOutputs
+    from brain_tumor.outputs import StageOutputs
     from brain_tumor.report.card import ModelCard
     from brain_tumor.report.card_parts import Split
 
@@ -24,7 +24,7 @@ def summary(params: ParamsFile = PARAMS) -> None:
     """
     from rich.console import Console
 
-    from brain_tumor.registry.outputs import StageOutputs, read_json
+    from brain_tumor.outputs import StageOutputs, read_json
     from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
 
     with reporting_errors():
@@ -52,7 +52,7 @@ def summary(params: ParamsFile = PARAMS) -> None:
 def _network(card: "ModelCard", outputs: "StageOutputs") -> str:
     """What the network is, in a line."""
     from brain_tumor import settings
-    from brain_tumor.model.best import Best
+    from brain_tumor.outputs import Best
 
     asked = settings.read(outputs.params).train.resolve(Best.read(outputs.best).params)
     network = f"InceptionV3 ({card.model.initial_weights}) to mixed{card.model.head_block}"

@@ -6,9 +6,9 @@ import pandas as pd
 
 from brain_tumor.dataset.suspects import SUSPECTS
 from brain_tumor.imaging.decode import decode
-from brain_tumor.imaging.records import load_images
 from brain_tumor.imaging.sheets import contact_sheet
-from brain_tumor.model.calibration_params import HALF
+from brain_tumor.model.calibration import HALF
+from brain_tumor.outputs import load_images
 
 MOST = 20
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from pydantic import Field
 
-from brain_tumor.model.calibration_params import HALF
+from brain_tumor.model.calibration import HALF
 from brain_tumor.model.development import Development
 from brain_tumor.model.fit import Start, fit, network_of
 from brain_tumor.model.recipe import Answer, Pool

@@ -24,7 +24,7 @@ TRACK = "headline"
 CODE = (
     "dataset.groups", "dataset.metadata", "evidence.baselines", "evidence.fold_table",
     "evidence.folds", "evidence.pool", "evidence.probe", "imaging.augment",
-    "imaging.geometry", "model.calibration", "model.calibration_params",
+    "imaging.geometry", "model.calibration",
     "model.development", "model.features", "model.fine_tuning", "model.fit", "model.head",
     "model.head_solver", "model.inner", "model.inner_search", "model.linear_head",
     "model.metrics", "model.network", "model.phase", "model.precision", "model.recipe",

@@ -11,8 +11,7 @@ from brain_tumor.evidence.baselines import NAMES
 from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.evidence.subgroups import subgroup_rows
 from brain_tumor.model import metrics
-from brain_tumor.model.calibration import reliability
-from brain_tumor.model.calibration_params import HALF
+from brain_tumor.model.calibration import HALF, reliability
 from brain_tumor.model.repeated import evaluate_repeats, paired_difference
 from brain_tumor.settings import EvaluateParams
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.model import metrics
-from brain_tumor.model.calibration_params import HALF
+from brain_tumor.model.calibration import HALF
 from brain_tumor.model.estimate import Estimate
 from brain_tumor.model.repeated import FIGURES, ece_floor
 from brain_tumor.model.repeats import estimate

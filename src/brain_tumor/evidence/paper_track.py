@@ -19,7 +19,7 @@ from brain_tumor.settings import POSITIVE
 # Modules whose code decides what a seed's CSV says; tests/evidence/test_code.py keeps it whole.
 CODE = (
     "dataset.groups", "dataset.splitting.fill",
-    "dataset.splitting.split", "dataset.splitting.table", "dataset.splitting.units",
+    "dataset.splitting.split", "dataset.splitting.units",
     "evidence.paper_seed", "evidence.params", "evidence.pool", "imaging.augment",
     "imaging.geometry", "model.development", "model.features", "model.fine_tuning",
     "model.fit", "model.head", "model.head_solver", "model.linear_head", "model.metrics",

@@ -7,9 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.imaging.records import load_images
 from brain_tumor.model.development import Development
 from brain_tumor.model.recipe import Pool
+from brain_tumor.outputs import load_images
 from brain_tumor.settings import POSITIVE, AugmentParams
 
 

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from brain_tumor.imaging.augment import variants
-from brain_tumor.imaging.records import load_images, save_image, stored
 from brain_tumor.imaging.sheets import contact_sheet, evenly
 from brain_tumor.imaging.workers import spread
+from brain_tumor.outputs import load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
 
 _SHEET_IMAGES = 12

@@ -8,8 +8,8 @@ import numpy as np
 from brain_tumor.atomic import replacing
 from brain_tumor.imaging.decode import decode
 from brain_tumor.imaging.preprocess import Preprocessed
-from brain_tumor.imaging.records import load_images
 from brain_tumor.imaging.sheets import contact_sheet, evenly
+from brain_tumor.outputs import load_images
 
 _DPI = 100
 _STEPS_DPI = 85  # photographs: larger figures would weigh more than they show

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_grey, preprocess_image
 from brain_tumor.imaging.record import Record
-from brain_tumor.imaging.records import save_image, stored
 from brain_tumor.imaging.workers import spread
+from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import PreprocessParams
 
 Drawn = tuple[str, Callable[[], NDArray[np.uint8]]]  # path, and what draws the raw picture

@@ -9,13 +9,13 @@ from pathlib import Path
 from brain_tumor.atomic import write_text
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
+from brain_tumor.outputs import EXPORTED
 from brain_tumor.settings import PreprocessParams
 
 ATLAS_FILE = "atlas.npz"
 PREPROCESS_FILE = "preprocess.json"
-FAST_FILE = "network.onnx"  # the network for the fast engine
-FAMILIARITY_FILE = "familiarity.npz"  # what training images look like
-EXPORTED = (FAST_FILE, FAMILIARITY_FILE)  # by stage export
+# The network for the fast engine, and what training images look like.
+FAST_FILE, FAMILIARITY_FILE = EXPORTED
 FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 # Not the network's own file: the bytes of `.keras` files differ at every save.
 _HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)

@@ -17,9 +17,9 @@ from brain_tumor.atomic import replacing, write_text
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.record import Record
 from brain_tumor.imaging.statistics import image_statistics
+from brain_tumor.outputs import PROFILE_FILES as FILES
 
-TABLE_FILE, FEATURES_FILE = "profile.csv", "features.npy"
-FILES = (TABLE_FILE, FEATURES_FILE)
+TABLE_FILE, FEATURES_FILE = FILES
 FOLDER = "profile"  # of a registered model
 IN_MODEL = tuple(f"{FOLDER}/{name}" for name in FILES)
 KEYS: Final = {"path": "str", "sha256": "str", "label": "str", "split": "str", "cluster": "str"}

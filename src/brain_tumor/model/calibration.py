@@ -5,12 +5,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from brain_tumor.model.calibration_params import HALF, OperatingPoint
 from brain_tumor.model.estimate import CONFIDENCE
 from brain_tumor.model.resampled import Sample
 from brain_tumor.model.resampled_calibration import BINS, bins_of, recalibrated
+from brain_tumor.outputs import OperatingPoint
 from brain_tumor.settings import CalibrateParams
 
+HALF = 0.5  # threshold without a target
 TEMPERATURES = (0.05, 20.0)  # lowest and highest that are looked for
 _NEAREST = 1e-12  # a probability of 0 or 1 counts as this far from it
 

@@ -8,41 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.atomic import replacing
-from brain_tumor.settings import BackboneParams, Section
+from brain_tumor.outputs import InitialWeights
+from brain_tumor.settings import BackboneParams
 
 CONNECT_TIMEOUT_S = 15.0
-
-
-class InitialWeights(Section):
-    """Where the initial weights came from; the content of `backbone.json`.
-
-    Attributes:
-        requested: `backbone.source` as given (of a path, the file name).
-        source: `imagenet`, `random`, the file name or the `models:/…` URI.
-        sha256: digest of the weights file.
-        complete_to_block: the last `mixed` block that holds weights of that source.
-        note: what to know about them; empty where there is nothing.
-    """
-
-    requested: str
-    source: str
-    sha256: str
-    complete_to_block: int
-    note: str
-
-    def check_covers(self, head_block: int) -> None:
-        """Refuse a head above the last block that the source fills."""
-        if head_block > self.complete_to_block:
-            raise ValueError(
-                f"a head on block {head_block} is asked for (train.head_block or, tuned, "
-                f"tune.space.head_block), but the initial weights {self.source} end at block "
-                f"{self.complete_to_block}; lower it or choose another backbone.source"
-            )
-
-    def tags(self) -> dict[str, str]:
-        """What a run or model version says of them."""
-        tags = {"initial_weights": self.source}
-        return tags | ({"initial_weights.note": self.note} if self.note else {})
 
 
 FALLBACK_NOTE = (

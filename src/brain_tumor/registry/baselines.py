@@ -13,8 +13,8 @@ from brain_tumor.model import resampled
 from brain_tumor.model.estimate import CONFIDENCE
 from brain_tumor.model.repeats import Repeats
 from brain_tumor.model.resampled import Sample
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.images import Image, read_images, read_probabilities
-from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.promote import Gain, Guesses
 from brain_tumor.settings import EvaluateParams
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from brain_tumor.atomic import write_text
-from brain_tumor.registry.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.rebuild import lineage_of
 from brain_tumor.report.card import CARD_FILE, ModelCard, read_card, write_card
 from brain_tumor.report.card_markdown import markdown

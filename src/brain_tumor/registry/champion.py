@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from brain_tumor.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, Outcome, champion_of, contest
-from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import models, store
 from brain_tumor.tracking.models import Version

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.dataset.training_images import TRAINING_IMAGES
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.baselines import against_guesses
 from brain_tumor.registry.images import (
     Image,
@@ -14,7 +15,6 @@ from brain_tumor.registry.images import (
     read_training_hashes,
     unseen,
 )
-from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.promote import (
     Candidate,
     Decision,

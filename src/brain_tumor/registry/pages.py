@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brain_tumor.outputs import StageOutputs, read_json
 from brain_tumor.registry.contest import CHAMPION
-from brain_tumor.registry.outputs import StageOutputs, read_json
 from brain_tumor.report.card import REGISTERED_REPORT_FILE, REPORT_FILE
 from brain_tumor.tracking import models
 from brain_tumor.tracking.models import Version

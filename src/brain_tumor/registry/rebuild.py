@@ -5,9 +5,8 @@ from pathlib import Path
 
 from brain_tumor import settings
 from brain_tumor.dataset.fetch import data_dvc
-from brain_tumor.model.best import Best
 from brain_tumor.model.saved import load_meta
-from brain_tumor.registry.outputs import StageOutputs, read_json
+from brain_tumor.outputs import Best, StageOutputs, read_json
 from brain_tumor.tracking import lineage, wording
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import resume_run, start_run

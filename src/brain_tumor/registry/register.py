@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.inference import bundle
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
-from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.rebuild import RESTORED_TAG, run_of
 from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.tracking import store

@@ -4,10 +4,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from brain_tumor.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, champion_of
-from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
 from brain_tumor.registry.register import make_bundle, make_version
 from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.tracking import store

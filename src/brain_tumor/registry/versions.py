@@ -10,9 +10,9 @@ from typing import Any
 
 from brain_tumor.dataset.training_images import TRAINING_IMAGES
 from brain_tumor.inference import bundle, profile
+from brain_tumor.outputs import EXPORTED, StageOutputs
 from brain_tumor.registry import card
 from brain_tumor.registry.images import read_images, write_training_images
-from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
 from brain_tumor.registry.requirements import inference_requirements
 from brain_tumor.report.card import REGISTERED_REPORT_FILE, ModelCard, as_json
@@ -26,7 +26,7 @@ FILES = (
     "MLmodel",
     TRAINING_IMAGES,
     CARD,
-    *(f"{BUNDLE}/{name}" for name in bundle.FILES if name not in bundle.EXPORTED),
+    *(f"{BUNDLE}/{name}" for name in bundle.FILES if name not in EXPORTED),
     "code/brain_tumor/inference/classifier.py",
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -35,7 +35,7 @@ _MISSING_TAG = "files_missing"
 _PROFILE_TAG, _EXPORT_TAG, _REPORT_TAG = "md5.profile", "md5.export", "md5.report"
 _LATER = {
     _PROFILE_TAG: profile.IN_MODEL,
-    _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in bundle.EXPORTED],
+    _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED],
     _REPORT_TAG: [CARD_FACTS, REPORT],
 }
 # Of a version: the model, its figures, what its images look like.

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from brain_tumor.atomic import write_json
-from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.saved import ModelMeta
+from brain_tumor.outputs import InitialWeights
 from brain_tumor.report.card_parts import (
     Baseline,
     Calibration,

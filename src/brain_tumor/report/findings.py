@@ -9,12 +9,9 @@ from typing import Any
 import pandas as pd
 
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.inference.export import REPORT_FILE
-from brain_tumor.model.best import Best
-from brain_tumor.model.calibration_params import OperatingPoint
-from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.saved import ModelMeta
+from brain_tumor.outputs import Best, InitialWeights, OperatingPoint, read_manifest
 from brain_tumor.report.card_parts import Figure, Split
 from brain_tumor.report.evidence import Evidence
 from brain_tumor.report.sources import Settings, Sources

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from brain_tumor.imaging.records import load_images
+from brain_tumor.outputs import load_images
 
 _SIDE_PX = 192
 _JPEG_QUALITY = 82

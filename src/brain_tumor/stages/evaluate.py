@@ -10,13 +10,12 @@ import pandas as pd
 from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json, write_text
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.records import load_images
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.model import figures, metrics, paper, saved
 from brain_tumor.model.calibration import calibrate, reliability
 from brain_tumor.model.explanation import Explainer
+from brain_tumor.outputs import load_images, read_manifest
 from brain_tumor.progress import track, working
 from brain_tumor.settings import EvaluateParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from brain_tumor import settings
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.baselines import read_baselines
 from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.former import BeforeParams, FormerRecipe
@@ -15,8 +14,8 @@ from brain_tumor.evidence.pool import read_pool
 from brain_tumor.evidence.source_digest import code_digest, data_digest
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
-from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.precision import resolve
+from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage
 
@@ -34,7 +33,7 @@ def main(
     """Run the former recipe; folds that are finished are not run again."""
     with reporting_errors():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
+        initial = InitialWeights.read(source)
         section = settings.load(evidence, "before", BeforeParams)
         outer = settings.load(evidence, "headline", HeadlineParams)
         augment = settings.read(params).augment

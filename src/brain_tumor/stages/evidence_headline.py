@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from brain_tumor import settings
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.baselines import read_baselines
 from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.headline import Headline
@@ -15,9 +14,9 @@ from brain_tumor.evidence.source_digest import data_digest
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.fit import Start
-from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.precision import resolve
 from brain_tumor.model.recipe import Pool, RecipeParams, product_recipe
+from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage
 
@@ -37,7 +36,7 @@ def main(
     """Run the recipe on every outer fold; folds that are finished are not run again."""
     with reporting_errors():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
+        initial = InitialWeights.read(source)
         section = settings.load(evidence, "headline", HeadlineParams)
         asked = settings.read(params)
         recipe = RecipeParams(

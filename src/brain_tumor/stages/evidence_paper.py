@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor import settings
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.pace import Pace
 from brain_tumor.evidence.paper_track import PaperTrack, missing_seeds, run_seed
@@ -16,7 +15,7 @@ from brain_tumor.evidence.pool import read_pool
 from brain_tumor.evidence.source_digest import data_digest
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
-from brain_tumor.model.initial_weights import InitialWeights
+from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.progress import counting
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
@@ -35,7 +34,7 @@ def main(
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         section = settings.load(evidence, "paper", PaperParams)
         augment = settings.read(params).augment
-        initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
+        initial = InitialWeights.read(source)
         initial.check_covers(section.train.head_block)
         table = read_manifest(manifest)
         pool = read_pool(table, images, augment)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from brain_tumor import settings
 from brain_tumor.atomic import replacing
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence.params import PaperParams
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.folder import preprocess_folder
+from brain_tumor.outputs import read_manifest
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 

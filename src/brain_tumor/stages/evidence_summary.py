@@ -6,7 +6,6 @@ import pandas as pd
 
 from brain_tumor import settings
 from brain_tumor.atomic import write_json, write_text
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.evidence import drawings
 from brain_tumor.evidence.before import compare_before
 from brain_tumor.evidence.confident_errors import confident_errors, errors_sheet
@@ -20,6 +19,7 @@ from brain_tumor.evidence.paper_summary import summarise_paper
 from brain_tumor.evidence.paper_track import read_seeds
 from brain_tumor.evidence.params import HeadlineParams, PaperParams
 from brain_tumor.evidence.subgroups import traits
+from brain_tumor.outputs import read_manifest
 from brain_tumor.report.figures import reliability_svg
 from brain_tumor.settings import EvaluateParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from brain_tumor import settings
 from brain_tumor.atomic import write_json
-from brain_tumor.imaging.records import load_images
 from brain_tumor.inference import bundle
 from brain_tumor.inference.export import REPORT_FILE, export_network
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
+from brain_tumor.outputs import load_images
 from brain_tumor.progress import working
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from brain_tumor import settings
 from brain_tumor.atomic import write_json
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.progress import working
-from brain_tumor.registry.outputs import StageOutputs
 from brain_tumor.registry.register import register
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from brain_tumor import settings
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
-from brain_tumor.model.best import Best
+from brain_tumor.outputs import Best
 from brain_tumor.progress import working
 from brain_tumor.report.card import (
     CARD_FILE,

@@ -5,11 +5,10 @@ from pathlib import Path
 from brain_tumor import settings
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
-from brain_tumor.dataset.manifest import read_manifest
-from brain_tumor.dataset.splitting.split import SplitError
+from brain_tumor.dataset.splitting.split import SplitError, summarise
 from brain_tumor.dataset.splitting.split import split as divide
 from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
-from brain_tumor.dataset.splitting.table import summarise, write_split
+from brain_tumor.outputs import read_manifest, write_split
 from brain_tumor.progress import working
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
@@ -26,7 +25,7 @@ def main(manifest: In, split: Out, summary: Out, params: In = Path("params.yaml"
         unmet = [f"{one.name} (observed: {one.observed})" for one in found if not one.success]
         if unmet:
             raise SplitError("the split is not as asked: " + "; ".join(unmet))
-        write_split(split, table)
+        write_split(table, split)
         write_json(summary, summarise(table, images))
 
 

@@ -10,13 +10,12 @@ from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.model import figures, saved
-from brain_tumor.model.best import Best
 from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Fitted, Start, fit, network_of, penalty_path
-from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.precision import resolve
+from brain_tumor.outputs import Best, InitialWeights
 from brain_tumor.progress import counting
 from brain_tumor.settings import TrainParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run

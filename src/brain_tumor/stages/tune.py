@@ -7,8 +7,8 @@ import pandas as pd
 
 from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json
-from brain_tumor.model.best import Best
 from brain_tumor.model.inner import Inner
+from brain_tumor.outputs import Best
 from brain_tumor.settings import refuse_without_effect
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tuning.plan import TuneInputs, read_plan

@@ -7,12 +7,12 @@ from brain_tumor import settings
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
-from brain_tumor.dataset.manifest import write_manifest
 from brain_tumor.dataset.splitting.split import required_images
 from brain_tumor.dataset.validation.data_docs import write_data_docs
 from brain_tumor.dataset.validation.report import about, complaints, to_report
 from brain_tumor.dataset.validation.suite import manifest_expectations, with_problems
 from brain_tumor.dataset.validation.validate import validate
+from brain_tumor.outputs import write_manifest
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
@@ -31,7 +31,7 @@ def main(data: In, manifest: Out, report: Out, docs: Out, params: In = Path("par
         write_json(report, to_report(validation, outcomes(result)))
         problems = complaints(validation, outcomes(result))
         if not problems:
-            write_manifest(manifest, validation.manifest)
+            write_manifest(validation.manifest, manifest)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:

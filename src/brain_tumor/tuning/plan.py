@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from brain_tumor import model
 from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.model import precision
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
-from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.search.study import study_name
+from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
 
@@ -141,7 +140,7 @@ def read_plan(
     Raises:
         ValueError: an input does not fit; the message names it.
     """
-    initial = InitialWeights.model_validate_json(inputs.source.read_text(encoding="utf-8"))
+    initial = InitialWeights.read(inputs.source)
     _check_blocks(initial, section, tune)
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
     images = images.with_copies_of_val(augment)

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.best import Best
 from brain_tumor.model.search import result
 from brain_tumor.model.search.claim import claim
 from brain_tumor.model.search.figures import importances, save_figures
@@ -16,6 +15,7 @@ from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import explaining, open_storage, storage_url
 from brain_tumor.model.search.study import open_study
+from brain_tumor.outputs import Best
 from brain_tumor.repository import repository_root
 from brain_tumor.tracking import wording
 from brain_tumor.tracking.run import Run

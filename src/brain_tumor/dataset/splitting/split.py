@@ -5,8 +5,8 @@ import itertools
 import pandas as pd
 
 from brain_tumor.dataset.splitting.fill import choose
-from brain_tumor.dataset.splitting.table import SPLITS, TEST, TRAIN, VAL
 from brain_tumor.dataset.splitting.units import Unit, rank_units, unit_names
+from brain_tumor.outputs import SPLITS, TEST, TRAIN, VAL
 from brain_tumor.settings import LABELS, NEGATIVE, POSITIVE, ClassCounts, SplitParams
 
 
@@ -114,3 +114,24 @@ def _unmet(part: str, asked: ClassCounts, free: list[Unit]) -> str:
 
 def _of_class(unit: Unit, label: str) -> Unit:
     return unit._replace(yes=0) if label == NEGATIVE else unit._replace(no=0)
+
+
+def summarise(table: pd.DataFrame, manifest: pd.DataFrame) -> dict[str, object]:
+    """Count images and groups per split, and twins across splits.
+
+    Returns:
+        `images`, `no`, `yes` and `groups` of each split, and `twins_in_train`: images of val and of
+        test that have a (near-)duplicate in train, 0 unless duplicates may be split.
+    """
+    duplicates = manifest.set_index("path")["group"].reindex(table["path"]).to_numpy()
+    trained = set(duplicates[(table["split"] == TRAIN).to_numpy()])
+    twins = pd.Series([group in trained for group in duplicates], index=table.index)
+    summary: dict[str, object] = {}
+    for part in SPLITS:
+        rows = table[table["split"] == part]
+        classes = {label: int((rows["label"] == label).sum()) for label in LABELS}
+        summary[part] = {"images": len(rows), **classes, "groups": rows["group"].nunique()}
+    summary["twins_in_train"] = {
+        part: int(twins[table["split"] == part].sum()) for part in SPLITS if part != TRAIN
+    }
+    return summary

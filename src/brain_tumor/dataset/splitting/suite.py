@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from brain_tumor.dataset.splitting.table import SPLITS
+from brain_tumor.outputs import SPLITS
 from brain_tumor.settings import LABELS, SplitParams
 
 if TYPE_CHECKING:

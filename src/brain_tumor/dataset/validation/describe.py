@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from brain_tumor.dataset.manifest import COLUMNS
 from brain_tumor.dataset.validation.duplicates import THUMBNAIL_PX, duplicate_groups
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.image_facts import (
@@ -18,6 +17,7 @@ from brain_tumor.dataset.validation.image_facts import (
 )
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE, Found
 from brain_tumor.dataset.validation.patients import read_patients
+from brain_tumor.outputs import MANIFEST_COLUMNS
 from brain_tumor.progress import track
 from brain_tumor.settings import ValidateParams
 
@@ -72,7 +72,7 @@ def _table(
     table["label"] = [label for _, label, _ in rows]
     table["patient"] = [patients.get(path, "") for path in paths]
     table["group"] = groups
-    return table[list(COLUMNS)].astype(COLUMNS)
+    return table[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS)
 
 
 def _oddities(path: str, facts: ImageFacts) -> list[Finding]:

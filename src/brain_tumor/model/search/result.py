@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.best import Best
 from brain_tumor.model.search.finished import (
     best_trial,
     finished_trials,
@@ -11,6 +10,7 @@ from brain_tumor.model.search.finished import (
     value_of,
 )
 from brain_tumor.model.search.interrupted import original_number
+from brain_tumor.outputs import Best
 from brain_tumor.settings import TUNABLE
 
 if TYPE_CHECKING:

@@ -1,0 +1,371 @@
+"""Every file that stages hand on: its path, how it is written, how it is read.
+
+Paths are relative to the repository, where all stages run. Every function takes another path, so
+that a pipeline in another folder can be read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from pydantic import Field
+
+from brain_tumor import atomic
+from brain_tumor.atomic import read_artefact, replacing, write_json, write_text
+from brain_tumor.settings import PARAMS, Section
+
+DATA: Final = Path("data")
+DATA_DVC: Final = Path("data.dvc")
+EVIDENCE: Final = Path("docs/evidence")
+
+OUTPUTS: Final = Path("outputs")
+MANIFEST: Final = OUTPUTS / "manifest.csv"
+VALIDATION: Final = OUTPUTS / "validate/report.json"
+DATA_DOCS: Final = OUTPUTS / "validate/data_docs"
+SPLIT: Final = OUTPUTS / "split.csv"
+SPLIT_SUMMARY: Final = OUTPUTS / "split/summary.json"
+ATLAS: Final = OUTPUTS / "preprocess/atlas.npz"
+IMAGES: Final = OUTPUTS / "preprocess/images"
+RECORDS: Final = OUTPUTS / "preprocess/records.csv"
+PREPROCESS_FIGURES: Final = OUTPUTS / "preprocess/figures"
+PREPROCESS_SUMMARY: Final = OUTPUTS / "preprocess/summary.json"
+AUGMENTED_IMAGES: Final = OUTPUTS / "augment/images"
+AUGMENTED_RECORDS: Final = OUTPUTS / "augment/records.csv"
+AUGMENTED_SHEET: Final = OUTPUTS / "augment/contact_sheet.png"
+BACKBONE: Final = OUTPUTS / "backbone/backbone.weights.h5"
+INITIAL_WEIGHTS: Final = OUTPUTS / "backbone/backbone.json"
+BEST: Final = OUTPUTS / "tuning/best.json"
+OUT_OF_FOLD: Final = OUTPUTS / "tuning/out_of_fold.csv"
+TRIALS: Final = OUTPUTS / "tuning/trials.csv"
+TUNING_FIGURES: Final = OUTPUTS / "tuning/figures"
+MODEL: Final = OUTPUTS / "train/model.keras"
+NETWORK_META: Final = OUTPUTS / "train/network.json"
+HISTORY: Final = OUTPUTS / "train/history.csv"
+RUN: Final = OUTPUTS / "train/run.json"
+TRAIN_FIGURES: Final = OUTPUTS / "train/figures"
+CALIBRATION: Final = OUTPUTS / "calibrate/calibration.json"
+MODEL_META: Final = OUTPUTS / "calibrate/model.json"
+PREDICTIONS: Final = OUTPUTS / "predictions.csv"
+METRICS: Final = OUTPUTS / "metrics.json"
+EVALUATION: Final = OUTPUTS / "evaluate"
+FIGURES: Final = OUTPUTS / "evaluate/figures.json"
+PROFILE: Final = OUTPUTS / "profile"
+EXPORT: Final = OUTPUTS / "export"
+REPORT: Final = OUTPUTS / "report"
+REGISTERED: Final = OUTPUTS / "registered.json"
+
+EXPORTED: Final = ("network.onnx", "familiarity.npz")  # in EXPORT, for a registered model
+PROFILE_FILES: Final = ("profile.csv", "features.npy")  # in PROFILE
+
+TRAIN: Final = "train"
+VAL: Final = "val"
+TEST: Final = "test"
+SPLITS: Final = (TRAIN, VAL, TEST)
+
+
+class OutputsError(ValueError):
+    """A file of the pipeline is missing or unreadable."""
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a stage.
+
+    Raises:
+        OutputsError: it is missing or no JSON.
+    """
+    try:
+        return atomic.read_json(path, "run `dvc pull` or `dvc repro`")
+    except ValueError as error:
+        raise OutputsError(str(error)) from error
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file of a stage.
+
+    Raises:
+        ValueError: it is missing or no such file.
+    """
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable; run `dvc repro`: {error}") from error
+
+
+def write_table(path: Path, table: pd.DataFrame, digits: int | None = None) -> None:
+    """Write a table as CSV (UTF-8), whole or not at all.
+
+    Args:
+        path: of the file.
+        table: its rows as given; the index is left out.
+        digits: decimals of numbers; None: all that matter.
+    """
+    form = None if digits is None else f"%.{digits}f"
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=form))
+
+
+# Of the manifest, a row per image. Column: type. Texts are never missing; an unknown patient is "".
+MANIFEST_COLUMNS: Final = {
+    "path": "str",
+    "label": "str",
+    "format": "str",
+    "mode": "str",
+    "width": "int64",
+    "height": "int64",
+    "bytes": "int64",
+    "sha256": "str",
+    "dhash": "str",
+    "patient": "str",
+    "group": "str",
+}
+SPLIT_COLUMNS: Final = ("path", "label", "split", "group")
+
+
+def write_manifest(manifest: pd.DataFrame, path: Path = MANIFEST) -> None:
+    """Write the manifest, its rows as given."""
+    write_table(path, manifest)
+
+
+def read_manifest(path: Path = MANIFEST) -> pd.DataFrame:
+    """Read a manifest with the types of `MANIFEST_COLUMNS` (`patient` is "" where unknown).
+
+    Raises:
+        ValueError: columns are missing.
+    """
+    manifest = pd.read_csv(path, dtype=MANIFEST_COLUMNS, keep_default_na=False)
+    return _columns(path, manifest, MANIFEST_COLUMNS)
+
+
+def write_split(table: pd.DataFrame, path: Path = SPLIT) -> None:
+    """Write columns path, label, split, group."""
+    write_table(path, table[list(SPLIT_COLUMNS)])
+
+
+def read_split(path: Path = SPLIT) -> pd.DataFrame:
+    """Read columns path, label, split (train, val, test), group; all are texts.
+
+    Raises:
+        ValueError: columns are missing.
+    """
+    table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    return _columns(path, table, SPLIT_COLUMNS)
+
+
+def _columns(path: Path, table: pd.DataFrame, columns: Any) -> pd.DataFrame:
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(f"{path}: columns {missing} are missing, received {list(table)}")
+    return table[list(columns)]
+
+
+class StoredImageError(ValueError):
+    """A stored image is missing, unreadable or of the wrong size; the message names it."""
+
+
+def stored(folder: Path, path: str) -> Path:
+    """Where the image of manifest path `path` is kept: `folder/<path>.png`."""
+    return folder / f"{path}.png"
+
+
+def save_image(file: Path, image: np.ndarray) -> None:
+    """Write uint8 (H, W) as an 8-bit grey PNG; the same image gives the same bytes."""
+    with replacing(file) as aside:
+        Image.fromarray(image).save(aside, format="PNG", compress_level=6)
+
+
+def load_images(folder: Path, paths: Sequence[str]) -> np.ndarray:
+    """Read stored images.
+
+    Args:
+        folder: an images folder of stage preprocess or augment.
+        paths: manifest paths; `.png` is added to each.
+
+    Returns:
+        uint8 (len(paths), side, side), in order; (0, 0, 0) without paths.
+
+    Raises:
+        StoredImageError: a file is missing, not an 8-bit grey image, or unlike the first in size.
+    """
+    images = [_load(stored(folder, path)) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape or image.shape[0] != image.shape[1]:
+            raise StoredImageError(
+                f"{stored(folder, path)}: shape {image.shape}, expected a square like the first, "
+                f"{stored(folder, paths[0])}: {images[0].shape}"
+            )
+    return np.stack(images) if images else np.zeros((0, 0, 0), dtype=np.uint8)
+
+
+def _load(file: Path) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            if image.mode != "L":
+                raise StoredImageError(f"{file}: mode {image.mode}, expected L (8-bit grey)")
+            return np.array(image, dtype=np.uint8)
+    except OSError as error:
+        raise StoredImageError(
+            f"{file}: cannot be read ({error}); run the stage that writes it (`dvc repro`)"
+        ) from error
+
+
+class InitialWeights(Section):
+    """Where the initial weights came from.
+
+    Attributes:
+        requested: `backbone.source` as given (of a path, the file name).
+        source: `imagenet`, `random`, the file name or the `models:/…` URI.
+        sha256: digest of the weights file.
+        complete_to_block: the last `mixed` block that holds weights of that source.
+        note: what to know about them; empty where there is nothing.
+    """
+
+    requested: str
+    source: str
+    sha256: str
+    complete_to_block: int
+    note: str
+
+    @classmethod
+    def read(cls, path: Path = INITIAL_WEIGHTS) -> Self:
+        """Read backbone.json.
+
+        Raises:
+            ValueError: it is missing or not such a file.
+        """
+        return read_artefact(path, cls, "run `dvc repro backbone`")
+
+    def write(self, path: Path = INITIAL_WEIGHTS) -> None:
+        """Write backbone.json."""
+        write_json(path, self.model_dump())
+
+    def check_covers(self, head_block: int) -> None:
+        """Refuse a head above the last block that the source fills."""
+        if head_block > self.complete_to_block:
+            raise ValueError(
+                f"a head on block {head_block} is asked for (train.head_block or, tuned, "
+                f"tune.space.head_block), but the initial weights {self.source} end at block "
+                f"{self.complete_to_block}; lower it or choose another backbone.source"
+            )
+
+    def tags(self) -> dict[str, str]:
+        """What a run or model version says of them."""
+        tags = {"initial_weights": self.source}
+        return tags | ({"initial_weights.note": self.note} if self.note else {})
+
+
+class Best(Section):
+    """The best trial of a study; empty where there was nothing to tune.
+
+    Attributes:
+        study: the study's name.
+        trial: the trial's number.
+        objective: what `value` is: `log_loss` or `auroc`, on validation.
+        value: of that trial.
+        params: its hyperparameters.
+        complete: trials that ran to their end.
+        pruned: trials that were stopped early.
+    """
+
+    study: str | None = None
+    trial: int | None = None
+    objective: str | None = None
+    value: float | None = None
+    params: dict[str, float | int] = Field(default_factory=dict)
+    complete: int = 0
+    pruned: int = 0
+
+    @classmethod
+    def read(cls, path: Path = BEST) -> Self:
+        """Read best.json.
+
+        Raises:
+            ValueError: it is missing or not such a file.
+        """
+        return read_artefact(path, cls, "run `dvc repro tune`")
+
+    def write(self, path: Path = BEST) -> None:
+        """Write best.json."""
+        write_json(path, self.model_dump())
+
+    def tags(self) -> dict[str, str]:
+        """What the run of the training says of the study; nothing without one."""
+        if self.study is None:
+            return {}
+        return {"study": self.study, "study.trial": str(self.trial)}
+
+
+class OperatingPoint(Section):
+    """How a network's probabilities become calibrated ones and calls.
+
+    Attributes:
+        temperature: the logit is divided by it.
+        threshold: of calibrated probability, from which an image is called a tumour.
+        sensitivity: the target it meets on out-of-fold predictions; None: no target.
+        images: how many out-of-fold predictions it rests on.
+        folds: in how many folds they were made; 1: they are of the validation split.
+    """
+
+    temperature: float = Field(gt=0.0, allow_inf_nan=False)
+    threshold: float = Field(ge=0.0, le=1.0)
+    sensitivity: float | None
+    images: int
+    folds: int
+
+    @classmethod
+    def read(cls, path: Path = CALIBRATION) -> Self:
+        """Read calibration.json.
+
+        Raises:
+            ValueError: it is missing or not such a file.
+        """
+        return read_artefact(path, cls, "run `dvc repro calibrate`")
+
+    def write(self, path: Path = CALIBRATION) -> None:
+        """Write calibration.json."""
+        write_json(path, self.model_dump())
+
+
+def read_run_id(path: Path = RUN) -> str:
+    """The MLflow run of the training."""
+    return str(read_json(path)["run_id"])
+
+
+def write_run_id(run_id: str, path: Path = RUN) -> None:
+    """Name the MLflow run of the training."""
+    write_json(path, {"run_id": run_id})
+
+
+@dataclass(frozen=True)
+class StageOutputs:
+    """The files that a registered model is made from."""
+
+    data: Path = DATA
+    manifest: Path = MANIFEST
+    split: Path = SPLIT
+    model: Path = MODEL
+    model_json: Path = MODEL_META
+    run: Path = RUN
+    history: Path = HISTORY
+    best: Path = BEST
+    atlas: Path = ATLAS
+    predictions: Path = PREDICTIONS
+    metrics: Path = FIGURES
+    evaluation: Path = EVALUATION
+    profile: Path = PROFILE
+    export: Path = EXPORT
+    report: Path = REPORT
+    registered: Path = REGISTERED
+    params: Path = PARAMS
+
+    def check(self) -> None:
+        """Raise `OutputsError` unless everything but `data` and `registered` is there."""
+        needed = {field.name: getattr(self, field.name) for field in fields(self)}
+        paths = [path for name, path in needed.items() if name not in ("data", "registered")]
+        paths += [self.profile / name for name in PROFILE_FILES if self.profile.exists()]
+        paths += [self.export / name for name in EXPORTED if self.export.exists()]
+        missing = [str(path) for path in paths if not path.exists()]
+        if missing:
+            raise OutputsError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")
