@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -185,7 +186,7 @@ class PreprocessParams(Section):
 
     size_px: int = Field(ge=75)
     paper_step_px: Annotated[int, Field(ge=16)] | None
-    normalisation: Literal["similarity", "affine", "none"]
+    normalisation: Literal["similarity", "none"]
     axial_mm: PositionsMm
     coronal_mm: PositionsMm
     sagittal_mm: PositionsMm
@@ -196,7 +197,6 @@ class PreprocessParams(Section):
     max_rotation_deg: float = Field(gt=0.0, le=180.0)
     min_scale: float = Field(gt=0.0, le=1.0)
     max_scale: float = Field(ge=1.0)
-    max_anisotropy: float = Field(ge=1.0)
     min_overlap: Share
     min_information: float = Field(ge=0.0)
     sampling_fraction: float = Field(gt=0.0, le=1.0)
@@ -205,6 +205,16 @@ class PreprocessParams(Section):
     blank_outside_head: bool
     clip_low_percent: float = Field(ge=0.0, lt=50.0)
     clip_high_percent: float = Field(gt=50.0, le=100.0)
+
+    @field_validator("normalisation", mode="before")
+    @classmethod
+    def _not_affine(cls, value: object) -> object:
+        if value == "affine":
+            raise ValueError(
+                "affine is no longer offered; set preprocess.normalisation to similarity (or none) "
+                "in params.yaml and run `dvc repro`, which trains and registers the model anew"
+            )
+        return value
 
     @model_validator(mode="after")
     def _some_slice(self) -> Self:

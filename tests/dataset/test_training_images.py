@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from brain_tumor.dataset.frequency_hash import BITS, MAX_BITS, frequency_hash
+from brain_tumor.dataset.picture import read_picture
 from brain_tumor.dataset.training_images import TrainingImage, hash_file, read, write
+from brain_tumor.imaging.decode import decode
 
 
 def scene(seed: int, side_px: int = 96) -> Image.Image:
@@ -47,6 +49,18 @@ def test_the_hash_of_a_file_is_that_of_the_picture_upright(tmp_path: Path) -> No
     scene(0).rotate(180).save(turned, exif=exif, quality=95)
     assert (int(hash_file(turned), 16) ^ frequency_hash(scene(0))).bit_count() <= MAX_BITS
     assert len(hash_file(turned)) == 64
+
+
+@pytest.mark.parametrize("top", [255, 4095, 4096, 16000, 65535])
+def test_what_is_hashed_is_what_is_seen(tmp_path: Path, top: int) -> None:
+    deep = tmp_path / "deep.png"
+    values = np.asarray(scene(0), dtype=np.float64)
+    values = (values - values.min()) / np.ptp(values) * top
+    Image.fromarray(values.round().astype(np.uint16)).save(deep)
+    picture = read_picture(deep)
+    assert picture is not None
+    np.testing.assert_array_equal(np.asarray(picture), decode(deep.read_bytes()))
+    assert hash_file(deep) == f"{frequency_hash(picture):064x}"
 
 
 def test_a_file_that_is_no_picture_has_no_hash(tmp_path: Path) -> None:

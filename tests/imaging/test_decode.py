@@ -50,9 +50,32 @@ def test_sixteen_bits_keep_the_high_byte() -> None:
     np.testing.assert_array_equal(decode(encoded(Image.fromarray(deep))), RAMP)
 
 
-def test_twelve_bits_in_sixteen_are_not_left_black() -> None:
-    shallow = (RAMP.astype(np.uint16) * 4).astype(np.uint16)
-    assert decode(encoded(Image.fromarray(shallow))).max() == 255
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("top", [255, 4095, 4096, 16000, 65535])
+def test_deep_pictures_keep_256_grey_levels_whatever_their_maximum(top: int, format: str) -> None:  # noqa: A002
+    deep = np.linspace(0, top, 64 * 64).round().astype(np.uint16).reshape(64, 64)
+    grey = decode(encoded(Image.fromarray(deep), format))
+    assert np.unique(grey).tolist() == list(range(256))
+    np.testing.assert_allclose(grey, deep * (255 / top), rtol=0, atol=1)
+
+
+def test_deep_pictures_are_stretched_from_their_own_minimum() -> None:
+    deep = np.linspace(30000, 34000, 64 * 64).astype(np.uint16).reshape(64, 64)
+    assert np.unique(decode(encoded(Image.fromarray(deep)))).tolist() == list(range(256))
+
+
+def test_eight_bits_in_a_deep_file_stay_as_they_are() -> None:
+    dim = RAMP // 2 + 9
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(dim.astype(np.uint16)))), dim)
+
+
+def test_fractions_are_not_left_black() -> None:
+    unit = (RAMP / 255.0).astype(np.float32)
+    np.testing.assert_allclose(decode(encoded(Image.fromarray(unit), "TIFF")), RAMP, atol=1)
+
+
+def test_an_even_deep_picture_is_black() -> None:
+    assert decode(encoded(Image.fromarray(np.full((4, 4), 5000, np.uint16)))).max() == 0
 
 
 @pytest.mark.parametrize(

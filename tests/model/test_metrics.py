@@ -50,6 +50,48 @@ def test_every_interval_holds_its_value() -> None:
         assert estimate.low <= estimate.value <= estimate.high, name
 
 
+SHARES = ("accuracy", "sensitivity", "specificity")
+
+
+def test_single_proportions_have_wilsons_interval_where_images_are_independent() -> None:
+    y, p = classified()
+    figures = metrics.evaluate(y, p, np.arange(len(y)).astype(str), 0.5, PARAMS, intervals=True)
+    counts = metrics.proportions(metrics.confusion(y, p, 0.5))
+    assert {name: figures[name] for name in SHARES} == {
+        name: metrics.wilson(*counts[name]) for name in SHARES
+    }
+
+
+def test_copies_do_not_narrow_the_intervals_of_single_proportions() -> None:
+    y, p = classified()
+    group = np.arange(len(y)).astype(str)
+    once = metrics.evaluate(y, p, group, 0.5, PARAMS, intervals=True)
+    four_times = metrics.evaluate(
+        np.tile(y, 4), np.tile(p, 4), np.tile(group, 4), 0.5, PARAMS, intervals=True
+    )
+    counts = metrics.proportions(4 * metrics.confusion(y, p, 0.5))
+    for name in SHARES:
+        independent, wide = metrics.wilson(*counts[name]), width(four_times[name])
+        assert four_times[name].value == pytest.approx(once[name].value)
+        assert wide == pytest.approx(width(once[name]), rel=0.25), name  # bootstrap and Wilson
+        assert wide > 1.5 * width(independent), name
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_proportions_of_all_or_none_have_the_width_of_as_many_clusters(right: bool) -> None:
+    y = np.repeat([0, 1], 20)
+    p = np.where((y == 1) == right, 0.9, 0.1)
+    group = (np.arange(40) // 2).astype(str)
+    figures = metrics.evaluate(y, p, group, 0.5, PARAMS, intervals=True)
+    for name, clusters in (("accuracy", 20), ("sensitivity", 10), ("specificity", 10)):
+        assert figures[name] == metrics.wilson(clusters * right, clusters), name
+        assert width(figures[name]) > 0.1
+
+
+def width(estimate: metrics.Estimate) -> float:
+    return (estimate.high or 0.0) - (estimate.low or 0.0)
+
+
 def test_training_figures_have_no_interval() -> None:
     y, p = classified()
     figures = metrics.evaluate(y, p, y.astype(str), 0.5, PARAMS, intervals=False)

@@ -42,10 +42,11 @@ def robustness_page(
         _verdict(found),
         "![Figures by level](figures/robustness.svg)",
         *(_section(kind, what, found) for kind, what in _WHAT.items()),
-        "In brackets 95 % intervals: Wilson for accuracy, sensitivity, specificity and the flagged "
-        "share, for the ECE of perfect calibration the range of the simulation, else from "
-        "resampled clusters; changes are against the same images as they are. `flagged`: the "
-        "share called unlike the training images, which is what should happen as pictures get "
+        "In brackets 95 % intervals from resampled clusters; for shares Wilson's where every image "
+        "is a cluster of its own, or where all images are alike (of the clusters then); for the "
+        "ECE of perfect calibration the range of the simulation. Changes are against the same "
+        "images as they are. `flagged`: the share called unlike the training images, which is "
+        "what should happen as pictures get "
         "worse. A slope below 1 means overconfidence; a dash: undefined. All figures: "
         "`robustness.csv`.",
     ]

@@ -18,8 +18,7 @@ def decode(data: bytes, page: int = 0) -> np.ndarray:
     """Decode an encoded image to 8-bit grey.
 
     The EXIF orientation is applied, transparency is laid on black, colour becomes luma
-    (ITU-R 601-2, as Pillow does it). Pictures of more than 8 bits are divided by 256 where they
-    use the 16-bit range and scaled by their own maximum where they do not (12-bit exports).
+    (ITU-R 601-2, as Pillow does it). Pictures of more than 8 bits are stretched: see `eight_bits`.
     Of an animation the first frame is taken.
 
     Args:
@@ -71,7 +70,7 @@ def page_numbers(data: bytes) -> list[int]:
 
 def _grey(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
-        return _to_eight_bits(np.asarray(image, dtype=np.float64))
+        return eight_bits(np.asarray(image, dtype=np.float64))
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         black = Image.new("RGBA", coloured.size, (0, 0, 0, 255))
@@ -81,12 +80,27 @@ def _grey(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("L"), dtype=np.uint8)
 
 
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
+def eight_bits(values: np.ndarray) -> np.ndarray:
+    """Stretch deep grey values from their own minimum and maximum to 0 and 255.
+
+    How many bits a file really uses (10, 12, 14, 16) is nowhere said, so that no fixed divisor
+    keeps the grey levels. Whole numbers up to 255 are an 8-bit picture and stay as they are.
+
+    Args:
+        values: float64 (height, width), 0 to 65535.
+
+    Returns:
+        uint8 (height, width).
+
+    Raises:
+        ValueError: a value is no number, negative or above 65535.
+    """
     if not np.isfinite(values).all() or values.min() < 0:
         raise ValueError(f"pixel values from {values.min()} to {values.max()}, not in 0..65535")
-    top = float(values.max())
-    if top > _SIXTEEN_BIT_MAX:
-        raise ValueError(f"pixel value {top:g} is above {_SIXTEEN_BIT_MAX}")
-    # A maximum below 4096 means 12 bits or less in a 16-bit file: divided by 256 it would be black.
-    divisor = 256.0 if top >= 4096 else max(top / 255.0, 1.0)
-    return np.clip(values / divisor, 0, 255).astype(np.uint8)
+    low, high = float(values.min()), float(values.max())
+    if high > _SIXTEEN_BIT_MAX:
+        raise ValueError(f"pixel value {high:g} is above {_SIXTEEN_BIT_MAX}")
+    if high <= 255 and not (values % 1).any():
+        return values.astype(np.uint8)
+    step = (high - low) / 255.0 or 1.0
+    return np.clip((values - low) / step, 0, 255).astype(np.uint8)

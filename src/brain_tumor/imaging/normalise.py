@@ -1,7 +1,7 @@
 """Spatial normalisation of a single slice to the atlas slice that fits it best.
 
 An approximation of SPM's: SPM fits a volume with known spacing, this fits one 2D picture of
-unknown spacing, plane and position by a similarity (or an affine map), with mutual information.
+unknown spacing, plane and position by a similarity, with mutual information.
 
 Accuracy on 60 slices of the template that lie between the atlas's, with T1-, T2- and FLAIR-like
 contrast, a random head or none, bias and noise, rotated up to 20 degrees: mean point error over the
@@ -10,7 +10,6 @@ is always right. (`pytest tests/imaging/test_normalise.py -m slow -s` prints the
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -117,13 +116,9 @@ def _best(picture: np.ndarray, head: np.ndarray, atlas: Atlas, params: Preproces
     candidates = search(picture, head, atlas, params.search_rotation_deg)
     firsts = sorted((max(poses, key=score) for poses in candidates), key=score, reverse=True)
     refined = [
-        _refined(picture, head, atlas, pose, "similarity", params)
-        for pose in firsts[: params.refined_slices]
+        _refined(picture, head, atlas, pose, params) for pose in firsts[: params.refined_slices]
     ]
-    best = max(refined, key=score)
-    if params.normalisation == "affine":
-        return _refined(picture, head, atlas, best, "affine", params)
-    return best
+    return max(refined, key=score)
 
 
 def _refined(
@@ -131,13 +126,12 @@ def _refined(
     head: np.ndarray,
     atlas: Atlas,
     pose: Pose,
-    kind: Literal["similarity", "affine"],
     params: PreprocessParams,
 ) -> Pose:
     index = pose.slice_index
     counted = region(atlas.heads[index])
     sampling = (params.sampling_fraction, params.sampling_seed)
-    matrix = refine(atlas.images[index], counted, picture, pose.matrix, kind, sampling)
+    matrix = refine(atlas.images[index], counted, picture, pose.matrix, sampling)
     levels = binned(warp(picture, matrix, ATLAS_SIDE_PX))[counted]
     shared = information(binned(atlas.images[index])[counted], levels[None])
     seen = warp(head, matrix, ATLAS_SIDE_PX, order=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,6 @@ def refine(
     region: np.ndarray,
     moving: np.ndarray,
     matrix: np.ndarray,
-    kind: Literal["similarity", "affine"],
     sampling: tuple[float, int],
 ) -> np.ndarray:
     """Improve a map between two pictures on the atlas grid.
@@ -36,8 +35,7 @@ def refine(
         fixed: the atlas slice, (side, side).
         region: bool (side, side), where the metric is sampled.
         moving: the picture, (side, side).
-        matrix: (2, 3), start: pixel of `fixed` to pixel of `moving`.
-        kind: which transforms are allowed; `similarity` needs a start that is one.
+        matrix: (2, 3), start: pixel of `fixed` to pixel of `moving`, a similarity.
         sampling: fraction of pixels sampled, 0 to 1, and the sampling seed.
 
     Returns:
@@ -45,9 +43,7 @@ def refine(
     """
     import SimpleITK as sitk  # noqa: N813
 
-    transform = (
-        _similarity(matrix, fixed.shape) if kind == "similarity" else _affine(matrix, fixed.shape)
-    )
+    transform = _similarity(matrix, fixed.shape)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
@@ -95,26 +91,13 @@ def _similarity(matrix: np.ndarray, shape: tuple[int, ...]) -> "sitk.Similarity2
     import SimpleITK as sitk  # noqa: N813
 
     transform = sitk.Similarity2DTransform()
-    _set_centre(transform, matrix, shape)
-    transform.SetScale(float(np.sqrt(np.linalg.det(matrix[:, :2]))))
-    transform.SetAngle(float(np.arctan2(matrix[1, 0], matrix[0, 0])))
-    return transform
-
-
-def _affine(matrix: np.ndarray, shape: tuple[int, ...]) -> "sitk.AffineTransform":
-    import SimpleITK as sitk  # noqa: N813
-
-    transform = sitk.AffineTransform(2)
-    _set_centre(transform, matrix, shape)
-    transform.SetMatrix([float(value) for value in matrix[:, :2].ravel()])
-    return transform
-
-
-def _set_centre(transform: "sitk.Transform", matrix: np.ndarray, shape: tuple[int, ...]) -> None:
     centre = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
     moved = matrix[:, :2] @ centre + matrix[:, 2]
     transform.SetCenter([float(value) for value in centre * ATLAS_PX_MM])
     transform.SetTranslation([float(value) for value in (moved - centre) * ATLAS_PX_MM])
+    transform.SetScale(float(np.sqrt(np.linalg.det(matrix[:, :2]))))
+    transform.SetAngle(float(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    return transform
 
 
 def _matrix(transform: "sitk.Transform") -> np.ndarray:

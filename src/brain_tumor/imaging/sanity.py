@@ -19,13 +19,10 @@ def reason_to_distrust(pose: Pose, equal_scale: float, params: PreprocessParams)
     `equal_scale` is the scale that would give both heads the same area.
     """
     scale = magnification(pose.matrix) / equal_scale
-    stretch = np.linalg.svd(pose.matrix[:, :2], compute_uv=False)
-    anisotropy = float(stretch[0] / max(stretch[1], 1e-9))
     rotation = rotation_deg(pose.matrix)
     checks = (
         (params.min_scale <= scale <= params.max_scale, f"scale {scale:.2f}"),
         (abs(rotation) <= params.max_rotation_deg, f"rotation {rotation:.0f} deg"),
-        (anisotropy <= params.max_anisotropy, f"anisotropy {anisotropy:.2f}"),
         (pose.overlap >= params.min_overlap, f"overlap {pose.overlap:.2f}"),
         (pose.information >= params.min_information, f"information {pose.information:.3f}"),
     )

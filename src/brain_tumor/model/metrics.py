@@ -1,8 +1,10 @@
 """Figures of a binary classifier with 95 % intervals.
 
-Single proportions get Wilson intervals; the rest a percentile bootstrap that resamples whole
-groups (patients, duplicates), since images of one group are not independent. The expected
-calibration error has none: it stands beside its simulated floor.
+A percentile bootstrap resamples whole clusters (patients, duplicates), since images of one cluster
+are not independent. Single proportions have Wilson's interval where every image is a cluster of its
+own; and, for as many trials as there are clusters, where all images are right or all wrong, since
+resampling would give no width then. The expected calibration error has none: it stands beside its
+simulated floor.
 """
 
 from collections.abc import Callable
@@ -122,7 +124,11 @@ def evaluate(
         raise ValueError(f"labels are {np.unique(y_true).tolist()}; both classes (0, 1) are needed")
     repeats = Repeats.of_one(Sample(y_true, probability, probability >= threshold), group)
     found = figures(repeats, params, intervals=intervals)
-    if intervals:
-        hits = proportions(confusion(y_true, probability, threshold))
-        found |= {name: wilson(k, n) for name, (k, n) in hits.items()}
+    if not intervals:
+        return found
+    among = {"accuracy": y_true >= 0, "sensitivity": y_true == 1, "specificity": y_true == 0}
+    for name, (hits, images) in proportions(confusion(y_true, probability, threshold)).items():
+        clusters = len(np.unique(group[among[name]]))
+        if len(np.unique(group)) == len(group) or hits in (0, images):
+            found[name] = wilson(hits * clusters // images, clusters)
     return found

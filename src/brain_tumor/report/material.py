@@ -18,12 +18,13 @@ _DRAWN = (
     "The reference standard is the truth of the drawing: whether a mass was put into the slice."
 )
 _STATISTICS = (
-    "Single proportions (accuracy, sensitivity, specificity) have Wilson intervals. All other "
-    "figures but the expected calibration error have percentile intervals of a "
-    "bootstrap that resamples whole clusters, since copies and slices of one "
-    "patient are not independent ({resamples} resamples). Intervals are "
-    "of 95 %. Training figures have none. The expected calibration error is given beside what a "
-    "perfectly calibrated model would show at this number of images, by simulation. No hypothesis "
+    "All figures but the expected calibration error have percentile intervals of a bootstrap that "
+    "resamples whole clusters, since copies and slices of one patient are not independent "
+    "({resamples} resamples). Single proportions (accuracy, sensitivity, specificity) have Wilson "
+    "intervals where every image is a cluster of its own and, with the number of clusters in place "
+    "of that of images, where all images are right or all are wrong. Intervals are of 95 %. "
+    "Training figures have none. The expected calibration error is given beside what a perfectly "
+    "calibrated model would show at this number of images, by simulation. No hypothesis "
     "is tested, and nothing is adjusted for the number of figures."
 )
 

@@ -127,8 +127,9 @@ def _forest(card: ModelCard) -> Figure:
     return Figure(
         intervals_svg(rows),
         f"Figures with 95 % intervals, validation (n = {sizes['val']}) and test "
-        f"(n = {sizes['test']}). Wilson intervals for single proportions, a bootstrap over "
-        "clusters for the rest. Validation is optimistic: choices were made by it.",
+        f"(n = {sizes['test']}). Intervals by a bootstrap over clusters, for single "
+        "proportions of independent images Wilson's. Validation is optimistic: choices "
+        "were made by it.",
         "Forest plot of performance on validation and test images; the values are in the table "
         "of section Performance.",
     )

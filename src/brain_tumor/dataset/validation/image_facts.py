@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from brain_tumor.dataset.validation.duplicates import difference_hash, thumbnail
+from brain_tumor.imaging.decode import eight_bits
 from brain_tumor.settings import ValidateParams
 
 # What Pillow may try, and the file name extensions each format goes by.
@@ -113,12 +114,12 @@ def _check_size(size: tuple[int, int], params: ValidateParams) -> None:
 def upright_grey(image: Image.Image) -> Image.Image:
     """The picture that is hashed: the right way up, 8-bit grey, transparency ignored.
 
-    Pictures of more than 8 bits are stretched from their minimum to maximum.
+    Pictures of more than 8 bits are stretched as the network sees them.
+
+    Raises:
+        ValueError: values that `imaging.decode` does not take.
     """
     image = ImageOps.exif_transpose(image)
     if not image.mode.startswith(("I", "F")):
         return image.convert("L")
-    values = np.asarray(image, dtype=np.float64)
-    low, high = values.min(), values.max()
-    stretched = (values - low) / max(high - low, 1.0) * 255.0
-    return Image.fromarray(stretched.astype(np.uint8))
+    return Image.fromarray(eight_bits(np.asarray(image, dtype=np.float64)))

@@ -92,14 +92,16 @@ def _shown(stored: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
 
 def _windowed(values: NDArray[np.float64], tags: Any) -> NDArray[np.uint8]:
     """The first stored window (DICOM PS3.3, C.11.2.1.2)."""
-    centre, width = (
+    from pydicom.dataset import Dataset
+    from pydicom.pixels.processing import apply_windowing
+
+    view = Dataset()  # of 8 bits, so that the window's ends become 0 and 255
+    view.PhotometricInterpretation, view.BitsStored, view.PixelRepresentation = "MONOCHROME2", 8, 0
+    view.WindowCenter, view.WindowWidth = (
         float(np.ravel(tags[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
     )
-    function = str(tags.get("VOILUTFunction") or "LINEAR").upper()
-    if function == "SIGMOID":
-        return to_grey(1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -99, 99))), 0, 1)
-    if function == "LINEAR":
-        centre, width = centre - 0.5, width - 1
-    if not width > 0:
+    view.VOILUTFunction = str(tags.get("VOILUTFunction") or "LINEAR").upper()
+    if not view.WindowWidth > (1 if view.VOILUTFunction == "LINEAR" else 0):
         return to_grey(values, *window(values))
-    return to_grey(values, centre - width / 2, centre + width / 2)
+    with np.errstate(over="ignore"):
+        return np.rint(apply_windowing(values, view)).astype(np.uint8)
