@@ -304,6 +304,24 @@ def test_champion_that_lost_its_files_gives_way(
     assert "has lost files" in capsys.readouterr().err
 
 
+def test_champion_whose_code_is_laid_out_otherwise_is_contested(
+    tmp_path: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    register(make_outputs(tmp_path), PREPROCESS, params)
+    package = artifacts_of(version("1")) / "code/brain_tumor"
+    (package / "inference").rename(package / "before")
+    for file in [*package.rglob("*.py"), *package.parents[1].glob("*.py")]:
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("brain_tumor.inference", "brain_tumor.before"))
+    worse = register(make_outputs(tmp_path, slope=-5.0), PREPROCESS, params)
+    assert (worse.alias, worse.decision["champion_version"]) == ("challenger", "1")
+    assert worse.decision["test"]["champion"]["images_per_class"] == 4
+    assert "has lost files" not in capsys.readouterr().err
+
+
 def test_version_of_unknown_origin_is_reported_and_not_trusted(
     tmp_path: Path,
     make_outputs: MakeOutputs,

@@ -27,7 +27,7 @@ FILES = (
     TRAINING_IMAGES,
     CARD,
     *(f"{BUNDLE}/{name}" for name in bundle.FILES if name not in bundle.EXPORTED),
-    "code/brain_tumor/inference/classifier.py",
+    "code",  # MLflow's name for the package a model brings; how that is laid out changes
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MISSING_TAG = "files_missing"
