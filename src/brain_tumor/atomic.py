@@ -1,12 +1,19 @@
-"""Writes that are whole or not there: aside first, then renamed into place."""
+"""Writes that are whole or not there, and reading JSON with an error that says what to do."""
 
 import glob
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+T = TypeVar("T")
+ArtefactT = TypeVar("ArtefactT", bound="BaseModel")
 
 
 @contextmanager
@@ -68,6 +75,46 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON with a final newline, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, remedy: str = "") -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: of the file.
+        remedy: what the error tells the user to do.
+
+    Raises:
+        ValueError: the file is missing or is not JSON; the message names it.
+    """
+    return _read(path, json.loads, remedy)
+
+
+def read_artefact(path: Path, kind: type[ArtefactT], remedy: str = "") -> ArtefactT:
+    """Read a JSON file that a stage or a registered model left.
+
+    Values are typed strictly. Keys that `kind` does not have are passed over: another version of
+    this project may have written the file. (Of params.yaml an unknown key is an error.)
+
+    Args:
+        path: of the file.
+        kind: class of what the file holds.
+        remedy: what the error tells the user to do.
+
+    Raises:
+        ValueError: the file is missing or holds something else; the message names it.
+    """
+    return _read(path, lambda text: kind.model_validate_json(text, extra="ignore"), remedy)
+
+
+def _read(path: Path, parse: Callable[[str], T], remedy: str) -> T:
+    after = f"; {remedy}" if remedy else ""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: missing{after}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable{after}: {error}") from error
 
 
 def _remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field
 
+from brain_tumor.atomic import read_artefact
 from brain_tumor.params import Section
 
 
@@ -36,10 +37,7 @@ class Best(Section):
         Raises:
             ValueError: it is missing or not such a file.
         """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: not readable; run `dvc repro tune`: {error}") from error
+        return read_artefact(path, cls, "run `dvc repro tune`")
 
     def tags(self) -> dict[str, str]:
         """What the run of the training says of the study; nothing without one."""

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from brain_tumor.atomic import read_artefact
 from brain_tumor.params import Section
 
 HALF = 0.5  # threshold without a target
@@ -45,7 +46,4 @@ class OperatingPoint(Section):
         Raises:
             ValueError: it is missing or not such a file.
         """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: not readable; run `dvc repro calibrate`: {error}") from error
+        return read_artefact(path, cls, "run `dvc repro calibrate`")

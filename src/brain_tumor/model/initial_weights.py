@@ -5,9 +5,9 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from brain_tumor.atomic import replacing
+from brain_tumor.atomic import read_artefact, replacing
 from brain_tumor.params import Section
 
 CONNECT_TIMEOUT_S = 15.0
@@ -41,6 +41,15 @@ class InitialWeights(Section):
     sha256: str
     complete_to_block: int
     note: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read backbone.json.
+
+        Raises:
+            ValueError: it is missing or not such a file.
+        """
+        return read_artefact(path, cls, "run `dvc repro backbone`")
 
     def check_covers(self, head_block: int) -> None:
         """Refuse a head above the last block that the source fills."""

@@ -14,7 +14,7 @@ from brain_tumor.inference.export import REPORT_FILE
 from brain_tumor.model.best import Best
 from brain_tumor.model.calibration_params import OperatingPoint
 from brain_tumor.model.initial_weights import InitialWeights
-from brain_tumor.model.saved import ModelMeta
+from brain_tumor.model.saved import ModelMeta, read_meta
 from brain_tumor.report.card_parts import Figure, Split
 from brain_tumor.report.evidence import Evidence
 from brain_tumor.report.sources import Settings, Sources
@@ -143,10 +143,10 @@ def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str
         predictions=predictions.assign(cluster=cluster.loc[predictions["path"]].to_numpy()),
         validation=_json(sources.validation),
         preprocessing=_json(sources.preprocessing),
-        weights=InitialWeights.model_validate(_json(sources.weights)),
+        weights=InitialWeights.read(sources.weights),
         best=Best.read(sources.best),
         point=OperatingPoint.read(sources.calibration),
-        meta=ModelMeta.model_validate(_json(sources.model_json)),
+        meta=read_meta(sources.model_json),
         metrics=_metrics(_json(sources.metrics)),
         export=_json(sources.export / REPORT_FILE),
         lineage={**lineage, "mlflow.run": run},
@@ -159,7 +159,7 @@ def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str
 def _metrics(read: Mapping[Any, Mapping[str, Any]]) -> dict[Split, dict[str, Figure]]:
     return {
         split: {
-            key: Figure.model_validate(figure)
+            key: Figure.model_validate(figure, extra="ignore")
             for key, figure in figures.items()
             if figure is not None and figure.get("value") is not None
         }

@@ -35,7 +35,7 @@ def main(
     """Run the former recipe; folds that are finished are not run again."""
     with reporting_errors():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
+        initial = InitialWeights.read(source)
         section = params_file.load(evidence, "before", BeforeParams)
         outer = params_file.load(evidence, "headline", HeadlineParams)
         augment = params_file.load(params, "augment", AugmentParams)

@@ -36,7 +36,7 @@ def main(
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         section = params_file.load(evidence, "paper", PaperParams)
         augment = params_file.load(params, "augment", AugmentParams)
-        initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
+        initial = InitialWeights.read(source)
         initial.check_covers(section.train.head_block)
         table = read_manifest(manifest)
         pool = read_pool(table, images, augment)

@@ -143,7 +143,7 @@ def read_plan(
     Raises:
         ValueError: an input does not fit; the message names it.
     """
-    initial = InitialWeights.model_validate_json(inputs.source.read_text(encoding="utf-8"))
+    initial = InitialWeights.read(inputs.source)
     _check_blocks(initial, section, tune)
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
     images = images.with_copies_of_val(augment)
