@@ -12,6 +12,7 @@ from brain_tumor.tracking import models, store
 from brain_tumor.tracking.models import Version
 
 PROMOTE_VARIABLE = "BRAIN_TUMOR_PROMOTE"
+_CONTESTS = 5  # a contest takes seconds to minutes, and promotions are rare
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,20 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
 
 
 def judge(client: Any, version: Version, outputs: StageOutputs, params: RegisterParams) -> Outcome:
-    """Hold the contest, again if the champion changed meanwhile: others may promote as well."""
-    while True:
+    """Hold the contest, again if the champion changed meanwhile: others may promote as well.
+
+    Raises:
+        ValueError: the champion changed during each of `_CONTESTS` contests.
+    """
+    for _ in range(_CONTESTS):
         before = _champion(client, params.name)
         outcome = contest(client, version, outputs, params)
         if _champion(client, params.name) == before:
             return outcome
+    raise ValueError(
+        f"{params.name}: its champion changed during each of {_CONTESTS} contests with "
+        f"{version.uri}; stop what else promotes models, then run the same command again"
+    )
 
 
 def _champion(client: Any, name: str) -> str | None:
