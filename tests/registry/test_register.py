@@ -448,7 +448,7 @@ class TestSync:
     def test_nothing_registered_is_an_error_that_helps(
         self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
     ) -> None:
-        with pytest.raises(OutputsError, match=r"registered\.json: missing; run `dvc pull`"):
+        with pytest.raises(ValueError, match=r"registered\.json: missing; run `dvc pull`"):
             sync(make_outputs(tmp_path), PREPROCESS, params)
 
     def test_outputs_of_another_model_are_refused(

@@ -24,12 +24,13 @@ def summary(params: ParamsFile = PARAMS) -> None:
     """
     from rich.console import Console
 
-    from brain_tumor.registry.outputs import StageOutputs, read_json
+    from brain_tumor.atomic import RESTORE, read_json
+    from brain_tumor.registry.outputs import StageOutputs
     from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
 
     with reporting_errors():
         outputs = StageOutputs(params=params)
-        registered = read_json(outputs.registered)
+        registered = read_json(outputs.registered, RESTORE)
         card = read_card(outputs.report / CARD_FILE)
         network = _network(card, outputs)
         image = outputs.data / _test_image(outputs.split)

@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from brain_tumor.atomic import RESTORE, read_json
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, Outcome, champion_of, contest
-from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
+from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.tracking import models, store
 from brain_tumor.tracking.models import Version
@@ -35,10 +36,11 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
         params: section `register`.
 
     Raises:
-        OutputsError: a file is missing, or the store does not have the model.
+        OutputsError: the store does not have the model.
+        ValueError: a file is missing.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
-    wanted = read_json(outputs.registered)
+    wanted = read_json(outputs.registered, RESTORE)
     params = params.model_copy(update={"name": str(wanted["name"])})
     client = store.connect()
     version = versions.find_version(client, params.name, str(wanted["digest"]))

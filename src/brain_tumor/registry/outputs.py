@@ -1,10 +1,9 @@
 """The files of the stages that a registered model is made from."""
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
+from brain_tumor.atomic import RESTORE
 from brain_tumor.inference.bundle import EXPORTED
 from brain_tumor.inference.profile import FILES as PROFILE_FILES
 
@@ -43,18 +42,4 @@ class StageOutputs:
         paths += [self.export / name for name in EXPORTED if self.export.exists()]
         missing = [str(path) for path in paths if not path.exists()]
         if missing:
-            raise OutputsError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of a stage.
-
-    Raises:
-        OutputsError: it is missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise OutputsError(f"{path}: missing; run `dvc pull` or `dvc repro`") from error
-    except (OSError, ValueError) as error:
-        raise OutputsError(f"{path}: not readable as JSON: {error}") from error
+            raise OutputsError(f"{', '.join(missing)}: missing; {RESTORE}")

@@ -4,11 +4,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from brain_tumor.atomic import RESTORE, read_json
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, champion_of
-from brain_tumor.registry.outputs import OutputsError, StageOutputs, read_json
+from brain_tumor.registry.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.params import RegisterParams
 from brain_tumor.registry.register import make_bundle, make_version
 from brain_tumor.tracking import store
@@ -41,7 +42,7 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
         OutputsError: a file is missing or does not belong to registered.json.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
-    wanted = read_json(outputs.registered)
+    wanted = read_json(outputs.registered, RESTORE)
     name, digest = str(wanted["name"]), str(wanted["digest"])
     params = params.model_copy(update={"name": name})
     client = store.connect()
