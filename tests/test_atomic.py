@@ -1,10 +1,29 @@
-"""Writes are whole or not there, whatever happens in between."""
+"""Writes are whole or not there; artefacts of other versions are read, errors say what to do."""
 
+import json
 from pathlib import Path
 
 import pytest
+from brain_tumor.imaging.preprocess_params import PreprocessParams
+from brain_tumor.params import Section
+from tests.report.cards import example_card
 
-from brain_tumor.atomic import replacing, write_text
+from brain_tumor.atomic import read_artefact, read_json, replacing, write_text
+from brain_tumor.model.saved import ModelMeta
+from brain_tumor.outputs import Best, OperatingPoint
+
+_MODEL = ModelMeta(
+    head="gap",
+    head_block=6,
+    fine_tuned_blocks=0,
+    size_px=299,
+    threshold=0.21,
+    initial_weights="imagenet",
+    initial_weights_sha256="1" * 64,
+    parameters=7,
+    seed=0,
+)
+_CARD = example_card(_MODEL, {"train": {}, "val": {}, "test": {"auroc": {"value": 0.9}}})
 
 
 def filled(folder: Path, text: str) -> Path:
@@ -69,3 +88,40 @@ def test_the_suffix_stays_so_that_writers_know_the_format(tmp_path: Path) -> Non
     with replacing(tmp_path / "backbone.weights.h5") as aside:
         assert aside.name.endswith(".weights.h5")
         aside.write_text("")
+
+
+@pytest.mark.parametrize(
+    "artefact",
+    [
+        _MODEL,
+        _CARD,
+        _CARD.initial_weights,
+        PreprocessParams(),
+        Best(study="s", trial=3),
+        OperatingPoint(temperature=1.2, threshold=0.3, sensitivity=None, images=9, folds=5),
+    ],
+    ids=lambda artefact: type(artefact).__name__,
+)
+def test_an_artefact_of_a_version_with_another_option_is_read(
+    artefact: Section, tmp_path: Path
+) -> None:
+    values = json.loads(artefact.model_dump_json())
+    nested = {
+        key: value | {"dropped_option": 1} if key in ("model", "data", "calibration") else value
+        for key, value in values.items()
+    }
+    path = tmp_path / "artefact.json"
+    path.write_text(json.dumps({**nested, "dropped_option": 1}), encoding="utf-8")
+    assert read_artefact(path, type(artefact)) == artefact
+
+
+def test_an_artefact_is_typed_strictly_and_the_error_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "best.json"
+    with pytest.raises(ValueError, match=r"best\.json: missing; run `dvc repro tune`"):
+        read_artefact(path, Best, "run `dvc repro tune`")
+    path.write_text('{"study": 3}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"best\.json: not readable; run `dvc repro tune`: .*\n"):
+        read_artefact(path, Best, "run `dvc repro tune`")
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"best\.json: not readable: Expecting"):
+        read_json(path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+RESTORE = "run `dvc pull` or `dvc repro`"  # of outputs of the stages
 T = TypeVar("T")
 ArtefactT = TypeVar("ArtefactT", bound="BaseModel")
 
@@ -82,7 +83,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
 
     Args:
         path: of the file.
-        remedy: what the error tells the user to do.
+        remedy: what the error tells the user to do, as `RESTORE` does.
 
     Raises:
         ValueError: the file is missing or is not JSON; the message names it.

@@ -11,8 +11,13 @@ from ruamel.yaml import YAML
 from tests.ci.actions import NO_NEED, Run, jobs, wanted
 from tests.small_project import ROOT
 
+from brain_tumor.ci.record import DECIDES
+from brain_tumor.ci.results import RESULTS
+
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-LISTENED = ["data.dvc", "params.yaml", "dvc.yaml", "src/**"]
+LISTENED = [
+    "data.dvc", "params.yaml", "dvc.yaml", "requirements.txt", "src/**", "docs/evidence/**",
+]  # fmt: skip
 
 
 def workflow(name: str) -> dict[str, Any]:
@@ -71,6 +76,17 @@ def test_both_events_listen_to_what_decides_a_model() -> None:
     events = workflow("retrain.yml")["on"]
     assert events["push"] == {"branches": ["main"], "paths": LISTENED}
     assert events["pull_request"] == {"paths": LISTENED}
+
+
+def test_every_dep_of_the_pipeline_is_listened_to_and_decides_results() -> None:
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    stages = YAML(typ="safe", pure=True).load(text)["stages"].values()
+    deps = {dep for stage in stages for dep in stage["deps"]}
+    deps = {"data.dvc" if dep == "data" else dep for dep in deps if not dep.startswith("outputs/")}
+    folders = [path.removesuffix("**") for path in LISTENED if path.endswith("/**")]
+    unheard = {dep for dep in deps - set(LISTENED) if not f"{dep}/".startswith(tuple(folders))}
+    assert not unheard
+    assert [*(path.removesuffix("/**") for path in LISTENED), *RESULTS] == list(DECIDES)
 
 
 def test_a_fork_pushes_promotes_and_records_nothing() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.registry.conftest import MakeOutputs
 
-from brain_tumor.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry.card import registered_card, short_description, write_both
 from brain_tumor.report.card import CARD_FILE, read_card
 
@@ -43,5 +43,5 @@ def test_short_description_names_use_weights_and_figures(outputs: StageOutputs) 
 @pytest.mark.slow
 def test_without_a_card_nothing_is_registered(outputs: StageOutputs) -> None:
     (outputs.report / CARD_FILE).unlink()
-    with pytest.raises(OutputsError, match="dvc repro report"):
+    with pytest.raises(ValueError, match="dvc repro report"):
         registered_card(outputs, NAME, DIGEST)

@@ -1,9 +1,12 @@
 """The rule for the champion, branch by branch."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
+from brain_tumor.outputs import StageOutputs
+from brain_tumor.registry import champion
 from brain_tumor.registry.promote import (
     Candidate,
     Figures,
@@ -15,6 +18,7 @@ from brain_tumor.registry.promote import (
     settled,
 )
 from brain_tumor.settings import RegisterParams
+from brain_tumor.tracking.models import Version
 
 CHAMPION = Candidate("a", "imagenet", Figures(10, 0.8, 0.50), Figures(10, 0.80, 0.5))
 BETTER = Candidate("b", "imagenet", Figures(10, 0.8, 0.49), Figures(10, 0.80, 0.5))
@@ -133,3 +137,20 @@ def test_figures_are_those_of_the_own_threshold(params: RegisterParams) -> None:
 def test_one_class_alone_has_no_figures(params: RegisterParams) -> None:
     assert figures([1, 1], [0.2, 0.9], 0.5, params) is None
     assert figures([], [], 0.5, params) is None
+
+
+def test_contests_end_where_the_champion_never_stops_changing(
+    params: RegisterParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = count(1)
+    contests = []
+
+    def another_champion(*_: object) -> Version:
+        return Version("m", str(next(numbers)), "", "", {}, ("champion",))
+
+    monkeypatch.setattr(champion, "champion_of", another_champion)
+    monkeypatch.setattr(champion, "contest", lambda *given: contests.append(given))
+    challenger = Version("m", "0", "", "", {}, ())
+    with pytest.raises(ValueError, match="champion changed during each of 5 contests with models"):
+        champion.judge(None, challenger, StageOutputs(), params)
+    assert len(contests) == 5

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests import sections
@@ -18,6 +19,7 @@ from tests import sections
 from brain_tumor.atomic import write_json
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
+from brain_tumor.inference.profile import KEYS, Profile
 from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
@@ -31,6 +33,7 @@ from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.stages.register import main as stage
 from brain_tumor.tracking import models, store
 from brain_tumor.tracking.artifacts import ModelUnusableError
+from brain_tumor.tracking.describe import describe
 from brain_tumor.tracking.download import download
 from brain_tumor.tracking.lineage import md5
 from brain_tumor.tracking.model_folder import CARD, CARD_FACTS, REPORT
@@ -305,6 +308,29 @@ def test_champion_that_lost_its_files_gives_way(
     assert "has lost files" in capsys.readouterr().err
 
 
+def test_champion_whose_code_is_laid_out_otherwise_is_contested_and_describes_images(
+    tmp_path: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outputs = make_outputs(tmp_path)
+    register(outputs, PREPROCESS, params)
+    package = artifacts_of(version("1")) / "code/brain_tumor"
+    (package / "inference").rename(package / "before")
+    for file in [*package.rglob("*.py"), *package.parents[1].glob("*.py")]:
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("brain_tumor.inference", "brain_tumor.before"))
+    worse = register(make_outputs(tmp_path / "later", slope=-5.0), PREPROCESS, params)
+    assert (worse.alias, worse.decision["champion_version"]) == ("challenger", "1")
+    assert worse.decision["test"]["champion"]["images_per_class"] == 4
+    assert "has lost files" not in capsys.readouterr().err
+    profile = Profile.load(outputs.profile)
+    rows, features = describe(version("1"), [outputs.data / profile.table["path"][0]])
+    np.testing.assert_allclose(features, profile.features[:1], rtol=1e-5)
+    assert set(rows[0]) == set(profile.table) - set(KEYS)
+
+
 def test_version_of_unknown_origin_is_reported_and_not_trusted(
     tmp_path: Path,
     make_outputs: MakeOutputs,
@@ -423,7 +449,7 @@ class TestSync:
     def test_nothing_registered_is_an_error_that_helps(
         self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
     ) -> None:
-        with pytest.raises(OutputsError, match=r"registered\.json: missing; run `dvc pull`"):
+        with pytest.raises(ValueError, match=r"registered\.json: missing; run `dvc pull`"):
             sync(make_outputs(tmp_path), PREPROCESS, params)
 
     def test_outputs_of_another_model_are_refused(

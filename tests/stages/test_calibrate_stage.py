@@ -87,7 +87,7 @@ def test_description_that_is_missing_is_one_line(project: Path) -> None:
     (project / "outputs" / "train" / "network.json").unlink()
     done = run(project)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: outputs/train/network.json: not a readable")
+    assert done.stderr.startswith("error: outputs/train/network.json: missing")
     assert "Traceback" not in done.stderr
 
 

@@ -87,8 +87,8 @@ def test_parameters_are_read_with_care_even_then(explicit: Path) -> None:
 
 
 def test_unreadable_best_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"best\.json: not readable; run `dvc repro tune`"):
+    with pytest.raises(ValueError, match=r"best\.json: missing; run `dvc repro tune`"):
         Best.read(tmp_path / "best.json")
     (tmp_path / "best.json").write_text(json.dumps({"study": 3}), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"best\.json: not readable"):
+    with pytest.raises(ValueError, match=r"best\.json: not readable; run `dvc repro tune`: "):
         Best.read(tmp_path / "best.json")

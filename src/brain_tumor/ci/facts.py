@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from brain_tumor.atomic import read_json
 from brain_tumor.ci.commands import CommandError, dvc_json, git
 from brain_tumor.dataset.growth.diff import DataDiff, compare
 from brain_tumor.dataset.growth.listing import at_revision, in_folder
@@ -185,10 +186,7 @@ def _shown(revision: str | None, path: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
+    return dict(read_json(path)) if path.is_file() else None
 
 
 def _yaml(text: str) -> dict[str, Any]:

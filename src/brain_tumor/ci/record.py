@@ -11,8 +11,12 @@ from pathlib import Path
 
 _AUTHOR = ("-c", "user.name=CI", "-c", "user.email=ci@localhost")
 _ALLOWED = ("--include=dvc.lock", "--include=outputs/*")
-# What decides the results: a branch that moved on in any of these has a run of its own.
-_DECIDES = ("data.dvc", "params.yaml", "dvc.yaml", "src", "dvc.lock", "outputs")
+# What decides the results, as `paths` of retrain.yml has it, and the results themselves: a branch
+# that moved on in any of these has a run of its own.
+DECIDES = (
+    "data.dvc", "params.yaml", "dvc.yaml", "requirements.txt", "src", "docs/evidence",
+    "dvc.lock", "outputs",
+)  # fmt: skip
 
 
 class RecordError(ValueError):
@@ -43,7 +47,7 @@ def record(patch: Path, branch: str) -> str:
     ran = _git("rev-parse", "--short", "HEAD")
     _git(*_AUTHOR, "commit", "--quiet", "--message", f"Record the results of {ran}")
     _git("fetch", "--quiet", "origin", f"refs/heads/{branch}")
-    changed = _git("diff", "--name-only", "HEAD~1", "FETCH_HEAD", "--", *_DECIDES).splitlines()
+    changed = _git("diff", "--name-only", "HEAD~1", "FETCH_HEAD", "--", *DECIDES).splitlines()
     if changed:
         return f"{branch} has moved on ({changed[0]}, ...): its own run records its results"
     _git(*_AUTHOR, "rebase", "--quiet", "--onto", "FETCH_HEAD", "HEAD~1")

@@ -1,5 +1,6 @@
 """What several commands share: options, and sections of params.yaml."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +11,14 @@ if TYPE_CHECKING:
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The data folder.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameters to read.")]
-REGISTERED = "brain-tumor-inceptionv3"
+SHIPPED = "brain-tumor-inceptionv3"  # `register.name`, as params.yaml comes
 Model = Annotated[
     str | None,
     typer.Option(
         "--model",
         help="models:/NAME@ALIAS, models:/NAME/NUMBER or a folder that `brain-tumor pull` made.",
-        show_default=f"{REGISTERED}@champion; while there is none, its @challenger",
+        show_default=f"register.name of this repository's params.yaml, elsewhere {SHIPPED}: its "
+        "@champion; while there is none, its @challenger",
     ),
 ]
 DATA, PARAMS = Path("data"), Path("params.yaml")
@@ -29,7 +31,27 @@ def chosen(model: str | None) -> str:
     from brain_tumor.tracking import store
     from brain_tumor.tracking.models import champion_or_challenger
 
-    return champion_or_challenger(store.connect(), REGISTERED)
+    return champion_or_challenger(store.connect(), registered_name())
+
+
+def registered_name() -> str:
+    """Name of the registered model that is asked by default.
+
+    It is `register.name` in params.yaml of the repository around the current folder. Where there
+    is no such section (another project may have a params.yaml too) it is the shipped name.
+
+    Raises:
+        ParamsError: the section does not fit.
+    """
+    from brain_tumor.params import load
+    from brain_tumor.registry.params import RegisterParams
+    from brain_tumor.repository import repository_root
+
+    path = repository_root() / PARAMS
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not re.search(r"^register:", text, re.MULTILINE):
+        return SHIPPED
+    return load(path, "register", RegisterParams).name
 
 
 def sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brain_tumor.cli.options import PARAMS, REGISTERED, ParamsFile
+from brain_tumor.cli.options import PARAMS, ParamsFile, registered_name
 from brain_tumor.stages.paths import reporting_errors
 
 if TYPE_CHECKING:
@@ -24,15 +24,17 @@ def summary(params: ParamsFile = PARAMS) -> None:
     """
     from rich.console import Console
 
-    from brain_tumor.outputs import StageOutputs, read_json
+    from brain_tumor.atomic import RESTORE, read_json
+    from brain_tumor.outputs import StageOutputs
     from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
 
     with reporting_errors():
         outputs = StageOutputs(params=params)
-        registered = read_json(outputs.registered)
+        registered = read_json(outputs.registered, RESTORE)
         card = read_card(outputs.report / CARD_FILE)
         network = _network(card, outputs)
         image = outputs.data / _test_image(outputs.split)
+        asked_by_default = f"{registered_name()}@champion"
     console = Console(highlight=False, soft_wrap=True)
     name, version, alias = (str(registered[key]) for key in ("name", "version", "alias"))
     console.print(f"\n[bold]{name} version {version}[/]")
@@ -41,8 +43,7 @@ def summary(params: ParamsFile = PARAMS) -> None:
     console.print(f"@{alias}: {registered['decision']['reason']}", markup=False)
     if card.initial_weights.note:
         console.print(f"note: {card.initial_weights.note}", style="yellow", markup=False)
-    answers = (name, alias) == (REGISTERED, "champion")
-    which = "" if answers else f" --model models:/{name}/{version}"
+    which = "" if f"{name}@{alias}" == asked_by_default else f" --model models:/{name}/{version}"
     console.print(f"Report: {outputs.report / REPORT_FILE}", markup=False)
     console.print("Next:")
     console.print("  make ui  # compare runs and models in MLflow", markup=False)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from brain_tumor.atomic import write_text
+from brain_tumor.atomic import read_artefact, write_text
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
 from brain_tumor.outputs import EXPORTED
@@ -63,11 +63,7 @@ def load_preprocess(folder: Path) -> PreprocessParams:
     Raises:
         ValueError: it is missing or unreadable.
     """
-    path = folder / PREPROCESS_FILE
-    try:
-        return PreprocessParams.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: no readable preprocessing parameters: {error}") from error
+    return read_artefact(folder / PREPROCESS_FILE, PreprocessParams)
 
 
 def digest(folder: Path) -> str:

@@ -1,6 +1,5 @@
 """The network written for the fast engine, and proof that it says the same."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.atomic import replacing
+from brain_tumor.atomic import RESTORE, read_json, replacing
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine
 from brain_tumor.model.explanation import Seen
 from brain_tumor.model.saved import SavedModel
@@ -67,10 +66,10 @@ def exported_digest(folder: Path) -> str:
         ValueError: its report is missing or older than the digest.
     """
     path = folder / REPORT_FILE
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
-    except (OSError, ValueError, LookupError) as error:
-        raise ValueError(f"{path}: no digest of a model; run `dvc repro`: {error!r}") from error
+    report = read_json(path, RESTORE)
+    if "digest" not in report:
+        raise ValueError(f"{path}: no digest of a model; run `dvc repro`")
+    return str(report["digest"])
 
 
 def compare(reference: Seen, seen: Seen) -> Agreement:

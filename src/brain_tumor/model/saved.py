@@ -5,13 +5,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from brain_tumor.atomic import replacing, write_json
+from brain_tumor.atomic import read_artefact, replacing, write_json
 from brain_tumor.settings import Section
 
 NETWORK_FILE = "model.keras"
@@ -53,9 +53,6 @@ class ModelMeta(NetworkMeta):
 
     threshold: float
     temperature: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
-
-
-MetaT = TypeVar("MetaT", bound=NetworkMeta)
 
 
 @dataclass(frozen=True)
@@ -119,19 +116,12 @@ def read_meta(path: Path) -> ModelMeta:
     Raises:
         ValueError: it is missing or not readable.
     """
-    return _read(path, ModelMeta)
+    return read_artefact(path, ModelMeta)
 
 
 def read_network_meta(path: Path) -> NetworkMeta:
     """Read what stage train wrote of the network (see `read_meta`)."""
-    return _read(path, NetworkMeta)
-
-
-def _read(path: Path, kind: type[MetaT]) -> MetaT:
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable model description: {error}") from error
+    return read_artefact(path, NetworkMeta)
 
 
 def predict_proba(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from brain_tumor.atomic import write_text
-from brain_tumor.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry.rebuild import lineage_of
 from brain_tumor.report.card import CARD_FILE, ModelCard, read_card, write_card
 from brain_tumor.report.card_markdown import markdown
@@ -22,12 +22,9 @@ def registered_card(outputs: StageOutputs, name: str, digest: str) -> ModelCard:
         digest: of its bundle.
 
     Raises:
-        OutputsError: stage report left no readable card.
+        ValueError: stage report left no readable card.
     """
-    try:
-        card = read_card(outputs.report / CARD_FILE)
-    except ValueError as error:
-        raise OutputsError(str(error)) from error
+    card = read_card(outputs.report / CARD_FILE)
     lineage = {**card.lineage, **lineage_of(outputs)}
     return card.model_copy(update={"name": name, "digest": digest, "lineage": lineage})
 

@@ -4,7 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from brain_tumor.outputs import OutputsError, StageOutputs, read_json
+from brain_tumor.atomic import RESTORE, read_json
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, Outcome, champion_of, contest
 from brain_tumor.settings import RegisterParams
@@ -12,6 +13,7 @@ from brain_tumor.tracking import models, store
 from brain_tumor.tracking.models import Version
 
 PROMOTE_VARIABLE = "BRAIN_TUMOR_PROMOTE"
+_CONTESTS = 5  # a contest takes seconds to minutes, and promotions are rare
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,11 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
         params: section `register`.
 
     Raises:
-        OutputsError: a file is missing, or the store does not have the model.
+        OutputsError: the store does not have the model.
+        ValueError: a file is missing.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
-    wanted = read_json(outputs.registered)
+    wanted = read_json(outputs.registered, RESTORE)
     params = params.model_copy(update={"name": str(wanted["name"])})
     client = store.connect()
     version = versions.find_version(client, params.name, str(wanted["digest"]))
@@ -53,12 +56,20 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
 
 
 def judge(client: Any, version: Version, outputs: StageOutputs, params: RegisterParams) -> Outcome:
-    """Hold the contest, again if the champion changed meanwhile: others may promote as well."""
-    while True:
+    """Hold the contest, again if the champion changed meanwhile: others may promote as well.
+
+    Raises:
+        ValueError: the champion changed during each of `_CONTESTS` contests.
+    """
+    for _ in range(_CONTESTS):
         before = _champion(client, params.name)
         outcome = contest(client, version, outputs, params)
         if _champion(client, params.name) == before:
             return outcome
+    raise ValueError(
+        f"{params.name}: its champion changed during each of {_CONTESTS} contests with "
+        f"{version.uri}; stop what else promotes models, then run the same command again"
+    )
 
 
 def _champion(client: Any, name: str) -> str | None:

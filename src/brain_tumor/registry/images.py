@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from brain_tumor.atomic import RESTORE
 from brain_tumor.dataset import training_images
 from brain_tumor.dataset.training_images import TrainingImage
 
@@ -119,4 +120,4 @@ def _rows(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
                 raise ValueError(f"{path}: columns {sorted(missing)} are missing")
             return list(reader)
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: missing; run `dvc pull` or `dvc repro`") from error
+        raise ValueError(f"{path}: missing; {RESTORE}") from error

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brain_tumor.outputs import StageOutputs, read_json
+from brain_tumor.atomic import RESTORE, read_json
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry.contest import CHAMPION
 from brain_tumor.report.card import REGISTERED_REPORT_FILE, REPORT_FILE
 from brain_tumor.tracking import models
@@ -41,7 +42,7 @@ def describe(
     place = f"#/models/{version.name}/versions/{version.number}"
     page = f"[{version.name} version {version.number}]({place})"
     became = f"became `@{alias}`: {reason}."
-    metrics = read_json(outputs.metrics)
+    metrics = read_json(outputs.metrics, RESTORE)
     own = result_note(metrics, f"Registered as {page}, it {became}")
     run = resume_run(version.run_id)
     if run is not None:

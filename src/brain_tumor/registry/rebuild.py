@@ -4,9 +4,10 @@ import csv
 from pathlib import Path
 
 from brain_tumor import settings
+from brain_tumor.atomic import RESTORE, read_json
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.model.saved import load_meta
-from brain_tumor.outputs import Best, StageOutputs, read_json
+from brain_tumor.outputs import Best, StageOutputs
 from brain_tumor.tracking import lineage, wording
 from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import resume_run, start_run
@@ -19,7 +20,7 @@ _TRACED = (
 
 def run_of(outputs: StageOutputs) -> Run:
     """The run that `outputs` names; one with the same content if the store does not know it."""
-    return resume_run(str(read_json(outputs.run)["run_id"])) or rebuild_run(outputs)
+    return resume_run(str(read_json(outputs.run, RESTORE)["run_id"])) or rebuild_run(outputs)
 
 
 def rebuild_run(outputs: StageOutputs) -> Run:
@@ -31,7 +32,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
     traced = lineage_of(outputs) | {"initial_weights.sha256": meta.initial_weights_sha256}
     tags = {
         RESTORED_TAG: "true",
-        "restored.from": str(read_json(outputs.run)["run_id"]),
+        "restored.from": str(read_json(outputs.run, RESTORE)["run_id"]),
         "stage": "train",
         "initial_weights": meta.initial_weights,
     }
@@ -39,7 +40,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
     train = settings.read(outputs.params).train.resolve(chosen.params)
     phantom = data_dvc.read_meta(outputs.data).get("source") == "phantom"
     logged = wording.acted_params(outputs.params, train.model_dump(), phantom=phantom)
-    metrics = read_json(outputs.metrics)
+    metrics = read_json(outputs.metrics, RESTORE)
     with start_run(wording.training_name(train.model_dump()), logged, tags | chosen.tags()) as run:
         run.log_lineage(traced)
         if "data.md5" in traced:

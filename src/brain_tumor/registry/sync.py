@@ -4,7 +4,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from brain_tumor.outputs import OutputsError, StageOutputs, read_json
+from brain_tumor.atomic import RESTORE, read_json
+from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry import pages, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, champion_of
@@ -40,7 +41,7 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
         OutputsError: a file is missing or does not belong to registered.json.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
-    wanted = read_json(outputs.registered)
+    wanted = read_json(outputs.registered, RESTORE)
     name, digest = str(wanted["name"]), str(wanted["digest"])
     params = params.model_copy(update={"name": name})
     client = store.connect()

@@ -1,6 +1,5 @@
 """Find the version that holds a model, or make it."""
 
-import json
 import shutil
 import sys
 import tempfile
@@ -8,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brain_tumor.atomic import read_json
 from brain_tumor.dataset.training_images import TRAINING_IMAGES
 from brain_tumor.inference import bundle, profile
 from brain_tumor.outputs import EXPORTED, StageOutputs
@@ -27,7 +27,7 @@ FILES = (
     TRAINING_IMAGES,
     CARD,
     *(f"{BUNDLE}/{name}" for name in bundle.FILES if name not in EXPORTED),
-    "code/brain_tumor/inference/classifier.py",
+    "code",  # MLflow's name for the package a model brings; how that is laid out changes
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MISSING_TAG = "files_missing"
@@ -134,8 +134,8 @@ def _lineage_of(version: Version) -> dict[str, str]:
     if _REPORT_TAG not in version.tags:
         return {key: text for key, text in version.tags.items() if key.startswith(_OLD_LINEAGE)}
     with tempfile.TemporaryDirectory() as temporary:
-        facts = artifacts.fetch(version, CARD_FACTS, Path(temporary))
-        return dict(json.loads(facts.read_text(encoding="utf-8"))["lineage"])
+        facts = read_json(artifacts.fetch(version, CARD_FACTS, Path(temporary)))
+        return dict(facts["lineage"])
 
 
 def _settle(client: Any, made: Version) -> Version:

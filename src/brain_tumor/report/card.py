@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from brain_tumor.atomic import write_json
+from brain_tumor.atomic import read_artefact, write_json
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import InitialWeights
 from brain_tumor.report.card_parts import (
@@ -28,7 +28,7 @@ REGISTERED_REPORT_FILE = "registered_report.html"
 
 
 class ModelCard(Section):
-    """A model card; every key must be known, and what it says must hold together.
+    """A model card; what it says must hold together.
 
     Attributes:
         name: of the model.
@@ -114,9 +114,4 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         ValueError: it is missing or does not fit the schema.
     """
-    try:
-        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path}: no readable model card; run `dvc repro report`: {error}"
-        ) from error
+    return read_artefact(path, ModelCard, "run `dvc repro report`")

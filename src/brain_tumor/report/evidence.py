@@ -63,7 +63,9 @@ class Evidence:
 
 def figures(plain: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
     """Figures as JSON holds them."""
-    return {key: Figure.model_validate(dict(figure)) for key, figure in plain.items()}
+    return {
+        key: Figure.model_validate(dict(figure), extra="ignore") for key, figure in plain.items()
+    }
 
 
 def baselines(headline: Mapping[str, Any]) -> tuple[Baseline, ...]:

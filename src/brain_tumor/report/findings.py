@@ -10,7 +10,7 @@ import pandas as pd
 
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.inference.export import REPORT_FILE
-from brain_tumor.model.saved import ModelMeta
+from brain_tumor.model.saved import ModelMeta, read_meta
 from brain_tumor.outputs import Best, InitialWeights, OperatingPoint, read_manifest
 from brain_tumor.report.card_parts import Figure, Split
 from brain_tumor.report.evidence import Evidence
@@ -140,10 +140,10 @@ def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str
         predictions=predictions.assign(cluster=cluster.loc[predictions["path"]].to_numpy()),
         validation=_json(sources.validation),
         preprocessing=_json(sources.preprocessing),
-        weights=InitialWeights.model_validate(_json(sources.weights)),
+        weights=InitialWeights.read(sources.weights),
         best=Best.read(sources.best),
         point=OperatingPoint.read(sources.calibration),
-        meta=ModelMeta.model_validate(_json(sources.model_json)),
+        meta=read_meta(sources.model_json),
         metrics=_metrics(_json(sources.metrics)),
         export=_json(sources.export / REPORT_FILE),
         lineage={**lineage, "mlflow.run": run},
@@ -156,7 +156,7 @@ def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str
 def _metrics(read: Mapping[Any, Mapping[str, Any]]) -> dict[Split, dict[str, Figure]]:
     return {
         split: {
-            key: Figure.model_validate(figure)
+            key: Figure.model_validate(figure, extra="ignore")
             for key, figure in figures.items()
             if figure is not None and figure.get("value") is not None
         }

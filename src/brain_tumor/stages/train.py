@@ -44,7 +44,7 @@ def main(
     with reporting_errors():
         chosen = Best.read(best)
         section = settings.read(params).train.resolve(chosen.params)
-        initial = InitialWeights.model_validate_json(source.read_text(encoding="utf-8"))
+        initial = InitialWeights.read(source)
         initial.check_covers(section.head_block)
         # The copies of validation images take no part, but so the features are those of the study.
         augment = settings.read(params).augment

@@ -1,6 +1,5 @@
 """The files of a registered model: checking, fetching and running them."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brain_tumor.atomic import read_json, write_json
 from brain_tumor.tracking.server import shown
 from brain_tumor.tracking.store import tracking_uri
 
@@ -82,7 +82,7 @@ def predict(version: "Version", images: Sequence[Path]) -> list[float]:
                 f"{version.uri}: does not predict; to replace it all the same set "
                 f"register.force to true:\n{error}"
             ) from error
-        return [float(value) for value in json.loads(answer.read_text(encoding="utf-8"))]
+        return [float(value) for value in read_json(answer)]
 
 
 def run_alone(script: Path, version: "Version", images: Sequence[Path], answer: Path) -> None:
@@ -98,7 +98,7 @@ def run_alone(script: Path, version: "Version", images: Sequence[Path], answer: 
         ModelUnusableError: it fails; holds the end of what it printed.
     """
     request = answer.with_name("images.json")
-    request.write_text(json.dumps([str(path.resolve()) for path in images]), encoding="utf-8")
+    write_json(request, [str(path.resolve()) for path in images])
     command = [sys.executable, "-P", str(script), version.uri, str(request), str(answer)]
     environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

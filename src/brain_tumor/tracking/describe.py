@@ -1,6 +1,5 @@
 """What images look like to a registered model, by its own code."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.atomic import read_json
 from brain_tumor.tracking.artifacts import ModelUnusableError, run_alone
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def describe(
             run_alone(_SCRIPT, version, images, answer)
         except ModelUnusableError as error:
             raise ModelUnusableError(f"{version.uri}: cannot describe images:\n{error}") from error
-        rows: list[dict[str, Any]] = json.loads((answer / "rows.json").read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = read_json(answer / "rows.json")
         return rows, np.load(answer / "features.npy", allow_pickle=False)
 
 

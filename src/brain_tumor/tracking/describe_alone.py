@@ -3,7 +3,9 @@
 Usage: python -P describe_alone.py MODEL_URI IMAGES_JSON FOLDER
 
 Writes rows.json (statistics of each image) and features.npy to FOLDER. It imports nothing of this
-package, so that the images are seen by the code that made the model's own profile.
+package, so that the images are seen by the code that made the model's own profile. Of that code,
+which may be years old, it uses `classifier.describe` of the class in `served_model.py`: that name
+must stay.
 """
 
 import json

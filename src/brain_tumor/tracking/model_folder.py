@@ -1,12 +1,13 @@
 """A registered model on this machine: the folder MLflow brings, or `brain-tumor pull` leaves."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+from brain_tumor.atomic import read_json
 
 BUNDLE = "artifacts/bundle"  # the files a classifier is loaded from
 CARD, CARD_FACTS = "MODEL_CARD.md", "model_card.json"
@@ -49,4 +50,4 @@ class ModelFolder:
     def facts(self) -> dict[str, Any]:
         """The facts of the card; none without one."""
         path = self.root / CARD_FACTS
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return read_json(path) if path.is_file() else {}

@@ -95,7 +95,9 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
 
 def _made_again(data: Path, meta: data_dvc.Meta, names: Sequence[str]) -> bool:
     """Make the phantom that data.dvc describes; False, and nothing made, if its MD5 is another."""
-    recorded = PhantomParams.model_validate_json(json.dumps(meta.get(sources.PHANTOM, {})))
+    recorded = PhantomParams.model_validate_json(
+        json.dumps(meta.get(sources.PHANTOM, {})), extra="ignore"
+    )
     before = data_dvc.pointer(data).read_bytes()
     with replacing(data) as aside:
         sources.fill(sources.PHANTOM, aside, recorded, names)
