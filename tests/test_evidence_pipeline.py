@@ -177,8 +177,12 @@ def test_elsewhere_finished_folds_are_runs_of_a_new_parent(
     project.commit("Elsewhere")
 
 
-def test_changed_parameters_refuse_the_old_folds_and_name_them(project: Project) -> None:
+def test_changed_parameters_keep_old_folds_whole_and_never_mix_them(project: Project) -> None:
     project.set_params({"calibrate": {"sensitivity": 0.9}})
+    output = project.run(*REPRO)
+    assert "the 2 parts in docs/evidence/folds were made from other params" in output
+    (project.folder / FOLDS / "headline-r0-f1.json").unlink()
+    project.set_params({"calibrate": {"sensitivity": 0.8}})
     output = project.run(*REPRO, check=False)
     assert "headline-r0-f0.json: made from other params than there is now; delete" in output
     assert "Traceback" not in output

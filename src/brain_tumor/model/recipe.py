@@ -9,6 +9,7 @@ solved head is fitted to all development images; `dvc repro` holds those of val 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,10 @@ from brain_tumor.model.inner_search import search
 from brain_tumor.model.saved import predict_proba
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.train_params import TrainParams, TrainSection
+
+# Raise it with every change after which the same images, parameters and weights can give other
+# predictions: studies and finished evidence made before then count as made by another recipe.
+VERSION: Final = 1
 
 
 @dataclass(frozen=True)

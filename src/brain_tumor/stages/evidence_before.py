@@ -12,7 +12,7 @@ from brain_tumor.evidence.headline import Headline
 from brain_tumor.evidence.headline_runs import run_track
 from brain_tumor.evidence.params import HeadlineParams
 from brain_tumor.evidence.pool import read_pool
-from brain_tumor.evidence.source_digest import code_digest, data_digest
+from brain_tumor.evidence.source_digest import data_digest, images_digest
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
@@ -39,7 +39,8 @@ def main(
         section = params_file.load(evidence, "before", BeforeParams)
         outer = params_file.load(evidence, "headline", HeadlineParams)
         augment = params_file.load(params, "augment", AugmentParams)
-        pool = read_pool(read_manifest(manifest), images, augment)
+        table = read_manifest(manifest)
+        pool = read_pool(table, images, augment)
         start = Start(weights, default_cache())
         baselines = read_baselines(pool, data, start)
         track = Headline(
@@ -47,8 +48,9 @@ def main(
             baselines,
             FormerRecipe(start, section),
             outer.model_copy(update={"repeats": 1}),
+            images_digest(table),
             data_digest(pool, weights, baselines.files),
-            {"before": section.model_dump(), "code": code_digest(["evidence.former"])},
+            {"before": section.model_dump()},
             {"weights": initial.source, "precision": resolve(section.train.precision)},
         )
         inputs = {"manifest": manifest, "images": images, "weights": weights}

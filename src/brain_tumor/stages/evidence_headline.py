@@ -11,7 +11,7 @@ from brain_tumor.evidence.headline import Headline
 from brain_tumor.evidence.headline_runs import run_track
 from brain_tumor.evidence.params import HeadlineParams
 from brain_tumor.evidence.pool import read_pool, with_phantoms
-from brain_tumor.evidence.source_digest import data_digest
+from brain_tumor.evidence.source_digest import data_digest, images_digest
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.calibration_params import CalibrateParams
 from brain_tumor.model.feature_cache import default_cache
@@ -49,7 +49,8 @@ def main(
             params_file.load(params, "tune", TuneParams),
             params_file.load(params, "calibrate", CalibrateParams),
         )
-        pool = read_pool(read_manifest(manifest), images, augment)
+        table = read_manifest(manifest)
+        pool = read_pool(table, images, augment)
         pool = with_phantoms(pool, augmented, records)
         start = Start(weights, default_cache())
         _features_in_one_pass(start, pool, recipe)
@@ -59,6 +60,7 @@ def main(
             baselines,
             product_recipe(start, recipe),
             section,
+            images_digest(table),
             data_digest(pool, weights, baselines.files),
             {name: getattr(recipe, name).model_dump() for name in ("train", "tune", "calibrate")},
             {"weights": initial.source, "precision": resolve(recipe.train.precision)},
