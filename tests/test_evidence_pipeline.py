@@ -17,11 +17,10 @@ pytestmark = pytest.mark.slow
 
 REPRO = ("dvc", "repro", "evidence/dvc.yaml")
 FOLDS, SEEDS = "docs/evidence/folds", "docs/evidence/paper"
-BEFORE, FIGURES = "docs/evidence/before", "docs/evidence/figures"
+FIGURES = "docs/evidence/figures"
 THREE = {"no": 3, "yes": 3}
 SMALL: dict[str, dict[str, Any]] = {
     "headline": {"repeats": 1, "folds": 2},
-    "before": {"folds": 2},
     "paper": {"seeds": 2, "paper_step_px": 50, "counts": {"val": THREE, "test": THREE}},
     "summary": {"bootstrap_resamples": 20},
 }
@@ -32,9 +31,7 @@ def set_evidence(project: Project, changes: dict[str, dict[str, Any]]) -> None:
     document = yaml.load(path.read_text(encoding="utf-8"))
     for section, values in changes.items():
         document[section].update(values)
-    for section in ("paper", "before"):
-        document[section]["train"].update({"head_block": 3, "head_epochs": 2, "batch_size": 8})
-    document["before"]["train"]["fine_tune_epochs"] = 1
+    document["paper"]["train"].update({"head_block": 3, "head_epochs": 2, "batch_size": 8})
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
 
@@ -48,7 +45,7 @@ def ran(output: str) -> set[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small copy of the project without evidence, with data."""
     project = copy_project(tmp_path_factory.mktemp("clone") / "project")
-    for made in (FOLDS, SEEDS, BEFORE, FIGURES):
+    for made in (FOLDS, SEEDS, FIGURES):
         shutil.rmtree(project.folder / made, ignore_errors=True)
     (project.folder / "evidence" / "dvc.lock").unlink(missing_ok=True)
     set_evidence(project, SMALL)
@@ -57,7 +54,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-TRACKS = {"paper_images", "paper", "headline", "before", "summary"}
+TRACKS = {"paper_images", "paper", "headline", "summary"}
 
 
 def only_tracks(project: Project) -> None:
@@ -81,8 +78,6 @@ def test_it_makes_every_fold_seed_page_and_drawing(project: Project) -> None:
     assert len(list((folder / "paper").glob("seed-*.csv"))) == 2
     summary = project.json("docs/evidence/summary.json")
     assert summary["headline"]["images"] == 24
-    assert len(list((folder / "before").glob("headline-r0-f*.csv"))) == 2
-    assert {"before", "after", "paired"} <= set(summary["headline"]["before"])
     assert summary["paper"]["seeds"] == 2
     assert summary["made"]["headline"]["weights"] == ["random"]
     for name in ("headline.md", "paper.md", "confident_errors.csv"):

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from brain_tumor.dataset.suspects import SUSPECTS, suspect_paths
-from brain_tumor.evidence.before import compare_before
 from brain_tumor.evidence.confident_errors import confident_errors, errors_sheet
 from brain_tumor.evidence.drawings import baselines_forest
 from brain_tumor.evidence.headline_page import headline_page
@@ -136,8 +135,7 @@ def test_time_is_that_of_each_repeat(summary: dict[str, Any]) -> None:
 
 
 def test_the_page_and_the_drawings_show_it(summary: dict[str, Any]) -> None:
-    before = compare_before(folds(), folds(), PARAMS)
-    page = headline_page({**summary, "before": before}, MADE, 0.95)
+    page = headline_page(summary, MADE, 0.95)
     for text in ("set for a sensitivity of 0.95", "majority", "linear probe", "`head_block`"):
         assert text in page
     rows = [line for line in page.splitlines() if line.startswith("|")]

@@ -36,10 +36,6 @@ def write(folder: Path, manifest: pd.DataFrame, model: str = DIGEST) -> None:
             {"by": "plane", "value": "axial", "no": 30, "yes": 30, "figures": figures(0.88)},
             {"by": "plane", "value": "coronal", "no": 2, "yes": 1, "figures": {}},
         ],
-        "before": {
-            "repeats": 1, "before": figures(0.81), "after": figures(0.9),
-            "paired": figures(0.09, ("auroc",)),
-        },
     }  # fmt: skip
     folder.mkdir(parents=True)
     made = {"command": "make evidence", "dates": ["2026-01-02"], "machines": ["2 processors"]}

@@ -9,7 +9,6 @@ from brain_tumor.atomic import write_json, write_text
 from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.dataset.suspects import suspect_paths
 from brain_tumor.evidence import drawings
-from brain_tumor.evidence.before import compare_before
 from brain_tumor.evidence.confident_errors import confident_errors, errors_sheet
 from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.headline import read_folds
@@ -33,7 +32,6 @@ def main(
     images: In,
     records: In,
     folds: In,
-    before: In,
     seeds: In,
     summary: Out,
     headline: Out,
@@ -51,12 +49,10 @@ def main(
         protocol = params_file.load(evidence, "paper", PaperParams)
         target = params_file.load(params, "calibrate", CalibrateParams).sensitivity
         found, about = read_folds(Finished(folds), outer)
-        former, _ = read_folds(Finished(before), outer.model_copy(update={"repeats": 1}))
         files = read_manifest(manifest)
         suspects = suspect_paths(files)
         known = traits(files, pd.read_csv(records, keep_default_na=False))
         ours = summarise_headline(found, about, known, suspects, section)
-        ours["before"] = compare_before(found, former, section)
         write_text(headline, headline_page(ours, made_from(about), target))
         wrong = confident_errors(found, suspects)
         write_text(errors, wrong.round(4).to_csv(index=False, lineterminator="\n"))
