@@ -17,11 +17,10 @@ pytestmark = pytest.mark.slow
 
 REPRO = ("dvc", "repro", "evidence/dvc.yaml")
 FOLDS, SEEDS = "docs/evidence/folds", "docs/evidence/paper"
-BEFORE, FIGURES = "docs/evidence/before", "docs/evidence/figures"
+FIGURES = "docs/evidence/figures"
 THREE = {"no": 3, "yes": 3}
 SMALL: dict[str, dict[str, Any]] = {
     "headline": {"repeats": 1, "folds": 2},
-    "before": {"folds": 2},
     "paper": {"seeds": 2, "paper_step_px": 50, "counts": {"val": THREE, "test": THREE}},
     "summary": {"bootstrap_resamples": 20},
 }
@@ -32,9 +31,7 @@ def set_evidence(project: Project, changes: dict[str, dict[str, Any]]) -> None:
     document = yaml.load(path.read_text(encoding="utf-8"))
     for section, values in changes.items():
         document[section].update(values)
-    for section in ("paper", "before"):
-        document[section]["train"].update({"head_block": 3, "head_epochs": 2, "batch_size": 8})
-    document["before"]["train"]["fine_tune_epochs"] = 1
+    document["paper"]["train"].update({"head_block": 3, "head_epochs": 2, "batch_size": 8})
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
 
@@ -48,7 +45,7 @@ def ran(output: str) -> set[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small copy of the project without evidence, with data."""
     project = copy_project(tmp_path_factory.mktemp("clone") / "project")
-    for made in (FOLDS, SEEDS, BEFORE, FIGURES):
+    for made in (FOLDS, SEEDS, FIGURES):
         shutil.rmtree(project.folder / made, ignore_errors=True)
     (project.folder / "evidence" / "dvc.lock").unlink(missing_ok=True)
     set_evidence(project, SMALL)
@@ -57,7 +54,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-TRACKS = {"paper_images", "paper", "headline", "before", "summary"}
+TRACKS = {"paper_images", "paper", "headline", "summary"}
 
 
 def only_tracks(project: Project) -> None:
@@ -81,8 +78,6 @@ def test_it_makes_every_fold_seed_page_and_drawing(project: Project) -> None:
     assert len(list((folder / "paper").glob("seed-*.csv"))) == 2
     summary = project.json("docs/evidence/summary.json")
     assert summary["headline"]["images"] == 24
-    assert len(list((folder / "before").glob("headline-r0-f*.csv"))) == 2
-    assert {"before", "after", "paired"} <= set(summary["headline"]["before"])
     assert summary["paper"]["seeds"] == 2
     assert summary["made"]["headline"]["weights"] == ["random"]
     for name in ("headline.md", "paper.md", "confident_errors.csv"):
@@ -177,8 +172,12 @@ def test_elsewhere_finished_folds_are_runs_of_a_new_parent(
     project.commit("Elsewhere")
 
 
-def test_changed_parameters_refuse_the_old_folds_and_name_them(project: Project) -> None:
+def test_changed_parameters_keep_old_folds_whole_and_never_mix_them(project: Project) -> None:
     project.set_params({"calibrate": {"sensitivity": 0.9}})
+    output = project.run(*REPRO)
+    assert "the 2 parts in docs/evidence/folds were made from other params" in output
+    (project.folder / FOLDS / "headline-r0-f1.json").unlink()
+    project.set_params({"calibrate": {"sensitivity": 0.8}})
     output = project.run(*REPRO, check=False)
     assert "headline-r0-f0.json: made from other params than there is now; delete" in output
     assert "Traceback" not in output

@@ -75,9 +75,10 @@ def small_track(
     repeats: int = 2,
     folds: int = 3,
     rate: float = 0.1,
+    images: str = "images",
 ) -> Headline:
     """A track of the stand-in; `rate` is a parameter of it."""
     params = HeadlineParams(repeats=repeats, folds=folds)
     data = data_digest(pool, weights)
     baselines = small_baselines(pool, QuickBaselines)
-    return Headline(pool, baselines, brightness_recipe, params, data, {"rate": rate}, {})
+    return Headline(pool, baselines, brightness_recipe, params, images, data, {"rate": rate}, {})

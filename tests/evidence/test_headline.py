@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 from tests.evidence.small_pool import brightness_recipe, small_pool, small_track
 
-from brain_tumor.evidence import headline
 from brain_tumor.evidence.finished import Finished, StaleError
 from brain_tumor.evidence.folds import Fold
 from brain_tumor.evidence.headline import Headline, missing_folds, read_folds, run_folds
 from brain_tumor.evidence.pool import originals
-from brain_tumor.model.recipe import Answer, Pool
+from brain_tumor.model.recipe import VERSION, Answer, Pool
 
 POOL = small_pool()
 
@@ -73,7 +72,7 @@ def test_a_fold_says_what_it_was_made_of(track: Headline, finished: Finished) ->
     ]  # fmt: skip
     assert facts["chosen"] == {"seed": 0}
     assert facts["wall_s"] >= 0
-    assert set(facts["digest"]) == {"data", "params", "code"}
+    assert set(facts["digest"]) == {"images", "data", "params", "recipe"}
     assert {"date", "machine", "python"} <= set(facts["environment"])
 
 
@@ -149,13 +148,23 @@ def test_other_parameters_are_an_error(track: Headline, finished: Finished, weig
             missing_folds(changed, finished)
 
 
-def test_other_code_is_an_error(
-    track: Headline, finished: Finished, weights: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_recipe_is_an_error(
+    track: Headline, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(track, finished, track.folds[:1])
-    monkeypatch.setattr(headline, "CODE", headline.CODE[1:])
-    with pytest.raises(StaleError, match="made from other code"):
-        missing_folds(small_track(POOL, weights), finished)
+    monkeypatch.setattr("brain_tumor.evidence.headline.VERSION", VERSION + 1)
+    with pytest.raises(StaleError, match="made from other recipe"):
+        missing_folds(track, finished)
+
+
+def test_a_whole_track_is_kept_unless_it_is_of_other_images(
+    track: Headline, finished: Finished, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(track, finished)
+    assert missing_folds(small_track(POOL, weights, rate=0.2), finished) == []
+    assert "were made from other params" in capsys.readouterr().err
+    with pytest.raises(StaleError, match="made from other images"):
+        missing_folds(small_track(POOL, weights, images="others"), finished)
 
 
 def test_a_missing_fold_is_found_out_when_they_are_read(

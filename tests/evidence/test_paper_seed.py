@@ -109,5 +109,7 @@ def test_finished_seeds_are_kept_and_stale_ones_refused(track: PaperTrack, tmp_p
     train = TRAIN.model_copy(update={"learning_rate": 2e-3})
     params = PARAMS.model_copy(update={"train": train})
     changed = PaperTrack(track.start, POOL, track.manifest, params, "data", "random")
+    assert missing_seeds(changed, finished) == []  # kept whole
+    (finished.folder / "seed-01.json").unlink()
     with pytest.raises(StaleError, match=r"seed-00\.json: made from other params"):
         missing_seeds(changed, finished)

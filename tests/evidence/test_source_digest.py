@@ -1,62 +1,20 @@
-"""Digests of code: what a module does counts, what it says about itself does not."""
+"""Digests: what decides counts, order does not."""
 
-from pathlib import Path
+import pandas as pd
 
-import pytest
+from brain_tumor.evidence.source_digest import images_digest, params_digest
 
-from brain_tumor.evidence import source_digest
-
-SOURCE = '''"""A module."""
-
-RATE = 1  # of something
+MANIFEST = pd.DataFrame({"path": ["no/a.png", "yes/b.png"], "sha256": ["aa", "bb"]})
 
 
-def double(x: int) -> int:
-    """Twice x."""
-    text = "# no comment"
-    return x * 2 if text else 0
-'''
+def test_images_are_their_names_and_bytes_in_any_order() -> None:
+    digest = images_digest(MANIFEST)
+    assert images_digest(MANIFEST[::-1]) == digest
+    assert images_digest(MANIFEST.assign(sha256=["aa", "cc"])) != digest
+    assert images_digest(MANIFEST.assign(sha256=["bb", "aa"])) != digest
+    assert images_digest(MANIFEST[:1]) != digest
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(source_digest, "PACKAGE", tmp_path)
-    (tmp_path / "model").mkdir()
-    return tmp_path
-
-
-def digest(package: Path, source: str) -> str:
-    (package / "model" / "fit.py").write_text(source, encoding="utf-8")
-    return source_digest.code_digest(["model.fit"])
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"""A module."""', '"""Another\n\ndescription."""'),
-        ("  # of something", "  # per unit of something else"),
-        ("  # of something", ""),
-        ("\n\n\ndef", "\n\n\n# A note.\n\n\ndef"),
-        ('    """Twice x."""\n', '    """Twice x.\n\n    Returns:\n        It.\n    """\n'),
-    ],
-)
-def test_comments_docstrings_and_blank_lines_may_change(package: Path, old: str, new: str) -> None:
-    assert old in SOURCE
-    assert digest(package, SOURCE.replace(old, new)) == digest(package, SOURCE)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [("x * 2", "x * 3"), ("RATE = 1", "RATE = 2"), ("# no comment", "# another text")],
-)
-def test_code_may_not(package: Path, old: str, new: str) -> None:
-    assert digest(package, SOURCE.replace(old, new)) != digest(package, SOURCE)
-
-
-def test_the_order_of_modules_and_parameters_does_not_matter() -> None:
-    modules = ["model.fit", "model.head"]
-    assert source_digest.code_digest(modules) == source_digest.code_digest(modules[::-1])
-    assert source_digest.params_digest({"a": 1, "b": 2}) == source_digest.params_digest(
-        {"b": 2, "a": 1}
-    )
-    assert source_digest.params_digest({"a": 1}) != source_digest.params_digest({"a": 2})
+def test_the_order_of_parameters_does_not_matter() -> None:
+    assert params_digest({"a": 1, "b": 2}) == params_digest({"b": 2, "a": 1})
+    assert params_digest({"a": 1}) != params_digest({"a": 2})

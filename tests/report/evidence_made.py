@@ -21,29 +21,25 @@ def figures(value: float, keys: tuple[str, ...] = KEYS) -> dict[str, Any]:
     return {key: {"value": value, "low": value - 0.05, "high": value + 0.05} for key in keys}
 
 
-def write(folder: Path, paths: list[str], model: str = DIGEST) -> None:
-    """A summary and a log, on the images `paths`, of the model of that digest."""
-    truth = np.array([path.startswith("yes") for path in paths], np.int64)
+def write(folder: Path, manifest: pd.DataFrame, model: str = DIGEST) -> None:
+    """A summary and a log, on the images of the manifest, of the model of that digest."""
+    truth = (manifest["label"] == "yes").to_numpy(np.int64)
     headline = {
-        "images": len(paths), "clusters": len(paths) - 4, "repeats": 3, "folds": 5,
+        "images": len(truth), "clusters": len(truth) - 4, "repeats": 3, "folds": 5,
         "figures": figures(0.9), "at_half": figures(0.91, AT_HALF),
         "baselines": {"metadata": figures(0.7), "probe": figures(0.85)},
         "best_baseline": "probe", "paired": figures(0.05, ("auroc",)),
         "uncalibrated": figures(0.31, ("log_loss",)),
-        "reliability": reliability(truth, np.full(len(paths), 0.3)).to_dict("records"),
+        "reliability": reliability(truth, np.full(len(truth), 0.3)).to_dict("records"),
         "without_suspects": {"left_out": ["no/N11.jpg"], "figures": figures(0.93)},
         "subgroups": [
             {"by": "plane", "value": "axial", "no": 30, "yes": 30, "figures": figures(0.88)},
             {"by": "plane", "value": "coronal", "no": 2, "yes": 1, "figures": {}},
         ],
-        "before": {
-            "repeats": 1, "before": figures(0.81), "after": figures(0.9),
-            "paired": figures(0.09, ("auroc",)),
-        },
     }  # fmt: skip
     folder.mkdir(parents=True)
     made = {"command": "make evidence", "dates": ["2026-01-02"], "machines": ["2 processors"]}
-    summary = {"made": {"headline": made | {"wall_s": 1800.0}}, "paths": paths}
+    summary = {"made": {"headline": made | {"wall_s": 1800.0}}, "sha256": list(manifest["sha256"])}
     summary |= {"headline": headline}
     (folder / "summary.json").write_text(
         json.dumps(summary | {"paper": _paper()}), encoding="utf-8"

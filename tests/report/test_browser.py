@@ -40,7 +40,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     sources = made.write(root)
     made.history(sources, made.EPOCHS)
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    evidence_made.write(sources.evidence, made.manifest())
     found = read(sources, made.settings(made.params_file(root)), "directory brain-mri", {})
     card = make_card(found, made.NAME)
     pictures = thumbnails(sources.images, [one.path for one in card.failures])

@@ -24,7 +24,7 @@ def proven(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     """With committed evidence on the same images."""
     root = tmp_path_factory.mktemp("proven")
     sources = made.write(root)
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    evidence_made.write(sources.evidence, made.manifest())
     found = read(sources, made.settings(made.params_file(root)), "directory brain-mri", {})
     return make_card(found, made.NAME)
 

@@ -91,7 +91,7 @@ def absent(html: str) -> dict[str, str]:
 
 
 def test_the_sections_are_those_the_checklists_lead_to(tmp_path: Path, sources: Sources) -> None:
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    evidence_made.write(sources.evidence, made.manifest())
     folder, _ = run(tmp_path, sources)
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
     assert len(headings(html)) == len(SECTIONS) - 1 + 2  # no decisions, but the two checklists
@@ -111,7 +111,7 @@ def test_a_section_with_nothing_to_say_is_a_line_in_the_contents(
 
 
 def test_the_decision_log_is_linked_and_not_copied(tmp_path: Path, sources: Sources) -> None:
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    evidence_made.write(sources.evidence, made.manifest())
     (sources.evidence / "decisions.md").write_text("# Log\n\nTried: purple heads.", "utf-8")
     folder, text = run(tmp_path, sources)
     assert "purple heads" not in text
@@ -192,7 +192,7 @@ def test_what_is_missing_is_said(tmp_path: Path, sources: Sources) -> None:
 
 
 def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> None:
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    evidence_made.write(sources.evidence, made.manifest())
     folder, text = run(tmp_path, sources)
     cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
     assert "AUROC 0.81 (0.76 to 0.86) 0.90 (0.85 to 0.95) 0.09 (0.04 to 0.14)" in cells
@@ -213,7 +213,7 @@ def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> 
 def test_the_published_protocol_stands_beside_what_was_published(
     tmp_path: Path, sources: Sources
 ) -> None:
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    evidence_made.write(sources.evidence, made.manifest())
     folder, text = run(tmp_path, sources)
     assert "2 of 20 seeds reach the published test accuracy" in text
     cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
@@ -222,7 +222,7 @@ def test_the_published_protocol_stands_beside_what_was_published(
 
 
 def test_heat_maps_are_shown_with_what_they_must_beat(tmp_path: Path, sources: Sources) -> None:
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]))
+    evidence_made.write(sources.evidence, made.manifest())
     _, text = run(tmp_path, sources)
     for told in ("0.64 (0.59 to 0.69)", "0.11 (0.06 to 0.16)", "0.53 (0.48 to 0.58)"):
         assert told in text
@@ -251,7 +251,7 @@ def test_phantoms_that_train_too_are_told_on_page_and_card(
 
 
 def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: Sources) -> None:
-    evidence_made.write(sources.evidence, ["no/elsewhere.png", "yes/elsewhere.png"])
+    evidence_made.write(sources.evidence, made.manifest().assign(sha256="f" * 64))  # same names
     folder, text = run(tmp_path, sources)
     lines = absent((folder / REPORT_FILE).read_text(encoding="utf-8"))
     assert lines["Nested cross-validation"].startswith("not made on these images")
@@ -262,7 +262,7 @@ def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: So
 
 
 def test_evidence_of_another_model_is_not_this_models(tmp_path: Path, sources: Sources) -> None:
-    evidence_made.write(sources.evidence, list(made.manifest()["path"]), model="f" * 64)
+    evidence_made.write(sources.evidence, made.manifest(), model="f" * 64)
     folder, text = run(tmp_path, sources)
     card = read_card(folder / CARD_FILE)
     assert "Linear probe" in text  # of the recipe, not of a model

@@ -1,7 +1,6 @@
 """A study has another name exactly where its trials could come out otherwise."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,11 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from brain_tumor import model
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.model import recipe
 from brain_tumor.outputs import stored
 from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, load
-from brain_tumor.tuning import plan as plan_module
-from brain_tumor.tuning.plan import CODE, Plan, TuneInputs, read_plan
+from brain_tumor.tuning.plan import Plan, TuneInputs, read_plan
 
 if TYPE_CHECKING:
     from tests.tuning.conftest import Project
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow  # the name holds the number format, which TensorFlow resolves
 
 Changes = Callable[["Project"], None]
-# It keeps what was computed and changes no value (tests/model/test_features.py).
-# Nor do intervals: of `metrics` a trial takes what needs none of these.
-CANNOT_CHANGE_A_RESULT = {
-    "estimate", "feature_cache", "repeated", "repeats", "resampled", "resampled_calibration",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -202,52 +196,12 @@ def test_groups_and_augmentation_count_with_folds(original: "Project", tmp_path:
     assert len(names) == len(cases)
 
 
-@pytest.mark.parametrize(
-    ("file", "counts"),
-    [
-        *((f"{name}.py", True) for name in CODE),
-        ("search/sampler.py", True),
-        *((f"{name}.py", False) for name in sorted(CANNOT_CHANGE_A_RESULT)),
-        ("figures.py", False),
-    ],
-)
-def test_code_counts_where_it_decides_a_result(
-    file: str,
-    counts: bool,
-    original: "Project",
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_recipe_that_predicts_otherwise_has_other_studies(
+    original: "Project", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = plan(original).name
-    folder = tmp_path / "model"
-    shutil.copytree(model.__path__[0], folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(model, "__path__", [str(folder)])
-    assert plan(original).name == before
-    with (folder / file).open("a", encoding="utf-8") as source:
-        source.write("# changed\n")
-    assert (plan(original).name != before) is counts
-
-
-def test_code_of_what_a_trial_reports_counts(
-    original: "Project", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "tuning"
-    shutil.copytree(Path(plan_module.__file__).parent, folder)
-    monkeypatch.setattr(plan_module, "__file__", str(folder / "plan.py"))
-    before = plan(original).name
-    with (folder / "trial.py").open("a", encoding="utf-8") as source:
-        source.write("# changed\n")
+    monkeypatch.setattr(recipe, "VERSION", recipe.VERSION + 1)
     assert plan(original).name != before
-
-
-def test_all_code_of_a_training_counts() -> None:
-    import grimp
-
-    package = "brain_tumor.model"
-    graph = grimp.build_graph("brain_tumor", cache_dir=None)
-    used = graph.find_upstream_modules(f"{package}.fit") | {f"{package}.fit"}
-    names = {name.removeprefix(f"{package}.") for name in used if name.startswith(f"{package}.")}
-    assert names - CANNOT_CHANGE_A_RESULT == set(CODE)
 
 
 def test_folds_are_data_of_the_plan(changed: "Project") -> None:

@@ -1,10 +1,10 @@
 """The images a track is most confidently wrong about, by file name and as a sheet."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor.dataset.suspects import SUSPECTS
 from brain_tumor.imaging.decode import decode
 from brain_tumor.imaging.sheets import contact_sheet
 from brain_tumor.model.calibration import HALF
@@ -13,11 +13,14 @@ from brain_tumor.outputs import load_images
 MOST = 20
 
 
-def confident_errors(folds: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
+def confident_errors(
+    folds: pd.DataFrame, suspects: Collection[str], most: int = MOST
+) -> pd.DataFrame:
     """Images whose mean probability over repeats is on the wrong side of 0.5, the surest first.
 
     Args:
         folds: see `headline.read_folds`.
+        suspects: paths of images whose label is doubted.
         most: at most so many.
 
     Returns:
@@ -34,7 +37,7 @@ def confident_errors(folds: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
         missed=("missed", "sum"),
         repeats=("repeat", "nunique"),
     )
-    images["suspect"] = images["path"].isin(SUSPECTS)
+    images["suspect"] = images["path"].isin(suspects)
     images["away"] = (images["probability"] - images["y"]).abs()
     wrong = images[images["away"] > HALF].sort_values(["away", "path"], ascending=[False, True])
     return wrong.drop(columns=["away", "y"]).head(most).reset_index(drop=True)

@@ -1,6 +1,7 @@
 """Finished parts of a track: a small CSV and a JSON each, kept under git, never made twice."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +18,19 @@ class StaleError(ValueError):
 
 @dataclass(frozen=True)
 class Digest:
-    """What decides a part, in three digests."""
+    """What decides a part.
 
+    Attributes:
+        images: digest of the files.
+        data: digest of all that is read.
+        params: digest of the parameters.
+        recipe: `recipe.VERSION`.
+    """
+
+    images: str
     data: str
     params: str
-    code: str
+    recipe: int
 
 
 @dataclass(frozen=True)
@@ -33,24 +42,42 @@ class Finished:
 
     folder: Path
 
-    def has(self, name: str, digest: Digest) -> bool:
-        """Whether a part is there and made from what is there now.
+    def missing(self, digests: Mapping[str, Digest]) -> list[str]:
+        """Names of the parts that are not there, in the order of `digests`.
+
+        A whole track that was made from other parameters or by another recipe is kept, and a note
+        says so. Parts of different recipes are never mixed.
 
         Raises:
-            StaleError: it is there, but made from something else.
+            StaleError: a part is of other images, or some parts are stale and others are not.
         """
-        facts = self._facts(name)
-        if facts is None:
-            return False
-        now, then = asdict(digest), facts.get("digest", {})
-        changed = [what for what in now if then.get(what) != now[what]]
-        if changed:
+        changes = {name: self._changed(name, digest) for name, digest in digests.items()}
+        stale = {name: changed for name, changed in changes.items() if changed}
+        if not stale:
+            return [name for name, changed in changes.items() if changed is None]
+        name, changed = next(iter(stale.items()))
+        if len(stale) < len(digests) or any("images" in fields for fields in stale.values()):
             raise StaleError(
                 f"{self.folder / name}.json: made from other {' and '.join(changed)} than there is "
                 f"now; delete {self.folder / name}.csv and .json (or all of {self.folder}; git "
                 "keeps what was committed) and run again, or go back to what it was made from"
             )
-        return True
+        commit = (self._facts(name) or {}).get("environment", {}).get("commit", "not recorded")
+        print(
+            f"note: the {len(stale)} parts in {self.folder} were made from other "
+            f"{' and '.join(changed)} than there is now (commit: {commit}) and are kept; to make "
+            "them anew, delete the folder and run again",
+            file=sys.stderr,
+        )
+        return []
+
+    def _changed(self, name: str, digest: Digest) -> list[str] | None:
+        """What decides a part and is not what it was made from; None where there is no part."""
+        facts = self._facts(name)
+        if facts is None:
+            return None
+        recorded = facts.get("digest", {})
+        return [field for field, value in asdict(digest).items() if recorded.get(field) != value]
 
     def write(
         self, name: str, table: pd.DataFrame, digest: Digest, facts: Mapping[str, Any]

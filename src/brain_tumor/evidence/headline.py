@@ -15,23 +15,11 @@ from brain_tumor.evidence.finished import Digest, Finished
 from brain_tumor.evidence.fold_table import answer_fold
 from brain_tumor.evidence.folds import Fold, outer_folds
 from brain_tumor.evidence.params import HeadlineParams
-from brain_tumor.evidence.source_digest import code_digest, params_digest
-from brain_tumor.model.recipe import Answer, Pool, Recipe
+from brain_tumor.evidence.source_digest import params_digest
+from brain_tumor.model.recipe import VERSION, Answer, Pool, Recipe
 from brain_tumor.settings import POSITIVE
 
 TRACK = "headline"
-# Modules whose code decides what a fold's CSV says; tests/evidence/test_code.py keeps it whole.
-CODE = (
-    "dataset.groups", "dataset.metadata", "evidence.baselines", "evidence.fold_table",
-    "evidence.folds", "evidence.pool", "evidence.probe", "imaging.augment",
-    "imaging.geometry", "model.calibration",
-    "model.development", "model.features", "model.fine_tuning", "model.fit", "model.head",
-    "model.head_solver", "model.inner", "model.inner_search", "model.linear_head",
-    "model.metrics", "model.network", "model.phase", "model.precision", "model.recipe",
-    "model.saved", "model.search.pruner", "model.search.result",
-    "model.search.run", "model.search.sampler", "model.search.space", "model.search.study",
-    "model.shapes",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +31,7 @@ class Headline:
         baselines: what stands beside the recipe on each fold.
         recipe: from development images to answers for unseen ones.
         params: section `headline`.
+        images: digest of the files.
         data: digest of all that is read.
         decides: parameters of the recipe.
         notes: facts for each fold's JSON that decide nothing.
@@ -52,6 +41,7 @@ class Headline:
     baselines: Baselines
     recipe: Recipe
     params: HeadlineParams
+    images: str
     data: str
     decides: Mapping[str, object]
     notes: Mapping[str, Any]
@@ -66,11 +56,7 @@ class Headline:
     def digest(self, fold: Fold) -> Digest:
         """Of what decides a fold's predictions."""
         place = {"folds": self.params.folds, "repeat": fold.repeat, "fold": fold.number}
-        return Digest(self.data, params_digest({**self.decides, **place}), self._code)
-
-    @cached_property
-    def _code(self) -> str:
-        return code_digest(CODE)
+        return Digest(self.images, self.data, params_digest({**self.decides, **place}), VERSION)
 
 
 OnFold = Callable[[str, pd.DataFrame, Mapping[str, Any]], Mapping[str, Any]]
@@ -80,9 +66,10 @@ def missing_folds(track: Headline, finished: Finished) -> list[Fold]:
     """The folds that are not finished yet.
 
     Raises:
-        StaleError: one is finished, but from other data, parameters or code.
+        StaleError: see `Finished.missing`.
     """
-    return [fold for fold in track.folds if not finished.has(fold.name, track.digest(fold))]
+    names = set(finished.missing({fold.name: track.digest(fold) for fold in track.folds}))
+    return [fold for fold in track.folds if fold.name in names]
 
 
 def run_folds(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brain_tumor.evidence.before import before_section
 from brain_tumor.evidence.estimates import cell
 from brain_tumor.evidence.headline_summary import BY_THRESHOLD, COMPARED
 from brain_tumor.evidence.page import figure_label, made_line, recipe_line, table
@@ -49,7 +48,6 @@ def headline_page(summary: Mapping[str, Any], made: Mapping[str, Any], target: f
         _baselines(summary),
         "![AUROC of the recipe and the baselines](figures/baselines.svg)",
         _paired(summary),
-        before_section(summary["before"]),
         _stability(summary),
         _chosen(summary),
     ]

@@ -1,7 +1,7 @@
 """The headline track in the MLflow store: a parent run, a child for every fold."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.evidence.finished import Finished
+from brain_tumor.evidence.folds import Fold
 from brain_tumor.evidence.headline import TRACK, Headline, missing_folds, run_folds
 from brain_tumor.evidence.pace import Pace
 from brain_tumor.evidence.pool import is_tumour
@@ -65,14 +66,14 @@ def run_track(
         tags: lineage tags of the runs.
 
     Raises:
-        StaleError: a finished fold was made from something else than is there now.
+        StaleError: see `Finished.missing`.
     """
     missing = missing_folds(track, finished)
     if not missing:
         return
     pace = Pace(len(missing))
     with (
-        fold_runs(name, track, finished, params, tags) as runs,
+        fold_runs(name, track, missing, finished, params, tags) as runs,
         counting(f"{name} track", len(missing)) as step,
     ):
         for fold in run_folds(track, missing, finished, runs.log):
@@ -86,6 +87,7 @@ def run_track(
 def fold_runs(
     name: str,
     track: Headline,
+    missing: Sequence[Fold],
     finished: Finished,
     params: Mapping[str, str],
     tags: Mapping[str, str],
@@ -95,7 +97,7 @@ def fold_runs(
     Where the store does not know it (folds that were finished elsewhere), the new parent gets a
     child for each finished fold, tagged `restored`.
     """
-    done = [fold.name for fold in track.folds if finished.has(fold.name, track.digest(fold))]
+    done = [fold.name for fold in track.folds if fold not in missing]
     known = [finished.read(name) for name in done]
     former = [facts.get("parent_run_id", "") for _, facts in known]
     found = next((run for one in dict.fromkeys(former) if one and (run := resume_run(one))), None)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brain_tumor.dataset.suspects import SUSPECTS
 from brain_tumor.evidence.baselines import NAMES
 from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.evidence.subgroups import subgroup_rows
@@ -35,6 +34,7 @@ def summarise_headline(
     folds: pd.DataFrame,
     facts: Sequence[Mapping[str, Any]],
     traits: pd.DataFrame,
+    suspects: Sequence[str],
     params: EvaluateParams,
 ) -> dict[str, Any]:
     """All figures of the track.
@@ -43,13 +43,13 @@ def summarise_headline(
         folds: see `headline.read_folds`.
         facts: the JSON of each fold.
         traits: what is known of each image, indexed by manifest path (see `subgroups`).
+        suspects: paths of images whose label is doubted.
         params: section `summary`.
     """
     half, first = at_half(folds), folds[folds["repeat"] == folds["repeat"].min()]
     baselines = {name: _baseline(half, name, params) for name in NAMES}
     raw = _figures(folds.assign(probability=folds["uncalibrated"]), params)
     best = best_baseline(baselines)
-    suspects = sorted(set(SUSPECTS) & set(folds["path"]))
     kept = ~folds["path"].isin(suspects)
     return {
         "images": int(folds["path"].nunique()),
@@ -64,7 +64,7 @@ def summarise_headline(
         "best_baseline": best,
         "paired": _paired(half, best, params),
         "without_suspects": {
-            "left_out": suspects,
+            "left_out": list(suspects),
             "figures": _figures(folds[kept], params),
             "at_half": _called(half[kept], params),
             "best_baseline": _baseline(half[kept], best, params),

@@ -14,11 +14,6 @@ _LABELS = {
     "ece": "ECE, ten bins",
     "ece_floor": "ECE of perfect calibration (simulated)",
 }
-# Of parts that were made before their commit was recorded: their digests of code are this one's.
-_UNRECORDED = {
-    "commit": "cf45fe7",
-    "recipe": "the trunk is frozen, nothing is fine-tuned",
-}
 
 
 def figure_label(name: str) -> str:
@@ -35,7 +30,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """When, where and from which weights the parts of a track were made, of their JSON files."""
     places = [one["environment"] for one in facts]
-    recipes = [one if "commit" in one["environment"] else {**one, **_UNRECORDED} for one in facts]
 
     def distinct(values: Iterable[Any]) -> list[Any]:
         return sorted({value for value in values if value})
@@ -43,8 +37,8 @@ def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "optuna")
     return {
         "command": "make evidence",
-        "commits": distinct(place.get("commit", _UNRECORDED["commit"]) for place in places),
-        "recipe": distinct(one.get("recipe") for one in recipes),
+        "commits": distinct(place["commit"] for place in places),
+        "recipe": distinct(one.get("recipe") for one in facts),
         "dates": distinct(one["date"] for one in places),
         "machines": distinct(
             f"{one['processors']} processors, {one['machine']}, Python {one['python']}"

@@ -11,20 +11,10 @@ from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.finished import Digest, Finished
 from brain_tumor.evidence.paper_seed import divided, train_seed
 from brain_tumor.evidence.params import PaperParams
-from brain_tumor.evidence.source_digest import code_digest, params_digest
+from brain_tumor.evidence.source_digest import images_digest, params_digest
 from brain_tumor.model.fit import Start
-from brain_tumor.model.recipe import Pool
+from brain_tumor.model.recipe import VERSION, Pool
 from brain_tumor.settings import POSITIVE
-
-# Modules whose code decides what a seed's CSV says; tests/evidence/test_code.py keeps it whole.
-CODE = (
-    "dataset.groups", "dataset.splitting.fill",
-    "dataset.splitting.split", "dataset.splitting.units",
-    "evidence.paper_seed", "evidence.params", "evidence.pool", "imaging.augment",
-    "imaging.geometry", "model.development", "model.features", "model.fine_tuning",
-    "model.fit", "model.head", "model.head_solver", "model.linear_head", "model.metrics",
-    "model.network", "model.phase", "model.precision", "model.saved", "model.shapes",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,11 +40,11 @@ class PaperTrack:
     def digest(self, seed: int) -> Digest:
         """Of what decides a seed's predictions."""
         decides = self.params.model_dump(exclude={"seeds"}) | {"seed": seed}
-        return Digest(self.data, params_digest(decides), self._code)
+        return Digest(self._images, self.data, params_digest(decides), VERSION)
 
     @cached_property
-    def _code(self) -> str:
-        return code_digest(CODE)
+    def _images(self) -> str:
+        return images_digest(self.manifest)
 
 
 def name_of(seed: int) -> str:
@@ -66,10 +56,11 @@ def missing_seeds(track: PaperTrack, finished: Finished) -> list[int]:
     """The seeds that are not finished yet.
 
     Raises:
-        StaleError: one is finished, but from other data, parameters or code.
+        StaleError: see `Finished.missing`.
     """
     seeds = range(track.params.seeds)
-    return [seed for seed in seeds if not finished.has(name_of(seed), track.digest(seed))]
+    names = set(finished.missing({name_of(seed): track.digest(seed) for seed in seeds}))
+    return [seed for seed in seeds if name_of(seed) in names]
 
 
 def run_seed(track: PaperTrack, seed: int, finished: Finished) -> pd.DataFrame:

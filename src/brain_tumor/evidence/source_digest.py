@@ -1,19 +1,21 @@
-"""Digests of what decides a figure: data, parameters, code."""
+"""Digests of what decides a figure: images, data, parameters."""
 
-import ast
 import hashlib
-import io
 import json
-import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from brain_tumor.model.recipe import Pool
 
-PACKAGE = Path(__file__).parents[1]
 _LENGTH = 16  # hexadecimal characters
+
+
+def images_digest(manifest: pd.DataFrame) -> str:
+    """Of the files' paths and contents, whatever the order of the rows."""
+    lines = sorted(f"{path} {sha256}\n" for path, sha256 in manifest[["path", "sha256"]].to_numpy())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:_LENGTH]
 
 
 def data_digest(pool: Pool, weights: Path, *tables: pd.DataFrame) -> str:
@@ -31,32 +33,3 @@ def params_digest(values: Mapping[str, object]) -> str:
     """Of parameters, whatever their order."""
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
-
-
-def code_digest(modules: Iterable[str]) -> str:
-    """Of what modules do: comments, docstrings and blank lines may change.
-
-    Args:
-        modules: as `model.fit`, below `brain_tumor`.
-    """
-    sha = hashlib.sha256()
-    for name in sorted(modules):
-        file = PACKAGE / f"{name.replace('.', '/')}.py"
-        sha.update(f"{name}\n{_bare(file.read_text(encoding='utf-8'))}\n".encode())
-    return sha.hexdigest()[:_LENGTH]
-
-
-def _bare(source: str) -> str:
-    """Source text without comments, docstrings and blank lines; alike in all Python versions."""
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            text = node.body[0]
-            for row in range(text.lineno - 1, text.end_lineno or text.lineno):
-                lines[row] = ""
-    return "\n".join(line.rstrip() for line in lines if line.strip())

@@ -9,6 +9,7 @@ solved head is fitted to all development images; `dvc repro` holds those of val 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,10 @@ from brain_tumor.model.inner import Inner
 from brain_tumor.model.inner_search import search
 from brain_tumor.model.saved import predict_proba
 from brain_tumor.settings import CalibrateParams, TrainParams, TrainSection, TuneParams
+
+# Raise it with every change after which the same images, parameters and weights can give other
+# predictions: studies and finished evidence made before then count as made by another recipe.
+VERSION: Final = 1
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ def crossvalidation(found: Findings) -> Section | Absent:
         [
             intro,
             *_baselines(headline, size),
-            *_before(headline),
             _reliability(headline),
             *_stability(headline, size),
         ],
@@ -99,22 +98,6 @@ def _baselines(headline: Mapping[str, Any], size: str) -> Iterator[Part]:
     if best:
         told = [f"{figure_name(key)} {shown(one)}" for key, one in best.difference.items()]
         yield f"Against the best of them ({best.name}), ours minus theirs: {'; '.join(told)}."
-
-
-def _before(headline: Mapping[str, Any]) -> Iterator[Part]:
-    """The former recipe beside the present one, if both were cross-validated."""
-    pair = headline.get("before")
-    if not pair:
-        return
-    columns = [figures(pair[name]) for name in ("before", "after", "paired")]
-    keys = [key for key in FIGURES if key in columns[0] and key in columns[1]]
-    yield Table(
-        ("Figure", "Before", "After", "Difference"),
-        [[figure_name(key), *(shown(one.get(key)) for one in columns)] for key in keys],
-        "The former recipe and the present one on the same outer folds, called from a probability "
-        f"of 0.5 on (repeats: {pair['repeats']}); 95 % intervals; paired differences of some. Why "
-        "it changed stands in docs/evidence/decisions.md.",
-    )
 
 
 def _reliability(headline: Mapping[str, Any]) -> Figure:

@@ -55,10 +55,10 @@ class Evidence:
         found: Mapping[str, Any] = self.summary.get(name, {})
         return found
 
-    def is_of(self, paths: Collection[str]) -> bool:
-        """Whether the summary was made on images that are all among these (manifest paths)."""
-        made_on = set(self.summary.get("paths", ()))
-        return bool(made_on) and made_on <= set(paths)
+    def is_of(self, sha256: Collection[str]) -> bool:
+        """Whether the summary was made on images that are all among these (digests of files)."""
+        made_on = set(self.summary.get("sha256", ()))
+        return bool(made_on) and made_on <= set(sha256)
 
 
 def figures(plain: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:

@@ -65,7 +65,7 @@ class Findings:
     @property
     def is_ours(self) -> bool:
         """Whether the committed evidence was made on these images."""
-        return self.evidence.is_of(self.manifest["path"])
+        return self.evidence.is_of(self.manifest["sha256"])
 
     def track(self, name: str) -> Mapping[str, Any]:
         """The summary of a track of the evidence on these images; empty without one."""

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from brain_tumor.dataset.suspects import SUSPECTS
+from brain_tumor.dataset.suspects import suspect_paths
 from brain_tumor.report import prose
 from brain_tumor.report.card import ModelCard
 from brain_tumor.report.card_parts import Calibration, Data, Failure, Images, Split
@@ -84,13 +84,9 @@ def _data(found: Findings) -> Data:
         distinct=int(manifest["group"].nunique()),
         patients=int(found.validation["patients"]),
         formats={str(key): int(count) for key, count in manifest["format"].value_counts().items()},
-        label_suspects=_suspects(found),
+        label_suspects=tuple(suspect_paths(manifest)),
         faults=_faults(found),
     )
-
-
-def _suspects(found: Findings) -> tuple[str, ...]:
-    return tuple(sorted(set(SUSPECTS) & set(found.manifest["path"])))
 
 
 def _faults(found: Findings) -> tuple[str, ...]:
@@ -108,7 +104,7 @@ def _faults(found: Findings) -> tuple[str, ...]:
         told.append("Patients are not known: slices of one patient can lie in several splits.")
     kinds = Counter(_kind(one["reason"]) for one in found.validation["warnings"])
     told += [f"{count} files: {kind}." for kind, count in sorted(kinds.items()) if kind]
-    if suspects := _suspects(found):
+    if suspects := suspect_paths(found.manifest):
         told.append(
             f"{len(suspects)} images stand on a list of suspect labels that was drawn up by eye "
             "before any model; none is left out."

@@ -10,7 +10,7 @@ from brain_tumor.evidence.headline import Headline
 from brain_tumor.evidence.headline_runs import run_track
 from brain_tumor.evidence.params import HeadlineParams
 from brain_tumor.evidence.pool import read_pool, with_phantoms
-from brain_tumor.evidence.source_digest import data_digest
+from brain_tumor.evidence.source_digest import data_digest, images_digest
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.fit import Start
@@ -44,7 +44,8 @@ def main(
             asked.tune,
             asked.calibrate,
         )
-        pool = read_pool(read_manifest(manifest), images, asked.augment)
+        table = read_manifest(manifest)
+        pool = read_pool(table, images, asked.augment)
         pool = with_phantoms(pool, augmented, records)
         start = Start(weights, default_cache())
         _features_in_one_pass(start, pool, recipe)
@@ -54,6 +55,7 @@ def main(
             baselines,
             product_recipe(start, recipe),
             section,
+            images_digest(table),
             data_digest(pool, weights, baselines.files),
             {name: getattr(recipe, name).model_dump() for name in ("train", "tune", "calibrate")},
             {"weights": initial.source, "precision": resolve(recipe.train.precision)},

@@ -6,8 +6,8 @@ import pandas as pd
 
 from brain_tumor import settings
 from brain_tumor.atomic import write_json, write_text
+from brain_tumor.dataset.suspects import suspect_paths
 from brain_tumor.evidence import drawings
-from brain_tumor.evidence.before import compare_before
 from brain_tumor.evidence.confident_errors import confident_errors, errors_sheet
 from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.headline import read_folds
@@ -31,7 +31,6 @@ def main(
     images: In,
     records: In,
     folds: In,
-    before: In,
     seeds: In,
     summary: Out,
     headline: Out,
@@ -49,12 +48,12 @@ def main(
         protocol = settings.load(evidence, "paper", PaperParams)
         target = settings.read(params).calibrate.sensitivity
         found, about = read_folds(Finished(folds), outer)
-        former, _ = read_folds(Finished(before), outer.model_copy(update={"repeats": 1}))
-        known = traits(read_manifest(manifest), pd.read_csv(records, keep_default_na=False))
-        ours = summarise_headline(found, about, known, section)
-        ours["before"] = compare_before(found, former, section)
+        files = read_manifest(manifest)
+        suspects = suspect_paths(files)
+        known = traits(files, pd.read_csv(records, keep_default_na=False))
+        ours = summarise_headline(found, about, known, suspects, section)
         write_text(headline, headline_page(ours, made_from(about), target))
-        wrong = confident_errors(found)
+        wrong = confident_errors(found, suspects)
         write_text(errors, wrong.round(4).to_csv(index=False, lineterminator="\n"))
         errors_sheet(wrong, data, images, sheet)
         write_text(figures / "reliability.svg", reliability_svg(pd.DataFrame(ours["reliability"])))
@@ -64,8 +63,8 @@ def main(
         write_text(paper, paper_page(published, made_from(by)))
         write_text(figures / "paper.svg", drawings.accuracy_by_seed(published))
         made = {"headline": made_from(about), "paper": made_from(by)}
-        paths = sorted({*found["path"], *told["path"]})
-        facts = {"paths": paths, "headline": ours, "paper": published}
+        evaluated = files["path"].isin({*found["path"], *told["path"]})
+        facts = {"sha256": sorted(files["sha256"][evaluated]), "headline": ours, "paper": published}
         write_json(summary, {"made": made, **facts})
 
 

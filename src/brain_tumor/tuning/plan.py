@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor import model
 from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.model import precision
+from brain_tumor.imaging.augment import AugmentParams
+from brain_tumor.model import precision, recipe
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
@@ -20,15 +20,6 @@ from brain_tumor.model.search.study import study_name
 from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
-
-# Modules of `model` whose code decides the result of a trial, and which trials there are.
-CODE = (
-    "development", "features", "fine_tuning", "fit", "head", "head_solver", "linear_head",
-    "metrics", "network", "phase", "precision", "saved", "shapes",
-)  # fmt: skip
-SEARCH_CODE = (
-    "search/pruner", "search/sampler", "search/space", "search/study",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Plan:
 
     @cached_property
     def name(self) -> str:
-        """Name of the study: another for changed data, weights, space, objective or code."""
+        """Name of the study: another for changed data, weights, space, objective or recipe."""
         ignored = {"n_trials", "timeout_s", "space"}
         return study_name(
             {
@@ -79,7 +70,7 @@ class Plan:
                 "tune": self.tune.model_dump(exclude=ignored),
                 "train": self._section_that_acts(),
                 "precision": precision.resolve(self.section.precision),
-                "code": _code_digest(),
+                "recipe": recipe.VERSION,
             }
         )
 
@@ -179,14 +170,4 @@ def _digest(parts: tuple[TrainingData, ...]) -> str:
         sources = used if part.sources is None else part.sources[used]
         for array in (part.labels[used], part.train, part.val, sources):
             sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-    return sha.hexdigest()
-
-
-def _code_digest() -> str:
-    folder = Path(model.__path__[0])
-    files = [folder / f"{name}.py" for name in CODE + SEARCH_CODE]
-    files.append(Path(__file__).with_name("trial.py"))
-    sha = hashlib.sha256()
-    for file in files:
-        sha.update(file.read_bytes())
     return sha.hexdigest()

@@ -75,7 +75,7 @@ def _load(storage: "BaseStorage", name: str, params: TuneParams) -> "Study":
     except KeyError as error:
         raise ValueError(
             f"study {name} is not in the storage: start `dvc repro tune` first, with the same "
-            "data, weights, parameters, code and number format (unlike machines: give "
+            "data, weights, parameters, recipe and number format (unlike machines: give "
             "train.precision a value), and the same OPTUNA_STORAGE"
         ) from error
 
