@@ -148,7 +148,7 @@ def test_trial_of_a_living_process_is_left_alone(fresh_url: FreshUrl, section: S
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         interrupted.mark(study.ask())
-    interrupted.reclaim(study)
+    interrupted.reclaim(study, {})
     assert states(study) == ["RUNNING"]
 
 
@@ -157,10 +157,16 @@ def test_trial_without_marks_is_given_up_after_a_while(
 ) -> None:
     study = open_study(open_storage(fresh_url()), "search", section(), create=True)
     left_running(study, None)
-    interrupted.reclaim(study)
+    now_s = 7.0
+    clock = SimpleNamespace(monotonic=lambda: now_s)
+    monkeypatch.setattr(interrupted, "time", clock)
+    since_s: dict[int, float] = {}
+    interrupted.reclaim(study, since_s)
+    now_s += 60.0
+    interrupted.reclaim(study, since_s)
     assert states(study) == ["RUNNING"]
-    monkeypatch.setattr(interrupted, "_MARKING_S", -1.0)
-    interrupted.reclaim(study)
+    now_s += 1.0
+    interrupted.reclaim(study, since_s)
     assert states(study) == ["FAIL", "WAITING"]
 
 
