@@ -165,6 +165,25 @@ def test_weights_are_known_by_content_not_by_name(
     assert len(computed) == 1
 
 
+def test_images_and_weights_are_hashed_once(
+    random_weights: Path, cache: FeatureCache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    weights, images = tmp_path / "own.weights.h5", pictures()
+    shutil.copy(random_weights, weights)
+    trunk_outputs(weights, images, [VECTORS], cache)
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "hashlib", None)
+        trunk_outputs(weights, images, [VECTORS], cache)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0, 0, 0] ^= 1
+    digest = features._file_digest(weights)
+    with weights.open("ab") as file:
+        file.write(b"more")
+    assert features._file_digest(weights) != digest
+    del images
+    assert features._images_digest(pictures()[::-1]) != features._images_digest(pictures())
+
+
 def test_cache_may_be_deleted_at_any_time(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
 ) -> None:

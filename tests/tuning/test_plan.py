@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import recipe
 from brain_tumor.outputs import stored
 from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, load

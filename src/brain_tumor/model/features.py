@@ -7,6 +7,7 @@ loses nothing that computing would keep.
 """
 
 import hashlib
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ from brain_tumor.model.feature_cache import Entry, FeatureCache
 from brain_tumor.model.saved import BATCH, to_unit
 from brain_tumor.model.shapes import Form, output_shape
 from brain_tumor.progress import track
+
+_images_digests: dict[int, str] = {}  # by the id of an array that lives
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,23 @@ def _code_digest() -> str:
 def _file_digest(path: Path) -> str:
     if not path.is_file():
         raise ValueError(f"{path}: no such weights file")
+    state = path.stat()
+    return _content_digest(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _content_digest(path: Path, _mtime_ns: int, _size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _images_digest(images: NDArray[np.uint8]) -> str:
-    sha = hashlib.sha256(f"{images.dtype}{images.shape}".encode())
-    sha.update(np.ascontiguousarray(images).data)
-    return sha.hexdigest()[:16]
+    """Hash an array once in its life; it is read-only from then on, so the digest stays true."""
+    key = id(images)
+    if key not in _images_digests:
+        images.setflags(write=False)
+        sha = hashlib.sha256(f"{images.dtype}{images.shape}".encode())
+        sha.update(np.ascontiguousarray(images).data)
+        _images_digests[key] = sha.hexdigest()[:16]
+        weakref.finalize(images, _images_digests.pop, key)
+    return _images_digests[key]

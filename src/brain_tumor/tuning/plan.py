@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.dataset.groups import clusters
-from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model import precision, recipe
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.search.study import study_name
 from brain_tumor.outputs import InitialWeights, read_manifest
-from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, idle
+from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
 
 

@@ -1,5 +1,6 @@
 """Run a study, alone or as one of several workers, under one run of the store."""
 
+import itertools
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -142,18 +143,20 @@ def _parent_run(storage: "RDBStorage", study: "Study", plan: Plan) -> Run:
 
     Several processes may start the study at once: the run of the first becomes that of all.
     """
-    known = _known_run(study)
-    if known is not None:
-        return known
-    former = study.user_attrs.get(RUN_ATTRIBUTE)
+    run = _known_run(study)
+    if run is not None:
+        return run
     title = _title(plan, plan.tune.n_trials)
     made = create_run(title, plan.logged, {**plan.tags, "stage": "tune"})
-    while (named := claim(storage, plan.name, RUN_ATTRIBUTE, made.run_id, former)) != made.run_id:
+    for place in itertools.count(1):  # runs that only other stores know keep theirs
+        key = RUN_ATTRIBUTE if place == 1 else f"{RUN_ATTRIBUTE}.{place}"
+        named = claim(storage, plan.name, key, made.run_id)
+        if named == made.run_id:
+            break
         first = resume_run(named)
         if first is not None:
             discard_run(made)
             return first
-        former = named  # of another store
     made.log_lineage(plan.lineage)
     made.log_dataset("brain-mri", plan.lineage.get("data.md5", "unknown"), "tuning")
     return made
@@ -164,8 +167,10 @@ def _title(plan: Plan, trials: int) -> str:
 
 
 def _known_run(study: "Study") -> Run | None:
-    run_id = study.user_attrs.get(RUN_ATTRIBUTE)
-    return resume_run(run_id) if run_id else None
+    """The study's run in this store; each store that the study was run with has its own."""
+    attributes = study.user_attrs.items()
+    runs = (resume_run(run_id) for key, run_id in attributes if key.startswith(RUN_ATTRIBUTE))
+    return next((run for run in runs if run is not None), None)
 
 
 def _log_table(trials: "pd.DataFrame", parent: Run) -> None:

@@ -1,10 +1,9 @@
 """Trials are run until there are enough, whatever ends them."""
 
-import time
 import warnings
 from collections.abc import Callable
 from threading import Timer
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import optuna
@@ -13,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from brain_tumor.model.search import interrupted
+from brain_tumor.model.search import run as run_module
 from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import open_storage
@@ -71,10 +71,14 @@ def test_nothing_is_run_when_enough_trials_are_finished(
 
 
 def test_no_trial_starts_after_the_timeout(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
+    fresh_url: FreshUrl, worker: ModuleType, section: Section, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+
     def objective(trial: optuna.Trial) -> float:
-        time.sleep(2.0)  # long beside what else happens, on a busy machine too
+        nonlocal now_s
+        now_s += 2.0
         return 1.0
 
     study = worker.search(fresh_url(), section(timeout_s=3.0), objective)
@@ -144,7 +148,7 @@ def test_trial_of_a_living_process_is_left_alone(fresh_url: FreshUrl, section: S
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         interrupted.mark(study.ask())
-    interrupted.reclaim(study)
+    interrupted.reclaim(study, {})
     assert states(study) == ["RUNNING"]
 
 
@@ -153,10 +157,16 @@ def test_trial_without_marks_is_given_up_after_a_while(
 ) -> None:
     study = open_study(open_storage(fresh_url()), "search", section(), create=True)
     left_running(study, None)
-    interrupted.reclaim(study)
+    now_s = 7.0
+    clock = SimpleNamespace(monotonic=lambda: now_s)
+    monkeypatch.setattr(interrupted, "time", clock)
+    since_s: dict[int, float] = {}
+    interrupted.reclaim(study, since_s)
+    now_s += 60.0
+    interrupted.reclaim(study, since_s)
     assert states(study) == ["RUNNING"]
-    monkeypatch.setattr(interrupted, "_MARKING_S", -1.0)
-    interrupted.reclaim(study)
+    now_s += 1.0
+    interrupted.reclaim(study, since_s)
     assert states(study) == ["FAIL", "WAITING"]
 
 

@@ -1,10 +1,10 @@
 """Trials whose process is gone: failed, reported, and queued again with the same parameters."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from brain_tumor import processes
@@ -43,11 +43,19 @@ def listening(on_interrupted: "OnInterrupted") -> Iterator[None]:
         _listener.reset(token)
 
 
-def reclaim(study: "Study") -> None:
+def reclaim(study: "Study", unmarked_since_s: dict[int, float]) -> None:
     """Give up the running trials that no process runs any more.
 
-    Those of this host are known at once, those of others by their heartbeat; Optuna itself looks
-    at heartbeats only before a trial, and so never after the last.
+    Those of other hosts are known by Optuna's heartbeat, on the clock of the database; Optuna
+    itself looks at it only before a trial, and so never after the last. Those of this host are
+    known at once by the mark of their process: a killed study that waited for the heartbeat would
+    run other trials first, and propose others than one that was not killed. A trial that was
+    killed before its first heartbeat has neither: Optuna would leave it running for ever.
+
+    Args:
+        study: of the trials.
+        unmarked_since_s: when this process first saw each trial that has no mark, by its number,
+            on its monotonic clock; clocks of two machines are never compared.
     """
     from optuna.storages import fail_stale_trials
     from optuna.trial import TrialState
@@ -55,8 +63,15 @@ def reclaim(study: "Study") -> None:
     with experimental_on_purpose():
         fail_stale_trials(study)
 
+    now_s = time.monotonic()
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_abandoned(trial):
+        process = trial.user_attrs.get(PROCESS_ATTR)
+        if process is None:
+            gone = now_s - unmarked_since_s.setdefault(trial.number, now_s) > _MARKING_S
+        else:
+            here = trial.user_attrs[HOST_ATTR] == processes.host()
+            gone = here and not processes.is_alive(process)
+        if gone:
             give_up(study, trial.number)
 
 
@@ -75,24 +90,21 @@ def give_up(study: "Study", number: int) -> None:
 def queue_again(study: "Study", trial: "FrozenTrial") -> None:
     """Queue a trial that was interrupted with its parameters, and report it.
 
-    Nothing else is inherited: user attributes name its process and its run, and what a pruner
-    noted speaks of values that are reported afresh.
+    As Optuna's RetryHeartbeatStaleTrialCallback, but nothing else is inherited: user attributes
+    name its process and its run, and what a pruner noted speaks of values that are reported afresh.
     """
-    from optuna.storages import RetryHeartbeatStaleTrialCallback
-    from optuna.trial import create_trial
+    from optuna.trial import TrialState, create_trial
 
-    kept = {
-        key: trial.system_attrs[key] for key in (_ORIGINAL, _HISTORY) if key in trial.system_attrs
-    }
-    bare = create_trial(
-        state=trial.state,
-        params=trial.params,
-        distributions=trial.distributions,
-        system_attrs=kept,
-    )
-    bare.number = trial.number
-    with experimental_on_purpose():
-        RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)(study, bare)
+    history = [*trial.system_attrs.get(_HISTORY, ()), trial.number]
+    if len(history) <= _RETRIES:
+        study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                system_attrs={_ORIGINAL: history[0], _HISTORY: history},
+            )
+        )
     report = _listener.get()
     if report is not None:
         report(trial)
@@ -107,12 +119,3 @@ def is_queued_again(study: "Study", number: int) -> bool:
     """Whether some worker took trial `number` for interrupted."""
     trials = study.get_trials(deepcopy=False)
     return any(number in trial.system_attrs.get(_HISTORY, ()) for trial in trials)
-
-
-def _is_abandoned(trial: "FrozenTrial") -> bool:
-    """Whether it is certain, from here, that nobody runs the trial."""
-    host = trial.user_attrs.get(HOST_ATTR)
-    if host is None or PROCESS_ATTR not in trial.user_attrs:
-        start = trial.datetime_start or datetime.now()
-        return datetime.now() - start > timedelta(seconds=_MARKING_S)
-    return host == processes.host() and not processes.is_alive(trial.user_attrs[PROCESS_ATTR])

@@ -50,8 +50,9 @@ def run(
             close what the trial left open; a copy of the trial is queued already.
     """
     end_s = time.monotonic() + (math.inf if params.timeout_s is None else params.timeout_s)
+    unmarked_since_s: dict[int, float] = {}
     with quiet_log(), interrupted.listening(on_interrupted):
-        interrupted.reclaim(study)
+        interrupted.reclaim(study, unmarked_since_s)
         while time.monotonic() < end_s:
             running = _running(study)
             if len(finished_trials(study)) + running < params.n_trials:
@@ -62,7 +63,7 @@ def run(
                 time.sleep(_LOOK_S)
             else:
                 return
-            interrupted.reclaim(study)
+            interrupted.reclaim(study, unmarked_since_s)
 
 
 def _running(study: "Study") -> int:
