@@ -21,7 +21,7 @@ FIGURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc
 def summary(params: ParamsFile = PARAMS) -> None:
     """Show the model of the last `dvc repro`: its figures, whether it is the champion, and why.
 
-    Reads the outputs of the stages alone.
+    Reads only the outputs of the stages.
     """
     from rich.console import Console
 
