@@ -203,7 +203,6 @@ def test_commands_of_benchmarks_parse() -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small project after `make repro`, with the files that commands of the pages name."""
     project = copy_project(tmp_path_factory.mktemp("docs") / "project")
-    del project.env["TF_CPP_MIN_LOG_LEVEL"]  # it would keep TensorFlow quiet all by itself
     project.run("brain-tumor", "data", "fetch", "phantom")
     project.commit("Small phantom")
     project.run("dvc", "repro")
