@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
-FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_", "AWS_")
+FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_", "AWS_", "TF_")
 TUNED = {"fine_tune_blocks": "tuned", "learning_rate": "tuned"}  # they train blocks too
 SMALL: dict[str, dict[str, Any]] = {
     "phantom": {

@@ -68,6 +68,15 @@ def test_a_challenger_is_asked_by_its_number(project: Path) -> None:
     assert f"brain-tumor predict --model models:/{NAME}/4 data/yes/" in run(project).stdout
 
 
+def test_program_of_the_folder_is_called_by_its_path(project: Path) -> None:
+    program = project / ".venv" / "bin" / "brain-tumor"
+    program.parent.mkdir(parents=True)
+    program.write_text("from brain_tumor.cli.app import app; app()\n", encoding="utf-8")
+    command = [sys.executable, str(program), "summary"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].startswith("  .venv/bin/brain-tumor predict data/yes/")
+
+
 def test_fine_tuning_and_its_learning_rate_are_named(project: Path) -> None:
     best = project / "outputs" / "tuning" / "best.json"
     facts = json.loads(best.read_text("utf-8"))

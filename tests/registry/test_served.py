@@ -189,8 +189,10 @@ def test_mlflow_serves_it(outputs: StageOutputs, tmp_path: Path) -> None:
 
 
 def documented_curl(address: str, image: Path) -> str:
-    """What the command of README.md answers, for another address and file."""
-    block = (ROOT / "README.md").read_text(encoding="utf-8").split("```sh models-serve\n")[1]
+    """What the command of docs/using.md answers, for another address and file."""
+    block = (
+        (ROOT / "docs" / "using.md").read_text(encoding="utf-8").split("```sh models-serve\n")[1]
+    )
     curl = "printf" + block.partition("```")[0].partition("printf")[2]
     curl = curl.replace("http://127.0.0.1:5001", address).replace("slice.jpg", str(image))
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", curl], capture_output=True, text=True)

@@ -22,15 +22,15 @@ def ci_restore(
         bool,
         typer.Option(
             "--without-access",
-            help="Go on with what can be made again where the remote cannot be read, as for a "
-            "fork's pull request.",
+            help="If the remote cannot be read, go on with data that can be made again. A fork's "
+            "pull request needs this.",
         ),
     ] = False,
 ) -> None:
-    """Bring back data and outputs from the DVC remote, so that only what changed runs again.
+    """Bring back data and outputs from the DVC remote, so that only changed stages run again.
 
-    What the remote lacks is left to `dvc repro`; data that data.dvc describes as the phantom are
-    made. Ends with an error where the data cannot be had.
+    `dvc repro` makes what the remote lacks. Data that data.dvc describes as the phantom are made
+    anew. It is an error if the data cannot be restored.
     """
     from brain_tumor.ci.remote import restore
 
@@ -53,15 +53,15 @@ def ci_report(
     base: Annotated[
         str,
         typer.Option(
-            "--base", help="Branch or commit to compare with, from where it was branched off."
+            "--base", help="Branch or commit; its last commit shared with HEAD is compared."
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
-            help="Folder for report.md and figures/ (and summary.md, the same without figures); "
-            "drift.json and promotion.json lie there already.",
+            help="Folder for report.md, figures/ and summary.md (the same without figures). "
+            "drift.json and promotion.json are read from there.",
         ),
     ] = Path("report"),
     data: DataFolder = DATA,
@@ -70,7 +70,7 @@ def ci_report(
         bool, typer.Option("--failed/--passed", help="Whether a step of the run failed.")
     ] = False,
 ) -> None:
-    """Write what a run changed and what came of it, also where it stopped half-way."""
+    """Write a report of what a run changed and achieved, even if it stopped half-way."""
     from brain_tumor.ci.facts import gather
     from brain_tumor.ci.report import headline
     from brain_tumor.ci.write import write_failure, write_report
@@ -90,7 +90,7 @@ def ci_report(
 def ci_results(
     patch: Annotated[Path, typer.Argument(help="File to write.")] = Path("report/results.patch"),
 ) -> None:
-    """Write dvc.lock and the small outputs git tracks, as changed by the run, as a git patch.
+    """Write the run's changes to dvc.lock and to the small outputs git tracks as a git patch.
 
     `PYTHONPATH=src python3 -m brain_tumor.ci.record PATCH --branch NAME` commits and pushes it.
     """

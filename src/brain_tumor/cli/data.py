@@ -11,7 +11,7 @@ from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sectio
 from brain_tumor.stages.paths import reporting_errors
 
 app = typer.Typer(
-    help="Fill the data folder, grow it, compare it; all of it under DVC.", no_args_is_help=True
+    help="Fill the data folder, grow it and compare it, all under DVC.", no_args_is_help=True
 )
 app.command("drift")(data_drift)
 
@@ -21,8 +21,8 @@ def data_fetch(
     source: Annotated[
         str,
         typer.Argument(
-            help="`phantom`: made from nothing but a seed. A directory or an archive (.zip, .tar, "
-            ".tar.gz ...) with the class folders in it. `kaggle:OWNER/NAME`: needs "
+            help="`phantom` makes images from a seed alone. Or a directory or an archive (.zip, "
+            ".tar, .tar.gz ...) that holds the class folders. Or `kaggle:OWNER/NAME`, which needs "
             "pip install 'brain-tumor[kaggle]'."
         ),
     ] = "phantom",
@@ -41,9 +41,9 @@ def data_fetch(
 ) -> None:
     """Fill the data folder with class folders of images.
 
-    Masks (masks/) and patients.csv beside the class folders are taken along; of nested copies of
-    the class folders the outermost is taken. Nothing in the data folder is replaced without
-    --force, and nothing is left half filled.
+    Masks (masks/) and patients.csv beside the class folders are copied too. If class folders are
+    nested, the outermost are taken. Nothing in the data folder is replaced without --force, and
+    no folder is left half filled.
     """
     from brain_tumor.dataset.fetch.fetch import fetch
 
@@ -59,7 +59,7 @@ def data_fetch(
 def data_ensure(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     """Bring the data folder back if it is missing.
 
-    Makes the phantom where the .dvc file says so or does not exist, else runs `dvc pull`.
+    Makes the phantom if the .dvc file describes it or does not exist. Otherwise runs `dvc pull`.
     """
     from brain_tumor.dataset.fetch.fetch import ensure
 
@@ -81,8 +81,8 @@ def data_add(
         typer.Option(
             "--label",
             metavar="CLASS",
-            help="Do these images show a tumour: the name of their class folder in the data "
-            "folder (as section `validate` of the parameters names it), or yes or no.",
+            help="Class of these images: yes (they show a tumour), no, or the name of the class "
+            "folder as section `validate` of the parameters has it.",
         ),
     ],
     data: DataFolder = DATA,
@@ -90,16 +90,16 @@ def data_add(
 ) -> None:
     """Add images of one class to the data folder and to its .dvc file: all of them, or none.
 
-    Every file is decoded and checked first; what is wrong with which is said at once. Images keep
-    their path below FOLDER; where another image has that name, a few digits of their content go
-    into theirs. An image whose bytes are there already is skipped, so adding again adds nothing;
-    the same bytes in the other class are an error.
+    Every file is decoded and checked first, and all faults are reported at once. Images keep their
+    path below FOLDER. If another image has that name, a few digits of the content's hash go into
+    the new name. An image whose bytes are there already is skipped, so adding again adds nothing.
+    The same bytes in the other class are an error.
 
     FOLDER may hold patients.csv (columns path,patient; paths as in FOLDER), so that images of one
     patient stay in one split (the same name is the same patient), and masks/IMAGE.png for the
     image at path IMAGE.
 
-    After a run that was cut off the same command completes it.
+    If a run is cut off, the same command completes it.
     """
     from brain_tumor import settings
     from brain_tumor.dataset.growth.add import add
@@ -126,11 +126,11 @@ def data_diff(
     all_names: Annotated[bool, typer.Option("--all", help="Name every file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every file.")] = False,
 ) -> None:
-    """Say how the data folder differs from the data of a revision.
+    """Show how the data folder differs from the data of a revision.
 
-    Images that are added, removed, relabelled (the same bytes in the other class folder), renamed
-    (the same bytes under another name) or changed (other bytes under the same name), and other
-    files that differ. Nothing is fetched but the revision's list of files.
+    Lists images that are added, removed, relabelled (the same bytes in the other class folder),
+    renamed (the same bytes under another name) or changed (other bytes under the same name), and
+    other files that differ. Only the revision's list of files is fetched.
     """
     from brain_tumor.dataset.growth.since import since
     from brain_tumor.dataset.growth.text import diff_lines
@@ -147,10 +147,10 @@ def data_diff(
 
 @app.command("status")
 def data_status(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
-    """Say where the data stand, and what to do next.
+    """Show the state of the data, and what to do next.
 
-    Images and patients; where they come from; whether the folder is what the .dvc file describes,
-    whether that is committed, and whether the default DVC remote has it all.
+    Shows images and patients, where they come from, whether the folder is what the .dvc file
+    describes, whether that is committed, and whether the default DVC remote has all files.
     """
     from brain_tumor.dataset.growth.status import status
 

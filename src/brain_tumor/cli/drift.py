@@ -15,26 +15,27 @@ def data_drift(
         str | None,
         typer.Option(
             "--model",
-            help="The model to compare with, models:/NAME@ALIAS or models:/NAME/NUMBER; the "
-            "@champion of register.name by default.",
+            help="Model to compare with: models:/NAME@ALIAS or models:/NAME/NUMBER. The default is "
+            "the @champion of register.name.",
             show_default=False,
         ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all that was found here.")
+        Path | None, typer.Option("--json", help="Write all results to this file.")
     ] = None,
     figure: Annotated[
         Path | None,
-        typer.Option("--figure", help="Draw the distributions here (PNG), if any are compared."),
+        typer.Option("--figure", help="Draw the compared distributions to this PNG file."),
     ] = None,
     data: DataFolder = DATA,
     params: ParamsFile = PARAMS,
 ) -> None:
-    """Warn where images that are new since the champion are unlike those it was made from.
+    """Warn where images that are new since the champion are unlike the images it was made from.
 
-    Size, compression, grey levels, detail, head, plane, balance of the classes, distance to the
-    training images as the network sees them, and how right it is. Works before and after
-    `dvc repro`, on the data folder as it is. Warnings go to standard error and fail nothing.
+    Compares size, compression, grey levels, detail, head, plane, balance of the classes, distance
+    to the training images in the network's features, and how often the model is right. Works on
+    the data folder as it is, before and after `dvc repro`. Warnings go to standard error and do
+    not change the exit code.
     """
     from brain_tumor import settings
     from brain_tumor.atomic import write_json

@@ -28,8 +28,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="FOLDER",
-            help="Holds no/ (images without a tumour) and yes/ (with one), of any kind `predict` "
-            "takes; patients.csv (path,patient) joins slices of a patient.",
+            help="Folder with no/ (images without a tumour) and yes/ (images with one), of any "
+            "kind `predict` takes. A patients.csv (path,patient) joins the slices of a patient.",
             show_default=False,
         ),
     ],
@@ -38,8 +38,8 @@ def evaluate(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="Write report.html, metrics.json, predictions.csv and left_out.csv here; without "
-            "it nothing is written.",
+            help="Write report.html, metrics.json, predictions.csv and left_out.csv here. Without "
+            "it no file is written.",
             show_default=False,
         ),
     ] = None,
@@ -47,8 +47,8 @@ def evaluate(
         Engine,
         typer.Option(
             "--engine",
-            help="fast: the network exported for inference; keras: as it was trained (the "
-            "reference; starts slower).",
+            help="fast: the network exported for inference. keras: the network as it was trained; "
+            "it is the reference and starts slower.",
         ),
     ] = Engine.fast,
     log: Annotated[
@@ -56,18 +56,18 @@ def evaluate(
         typer.Option(
             "--log",
             metavar="FILE",
-            help="Add a line to this CSV, made when missing: date, digests of model and folder, "
-            "counts, figures. Commit it, so that runs are counted.",
+            help="Add a line to this CSV file: date, digests of model and folder, counts, figures. "
+            "The file is made when it is missing. Commit it, so that runs are counted.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Say how right a model is on labelled images from elsewhere: sensitivity, specificity.
+    """Measure sensitivity and specificity of a model on labelled images from elsewhere.
 
-    Copies of its training images (the same bytes, or the same picture, mirrored too) are left out,
-    with all that is related to them. Copies within FOLDER count as one. Beside the model stands
-    what file metadata alone would reach. There is no figure of both classes together. Research
-    only, not for diagnosis.
+    Copies of training images (the same bytes, or the same picture, mirrored too) are left out,
+    with all slices related to them. Copies within FOLDER count as one. The table also shows what
+    a guess from file metadata alone reaches. There is no figure over both classes together.
+    Research only, not for diagnosis.
 
     **Example:** brain-tumor evaluate models:/brain-tumor-inceptionv3@champion scans/ --out external
     """

@@ -38,27 +38,28 @@ def predict(
         typer.Option(
             "--heatmap",
             metavar="DIR",
-            help="Write a picture per slice to this folder: what speaks for a tumour and against.",
+            help="Write a picture with the heat map of each slice to this folder.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     slices: Annotated[
-        int, typer.Option("--slices", min=1, help="Middle slices of a volume, at most.")
+        int,
+        typer.Option("--slices", min=1, help="Read at most this many middle slices of a volume."),
     ] = 3,
     engine: Annotated[
         Engine,
         typer.Option(
             "--engine",
-            help="fast: the network exported for inference; keras: as it was trained (the "
-            "reference; starts slower).",
+            help="fast: the network exported for inference. keras: the network as it was trained; "
+            "it is the reference and starts slower.",
         ),
     ] = Engine.fast,
 ) -> None:
-    """Say for each slice how probable a tumour is. Research only, not for diagnosis.
+    """Predict the probability of a tumour for each slice. Research only, not for diagnosis.
 
-    A file that cannot be read gets a row with its error; the others are done, and the exit code
-    is 1. Slices unlike the training images are flagged: their probability means little.
+    A file that cannot be read gets a row with its error. The other files are done, and the exit
+    code is 1. Slices unlike the training images are flagged: their probability means little.
     """
     from brain_tumor.cli.predict_output import print_csv, print_json, print_table
     from brain_tumor.inference.classifier import Classifier

@@ -10,17 +10,20 @@ from brain_tumor.stages.paths import reporting_errors
 
 
 def pull(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made when missing.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder to copy to; it is made when it is missing."),
+    ],
     model: Model = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a model that is in the folder.")
+        bool, typer.Option("--force", help="Replace a model that is in the folder already.")
     ] = False,
 ) -> None:
     """Copy a registered model to a folder that works offline, without a store.
 
-    With it come its card (MODEL_CARD.md), the confusion matrices (evaluation/), the list of its
-    training images and the packages it needs (requirements.txt). `brain-tumor predict`, `serve`
-    and `mlflow.pyfunc.load_model` take the folder as a model.
+    The folder also holds its card (MODEL_CARD.md), the confusion matrices (evaluation/), the list
+    of its training images and the packages it needs (requirements.txt). `brain-tumor predict`,
+    `serve` and `mlflow.pyfunc.load_model` take the folder as a model.
     """
     from brain_tumor.tracking.download import pull as pull_model
 

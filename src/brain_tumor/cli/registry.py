@@ -15,8 +15,8 @@ app = typer.Typer(help="Keep the model registry and the outputs together.", no_a
 def registry_sync(params: ParamsFile = PARAMS) -> None:
     """Make the MLflow store hold the model of outputs/registered.json.
 
-    DVC restores outputs without touching the store; where the store lacks the model, its run and
-    version are built again from the stage outputs. Does nothing where all is in place.
+    DVC restores outputs without touching the store. If the store lacks the model, its run and
+    version are built again from the stage outputs. If all is in place, nothing happens.
     """
     from brain_tumor import settings
     from brain_tumor.outputs import StageOutputs
@@ -36,19 +36,19 @@ def registry_promote(
         bool,
         typer.Option(
             "--force",
-            help="Whatever the rule says; brings an older model back after `git checkout` and "
-            "`dvc checkout`.",
+            help="Promote whatever the rule says. This brings an older model back after "
+            "`git checkout` and `dvc checkout`.",
         ),
     ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the decision and its figures here.")
+        Path | None, typer.Option("--json", help="Write the decision and its figures to this file.")
     ] = None,
 ) -> None:
-    """Make the model of outputs/registered.json the @champion if the rule is for it.
+    """Make the model of outputs/registered.json the @champion if the rule allows it.
 
-    The rule stands in section `register` of params.yaml: new model and champion are compared on
-    the images neither was trained on; the first champion must beat guesses that look at no
-    picture, by more than chance. Says what was decided and why; a second call changes nothing.
+    Section `register` of params.yaml has the rule. The new model and the champion are compared on
+    images that neither was trained on. The first champion must beat guesses that look at no
+    picture, by more than chance. Prints the decision and its reason. A second call changes nothing.
     """
     from dataclasses import asdict
 

@@ -14,36 +14,36 @@ def serve(
         str,
         typer.Option(
             "--host",
-            help="The address to listen on; the default is reached from this machine only. There "
-            "is no password: put a proxy with one before it to let others in.",
+            help="Address to listen on. Only this machine reaches the default. There is no "
+            "password: put a proxy that asks for one in front to let others in.",
         ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="The port; 0 is any free one.")
+        int,
+        typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any free port."),
     ] = 8000,
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers",
             min=1,
-            help="Processes that look at files; by default one for each processor.",
+            help="Number of worker processes; one per processor by default.",
             show_default=False,
         ),
     ] = None,
     max_mb: Annotated[
-        float, typer.Option("--max-mb", min=0.001, help="Size of a file, at most; a request: 4 x.")
+        float,
+        typer.Option("--max-mb", min=0.001, help="Largest file; a request may have 4 x this."),
     ] = 64,
     timeout_s: Annotated[
         float,
-        typer.Option(
-            "--timeout-s", min=0.001, help="Seconds a file may take before it is given up."
-        ),
+        typer.Option("--timeout-s", min=0.001, help="Seconds after which a file is given up."),
     ] = 30,
 ) -> None:
     """Serve a model: a page to drop images on, and an HTTP API (its schema: /openapi.json).
 
-    Research only, not for diagnosis. Files are kept in memory while they are looked at, never
-    written or logged. SIGTERM or Ctrl-C: what is in flight is answered, then it ends.
+    Research only, not for diagnosis. Files stay in memory while they are examined and are never
+    written or logged. On SIGTERM or Ctrl-C the server answers the requests it has, then it ends.
     """
     with reporting_errors():
         from brain_tumor.imaging.workers import worker_count

@@ -1,6 +1,7 @@
 """`brain-tumor summary`: what the last run came to; the end of `make repro`."""
 
 import csv
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ FIGURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc
 def summary(params: ParamsFile = PARAMS) -> None:
     """Show the model of the last `dvc repro`: its figures, whether it is the champion, and why.
 
-    Reads the outputs of the stages alone.
+    Reads only the outputs of the stages.
     """
     from rich.console import Console
 
@@ -47,7 +48,13 @@ def summary(params: ParamsFile = PARAMS) -> None:
     console.print(f"Report: {outputs.report / REPORT_FILE}", markup=False)
     console.print("Next:")
     console.print("  make ui  # compare runs and models in MLflow", markup=False)
-    console.print(f"  brain-tumor predict{which} {image}  # ask the model", markup=False)
+    console.print(f"  {_program()} predict{which} {image}  # ask the model", markup=False)
+
+
+def _program() -> str:
+    """How the shell is to call `brain-tumor`: `make` puts it on the PATH, a shell may not."""
+    program, here = Path(sys.argv[0]), Path.cwd()
+    return str(program.relative_to(here)) if program.is_relative_to(here) else "brain-tumor"
 
 
 def _network(card: "ModelCard", outputs: "StageOutputs") -> str:

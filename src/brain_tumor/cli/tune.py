@@ -7,11 +7,11 @@ from brain_tumor.stages.paths import reporting_errors
 
 
 def tune_worker(params: ParamsFile = PARAMS) -> None:
-    """Work on the study that `dvc repro` has open in stage tune, beside it.
+    """Run trials of the study that `dvc repro` has open in stage tune.
 
-    Start it in a checkout with the same outputs and parameters: on this machine, or on another
-    with OPTUNA_STORAGE and MLFLOW_TRACKING_URI as in the process that started the study.
-    Ends when the study has its trials.
+    Start the worker in a checkout with the same outputs and parameters. On another machine set
+    OPTUNA_STORAGE and MLFLOW_TRACKING_URI as in the process that started the study. The worker
+    ends when the study has its trials.
     """
     from brain_tumor import settings
     from brain_tumor.tuning.plan import TuneInputs, read_plan
