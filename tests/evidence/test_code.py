@@ -13,8 +13,7 @@ DECIDES_NOTHING = {
     "dataset.manifest", "imaging.records", "imaging.workers", "model.feature_cache",
     "model.search.claim", "model.search.database", "model.search.finished",
     "model.search.interrupted", "model.search.progress", "model.search.quiet",
-    "model.search.storage", "model.best", "model.estimate", "model.repeated", "model.repeats",
-    "model.resampled", "model.resampled_calibration",
+    "model.search.storage", "model.best", "figure_text",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from brain_tumor.evidence.headline_page import headline_page
 from brain_tumor.evidence.headline_summary import summarise_headline
 from brain_tumor.evidence.subgroups import UNKNOWN, traits
 from brain_tumor.imaging.records import save_image, stored
-from brain_tumor.model.estimate import EvaluateParams
+from brain_tumor.model.metrics import EvaluateParams
 
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=60)
 MADE = {

@@ -7,7 +7,7 @@ import pytest
 from brain_tumor.evidence.drawings import accuracy_by_seed
 from brain_tumor.evidence.paper_page import paper_page
 from brain_tumor.evidence.paper_summary import per_seed, summarise_paper, twins
-from brain_tumor.model.estimate import EvaluateParams
+from brain_tumor.model.metrics import EvaluateParams
 
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=200)
 MADE = {

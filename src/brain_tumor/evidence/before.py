@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from brain_tumor.evidence.estimates import cell, plain
 from brain_tumor.evidence.headline_summary import COMPARED, at_half
 from brain_tumor.evidence.page import figure_label, table
-from brain_tumor.model.estimate import EvaluateParams
-from brain_tumor.model.repeated import evaluate_repeats, paired_difference
+from brain_tumor.figure_text import cell
+from brain_tumor.model.metrics import EvaluateParams, evaluate_repeats, paired_difference, plain
 
 _SHOWN = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",
@@ -57,9 +56,9 @@ def before_section(found: Mapping[str, Any]) -> str:
     rows = [
         [
             figure_label(name),
-            cell(found["before"], name),
-            cell(found["after"], name),
-            cell(found["paired"], name, 3),
+            cell(found["before"].get(name)),
+            cell(found["after"].get(name)),
+            cell(found["paired"].get(name), 3),
         ]
         for name in _SHOWN
     ]

@@ -8,13 +8,17 @@ import pandas as pd
 
 from brain_tumor.dataset.suspects import SUSPECTS
 from brain_tumor.evidence.baselines import NAMES
-from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.evidence.subgroups import subgroup_rows
 from brain_tumor.model import metrics
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.calibration_params import HALF
-from brain_tumor.model.estimate import EvaluateParams
-from brain_tumor.model.repeated import evaluate_repeats, paired_difference
+from brain_tumor.model.metrics import (
+    EvaluateParams,
+    Plain,
+    evaluate_repeats,
+    paired_difference,
+    plain,
+)  # fmt: skip
 
 Figures = dict[str, Plain]
 COMPARED = ("balanced_accuracy", "auroc", "log_loss", "brier")

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.dataset.labels import LABELS, NEGATIVE, POSITIVE
-from brain_tumor.external.rates import Rate, cluster_rate, rate
+from brain_tumor.model.metrics import Rate, cluster_rate, rate
 
 NAMES: Final = {POSITIVE: "sensitivity", NEGATIVE: "specificity"}
 QUANTILES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)

@@ -11,6 +11,7 @@ from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json, write_text
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.manifest import read_manifest
+from brain_tumor.figure_text import IN_WORDS, cell
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.records import load_images
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
@@ -142,8 +143,7 @@ def _roc(table: pd.DataFrame, threshold: float, results: Figures, evaluation: Pa
         rows = table[table["split"] == name]
         truth = np.asarray(rows["label"] == "yes", dtype=np.int64)
         answers[name] = (truth, rows["probability"].to_numpy(np.float64))
-        area = results[name]["auroc"]
-        aurocs[name] = f"{area['value']:.2f} ({area['low']:.2f} to {area['high']:.2f})"
+        aurocs[name] = cell(results[name]["auroc"], form=IN_WORDS)
     figures.save_roc(evaluation / "roc.png", answers, aurocs, threshold)
 
 

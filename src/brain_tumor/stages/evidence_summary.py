@@ -21,7 +21,7 @@ from brain_tumor.evidence.paper_track import read_seeds
 from brain_tumor.evidence.params import HeadlineParams, PaperParams
 from brain_tumor.evidence.subgroups import traits
 from brain_tumor.model.calibration_params import CalibrateParams
-from brain_tumor.model.estimate import EvaluateParams
+from brain_tumor.model.metrics import EvaluateParams
 from brain_tumor.report.figures import reliability_svg
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
