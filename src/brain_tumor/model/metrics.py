@@ -39,6 +39,7 @@ BINS = 10  # of equal width, of the expected calibration error and the reliabili
 SIMULATIONS = 2000  # of the floor of the expected calibration error
 WILSON, WILSON_CLUSTERS, BOOTSTRAP = "Wilson", "Wilson, of clusters", "cluster bootstrap"
 _PLAIN_DIGITS = 6
+_BLOCK = 256  # resamples drawn at once, which bounds the memory
 _NEAREST = 1e-6  # in a logit a probability of 0 or 1 counts as this far from it
 _STEPS, _LONGEST, _CONVERGED = 60, 5.0, 1e-8  # of Newton; without separation ten steps suffice
 _FLAT = 1e-12  # of the determinant: all probabilities are equal, or the classes are separated
@@ -46,12 +47,7 @@ _STEEPEST = 1e3  # a slope beyond this: they are separated
 
 
 class EvaluateParams(Section):
-    """Section `evaluate` of params.yaml.
-
-    Attributes:
-        seed: seed of the bootstrap.
-        bootstrap_resamples: how many times the clusters are resampled.
-    """
+    """Section `evaluate` of params.yaml: how the bootstrap resamples the clusters."""
 
     seed: int = Field(ge=0)
     bootstrap_resamples: int = Field(ge=20)
@@ -128,14 +124,15 @@ def cluster_bootstrap(
     """
     rng = np.random.default_rng(params.seed)
     clusters = int(member.max()) + 1
-    resamples = np.empty((0, len(member)))
-    while rows := params.bootstrap_resamples - len(resamples):
+    resamples, filled = np.empty((params.bootstrap_resamples, len(member))), 0
+    while rows := min(_BLOCK, len(resamples) - filled):
         drawn = rng.integers(0, clusters, (rows, clusters)) + clusters * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters)
         weights = counts[:, member].astype(np.float64)
         if y_true is not None:
             weights = weights[(weights @ y_true > 0) & (weights @ (1 - y_true) > 0)]
-        resamples = np.concatenate([resamples, weights])
+        resamples[filled : filled + len(weights)] = weights
+        filled += len(weights)
     return resamples
 
 
@@ -168,15 +165,7 @@ def wilson(hits: int, out_of: int) -> Estimate:
 def rate(hit: NDArray[np.bool_], cluster: NDArray[Any]) -> Rate | None:
     """The share of images that are hits, by their cluster's names; None if there are no images."""
     hits, images = _by_cluster(hit, cluster)
-    clusters, right = len(images), int(hits.sum())
-    if not clusters:
-        return None
-    if clusters == len(hit) or right in (0, len(hit)):
-        trials = wilson(right * clusters // len(hit), clusters)
-        return _rate(trials, hit, clusters, WILSON if clusters == len(hit) else WILSON_CLUSTERS)
-    weights = cluster_bootstrap(np.arange(clusters), _RATES)
-    share = estimate(lambda drawn: (drawn @ hits) / (drawn @ images), weights)
-    return _rate(share, hit, clusters, BOOTSTRAP)
+    return _rate(hits, images, hit, WILSON if len(images) == len(hit) else WILSON_CLUSTERS)
 
 
 def cluster_rate(hit: NDArray[np.bool_], cluster: NDArray[Any]) -> Rate | None:
@@ -186,28 +175,31 @@ def cluster_rate(hit: NDArray[np.bool_], cluster: NDArray[Any]) -> Rate | None:
     Wilson's.
     """
     hits, images = _by_cluster(hit, cluster)
-    if not len(images):
-        return None
-    shares = hits / images
-    if set(np.unique(shares)) <= {0.0, 1.0}:
-        return _rate(wilson(int(shares.sum()), len(shares)), hit, len(shares), WILSON_CLUSTERS)
-    weights = cluster_bootstrap(np.arange(len(shares)), _RATES)
-    mean = estimate(lambda drawn: (drawn @ shares) / len(shares), weights)
-    return _rate(mean, hit, len(shares), BOOTSTRAP)
+    return _rate(hits / images, np.ones(len(images)), hit, WILSON_CLUSTERS)
 
 
-def _by_cluster(hit: NDArray[np.bool_], cluster: NDArray[Any]) -> tuple[Floats, Labels]:
+def _by_cluster(hit: NDArray[np.bool_], cluster: NDArray[Any]) -> tuple[Floats, Floats]:
     """Hits and images of each cluster."""
     member = np.unique(cluster, return_inverse=True)[1]
     hits = np.bincount(member, weights=hit).astype(np.float64)
-    return hits, np.bincount(member).astype(np.int64)
+    return hits, np.bincount(member).astype(np.float64)
 
 
-def _rate(share: Estimate | None, hit: NDArray[np.bool_], clusters: int, interval: str) -> Rate:
-    if share is None or share.low is None or share.high is None:
+def _rate(hits: Floats, of: Floats, hit: NDArray[np.bool_], exact: str) -> Rate | None:
+    """Hits over `of`, both of each cluster; `exact` names the interval where it is Wilson's."""
+    if not len(of):
+        return None
+    trials = hits / of  # each a success or a failure, or Wilson's interval does not hold
+    if set(np.unique(trials)) <= {0.0, 1.0} and (of.max() == 1 or np.ptp(trials) == 0):
+        share, interval = wilson(int(trials.sum()), len(of)), exact
+    else:
+        weights = cluster_bootstrap(np.arange(len(of)), _RATES)
+        share = estimate(lambda drawn: (drawn @ hits) / (drawn @ of), weights) or Estimate(np.nan)
+        interval = BOOTSTRAP
+    if share.low is None or share.high is None:
         raise ValueError(f"no interval of {int(hit.sum())} in {len(hit)}")
     ends = (share.value, share.low, share.high)
-    return Rate(*ends, int(hit.sum()), len(hit), clusters, interval)
+    return Rate(*ends, int(hit.sum()), len(hit), len(of), interval)
 
 
 # Figures of one set of predictions, for many resamples at once; float64 (resamples,), NaN where a
@@ -216,13 +208,7 @@ def _rate(share: Estimate | None, hit: NDArray[np.bool_], clusters: int, interva
 
 @dataclass(frozen=True)
 class Sample:
-    """Predictions of n images.
-
-    Attributes:
-        y_true: int64 (n,), 0 or 1.
-        probability: float64 (n,), of class 1.
-        called: bool (n,), whether the image is called 1.
-    """
+    """Truth (n,) of n images, 0 or 1, their probability of 1, and whether they are called 1."""
 
     y_true: Labels
     probability: Floats
@@ -491,7 +477,7 @@ def evaluate(
         probability: (N,) of class 1.
         group: (N,) the cluster, which is resampled.
         threshold: probability from which an image counts as 1.
-        params: section `evaluate`.
+        params: seed and number of resamples.
         intervals: whether to give intervals (not on training data).
 
     Returns:
