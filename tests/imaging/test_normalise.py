@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -87,7 +87,9 @@ def test_none_leaves_the_picture_where_it_is(simulate: Simulate) -> None:
 
 
 @pytest.mark.parametrize("normalisation", ["similarity", "none"])
-def test_parameters_of_models_made_with_the_dropped_bound_are_read(normalisation: str) -> None:
+def test_parameters_of_models_made_with_the_dropped_bound_are_read(
+    normalisation: Literal["similarity", "none"],
+) -> None:
     stored = json.dumps({"normalisation": normalisation, "max_anisotropy": 1.35})
     read = PreprocessParams.model_validate_json(stored, extra="ignore")
     assert read == PreprocessParams(normalisation=normalisation)

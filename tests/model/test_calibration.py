@@ -10,10 +10,9 @@ from brain_tumor.model.calibration import (
     calibrate,
     fit_temperature,
     reliability,
-    slope_intercept,
     threshold_for_sensitivity,
 )
-from brain_tumor.model.metrics import log_loss
+from brain_tumor.model.metrics import Sample, log_loss, recalibrated
 
 PROBABILITIES = arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 1))
 
@@ -91,6 +90,6 @@ def test_reliability_counts_every_image_once() -> None:
 
 def test_slope_is_one_over_the_temperature_of_a_distortion() -> None:
     y, said = outcomes(3, 0.5)
-    slope, intercept = slope_intercept(y, said)
-    assert slope == pytest.approx(2.0, rel=0.1)
-    assert intercept == pytest.approx(0.0, abs=0.1)
+    intercept, slope = recalibrated(Sample(y, said, said >= 0.5), np.ones((1, len(y))))
+    assert slope[0] == pytest.approx(2.0, rel=0.1)
+    assert intercept[0] == pytest.approx(0.0, abs=0.1)

@@ -5,6 +5,7 @@ from typing import Any
 
 from brain_tumor.ci.facts import Facts
 from brain_tumor.ci.tables import code, listing, number, table
+from brain_tumor.figure_text import IN_BRACKETS, with_interval
 
 _FIGURES = {
     "accuracy": "accuracy",
@@ -109,14 +110,11 @@ def metrics(facts: Facts) -> str:
 def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:
     old, new = facts.metrics[name]
     low, high = facts.metrics.get(f"{name}.low"), facts.metrics.get(f"{name}.high")
-    texts = []
-    for index, value in enumerate((old, new)):
-        interval = (
-            f" [{number(low[index])}, {number(high[index])}]"
-            if low and high and low[index] is not None and high[index] is not None
-            else ""
-        )
-        texts.append("" if value is None else f"{number(value)}{interval}")
+    ends = zip(low or (None, None), high or (None, None), strict=True)
+    texts = [
+        "" if value is None else with_interval(value, *end, number=number, form=IN_BRACKETS)
+        for value, end in zip((old, new), ends, strict=True)
+    ]
     change = "" if old is None or new is None else f"{new - old:+.3f}"
     return texts[0], texts[1], change
 

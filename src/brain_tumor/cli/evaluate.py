@@ -11,7 +11,7 @@ from brain_tumor.stages.paths import reporting_errors
 
 if TYPE_CHECKING:
     from brain_tumor.external.evaluation import Evaluation
-    from brain_tumor.external.rates import Rate
+    from brain_tumor.model.metrics import Rate
 
 
 def evaluate(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brain_tumor.evidence.estimates import cell
 from brain_tumor.evidence.headline_summary import BY_THRESHOLD, COMPARED
 from brain_tumor.evidence.page import figure_label, made_line, recipe_line, table
+from brain_tumor.figure_text import cell
 
 _RECIPE = "the recipe"
 _BASELINES = {
@@ -59,9 +59,9 @@ def _figures(summary: Mapping[str, Any], aimed: str) -> str:
     rows = [
         [
             figure_label(name),
-            cell(found, name),
-            cell(half, name) if name in BY_THRESHOLD else "",
-            "" if name in BY_THRESHOLD else cell(raw, name),
+            cell(found.get(name)),
+            cell(half.get(name)) if name in BY_THRESHOLD else "",
+            "" if name in BY_THRESHOLD else cell(raw.get(name)),
         ]
         for name in found
     ]
@@ -79,7 +79,7 @@ def _baselines(summary: Mapping[str, Any]) -> str:
         _BASELINES[name]: figures for name, figures in summary["baselines"].items()
     }
     rows = [
-        [figure_label(figure), *(cell(figures, figure) for figures in columns.values())]
+        [figure_label(figure), *(cell(figures.get(figure)) for figures in columns.values())]
         for figure in _OF_BASELINES
     ]
     return (
@@ -92,7 +92,7 @@ def _baselines(summary: Mapping[str, Any]) -> str:
 
 def _paired(summary: Mapping[str, Any]) -> str:
     best, found = summary["best_baseline"], summary["paired"]
-    rows = [[figure_label(name), cell(found, name, 3)] for name in COMPARED if name in found]
+    rows = [[figure_label(name), cell(found.get(name), 3)] for name in COMPARED if name in found]
     return (
         f"## Paired with the best baseline, {_BASELINES[best]}\n\n"
         f"{table(['figure', 'recipe minus baseline'], rows)}\n\n"
@@ -109,9 +109,9 @@ def _stability(summary: Mapping[str, Any]) -> str:
     rows = [
         [
             figure_label(name),
-            *(cell(one, name) for one in (found, without["figures"], *half)),
-            cell(summary["baselines"][best], name),
-            cell(without["best_baseline"], name),
+            *(cell(one.get(name)) for one in (found, without["figures"], *half)),
+            cell(summary["baselines"][best].get(name)),
+            cell(without["best_baseline"].get(name)),
         ]
         for name in (*_SIDE_BY_SIDE, "calibration_slope")
     ]
@@ -132,7 +132,7 @@ def _stability(summary: Mapping[str, Any]) -> str:
             f"{row['by']}: {row['value']}",
             str(row["no"]),
             str(row["yes"]),
-            *(cell(row["figures"], name) for name in ("sensitivity", "specificity", "auroc")),
+            *(cell(row["figures"].get(name)) for name in ("sensitivity", "specificity", "auroc")),
         ]
         for row in summary["subgroups"]
     ]

@@ -7,11 +7,15 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.evidence.baselines import NAMES
-from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.evidence.subgroups import subgroup_rows
 from brain_tumor.model import metrics
 from brain_tumor.model.calibration import HALF, reliability
-from brain_tumor.model.repeated import evaluate_repeats, paired_difference
+from brain_tumor.model.metrics import (
+    Plain,
+    evaluate_repeats,
+    paired_difference,
+    plain,
+)  # fmt: skip
 from brain_tumor.settings import EvaluateParams
 
 Figures = dict[str, Plain]

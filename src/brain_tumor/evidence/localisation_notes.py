@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brain_tumor.evidence.localisation_places import BORDER, OUTSIDE
+from brain_tumor.figure_text import IN_BRACKETS, with_interval
 
 _Figures = Mapping[str, Any]
 _ASTRAY = {BORDER: "at the border of the head", OUTSIDE: "outside the head"}
@@ -77,16 +78,15 @@ def _drawn(one: _Figures) -> str:
     word = "point" if hits["low"] > without["high"] else "are not shown to point"
     return (
         f"maps {word} at it (strongest place there in {_percent(hits)}; without text in "
-        f"{without['value']:.0%}), and it moves the probability by {moved['value']:+.3f}"
-        f"{_ends(moved, '{:+.3f}')} on average."
+        f"{without['value']:.0%}), and it moves the probability by {_shown(moved, '{:+.3f}')} on "
+        "average."
     )
 
 
 def _percent(figure: _Figures) -> str:
-    return f"{figure['value']:.0%}{_ends(figure, '{:.0%}')}"
+    return _shown(figure, "{:.0%}")
 
 
-def _ends(figure: _Figures, form: str) -> str:
-    if "low" not in figure:
-        return ""
-    return f" [{form.format(figure['low'])}, {form.format(figure['high'])}]"
+def _shown(figure: _Figures, number: str) -> str:
+    ends = (figure.get("low"), figure.get("high"))
+    return with_interval(figure["value"], *ends, number=number.format, form=IN_BRACKETS)

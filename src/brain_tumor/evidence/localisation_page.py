@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from brain_tumor.atomic import replacing
-from brain_tumor.evidence.estimates import cell
 from brain_tumor.evidence.localisation import NAMES, outline
 from brain_tumor.evidence.localisation_grid import Floats, spread_out
 from brain_tumor.evidence.localisation_notes import RIVALS
@@ -17,6 +16,7 @@ from brain_tumor.evidence.localisation_places import PLACES
 from brain_tumor.evidence.localisation_run import Tested
 from brain_tumor.evidence.page import made_line, recipe_line, table
 from brain_tumor.evidence.phantom_truth import Phantom
+from brain_tumor.figure_text import cell
 from brain_tumor.report.figures import Interval, intervals_svg
 
 _FIGURES = {"pointing": "pointing game", "mass": "mass in the tumour", "overlap": "overlap"}
@@ -46,7 +46,7 @@ def localisation_page(found: Mapping[str, Any], made: Mapping[str, Any]) -> str:
         f"{made_line(made)} Digest of the model: `{found['model'][:12]}`; seed of the phantoms: "
         f"{found['seed']}.",
         f"Tumours in view, and judged: {found['phantoms']}. AUROC of the model on all phantoms: "
-        f"{cell(found, 'auroc')}.",
+        f"{cell(found.get('auroc'))}.",
         "\n".join(f"- {note}" for note in found["notes"]),
         "![What speaks for a tumour (orange) and against (blue); outlined: the tumour]"
         "(figures/localisation.png)",
@@ -120,17 +120,19 @@ def _overlay(phantom: Phantom, values: Floats, stride_px: int) -> Floats:
 
 
 def _scored(found: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = [[_MAPS[name], *(cell(one, figure) for figure in NAMES)] for name, one in found.items()]
+    rows = [
+        [_MAPS[name], *(cell(one.get(figure)) for figure in NAMES)] for name, one in found.items()
+    ]
     return table(["map", *_FIGURES.values()], rows)
 
 
 def _parts(what: str, found: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [
         [part, str(one["phantoms"])]
-        + [cell(one["scores"]["model"], figure) for figure in NAMES]
+        + [cell(one["scores"]["model"].get(figure)) for figure in NAMES]
         + [
-            cell(one["differences"]["centre"], "pointing"),
-            cell(one["differences"]["random"], "mass"),
+            cell(one["differences"]["centre"].get("pointing")),
+            cell(one["differences"]["random"].get("mass")),
         ]
         for part, one in found.items()
     ]
@@ -140,15 +142,15 @@ def _parts(what: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _places(found: Mapping[str, Mapping[str, Any]]) -> str:
     columns = [found[name] for name in ("with", "without", "blind")]
-    rows = [[name, *(cell(one, name) for one in columns)] for name in PLACES]
+    rows = [[name, *(cell(one.get(name)) for one in columns)] for name in PLACES]
     return table(["place", "with tumour", "without tumour", "share of all places"], rows)
 
 
 def _text(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     rows = [
         [f"{where}, {label} tumour", f"{one['in_view']} of {one['phantoms']}"]
-        + [cell(one, name) for name in ("strongest_at_text", "strongest_there_without")]
-        + [cell(one, "probability_moved", 3)]
+        + [cell(one.get(name)) for name in ("strongest_at_text", "strongest_there_without")]
+        + [cell(one.get("probability_moved"), 3)]
         for where, classes in found.items()
         for label, one in classes.items()
     ]

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.evidence import localisation_summary as summary
-from brain_tumor.evidence.estimates import plain
 from brain_tumor.evidence.localisation_grid import Floats
 from brain_tumor.evidence.localisation_judged import HEAD, WEIGHTS, judged
 from brain_tumor.evidence.localisation_network import (
@@ -22,8 +21,7 @@ from brain_tumor.evidence.localisation_params import LocalisationParams
 from brain_tumor.evidence.localisation_places import mean_shares, strongest_kinds, with_text
 from brain_tumor.evidence.localisation_text import text_figures
 from brain_tumor.evidence.phantom_truth import Maker, Phantom, Pixels, pairs
-from brain_tumor.model import metrics
-from brain_tumor.model.estimate import Estimate
+from brain_tumor.model.metrics import Estimate, OutOfFold, Sample, plain
 from brain_tumor.model.saved import SavedModel
 from brain_tumor.model.shapes import stride_px
 from brain_tumor.settings import EvaluateParams
@@ -115,12 +113,11 @@ def _random_maps(
 def _auroc(
     phantoms: Sequence[Phantom], probability: Floats, params: LocalisationParams
 ) -> Estimate:
-    from sklearn.metrics import roc_auc_score
-
     truth = np.array([one.case.tumour for one in phantoms], np.int64)
     patients = np.array([str(one.case.patient) for one in phantoms])
     resamples = EvaluateParams(seed=params.seed, bootstrap_resamples=params.bootstrap_resamples)
-    return metrics.cluster_bootstrap(roc_auc_score, truth, probability, patients, resamples)
+    predicted = OutOfFold.of_one(Sample(truth, probability, probability >= 0.5), patients)
+    return predicted.figures(resamples, intervals=True)["auroc"]
 
 
 def _blind(phantoms: Sequence[Phantom], shape: Any, stride: int) -> dict[str, dict[str, float]]:

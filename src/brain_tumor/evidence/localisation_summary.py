@@ -6,14 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.evidence.localisation import NAMES
 from brain_tumor.evidence.localisation_grid import Floats
 from brain_tumor.evidence.localisation_judged import MODEL, RIVALS
 from brain_tumor.evidence.localisation_params import LocalisationParams
 from brain_tumor.evidence.localisation_places import PLACES
-from brain_tumor.model.estimate import CONFIDENCE, Estimate
-from brain_tumor.model.metrics import wilson
+from brain_tumor.model.metrics import (
+    Estimate,
+    EvaluateParams,
+    Plain,
+    cluster_bootstrap,
+    estimate,
+    plain,
+    wilson,
+)  # fmt: skip
 
 Scored = dict[str, dict[str, Plain]]
 
@@ -53,20 +59,11 @@ def shares(kinds: Sequence[str]) -> dict[str, Plain]:
 
 def mean_estimate(values: Floats, params: LocalisationParams) -> Estimate:
     """Mean of values, one of each patient, with a percentile interval over resampled patients."""
-    from scipy.stats import bootstrap
-
-    mean = float(values.mean())
     if len(values) < 2:
-        return Estimate(mean)
-    found = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=params.bootstrap_resamples,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(params.seed),
-    ).confidence_interval
-    return Estimate(mean, float(found.low), float(found.high))
+        return Estimate(float(values.mean()))
+    resamples = EvaluateParams(seed=params.seed, bootstrap_resamples=params.bootstrap_resamples)
+    weights = cluster_bootstrap(np.arange(len(values)), resamples)
+    return estimate(lambda drawn: (drawn @ values) / len(values), weights) or Estimate(np.nan)
 
 
 def _means(wide: pd.DataFrame, params: LocalisationParams) -> dict[str, Plain]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from brain_tumor.evidence.estimates import plain
 from brain_tumor.evidence.localisation import Mask
 from brain_tumor.evidence.localisation_grid import Floats
 from brain_tumor.evidence.localisation_network import Look
@@ -13,8 +12,7 @@ from brain_tumor.evidence.localisation_params import LocalisationParams
 from brain_tumor.evidence.localisation_places import in_view, points_at
 from brain_tumor.evidence.localisation_summary import mean_estimate
 from brain_tumor.evidence.phantom_truth import Pixels
-from brain_tumor.model.estimate import Estimate
-from brain_tumor.model.metrics import wilson
+from brain_tumor.model.metrics import Estimate, plain, wilson
 
 
 def text_figures(

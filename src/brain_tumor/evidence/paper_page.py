@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brain_tumor.evidence.estimates import cell
 from brain_tumor.evidence.page import figure_label, made_line, recipe_line, table
 from brain_tumor.evidence.paper_summary import SPREAD
+from brain_tumor.figure_text import cell
 
 _SPLITS = ("train", "val", "test")
 
@@ -60,7 +60,7 @@ def _spread(summary: Mapping[str, Any]) -> str:
 def _means(summary: Mapping[str, Any]) -> str:
     found = summary["figures"]
     rows = [
-        [figure_label(name), cell(found["val"], name), cell(found["test"], name)]
+        [figure_label(name), cell(found["val"].get(name)), cell(found["test"].get(name))]
         for name in found["test"]
     ]
     return (
@@ -74,9 +74,11 @@ def _twins(summary: Mapping[str, Any]) -> str:
     rows = [
         [
             name,
-            f"{cell(found[name], 'with_twin')} ({found[name]['predictions']['with_twin']})",
-            f"{cell(found[name], 'without_twin')} ({found[name]['predictions']['without_twin']})",
-            cell(found[name], "difference"),
+            *(
+                f"{cell(found[name].get(key))} ({found[name]['predictions'][key]})"
+                for key in ("with_twin", "without_twin")
+            ),
+            cell(found[name].get("difference")),
         ]
         for name in ("all pictures", "same pictures")
     ]

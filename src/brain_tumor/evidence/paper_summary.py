@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brain_tumor.evidence.estimates import Plain, plain
 from brain_tumor.model import metrics
 from brain_tumor.model.calibration import HALF
-from brain_tumor.model.estimate import Estimate
-from brain_tumor.model.repeated import FIGURES, ece_floor
-from brain_tumor.model.repeats import estimate
-from brain_tumor.model.resampled import Figure, Floats, Sample
+from brain_tumor.model.metrics import (
+    FIGURES,
+    Figure,
+    Floats,
+    Plain,
+    Sample,
+    ece_floor,
+    estimate,
+    plain,
+    with_floor,
+)  # fmt: skip
 from brain_tumor.settings import EvaluateParams
 
 # Kim & Ye 2019: figures of the last epoch and of the confusion matrices.
@@ -103,13 +109,12 @@ def _mean_figures(seeds: pd.DataFrame, name: str, params: EvaluateParams) -> dic
 
     weights = _resamples(int(member.max()) + 1, params)
     found = {key: estimate(partial(mean, figure), weights) for key, figure in FIGURES.items()}
-    present = {key: one for key, one in found.items() if one}
     image = np.unique(rows["path"].to_numpy(str), return_inverse=True)[1]
     said = rows["probability"].to_numpy(np.float64)
     floor = ece_floor(
         [(said[part.index], image[part.index]) for _, part in rows.groupby("seed")], params
     )
-    return plain(present | {"ece": Estimate(present["ece"].value), "ece_floor": floor})
+    return plain(with_floor(found, floor))
 
 
 def _sample(rows: pd.DataFrame) -> Sample:

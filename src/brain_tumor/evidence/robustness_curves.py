@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brain_tumor.evidence.estimates import plain
 from brain_tumor.model import metrics
-from brain_tumor.model.metrics import Estimate
-from brain_tumor.model.repeated import paired_difference
+from brain_tumor.model.metrics import Estimate, paired_difference, plain
 from brain_tumor.report.curves import AS_IS
 from brain_tumor.settings import EvaluateParams
 
@@ -75,5 +73,7 @@ def _figures(rows: pd.DataFrame, params: EvaluateParams) -> dict[str, Estimate]:
         params,
         intervals=True,
     )
-    shares = {name: metrics.wilson(int(rows[name].sum()), len(rows)) for name in SHARES}
-    return {name: found[name] for name in FIGURES if name in found} | shares
+    cluster = rows["cluster"].to_numpy(str)
+    shares = {name: metrics.rate(rows[name].to_numpy(np.bool_), cluster) for name in SHARES}
+    ends = {name: Estimate(one.value, one.low, one.high) for name, one in shares.items() if one}
+    return {name: found[name] for name in FIGURES if name in found} | ends

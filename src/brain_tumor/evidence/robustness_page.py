@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brain_tumor.evidence.estimates import cell
 from brain_tumor.evidence.page import figure_label, made_line, recipe_line, table
+from brain_tumor.figure_text import cell
 from brain_tumor.report.curves import AS_IS, of_kind
 
 _SHOWN = (
@@ -56,7 +56,7 @@ def robustness_page(
 def _verdict(found: Sequence[Mapping[str, Any]]) -> str:
     """Which changes are shown at all."""
     shown = [
-        f"{figure_label(name)} at {one['kind']} {one['level']:g} ({cell(one['change'], name)})"
+        f"{figure_label(name)} at {one['kind']} {one['level']:g} ({cell(one['change'].get(name))})"
         for one in found
         for name, change in one.get("change", {}).items()
         if "low" in change and (change["low"] > 0 or change["high"] < 0)
@@ -73,8 +73,8 @@ def _section(kind: str, what: str, found: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
             "as is" if one["kind"] == AS_IS else f"{one['level']:g}",
-            *(cell(one["figures"], name) for name in _SHOWN),
-            *(cell(one.get("change", {}), name) for name in _CHANGES),
+            *(cell(one["figures"].get(name)) for name in _SHOWN),
+            *(cell(one.get("change", {}).get(name)) for name in _CHANGES),
         ]
         for one in of_kind(found, kind)
     ]

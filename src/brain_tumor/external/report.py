@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from brain_tumor.dataset.frequency_hash import MAX_BITS
 from brain_tumor.external.evaluation import Evaluation
-from brain_tumor.external.rates import Rate
 from brain_tumor.external.report_slices import (
     CLASSES,
     errors,
@@ -14,6 +13,7 @@ from brain_tumor.external.report_slices import (
     text,
     unlike,
 )
+from brain_tumor.model.metrics import Rate
 from brain_tumor.report.figures import Interval, intervals_svg
 from brain_tumor.report.page import page
 from brain_tumor.report.parts import Figure, KeyFigure, KeyFigures, Note, Part, Section, Table

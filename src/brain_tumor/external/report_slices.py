@@ -3,8 +3,8 @@
 import numpy as np
 
 from brain_tumor.external.evaluation import Evaluation
-from brain_tumor.external.rates import Rate
 from brain_tumor.external.result import NAMES, QUANTILES, confident_errors
+from brain_tumor.model.metrics import Rate
 from brain_tumor.report.parts import Figure, Part, Table
 from brain_tumor.report.predicted import probabilities_svg
 from brain_tumor.settings import POSITIVE

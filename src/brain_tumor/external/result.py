@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.external.rates import Rate, cluster_rate, rate
+from brain_tumor.model.metrics import Rate, cluster_rate, rate
 from brain_tumor.settings import LABELS, NEGATIVE, POSITIVE
 
 NAMES: Final = {POSITIVE: "sensitivity", NEGATIVE: "specificity"}

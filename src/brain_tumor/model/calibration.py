@@ -5,9 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from brain_tumor.model.estimate import CONFIDENCE
-from brain_tumor.model.resampled import Sample
-from brain_tumor.model.resampled_calibration import BINS, bins_of, recalibrated
+from brain_tumor.model.metrics import BINS, bins_of, wilson
 from brain_tumor.outputs import OperatingPoint
 from brain_tumor.settings import CalibrateParams
 
@@ -103,24 +101,6 @@ def operating_point(table: pd.DataFrame, params: CalibrateParams) -> OperatingPo
     )
 
 
-def slope_intercept(
-    y_true: NDArray[np.int64], probability: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Slope and intercept of logit P(y = 1) = intercept + slope * logit(p).
-
-    1 and 0 are ideal; a slope below 1 means that probabilities are too sure. NaN where the classes
-    are separated or all probabilities are equal. Source: Cox 1958, "Two further applications of a
-    model for binary regression".
-
-    Args:
-        y_true: int64 (N,), 0 or 1.
-        probability: float64 (N,), 0 to 1.
-    """
-    sample = Sample(y_true, probability, probability >= 0.5)
-    intercept, slope = recalibrated(sample, np.ones((1, len(y_true))))
-    return float(slope[0]), float(intercept[0])
-
-
 def reliability(y_true: NDArray[np.int64], probability: NDArray[np.float64]) -> pd.DataFrame:
     """What a reliability diagram shows: for each of ten bins what was predicted and what was.
 
@@ -132,23 +112,21 @@ def reliability(y_true: NDArray[np.int64], probability: NDArray[np.float64]) -> 
         A row per bin that holds images: low, high (its ends), images, predicted (mean
         probability), observed (share of tumours), observed_low, observed_high (Wilson, 95 %).
     """
-    from scipy.stats import binomtest
-
     rows = []
     place = bins_of(probability)
     for number in np.unique(place):
         inside = place == number
         hits, images = int(y_true[inside].sum()), int(inside.sum())
-        interval = binomtest(hits, images).proportion_ci(CONFIDENCE, method="wilson")
+        observed = wilson(hits, images)
         rows.append(
             {
                 "low": number / BINS,
                 "high": (number + 1) / BINS,
                 "images": images,
                 "predicted": float(probability[inside].mean()),
-                "observed": hits / images,
-                "observed_low": float(interval.low),
-                "observed_high": float(interval.high),
+                "observed": observed.value,
+                "observed_low": observed.low,
+                "observed_high": observed.high,
             }
         )
     return pd.DataFrame(rows)

@@ -7,6 +7,8 @@ its last epoch.
 
 from collections.abc import Mapping
 
+from brain_tumor.figure_text import cell
+
 ROWS: dict[str, tuple[str, str, str]] = {
     "train accuracy": ("train", "accuracy", "0.90"),
     "val accuracy": ("val", "accuracy", "0.86 (43/50)"),
@@ -29,16 +31,10 @@ def comparison(
     """The Markdown table "paper / this run" from the content of figures.json."""
     lines = ["| figure | paper | this run [95 % interval] |", "|---|---|---|"]
     for name, (split, metric, published) in ROWS.items():
-        lines.append(f"| {name} | {published} | {_text(metrics[split][metric])} |")
+        lines.append(f"| {name} | {published} | {cell(metrics[split][metric])} |")
     lines += [
         "",
         "Validation figures are optimistic: hyperparameters (or the epoch) were chosen by them.",
     ]
     lines += [f"Training started from these weights: {initial_weights}."]
     return "\n".join(lines) + "\n"
-
-
-def _text(estimate: Mapping[str, float]) -> str:
-    if "low" not in estimate:
-        return f"{estimate['value']:.2f}"
-    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"

@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.dataset.groups import grouped
 from brain_tumor.dataset.metadata import metadata_classifier, metadata_features
-from brain_tumor.model import resampled
-from brain_tumor.model.estimate import CONFIDENCE
-from brain_tumor.model.repeats import Repeats
-from brain_tumor.model.resampled import Sample
+from brain_tumor.model.metrics import CONFIDENCE, FIGURES, OutOfFold, Sample
 from brain_tumor.outputs import OutputsError, StageOutputs
 from brain_tumor.registry.images import Image, read_images, read_probabilities
 from brain_tumor.registry.promote import Gain, Guesses
@@ -55,8 +52,8 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
             train, [cluster[image.path] for image in train], val, outputs.data, fewest[0]
         ),
     }
-    ours = _repeats(val, cluster, np.array([known[image.path] for image in val]))
-    theirs = {name: _repeats(val, cluster, guess) for name, guess in guesses.items()}
+    ours = _predicted(val, cluster, np.array([known[image.path] for image in val]))
+    theirs = {name: _predicted(val, cluster, guess) for name, guess in guesses.items()}
     truth = ours.samples[0].y_true
     return Guesses(
         images_per_class=int(np.bincount(truth, minlength=2).min()),
@@ -65,23 +62,24 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
     )
 
 
-def _gain(ours: Repeats, guess: Repeats) -> Gain:
+def _gain(ours: OutOfFold, guess: OutOfFold) -> Gain:
     weights = ours.draw(_BOOTSTRAP)
-    gains = guess.mean(resampled.log_loss, weights) - ours.mean(resampled.log_loss, weights)
+    log_loss = FIGURES["log_loss"]
+    gains = guess.mean(log_loss, weights) - ours.mean(log_loss, weights)
     value = _log_loss(guess) - _log_loss(ours)
     return Gain(_log_loss(guess), value, float(np.quantile(gains, 1 - CONFIDENCE)))
 
 
-def _log_loss(predicted: Repeats) -> float:
-    return float(predicted.mean(resampled.log_loss, np.ones((1, len(predicted.member))))[0])
+def _log_loss(predicted: OutOfFold) -> float:
+    return float(predicted.mean(FIGURES["log_loss"], np.ones((1, len(predicted.member))))[0])
 
 
-def _repeats(
+def _predicted(
     images: Sequence[Image], cluster: Mapping[str, str], probability: NDArray[np.float64]
-) -> Repeats:
+) -> OutOfFold:
     truth = np.array([image.is_yes for image in images], dtype=np.int64)
     names = np.array([cluster[image.path] for image in images])
-    return Repeats.of_one(Sample(truth, probability, probability >= 0.5), names)
+    return OutOfFold.of_one(Sample(truth, probability, probability >= 0.5), names)
 
 
 def _from_metadata(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from brain_tumor.figure_text import decimals
 from brain_tumor.model.metrics import confusion
 from brain_tumor.report.card import ModelCard
 from brain_tumor.report.card_parts import Figure as CardFigure
@@ -19,7 +20,7 @@ from brain_tumor.report.parts import (
     Section,
 )
 from brain_tumor.report.prose import PHANTOM
-from brain_tumor.report.wording import SPLITS, external_cell, figure_name, number, shown
+from brain_tumor.report.wording import SPLITS, external_cell, figure_name, shown
 
 _KEYS = (
     "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "calibration_slope",
@@ -66,7 +67,7 @@ def summary(found: Findings, card: ModelCard) -> Section:
 
 def _keys(found: Mapping[str, CardFigure], caption: str) -> KeyFigures:
     keys = [
-        KeyFigure(figure_name(key), number(found[key].value), _interval(found[key]))
+        KeyFigure(figure_name(key), decimals(found[key].value), _interval(found[key]))
         for key in _KEYS
         if key in found
     ]
@@ -76,7 +77,7 @@ def _keys(found: Mapping[str, CardFigure], caption: str) -> KeyFigures:
 def _interval(figure: CardFigure) -> str:
     if figure.low is None or figure.high is None:
         return "no interval"
-    return f"{number(figure.low)} to {number(figure.high)}"
+    return f"{decimals(figure.low)} to {decimals(figure.high)}"
 
 
 def _in_words(found: Findings, card: ModelCard) -> str:
@@ -87,8 +88,8 @@ def _in_words(found: Findings, card: ModelCard) -> str:
     no, yes = counts.sum(axis=1).tolist()
     test, parts = card.metrics["test"], []
     parts.append(
-        f"At a threshold of {number(found.point.threshold)} the model found {hit} of {yes} tumours "
-        f"and cleared {cleared} of {no} images without one."
+        f"At a threshold of {decimals(found.point.threshold)} the model found {hit} of {yes} "
+        f"tumours and cleared {cleared} of {no} images without one."
     )
     if "balanced_accuracy" in test and "auroc" in test:
         parts.append(

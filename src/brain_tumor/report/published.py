@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from brain_tumor.figure_text import decimals
 from brain_tumor.report.committed import made_by
 from brain_tumor.report.evidence import figures
 from brain_tumor.report.findings import Findings
 from brain_tumor.report.parts import Heading, Part, Section, Table
-from brain_tumor.report.wording import NOTHING, SPLITS, figure_name, number, shown
+from brain_tumor.report.wording import NOTHING, SPLITS, figure_name, shown
 
 _TITLE = "The published protocol"
 _FIGURES = ("accuracy", "sensitivity", "specificity", "log_loss")
@@ -41,10 +42,10 @@ def _spread(paper: Mapping[str, Any]) -> Table:
 def _of_seeds(paper: Mapping[str, Any], split: str, key: str) -> list[str]:
     found = paper["spread"][split][key]
     told = paper["published"].get(split, {}).get(key)
-    cells = {end: number(value) for end, value in found.items()}
+    cells = {end: decimals(value) for end, value in found.items()}
     return [
         figure_name(key),
-        NOTHING if told is None else number(told),
+        NOTHING if told is None else decimals(told),
         cells["median"],
         f"{cells['quarter']} to {cells['three_quarters']}",
         f"{cells['lowest']} to {cells['highest']}",

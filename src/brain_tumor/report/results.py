@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from brain_tumor.figure_text import decimals
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.metrics import confusion
 from brain_tumor.report.card import ModelCard
@@ -28,7 +29,6 @@ from brain_tumor.report.wording import (
     calibration_rows,
     failure_rows,
     figure_rows,
-    number,
     threshold_text,
 )
 
@@ -54,7 +54,7 @@ def performance(found: Findings, card: ModelCard) -> Section:
             Figure(
                 probabilities_svg(truth, probability, threshold),
                 f"Every test image (n = {len(truth)}) by its probability. Right of the line "
-                f"({number(threshold)}) an image is called a tumour.",
+                f"({decimals(threshold)}) an image is called a tumour.",
                 "Strip plot of the probabilities of test images with and without a tumour.",
             ),
             Figure(
@@ -131,7 +131,7 @@ def failures(
 
 def _picture(one: Failure, jpeg: bytes, found: Findings) -> Picture:
     truth = "tumour" if one.label == "yes" else "no tumour"
-    place = number(found.point.threshold)
+    place = decimals(found.point.threshold)
     return Picture(
         jpeg,
         f"`{one.path}` ({SPLITS[one.split]}): labelled {truth}, probability of a tumour "

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brain_tumor.figure_text import decimals
 from brain_tumor.report.curves import curves_svg
 from brain_tumor.report.evidence import figures
 from brain_tumor.report.findings import Findings
 from brain_tumor.report.parts import Absent, Figure, Section, Table
-from brain_tumor.report.wording import figure_name, number, shown
+from brain_tumor.report.wording import figure_name, shown
 
 _TITLE = "Robustness"
 _KEYS = ("accuracy", "auroc", "calibration_slope", "brier", "flagged")
@@ -38,7 +39,7 @@ def robustness(found: Findings) -> Section | Absent:
     head = ("Level", *map(figure_name, _KEYS), "Change")
     model = (
         f"Of the registered model with digest `{evidence['model'][:12]}`, at its threshold of "
-        f"{number(evidence['threshold'])}. Nothing was chosen by these figures."
+        f"{decimals(evidence['threshold'])}. Nothing was chosen by these figures."
     )
     return Section(_TITLE, [model, _curves(evidence), Table(head, rows, caption)])
 

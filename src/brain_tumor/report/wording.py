@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from brain_tumor.figure_text import decimals, with_interval
 from brain_tumor.report.card import ModelCard
 from brain_tumor.report.card_parts import Calibration, Figure, Split
 
@@ -36,18 +37,11 @@ def figure_name(key: str) -> str:
     return FIGURES.get(key, key.replace("_", " ").capitalize())
 
 
-def number(value: float) -> str:
-    """Two decimals."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00")
-
-
 def shown(figure: Figure | None) -> str:
     """A figure with its interval: `0.91 (0.82 to 0.96)`."""
     if figure is None:
         return NOTHING
-    if figure.low is None or figure.high is None:
-        return number(figure.value)
-    return f"{number(figure.value)} ({number(figure.low)} to {number(figure.high)})"
+    return with_interval(figure.value, figure.low, figure.high)
 
 
 def figure_rows(metrics: Mapping[Split, Mapping[str, Figure]]) -> list[list[str]]:
@@ -107,7 +101,7 @@ def threshold_text(calibration: Calibration) -> str:
     if target is None:
         return "no target sensitivity was set: a calibrated probability of one half"
     return (
-        f"the highest with a sensitivity of at least {number(target)} on {calibration.images} "
+        f"the highest with a sensitivity of at least {decimals(target)} on {calibration.images} "
         "out-of-fold predictions"
     )
 

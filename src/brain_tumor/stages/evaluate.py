@@ -10,6 +10,7 @@ import pandas as pd
 from brain_tumor import settings
 from brain_tumor.atomic import replacing, write_json, write_text
 from brain_tumor.dataset.groups import clusters
+from brain_tumor.figure_text import IN_WORDS, cell
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.model import figures, metrics, paper, saved
@@ -142,8 +143,7 @@ def _roc(table: pd.DataFrame, threshold: float, results: Figures, evaluation: Pa
         rows = table[table["split"] == name]
         truth = np.asarray(rows["label"] == "yes", dtype=np.int64)
         answers[name] = (truth, rows["probability"].to_numpy(np.float64))
-        area = results[name]["auroc"]
-        aurocs[name] = f"{area['value']:.2f} ({area['low']:.2f} to {area['high']:.2f})"
+        aurocs[name] = cell(results[name]["auroc"], form=IN_WORDS)
     figures.save_roc(evaluation / "roc.png", answers, aurocs, threshold)
 
 

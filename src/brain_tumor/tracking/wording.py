@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brain_tumor.figure_text import IN_WORDS, cell
 from brain_tumor.settings import idle
 from brain_tumor.tracking.lineage import flat_params
 
@@ -118,25 +119,20 @@ def result_note(metrics: Metrics, more: str = "") -> str:
         more: what to say between the result in a sentence and the table.
     """
     test = metrics.get("test", {})
-    told = [f"{HEADLINE[key]} {_shown(test[key])}" for key in _SENTENCE if key in test]
+    told = [f"{HEADLINE[key]} {cell(test[key], 3, IN_WORDS)}" for key in _SENTENCE if key in test]
     first = f"Test: {', '.join(told)}, with 95 % intervals." if told else "No test figures."
+    shown = {
+        key: [cell(metrics.get(split, {}).get(key), 3, IN_WORDS) for split in SPLITS]
+        for key in HEADLINE
+    }
     rows = [
-        f"| {name} | {' | '.join(_shown(metrics.get(split, {}).get(key)) for split in SPLITS)} |"
+        f"| {name} | {' | '.join(shown[key])} |"
         for key, name in HEADLINE.items()
         if any(key in metrics.get(split, {}) for split in SPLITS)
     ]
     header = [f"| Figure (95 % interval) | {' | '.join(SPLITS.values())} |", "|---|---|---|"]
     table = "\n".join([*header, *rows])
     return "\n\n".join(filter(None, [first, more, table, f"{_OPTIMISTIC} {_RESEARCH}"]))
-
-
-def _shown(figure: Mapping[str, float] | None) -> str:
-    if figure is None:
-        return "-"
-    value = f"{figure['value']:.3f}"
-    if "low" not in figure or "high" not in figure:
-        return value
-    return f"{value} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
 def figures_csv(metrics: Metrics) -> str:

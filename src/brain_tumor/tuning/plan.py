@@ -17,7 +17,7 @@ from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.search.study import study_name
 from brain_tumor.outputs import InitialWeights, read_manifest
-from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, idle
+from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
 
 

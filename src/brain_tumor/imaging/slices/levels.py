@@ -104,4 +104,4 @@ def _windowed(values: NDArray[np.float64], tags: Any) -> NDArray[np.uint8]:
     if not view.WindowWidth > (1 if view.VOILUTFunction == "LINEAR" else 0):
         return to_grey(values, *window(values))
     with np.errstate(over="ignore"):
-        return np.rint(apply_windowing(values, view)).astype(np.uint8)
+        return np.asarray(np.rint(apply_windowing(values, view)), dtype=np.uint8)
