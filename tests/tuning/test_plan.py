@@ -13,10 +13,10 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from brain_tumor import model
-from brain_tumor.outputs import stored
+from brain_tumor.outputs import TuneInputs, stored
 from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, load
 from brain_tumor.tuning import plan as plan_module
-from brain_tumor.tuning.plan import CODE, Plan, TuneInputs, read_plan
+from brain_tumor.tuning.plan import CODE, Plan, read_plan
 
 if TYPE_CHECKING:
     from tests.tuning.conftest import Project
