@@ -72,8 +72,8 @@ def outputs(tmp_path: Path) -> Path:
 
 
 def run(outputs: Path) -> Result:
-    changes = {"export": {"false_alarm_fraction": 0.1}, "preprocess": {"normalisation": "none"}}
-    sections.write_params(outputs.parent, **changes)
+    alarms, as_it_is = {"false_alarm_fraction": 0.1}, {"normalisation": "none"}
+    sections.write_params(outputs.parent, export=alarms, preprocess=as_it_is)
     return invoke(main, outputs.parent)
 
 
