@@ -32,7 +32,7 @@ def project(
     table = pd.DataFrame(
         {"path": PATHS, "label": labels, "split": ["train", "test", "val", "train"]}
     )
-    absent = set(outputs.MANIFEST_COLUMNS) - set(table)
+    absent = set(outputs.MANIFEST_COLUMNS) - {*table, "group"}
     manifest = table.assign(**dict.fromkeys(sorted(absent), 0), group=PATHS)
     monkeypatch.chdir(tmp_path)
     outputs.write_manifest(manifest)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tests.report import evidence_made, made
 from tests.report.test_checklist import SECTIONS
+from tests.stages.command import invoke
 
 from brain_tumor import outputs
 from brain_tumor.report.card import (
@@ -299,20 +300,18 @@ def test_a_leaking_split_is_said_before_any_figure(tmp_path: Path, sources: Sour
     assert "No test image, nor a known copy" not in text
 
 
-def test_a_missing_file_is_named(
-    tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_is_named(tmp_path: Path, sources: Sources) -> None:
     sources.metrics.unlink()
-    with pytest.raises(SystemExit):
-        run(tmp_path)
-    assert f"error: {sources.metrics}: not readable; run `dvc repro`" in capsys.readouterr().err
+    made.params_file(tmp_path)
+    result = invoke(stage.main, tmp_path)
+    assert result.exit_code == 1
+    assert f"error: {outputs.FIGURES}: not readable; run `dvc repro`" in result.stderr
 
 
-def test_broken_evidence_is_an_error_not_an_absence(
-    tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_broken_evidence_is_an_error_not_an_absence(tmp_path: Path, sources: Sources) -> None:
     sources.evidence.mkdir(parents=True)
     (sources.evidence / "summary.json").write_text("{", encoding="utf-8")
-    with pytest.raises(SystemExit):
-        run(tmp_path)
-    assert "summary.json: not readable as JSON" in capsys.readouterr().err
+    made.params_file(tmp_path)
+    result = invoke(stage.main, tmp_path)
+    assert result.exit_code == 1
+    assert "summary.json: not readable as JSON" in result.stderr
