@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from ruamel.yaml import YAML
+
 from brain_tumor import settings
 from brain_tumor.settings import (
     AugmentParams,
@@ -16,7 +18,8 @@ from brain_tumor.settings import (
     ValidateParams,
 )
 
-SETTINGS: Final = settings.read(Path(__file__).parent.parent / "params.yaml")
+PARAMS: Final = Path(__file__).parent.parent / "params.yaml"
+SETTINGS: Final = settings.read(PARAMS)
 SectionT = TypeVar("SectionT", bound=Section)
 
 
@@ -63,3 +66,13 @@ def export(**values: Any) -> ExportParams:
 def drift(**values: Any) -> DriftParams:
     """Section `drift`."""
     return replaced(SETTINGS.drift, **values)
+
+
+def write_params(folder: Path, **changes: dict[str, Any]) -> None:
+    """Write params.yaml to a folder: the repository's, with other values in some sections."""
+    yaml = YAML()
+    document = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    for section, values in changes.items():
+        document[section].update(values)
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)

@@ -5,16 +5,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests import sections
 
-PARAMS = """\
-validate: {negative_folder: healthy, positive_folder: tumour}
-phantom: {seed: 1, no: 2, yes: 2, exact_duplicates: 0, near_duplicates: 0, canvas_px: [75, 80]}
-"""
+PHANTOM = {
+    "seed": 1, "no": 2, "yes": 2, "exact_duplicates": 0, "near_duplicates": 0,
+    "canvas_px": [75, 80],
+}  # fmt: skip
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "params.yaml").write_text(PARAMS)
+    classes = {"negative_folder": "healthy", "positive_folder": "tumour"}
+    sections.write_params(tmp_path, validate=classes, phantom=PHANTOM)
     return tmp_path
 
 
@@ -50,7 +52,7 @@ def test_phantom_is_made_in_the_folders_that_params_name(project: Path) -> None:
 def test_errors_are_one_line_and_exit_1(project: Path) -> None:
     outside = brain_tumor("data", "fetch", cwd=project)
     absent = brain_tumor("data", "fetch", "no/such.zip", "--no-dvc-add", cwd=project)
-    (project / "params.yaml").write_text("phantom: {seed: 1, tumours: 3}\nvalidate: {}\n")
+    sections.write_params(project, phantom={"tumours": 3})
     misspelt = brain_tumor("data", "ensure", cwd=project)
     for done, said in ((outside, "dvc init"), (absent, "no/such.zip"), (misspelt, "tumours")):
         assert done.returncode == 1

@@ -20,8 +20,7 @@ REASON = "better on validation [0.21 against 0.30]"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The outputs of a run whose model became the champion."""
-    found = made.found(tmp_path / "outputs")
-    (tmp_path / "outputs" / "params.yaml").rename(tmp_path / "params.yaml")
+    found = made.found(tmp_path)
     write_card(tmp_path / "outputs" / "report" / CARD_FILE, make_card(found, made.NAME))
     rows = found.predictions[["path", "label", "split"]]
     rows.to_csv(tmp_path / "outputs" / "split.csv", index=False)

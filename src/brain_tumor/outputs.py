@@ -339,6 +339,20 @@ def write_run_id(run_id: str, path: Path = RUN) -> None:
 
 
 @dataclass(frozen=True)
+class TuneInputs:
+    """The files that a study reads."""
+
+    manifest: Path = MANIFEST
+    split: Path = SPLIT
+    images: Path = IMAGES
+    augmented: Path = AUGMENTED_IMAGES
+    records: Path = AUGMENTED_RECORDS
+    weights: Path = BACKBONE
+    source: Path = INITIAL_WEIGHTS
+    params: Path = PARAMS
+
+
+@dataclass(frozen=True)
 class StageOutputs:
     """The files that a registered model is made from."""
 
@@ -349,6 +363,7 @@ class StageOutputs:
     model_json: Path = MODEL_META
     run: Path = RUN
     history: Path = HISTORY
+    figures: Path = TRAIN_FIGURES
     best: Path = BEST
     atlas: Path = ATLAS
     predictions: Path = PREDICTIONS
@@ -361,9 +376,9 @@ class StageOutputs:
     params: Path = PARAMS
 
     def check(self) -> None:
-        """Raise `OutputsError` unless everything but `data` and `registered` is there."""
-        needed = {field.name: getattr(self, field.name) for field in fields(self)}
-        paths = [path for name, path in needed.items() if name not in ("data", "registered")]
+        """Raise `OutputsError` unless all that is needed is there."""
+        names = {field.name for field in fields(self)} - {"data", "figures", "registered"}
+        paths = [getattr(self, field.name) for field in fields(self) if field.name in names]
         paths += [self.profile / name for name in PROFILE_FILES if self.profile.exists()]
         paths += [self.export / name for name in EXPORTED if self.export.exists()]
         missing = [str(path) for path in paths if not path.exists()]

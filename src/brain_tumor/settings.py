@@ -612,7 +612,7 @@ def refuse_without_effect(section: TrainSection, given: Mapping[str, object]) ->
             raise ValueError(f"train.{name} is {value}, but acts on nothing: {reasons[name]}")
 
 
-def changed_since_commit(path: Path, name: str) -> dict[str, object]:
+def changed_since_commit(name: str, path: Path = PARAMS) -> dict[str, object]:
     """Values of a section that the commit checked out does not have: what was given for this run.
 
     `dvc exp run -S` writes what it is given into the params file.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tests import sections
 
-PARAMS = "validate: {min_side_px: 16}\nphantom: {no: 2, yes: 2}\n"
 IDENTITY = {
     f"GIT_{who}_{what}": f"tester{at}"
     for who in ("AUTHOR", "COMMITTER")
@@ -59,7 +59,7 @@ def make_template(root: Path) -> Path:
         repository / "data",
         {f"{c}/{i}.png": 10 * (c == "yes") + i for c in ("no", "yes") for i in (1, 2)},
     )
-    (repository / "params.yaml").write_text(PARAMS)
+    sections.write_params(repository, validate={"min_side_px": 16}, phantom={"no": 2, "yes": 2})
     (repository / ".gitignore").write_text("*.partial*\n")
     run(repository, "git", "init", "--quiet", "--initial-branch", "main")
     dvc(repository, "init", "--quiet")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import sections
 from tests.dataset.growing import batch, commit, dvc, files, picture
 
 
@@ -67,9 +68,8 @@ def test_what_was_added_is_told(repository: Path, tmp_path: Path) -> None:
 def test_a_label_is_the_name_of_the_class_folder_too(repository: Path, tmp_path: Path) -> None:
     for old, new in (("no", "healthy"), ("yes", "tumour")):
         (repository / "data" / old).rename(repository / "data" / new)
-    (repository / "params.yaml").write_text(
-        "validate: {min_side_px: 16, negative_folder: healthy, positive_folder: tumour}\n"
-    )
+    classes = {"negative_folder": "healthy", "positive_folder": "tumour"}
+    sections.write_params(repository, validate={"min_side_px": 16, **classes})
     dvc(repository, "add", "--quiet", "data")
     by_folder = picture(tmp_path / "folder.png", 30)
     by_label = picture(tmp_path / "label.png", 31)

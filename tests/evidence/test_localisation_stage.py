@@ -104,8 +104,7 @@ def project(random_weights: Path, tmp_path: Path) -> Path:
     flat_atlas().save(tmp_path / "outputs" / "preprocess" / "atlas.npz")
     (tmp_path / "outputs" / "export").mkdir()
     (tmp_path / "outputs" / "export" / REPORT_FILE).write_text('{"digest": "d1"}')
-    preprocess = sections.preprocess(size_px=SIZE_PX, normalisation="none")
-    (tmp_path / "params.yaml").write_text(f"preprocess: {preprocess.model_dump_json()}\n")
+    sections.write_params(tmp_path, preprocess={"size_px": SIZE_PX, "normalisation": "none"})
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "params.yaml").write_text(SECTION)
     return tmp_path

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+from tests import sections
 from tests.inference.toy import disc, write_model
 
 from brain_tumor.inference import bundle
@@ -52,7 +53,7 @@ def project(tmp_path: Path) -> Path:
         for name in names:
             shutil.copyfile(made / name, outputs / stage / name)
     preprocess = bundle.load_preprocess(made)
-    (tmp_path / "params.yaml").write_text(f"preprocess: {preprocess.model_dump_json()}\n")
+    sections.write_params(tmp_path, preprocess=preprocess.model_dump(mode="json"))
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "params.yaml").write_text(SECTIONS)
     return tmp_path

@@ -6,20 +6,24 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
+from tests import sections
+from tests.stages.command import invoke
 
+from brain_tumor import outputs
 from brain_tumor.outputs import load_images
 from brain_tumor.stages import augment, preprocess
 
-PARAMS = """
-preprocess: {size_px: 80, axial_mm: [0, 30], coronal_mm: [], sagittal_mm: [], refined_slices: 1}
-augment: {copies: 2}
-"""
+PREPROCESS = {
+    "size_px": 80, "axial_mm": [0, 30], "coronal_mm": [], "sagittal_mm": [], "refined_slices": 1,
+}  # fmt: skip
 PATHS = ["no/a.png", "no/b.png", "yes/c.png", "yes/d.png"]
 
 
 @pytest.fixture
-def project(tmp_path: Path, simulate: Callable[[int, str], Any]) -> Path:
-    (tmp_path / "params.yaml").write_text(PARAMS)
+def project(
+    tmp_path: Path, simulate: Callable[[int, str], Any], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    write_params(tmp_path, copies=2)
     for number, path in enumerate(PATHS):
         file = tmp_path / "data" / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,69 +32,49 @@ def project(tmp_path: Path, simulate: Callable[[int, str], Any]) -> Path:
     table = pd.DataFrame(
         {"path": PATHS, "label": labels, "split": ["train", "test", "val", "train"]}
     )
-    table.to_csv(tmp_path / "manifest.csv", index=False)
-    table.to_csv(tmp_path / "split.csv", index=False)
+    absent = set(outputs.MANIFEST_COLUMNS) - {*table, "group"}
+    manifest = table.assign(**dict.fromkeys(sorted(absent), 0), group=PATHS)
+    monkeypatch.chdir(tmp_path)
+    outputs.write_manifest(manifest)
+    outputs.write_split(manifest)
     return tmp_path
 
 
-def run_preprocess(project: Path) -> None:
-    preprocess.main(
-        data=project / "data",
-        manifest=project / "manifest.csv",
-        atlas=project / "atlas.npz",
-        images=project / "images",
-        records=project / "records.csv",
-        figures=project / "figures",
-        summary=project / "summary.json",
-        params=project / "params.yaml",
-    )
-
-
-def run_augment(project: Path) -> None:
-    augment.main(
-        split=project / "split.csv",
-        images=project / "images",
-        atlas=project / "atlas.npz",
-        augmented=project / "augmented",
-        records=project / "augmented.csv",
-        sheet=project / "sheet.png",
-        params=project / "params.yaml",
-    )
+def write_params(folder: Path, copies: int) -> None:
+    augment = {"copies": copies, "phantoms": 0}
+    sections.write_params(folder, preprocess=PREPROCESS, augment=augment)
 
 
 def test_the_stages_write_what_they_say_and_augment_reads_training_images_only(
     project: Path,
 ) -> None:
-    run_preprocess(project)
-    assert load_images(project / "images", PATHS).shape == (4, 80, 80)
-    assert pd.read_csv(project / "records.csv")["path"].tolist() == PATHS
-    summary = json.loads((project / "summary.json").read_text())
+    preprocess.main()
+    assert load_images(outputs.IMAGES, PATHS).shape == (4, 80, 80)
+    assert pd.read_csv(outputs.RECORDS)["path"].tolist() == PATHS
+    summary = json.loads(outputs.PREPROCESS_SUMMARY.read_text())
     assert summary["all"]["images"] == 4
-    assert len(list((project / "figures").iterdir())) == 4
+    assert len(list(outputs.PREPROCESS_FIGURES.iterdir())) == 4
 
     for path in ("no/b.png", "yes/c.png"):
-        (project / "images" / f"{path}.png").unlink()
-    run_augment(project)
-    table = pd.read_csv(project / "augmented.csv")
+        outputs.stored(outputs.IMAGES, path).unlink()
+    augment.main()
+    table = pd.read_csv(outputs.AUGMENTED_RECORDS)
     assert table["source"].tolist() == ["no/a.png", "no/a.png", "yes/d.png", "yes/d.png"]
     assert table["label"].tolist() == ["no", "no", "yes", "yes"]
-    assert load_images(project / "augmented", table["path"].tolist()).shape == (4, 80, 80)
-    assert (project / "sheet.png").is_file()
+    assert load_images(outputs.AUGMENTED_IMAGES, table["path"].tolist()).shape == (4, 80, 80)
+    assert outputs.AUGMENTED_SHEET.is_file()
 
 
-def test_a_broken_image_stops_the_stage_and_leaves_no_images(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broken_image_stops_the_stage_and_leaves_no_images(project: Path) -> None:
     (project / "data" / "yes" / "c.png").write_bytes(b"broken")
-    with pytest.raises(SystemExit) as stopped:
-        run_preprocess(project)
-    assert stopped.value.code == 1
-    assert "error: yes/c.png: cannot decode" in capsys.readouterr().err
-    assert not (project / "images").exists()
+    result = invoke(preprocess.main, project)
+    assert result.exit_code == 1
+    assert "error: yes/c.png: cannot decode" in result.stderr
+    assert not outputs.IMAGES.exists()
 
 
 def test_without_copies_the_records_are_empty_but_there(project: Path) -> None:
-    run_preprocess(project)
-    (project / "params.yaml").write_text(PARAMS.replace("copies: 2", "copies: 0"))
-    run_augment(project)
-    assert (project / "augmented.csv").read_text() == "path,source,label\n"
+    preprocess.main()
+    write_params(project, copies=0)
+    augment.main()
+    assert outputs.AUGMENTED_RECORDS.read_text() == "path,source,label\n"

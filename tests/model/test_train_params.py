@@ -97,13 +97,13 @@ def test_value_that_was_given_and_acts_on_nothing_is_refused(
 def test_what_was_given_is_what_the_commit_lacks(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("train: {a: 1, b: {c: 2, d: 1e-3}}\n", encoding="utf-8")
-    assert changed_since_commit(path, "train") == {}  # no repository
+    assert changed_since_commit("train", path) == {}  # no repository
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
         subprocess.run([*git, *command], check=True)
-    assert changed_since_commit(path, "train") == {}
+    assert changed_since_commit("train", path) == {}
     path.write_text("train: {a: 1, b: {c: 3, d: 0.001}, e: x}\n", encoding="utf-8")
-    assert changed_since_commit(path, "train") == {"b.c": 3, "e": "x"}
+    assert changed_since_commit("train", path) == {"b.c": 3, "e": "x"}
 
 
 def test_tuned_fields_get_the_chosen_values(tmp_path: Path) -> None:

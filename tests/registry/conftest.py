@@ -117,7 +117,7 @@ def write_data(outputs: StageOutputs, split: Split, groups: Sequence[int]) -> No
     outputs.split.write_text("\n".join(placed) + "\n", encoding="utf-8")
     yaml = YAML()
     document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    document["preprocess"] = {"normalisation": "none", "size_px": SIZE_PX}
+    document["preprocess"] |= {"normalisation": "none", "size_px": SIZE_PX}
     document["train"] |= {"seed": 1, "head_block": 0, "fine_tune_blocks": 0}
     document["train"] |= {"head_penalty": None, "learning_rate": 1e-3, "dropout": "tuned"}
     document["register"]["min_images_per_class"] = 2

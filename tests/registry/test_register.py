@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from brain_tumor.atomic import write_json
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.profile import KEYS, Profile
-from brain_tumor.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import EXPORTED, OutputsError, StageOutputs
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
 from brain_tumor.registry.baselines import against_guesses
@@ -366,9 +367,14 @@ def test_interrupted_registration_is_completed_by_the_next(
     assert (result.version, result.alias) == ("1", "champion")
 
 
+def run_stage(folder: Path) -> None:
+    with chdir(folder):
+        stage()
+
+
 def test_stage_writes_what_others_rely_on(tmp_path: Path, make_outputs: MakeOutputs) -> None:
     outputs = make_outputs(tmp_path)
-    stage(**vars(outputs))
+    run_stage(tmp_path)
     written = json.loads(outputs.registered.read_text(encoding="utf-8"))
     assert {"name", "version", "alias", "run_id", "digest", "decision"} == set(written)
     assert (written["name"], written["version"], written["alias"]) == (NAME, "1", "champion")
@@ -394,7 +400,7 @@ class TestSync:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         outputs = make_outputs(tmp_path)
-        stage(**vars(outputs))
+        run_stage(tmp_path)
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
         before = md5(outputs.manifest.parent)
 
@@ -429,7 +435,7 @@ class TestSync:
         self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
     ) -> None:
         outputs = make_outputs(tmp_path)
-        stage(**vars(outputs))
+        run_stage(tmp_path)
         (artifacts_of(version("1")) / "artifacts/bundle/model.keras").unlink()
         mended = sync(outputs, PREPROCESS, params)
         assert mended.restored
@@ -441,7 +447,7 @@ class TestSync:
         self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
     ) -> None:
         outputs = make_outputs(tmp_path)
-        stage(**vars(outputs))
+        run_stage(tmp_path)
         store.connect().delete_registered_model_alias(NAME, "champion")
         assert not sync(outputs, PREPROCESS, params).restored
         assert version("1").aliases == ("champion",)
@@ -459,7 +465,8 @@ class TestSync:
         params: RegisterParams,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        stage(**vars(make_outputs(tmp_path)))
+        make_outputs(tmp_path)
+        run_stage(tmp_path)
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
         with pytest.raises(OutputsError, match="names digest"):
             sync(make_outputs(tmp_path, slope=1.0), PREPROCESS, params)
@@ -485,7 +492,7 @@ def test_digest_is_of_everything_that_decides_a_prediction(
     def digest(preprocess: PreprocessParams, atlas: Path) -> str:
         folder = tmp_path / "bundle"
         shutil.rmtree(folder, ignore_errors=True)
-        exported = [outputs.export / name for name in bundle.EXPORTED]
+        exported = [outputs.export / name for name in EXPORTED]
         shutil.copyfile(atlas, tmp_path / "atlas.npz")
         files = [outputs.model, outputs.model_json, tmp_path / "atlas.npz", *exported]
         bundle.write(folder, files, preprocess)

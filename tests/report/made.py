@@ -11,6 +11,8 @@ import pandas as pd
 from PIL import Image
 from ruamel.yaml import YAML
 
+from brain_tumor import outputs
+from brain_tumor import settings as settings_file
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.dataset.suspects import SUSPECTS
 from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
@@ -21,12 +23,7 @@ from brain_tumor.report.findings import Findings, read
 from brain_tumor.report.gather import make_card
 from brain_tumor.report.sources import Settings, Sources
 from brain_tumor.settings import (
-    AugmentParams,
     EvaluateParams,
-    PreprocessParams,
-    SplitParams,
-    TrainSection,
-    load,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -72,16 +69,16 @@ def predictions(table: pd.DataFrame) -> pd.DataFrame:
 
 def sources(root: Path) -> Sources:
     """Where `write` puts what a report is made from."""
-    names = {
-        "manifest": "manifest.csv", "validation": "validate/report.json",
-        "preprocessing": "preprocess/summary.json", "weights": "backbone/backbone.json",
-        "best": "tuning/best.json", "calibration": "calibrate/calibration.json",
-        "model_json": "calibrate/model.json", "run": "train/run.json",
-        "predictions": "predictions.csv", "metrics": "evaluate/figures.json", "export": "export",
-        "history": "train/history.csv", "trials": "tuning/trials.csv",
-        "images": "preprocess/images", "evidence": "docs/evidence",
+    paths = {
+        "manifest": outputs.MANIFEST, "validation": outputs.VALIDATION,
+        "preprocessing": outputs.PREPROCESS_SUMMARY, "weights": outputs.INITIAL_WEIGHTS,
+        "best": outputs.BEST, "calibration": outputs.CALIBRATION,
+        "model_json": outputs.MODEL_META, "run": outputs.RUN,
+        "predictions": outputs.PREDICTIONS, "metrics": outputs.FIGURES,
+        "export": outputs.EXPORT, "history": outputs.HISTORY, "trials": outputs.TRIALS,
+        "images": outputs.IMAGES, "evidence": outputs.EVIDENCE,
     }  # fmt: skip
-    return Sources(**{field.name: root / names[field.name] for field in fields(Sources)})
+    return Sources(**{field.name: root / paths[field.name] for field in fields(Sources)})
 
 
 def write(root: Path) -> Sources:
@@ -148,13 +145,9 @@ def params_file(root: Path) -> Path:
 def settings(path: Path) -> Settings:
     """The sections a report tells of."""
     chosen: dict[str, float | int] = {"head_block": 6, "fine_tune_blocks": 0}
-    return Settings(
-        split=load(path, "split", SplitParams),
-        preprocess=load(path, "preprocess", PreprocessParams),
-        augment=load(path, "augment", AugmentParams),
-        train=load(path, "train", TrainSection).resolve(chosen),
-        evaluate=load(path, "evaluate", EvaluateParams),
-    )
+    asked = settings_file.read(path)
+    train = asked.train.resolve(chosen)
+    return Settings(asked.split, asked.preprocess, asked.augment, train, asked.evaluate)
 
 
 def found(root: Path, origin: str = "directory brain-mri") -> Findings:

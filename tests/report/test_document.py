@@ -4,7 +4,6 @@ import io
 import json
 import re
 from base64 import b64decode
-from dataclasses import asdict
 from html import unescape
 from pathlib import Path
 
@@ -14,7 +13,9 @@ import pytest
 from PIL import Image
 from tests.report import evidence_made, made
 from tests.report.test_checklist import SECTIONS
+from tests.stages.command import invoke
 
+from brain_tumor import outputs
 from brain_tumor.report.card import (
     CARD_FILE,
     CARD_TEXT,
@@ -29,14 +30,12 @@ from brain_tumor.report.sources import Sources
 from brain_tumor.stages import report as stage
 
 
-def run(root: Path, sources: Sources) -> tuple[Path, str]:
+def run(root: Path) -> tuple[Path, str]:
     """Run the stage; its folder, and the page as a reader sees it."""
-    split = root / "split.csv"
-    split.write_text("path,label,split,group\n", encoding="utf-8")
-    stage.main(
-        **asdict(sources), split=split, report=root / "report", params=made.params_file(root)
-    )
-    return root / "report", shown((root / "report" / REPORT_FILE).read_text(encoding="utf-8"))
+    outputs.SPLIT.write_text("path,label,split,group\n", encoding="utf-8")
+    made.params_file(root)
+    stage.main()
+    return outputs.REPORT, shown((outputs.REPORT / REPORT_FILE).read_text(encoding="utf-8"))
 
 
 def shown(html: str) -> str:
@@ -55,7 +54,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
 
 
 def test_the_stage_writes_page_and_card_that_agree(tmp_path: Path, sources: Sources) -> None:
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     card = read_card(folder / CARD_FILE)
     assert (folder / CARD_TEXT).read_text(encoding="utf-8") == markdown(card)
     for split in ("val", "test"):
@@ -68,9 +67,9 @@ def test_the_stage_writes_page_and_card_that_agree(tmp_path: Path, sources: Sour
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path, sources: Sources) -> None:
-    folder, _ = run(tmp_path, sources)
+    folder, _ = run(tmp_path)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    run(tmp_path, sources)
+    run(tmp_path)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -92,7 +91,7 @@ def absent(html: str) -> dict[str, str]:
 
 def test_the_sections_are_those_the_checklists_lead_to(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest())
-    folder, _ = run(tmp_path, sources)
+    folder, _ = run(tmp_path)
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
     assert len(headings(html)) == len(SECTIONS) - 1 + 2  # no decisions, but the two checklists
     assert absent(html) == {}
@@ -101,7 +100,7 @@ def test_the_sections_are_those_the_checklists_lead_to(tmp_path: Path, sources: 
 def test_a_section_with_nothing_to_say_is_a_line_in_the_contents(
     tmp_path: Path, sources: Sources
 ) -> None:
-    folder, _ = run(tmp_path, sources)
+    folder, _ = run(tmp_path)
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
     lines = absent(html)
     assert tuple(lines) == ABSENT
@@ -113,7 +112,7 @@ def test_a_section_with_nothing_to_say_is_a_line_in_the_contents(
 def test_the_decision_log_is_linked_and_not_copied(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest())
     (sources.evidence / "decisions.md").write_text("# Log\n\nTried: purple heads.", "utf-8")
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     assert "purple heads" not in text
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
     assert '<a href="../../docs/evidence/decisions.md">docs/evidence/decisions.md</a>' in html
@@ -125,7 +124,7 @@ def test_the_decision_log_is_linked_and_not_copied(tmp_path: Path, sources: Sour
 def test_the_surest_errors_are_pictures_in_the_local_report_only(
     tmp_path: Path, sources: Sources
 ) -> None:
-    folder, _ = run(tmp_path, sources)
+    folder, _ = run(tmp_path)
     failures = read_card(folder / CARD_FILE).failures
     local = (folder / REPORT_FILE).read_text(encoding="utf-8")
     embedded = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)" alt="([^"]+)"', local)
@@ -147,13 +146,13 @@ def test_no_error_is_a_line_in_the_contents(tmp_path: Path, sources: Sources) ->
     said = pd.read_csv(sources.predictions)
     said["probability"] = (said["label"] == "yes") * 0.8 + 0.1
     said.to_csv(sources.predictions, index=False)
-    folder, _ = run(tmp_path, sources)
+    folder, _ = run(tmp_path)
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
     assert "no validation or test image is called wrongly" in absent(html)["Most confident errors"]
 
 
 def test_a_solved_head_shows_its_trials_and_no_empty_axes(tmp_path: Path, sources: Sources) -> None:
-    _, text = run(tmp_path, sources)
+    _, text = run(tmp_path)
     assert "No block of InceptionV3 trained: the head on mixed6 was fitted" in text
     assert "The study ran 5 trials, of which 4 ran to their end and 1 were ended early" in text
     assert "Trials that ran to their end (n = 2)" in text.replace("\u00a0", " ")
@@ -174,7 +173,7 @@ def test_a_fine_tuned_model_shows_depth_rate_and_epochs(tmp_path: Path, sources:
     best = json.loads(sources.best.read_text(encoding="utf-8"))
     best["params"] |= {"fine_tune_blocks": 2}
     sources.best.write_text(json.dumps(best), encoding="utf-8")
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     assert "2 blocks of InceptionV3 below the head on mixed6 trained with it, 3 epochs" in text
     assert "1 of the finished ones train blocks of InceptionV3" in text
     assert "Loss and accuracy by epoch" in text
@@ -186,14 +185,14 @@ def test_a_fine_tuned_model_shows_depth_rate_and_epochs(tmp_path: Path, sources:
 
 
 def test_what_is_missing_is_said(tmp_path: Path, sources: Sources) -> None:
-    _, text = run(tmp_path, sources)
+    _, text = run(tmp_path)
     assert "the nested cross-validation (make evidence) has left no summary" in text
     assert "has no evaluation of this very model on other data" in text
 
 
 def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest())
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
     assert "AUROC 0.81 (0.76 to 0.86) 0.90 (0.85 to 0.95) 0.09 (0.04 to 0.14)" in cells
     assert "Linear probe on frozen features" in text
@@ -214,7 +213,7 @@ def test_the_published_protocol_stands_beside_what_was_published(
     tmp_path: Path, sources: Sources
 ) -> None:
     evidence_made.write(sources.evidence, made.manifest())
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     assert "2 of 20 seeds reach the published test accuracy" in text
     cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
     assert "Accuracy 0.90 0.80 0.70 to 0.90 0.61 to 0.95" in cells
@@ -223,7 +222,7 @@ def test_the_published_protocol_stands_beside_what_was_published(
 
 def test_heat_maps_are_shown_with_what_they_must_beat(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest())
-    _, text = run(tmp_path, sources)
+    _, text = run(tmp_path)
     for told in ("0.64 (0.59 to 0.69)", "0.11 (0.06 to 0.16)", "0.53 (0.48 to 0.58)"):
         assert told in text
     assert "Maps point at borders too." in text
@@ -232,19 +231,19 @@ def test_heat_maps_are_shown_with_what_they_must_beat(tmp_path: Path, sources: S
 
 def test_evidence_that_holds_nothing_reads_as_none(tmp_path: Path, sources: Sources) -> None:
     lineage = "git checkout of the commit"
-    _, without = run(tmp_path, sources)
+    _, without = run(tmp_path)
     sources.evidence.mkdir(parents=True)
     for name in ("summary.json", "robustness.json", "localisation.json"):
         (sources.evidence / name).write_text("{}\n", encoding="utf-8")
     (sources.evidence / "external-log.csv").write_text("date,model,sensitivity\n", "utf-8")
-    _, empty = run(tmp_path, sources)
+    _, empty = run(tmp_path)
     assert empty.split(lineage)[0] == without.split(lineage)[0]
 
 
 def test_phantoms_that_train_too_are_told_on_page_and_card(
     tmp_path: Path, sources: Sources
 ) -> None:
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     told = "300 synthetic phantoms, drawn from an atlas"
     assert told in text
     assert told in (folder / CARD_TEXT).read_text(encoding="utf-8")
@@ -252,7 +251,7 @@ def test_phantoms_that_train_too_are_told_on_page_and_card(
 
 def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest().assign(sha256="f" * 64))  # same names
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     lines = absent((folder / REPORT_FILE).read_text(encoding="utf-8"))
     assert lines["Nested cross-validation"].startswith("not made on these images")
     assert "on 40 of the 253" not in text
@@ -263,7 +262,7 @@ def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: So
 
 def test_evidence_of_another_model_is_not_this_models(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest(), model="f" * 64)
-    folder, text = run(tmp_path, sources)
+    folder, text = run(tmp_path)
     card = read_card(folder / CARD_FILE)
     assert "Linear probe" in text  # of the recipe, not of a model
     lines = absent((folder / REPORT_FILE).read_text(encoding="utf-8"))
@@ -286,35 +285,33 @@ def test_random_weights_are_said_before_any_figure(tmp_path: Path, sources: Sour
     weights = json.loads(sources.weights.read_text(encoding="utf-8"))
     weights |= {"source": "random", "note": "training starts from random weights"}
     sources.weights.write_text(json.dumps(weights), encoding="utf-8")
-    _, text = run(tmp_path, sources)
+    _, text = run(tmp_path)
     assert text.index("training starts from random weights") < text.index("Balanced accuracy")
 
 
 def test_a_leaking_split_is_said_before_any_figure(tmp_path: Path, sources: Sources) -> None:
-    _, text = run(tmp_path, sources)
+    _, text = run(tmp_path)
     assert "No test image, nor a known copy of one, was trained on" in text
     said = pd.read_csv(sources.predictions)
     said.loc[said["path"] == "no/no_18.jpg", "split"] = "test"  # its copy, no_19, validates
     said.to_csv(sources.predictions, index=False)
-    _, text = run(tmp_path, sources)
+    _, text = run(tmp_path)
     assert text.index("1 test images share a copy") < text.index("Balanced accuracy")
     assert "No test image, nor a known copy" not in text
 
 
-def test_a_missing_file_is_named(
-    tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_is_named(tmp_path: Path, sources: Sources) -> None:
     sources.metrics.unlink()
-    with pytest.raises(SystemExit):
-        run(tmp_path, sources)
-    assert f"error: {sources.metrics}: not readable; run `dvc repro`" in capsys.readouterr().err
+    made.params_file(tmp_path)
+    result = invoke(stage.main, tmp_path)
+    assert result.exit_code == 1
+    assert f"error: {outputs.FIGURES}: not readable; run `dvc repro`" in result.stderr
 
 
-def test_broken_evidence_is_an_error_not_an_absence(
-    tmp_path: Path, sources: Sources, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_broken_evidence_is_an_error_not_an_absence(tmp_path: Path, sources: Sources) -> None:
     sources.evidence.mkdir(parents=True)
     (sources.evidence / "summary.json").write_text("{", encoding="utf-8")
-    with pytest.raises(SystemExit):
-        run(tmp_path, sources)
-    assert "summary.json: not readable as JSON" in capsys.readouterr().err
+    made.params_file(tmp_path)
+    result = invoke(stage.main, tmp_path)
+    assert result.exit_code == 1
+    assert "summary.json: not readable as JSON" in result.stderr

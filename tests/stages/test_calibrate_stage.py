@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+from tests import sections
 
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.saved import ModelMeta, NetworkMeta, read_meta
@@ -41,7 +42,7 @@ def project(tmp_path: Path) -> Path:
     table.to_csv(tmp_path / "outputs" / "tuning" / "out_of_fold.csv", index=False)
     network = tmp_path / "outputs" / "train" / "network.json"
     network.write_text(NETWORK.model_dump_json(), encoding="utf-8")
-    (tmp_path / "params.yaml").write_text("calibrate: {sensitivity: 0.9}\n", encoding="utf-8")
+    sections.write_params(tmp_path, calibrate={"sensitivity": 0.9})
     return tmp_path
 
 
@@ -78,7 +79,7 @@ def test_operating_point_is_that_of_the_predictions_and_completes_the_descriptio
 
 
 def test_without_a_target_the_threshold_is_one_half(project: Path) -> None:
-    (project / "params.yaml").write_text("calibrate: {sensitivity: null}\n", encoding="utf-8")
+    sections.write_params(project, calibrate={"sensitivity": None})
     assert run(project).returncode == 0
     assert read_meta(project / "outputs" / "calibrate" / "model.json").threshold == 0.5
 

@@ -7,12 +7,13 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-import typer
 from tests import sections
 from tests.inference.toy import toy_network
 from tests.model.networks import SIZE_PX, images
-from typer.testing import CliRunner, Result
+from tests.stages.command import invoke
+from typer.testing import Result
 
+from brain_tumor.atomic import write_json
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference import bundle
 from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
@@ -31,6 +32,7 @@ TRAIN, OTHERS = 24, 8
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
     """Outputs of the stages before; only the training images are there to be read."""
+    folder = tmp_path / "outputs"
     pixels = images(TRAIN)
     rng = np.random.default_rng(3)
     paths = [f"no/{n}.png" for n in range(TRAIN + OTHERS)]
@@ -45,10 +47,10 @@ def outputs(tmp_path: Path) -> Path:
         }
     )
     for path, image in zip(paths, pixels, strict=False):
-        save_image(stored(tmp_path / "images", path), image)
+        save_image(stored(folder / "preprocess" / "images", path), image)
     features = rng.normal(0, 1, (TRAIN + OTHERS, 4)).astype(np.float32)
     features[TRAIN:] += 100
-    Profile(table, features).save(tmp_path / "profile")
+    Profile(table, features).save(folder / "profile")
     network = toy_network()
     meta = saved.ModelMeta(
         head="gap",
@@ -61,29 +63,18 @@ def outputs(tmp_path: Path) -> Path:
         parameters=network.count_params(),
         seed=0,
     )
-    saved.save(tmp_path / "train", network, meta)
+    saved.save_network(folder / "train" / "model.keras", network)
+    write_json(folder / "calibrate" / "model.json", meta.model_dump())
     grid = np.zeros((1, 128, 128), dtype=np.uint8)
-    Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool)).save(tmp_path / "atlas.npz")
-    return tmp_path
+    atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
+    atlas.save(folder / "preprocess" / "atlas.npz")
+    return folder
 
 
 def run(outputs: Path) -> Result:
-    (outputs / "params.yaml").write_text(
-        "export: {false_alarm_fraction: 0.1}\npreprocess: {normalisation: none}\n"
-    )
-    app = typer.Typer()
-    app.command()(main)
-    paths = {
-        "--model": outputs / "train" / "model.keras",
-        "--model-json": outputs / "train" / "model.json",
-        "--atlas": outputs / "atlas.npz",
-        "--profile": outputs / "profile",
-        "--images": outputs / "images",
-        "--export": outputs / "export",
-        "--params": outputs / "params.yaml",
-    }
-    words = [str(word) for pair in paths.items() for word in pair]
-    return CliRunner().invoke(app, words)
+    alarms, as_it_is = {"false_alarm_fraction": 0.1}, {"normalisation": "none"}
+    sections.write_params(outputs.parent, export=alarms, preprocess=as_it_is)
+    return invoke(main, outputs.parent)
 
 
 def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outputs: Path) -> None:
@@ -94,8 +85,8 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     report = json.loads((export / REPORT_FILE).read_text(encoding="utf-8"))
     files = bundle.sources(
         outputs / "train" / "model.keras",
-        outputs / "train" / "model.json",
-        outputs / "atlas.npz",
+        outputs / "calibrate" / "model.json",
+        outputs / "preprocess" / "atlas.npz",
         export,
     )
     bundle.write(outputs / "bundle", files, sections.preprocess(normalisation="none"))
@@ -106,7 +97,7 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     assert agreement.pop("images") == TRAIN
     assert set(agreement) == {"probability", "features", "contributions"}
     assert max(agreement.values()) < 1e-4
-    keras = load_engine(outputs / "train", "keras").see(images(3)).probability
+    keras = load_engine(outputs / "bundle", "keras").see(images(3)).probability
     fast = load_engine(export, "fast").see(images(3)).probability
     np.testing.assert_allclose(fast, keras, atol=1e-5)
     looks = Profile.load(outputs / "profile")
@@ -122,8 +113,8 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
 
 
 def test_a_training_image_that_is_gone_is_named_in_one_line(outputs: Path) -> None:
-    missing = stored(outputs / "images", "no/3.png")
-    missing.unlink()
+    missing = stored(Path("outputs/preprocess/images"), "no/3.png")
+    (outputs.parent / missing).unlink()
     result = run(outputs)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith(f"error: {missing}: cannot be read")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from tests import sections
 from tests.small_project import FOREIGN
 
 from brain_tumor.stages.paths import INTERRUPTED
@@ -75,14 +76,13 @@ def test_a_stage_says_which_of_how_many_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_tensorflow_starts_without_notices_and_its_errors_are_shown(tmp_path: Path) -> None:
-    params = tmp_path / "params.yaml"
-    params.write_text("backbone: {source: random, seed: 0}\n", encoding="utf-8")
+    sections.write_params(tmp_path, backbone={"source": "random"})
     done = run(tmp_path, "backbone")
     assert done.returncode == 0, done.stderr
     assert "initial weights: random" in done.stderr
     assert not [line for line in done.stderr.splitlines() if any(one in line for one in NOTICES)]
     (tmp_path / "other.weights.h5").write_bytes(b"no weights")
-    params.write_text("backbone: {source: other.weights.h5, seed: 0}\n", encoding="utf-8")
+    sections.write_params(tmp_path, backbone={"source": "other.weights.h5"})
     done = run(tmp_path, "backbone")
     assert done.returncode == 1
     assert "other.weights.h5" in done.stderr.splitlines()[-1]

@@ -3,17 +3,25 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-import typer
 from tests import sections
-from typer.testing import CliRunner, Result
+from tests.stages.command import invoke
+from typer.testing import Result
 
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.splitting.split import split
 from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
-from brain_tumor.outputs import MANIFEST_COLUMNS, read_split, write_manifest
+from brain_tumor.outputs import (
+    MANIFEST,
+    MANIFEST_COLUMNS,
+    SPLIT,
+    SPLIT_SUMMARY,
+    read_split,
+    write_manifest,
+)
 from brain_tumor.settings import SplitParams
 from brain_tumor.stages.split import main
 
@@ -34,25 +42,16 @@ def manifest() -> pd.DataFrame:
     return table[list(MANIFEST_COLUMNS)].sort_values("path", ignore_index=True)
 
 
-def run(folder: Path, section: str) -> Result:
-    write_manifest(manifest(), folder / "manifest.csv")
-    (folder / "params.yaml").write_text(f"split: {section}\n")
-    app = typer.Typer()
-    app.command()(main)
-    names = {
-        "--manifest": "manifest.csv",
-        "--split": "split.csv",
-        "--summary": "split/summary.json",
-        "--params": "params.yaml",
-    }
-    words = [word for option, name in names.items() for word in (option, str(folder / name))]
-    return CliRunner().invoke(app, words)
+def run(folder: Path, **section: Any) -> Result:
+    write_manifest(manifest(), folder / MANIFEST)
+    sections.write_params(folder, split=section)
+    return invoke(main, folder)
 
 
 def test_the_paper_s_setting_gives_its_counts_and_says_how_many_twins_leak(tmp_path: Path) -> None:
-    result = run(tmp_path, "{mode: counts, group_by: none}")
+    result = run(tmp_path, mode="counts", group_by="none")
     assert result.exit_code == 0, result.output
-    table = read_split(tmp_path / "split.csv")
+    table = read_split(tmp_path / SPLIT)
     assert list(table["path"]) == sorted(table["path"])
     assert table.groupby(["split", "label"]).size().to_dict() == {
         ("train", "no"): 60,
@@ -62,26 +61,27 @@ def test_the_paper_s_setting_gives_its_counts_and_says_how_many_twins_leak(tmp_p
         ("test", "no"): 20,
         ("test", "yes"): 20,
     }
-    summary = json.loads((tmp_path / "split" / "summary.json").read_text())
+    summary = json.loads((tmp_path / SPLIT_SUMMARY).read_text())
     assert summary["test"] == {"images": 40, "no": 20, "yes": 20, "groups": 40}
     assert summary["twins_in_train"]["test"] > 0
 
 
 def test_the_default_keeps_twins_and_patients_together(tmp_path: Path) -> None:
-    assert run(tmp_path, "{}").exit_code == 0
-    table = read_split(tmp_path / "split.csv").merge(manifest()[["path", "patient"]], on="path")
+    assert run(tmp_path).exit_code == 0
+    table = read_split(tmp_path / SPLIT).merge(manifest()[["path", "patient"]], on="path")
     assert table.groupby("patient")["split"].nunique().max() == 1
-    summary = json.loads((tmp_path / "split" / "summary.json").read_text())
+    summary = json.loads((tmp_path / SPLIT_SUMMARY).read_text())
     assert summary["twins_in_train"] == {"val": 0, "test": 0}
 
 
 def test_a_split_that_cannot_be_is_refused_with_the_reason_and_nothing_is_written(
     tmp_path: Path,
 ) -> None:
-    result = run(tmp_path, "{mode: counts, counts: {test: {no: 99, yes: 1}}}")
+    counts = {"val": {"no": 18, "yes": 32}, "test": {"no": 99, "yes": 1}, "train": None}
+    result = run(tmp_path, mode="counts", counts=counts)
     assert result.exit_code == 1
     assert "error: test cannot hold exactly 99 no and 1 yes images" in result.stderr
-    assert not (tmp_path / "split.csv").exists()
+    assert not (tmp_path / SPLIT).exists()
 
 
 def unmet(table: pd.DataFrame, params: SplitParams) -> set[str]:

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner, Result
+from tests import sections
+from tests.stages.command import invoke
+from typer.testing import Result
 
 from brain_tumor.outputs import read_manifest
 from brain_tumor.stages.validate import main
 
 pytestmark = pytest.mark.slow
 
-PARAMS = """
-validate: {negative_folder: no, exclude: [{path: yes/left out.png, reason: blurred}]}
-split: {mode: counts, counts: {val: {no: 1, yes: 1}, test: {no: 1, yes: 1}}}
-"""
+ONE_EACH = {"no": 1, "yes": 1}
 
 
 @pytest.fixture
@@ -29,26 +27,20 @@ def project(tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(file)
     (tmp_path / "data" / "yes" / "left out.png").write_bytes(b"broken")
-    (tmp_path / "params.yaml").write_text(PARAMS)
+    sections.write_params(
+        tmp_path,
+        validate={"exclude": [{"path": "yes/left out.png", "reason": "blurred"}]},
+        split={"mode": "counts", "counts": {"val": ONE_EACH, "test": ONE_EACH, "train": None}},
+    )
     return tmp_path
 
 
 def run(project: Path) -> Result:
-    app = typer.Typer()
-    app.command()(main)
-    options = {
-        "--data": "data",
-        "--manifest": "out/manifest.csv",
-        "--report": "out/validate/report.json",
-        "--docs": "out/validate/data_docs",
-        "--params": "params.yaml",
-    }
-    words = [word for option, path in options.items() for word in (option, str(project / path))]
-    return CliRunner().invoke(app, words)
+    return invoke(main, project)
 
 
 def outputs(project: Path) -> dict[str, bytes]:
-    folder = project / "out"
+    folder = project / "outputs"
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
         for file in sorted(folder.rglob("*"))
@@ -70,19 +62,19 @@ def test_good_data_gives_a_manifest_report_and_data_docs_the_same_each_time(proj
     assert report["excluded"] == [{"path": "yes/left out.png", "reason": "blurred"}]
     assert len(report["expectations"]) == 12
     assert all(one["success"] for one in report["expectations"])
-    assert len(read_manifest(project / "out" / "manifest.csv")) == 8
+    assert len(read_manifest(project / "outputs" / "manifest.csv")) == 8
     page = first["validate/data_docs/index.html"].decode()
     assert "http" not in page
     assert "<script" not in page
     assert "sha256 is 64 hexadecimal digits" in page
-    shutil.rmtree(project / "out")
+    shutil.rmtree(project / "outputs")
     assert run(project).exit_code == 0
     assert outputs(project) == first
 
 
 def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Path) -> None:
     assert run(project).exit_code == 0
-    assert (project / "out" / "manifest.csv").exists()
+    assert (project / "outputs" / "manifest.csv").exists()
     (project / "data" / "no" / "0.png").write_bytes(b"")
     shutil.copy(project / "data" / "no" / "1.png", project / "data" / "yes" / "<b>1.png")
     result = run(project)
@@ -128,14 +120,14 @@ def test_no_data_at_all_is_reported_too(project: Path) -> None:
     result = run(project)
     assert result.exit_code == 1
     assert "error: .: data folder" in result.stderr
-    report = json.loads((project / "out" / "validate" / "report.json").read_text())
+    report = json.loads((project / "outputs" / "validate" / "report.json").read_text())
     assert (report["ok"], report["images"], report["distinct"]) == (False, 0, 0)
 
 
 def test_params_that_do_not_fit_are_named_and_leave_no_old_manifest(project: Path) -> None:
     assert run(project).exit_code == 0
-    (project / "params.yaml").write_text(PARAMS.replace("negative_folder: no", "min_side: 3"))
+    sections.write_params(project, validate={"min_side": 3})
     result = run(project)
     assert result.exit_code == 1
     assert "validate.min_side: unknown key, did you mean 'min_side_px'?" in result.stderr
-    assert not (project / "out" / "manifest.csv").exists()
+    assert not (project / "outputs" / "manifest.csv").exists()

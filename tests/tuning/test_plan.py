@@ -12,7 +12,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from brain_tumor.model import recipe
-from brain_tumor.outputs import stored
+from brain_tumor.outputs import TuneInputs, stored
 from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, load
 from brain_tumor.tuning.plan import Plan, TuneInputs, read_plan
 

@@ -12,11 +12,12 @@ from brain_tumor.model.fit import Fitted, Start
 from brain_tumor.model.phase import DivergedError, OnEpoch
 from brain_tumor.model.search.storage import open_storage, storage_url
 from brain_tumor.model.search.study import open_study
+from brain_tumor.outputs import TuneInputs
 from brain_tumor.repository import repository_root
 from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, load
 from brain_tumor.tracking import store
 from brain_tumor.tuning import study as tuning
-from brain_tumor.tuning.plan import TuneInputs, read_plan
+from brain_tumor.tuning.plan import read_plan
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -14,7 +14,8 @@ def tune_worker(params: ParamsFile = PARAMS) -> None:
     ends when the study has its trials.
     """
     from brain_tumor import settings
-    from brain_tumor.tuning.plan import TuneInputs, read_plan
+    from brain_tumor.outputs import TuneInputs
+    from brain_tumor.tuning.plan import read_plan
     from brain_tumor.tuning.study import join_study
 
     with reporting_errors():

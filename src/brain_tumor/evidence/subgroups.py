@@ -17,7 +17,7 @@ def traits(manifest: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """What is known of each image, indexed by manifest path.
 
     Args:
-        manifest: see `dataset.manifest`.
+        manifest: see `outputs.MANIFEST_COLUMNS`.
         records: of stage preprocess: path, plane, fallback.
 
     Returns:

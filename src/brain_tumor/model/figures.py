@@ -63,6 +63,17 @@ def draw_penalty_path(path: pd.DataFrame) -> Any:
     return figure
 
 
+def save_curves(folder: Path, history: pd.DataFrame) -> None:
+    """Draw loss.png and accuracy.png, the learning curves (see `draw_curve`)."""
+    for quantity in ("loss", "accuracy"):
+        _save(draw_curve(history, quantity), folder / f"{quantity}.png")
+
+
+def save_penalty(folder: Path, path: pd.DataFrame) -> None:
+    """Draw penalty.png (see `draw_penalty_path`)."""
+    _save(draw_penalty_path(path), folder / "penalty.png")
+
+
 def save(path: Path, figure: Any) -> None:
     """Write a figure as PNG, whole or not at all."""
     _save(figure, path)

@@ -13,10 +13,12 @@ from brain_tumor.model.development import TrainingData
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.phase import Epoch, OnEpoch, Samples, Training
-from brain_tumor.model.saved import predict_in_batches
+from brain_tumor.model.saved import NetworkMeta, predict_in_batches, predict_proba
+from brain_tumor.outputs import InitialWeights
 from brain_tumor.settings import TrainParams
 
 Weights = list[NDArray[Any]]
+SAME = 1e-4  # in probability: float32 in another order of operations stays well below
 _PENALTY_FACTORS = (1 / 30, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
@@ -145,3 +147,34 @@ def network_of(weights: Path, fitted: Fitted, params: TrainParams, size_px: int)
     if fitted.tuned is not None:
         net.tuned.set_weights(fitted.tuned)
     return net.whole
+
+
+def check_same(network: Any, fitted: Fitted, data: TrainingData) -> None:
+    """The whole network must say of validation images what its parts said in training.
+
+    Raises:
+        RuntimeError: it says something else.
+    """
+    whole = predict_proba(network, data.images[data.val])
+    gap = float(np.abs(whole - fitted.val_probability).max())
+    if gap > SAME:
+        raise RuntimeError(
+            f"the whole network and the stored features differ by {gap:.2g} in probability; "
+            "delete .cache/features and run again, and report it if it stays"
+        )
+
+
+def network_meta(
+    network: Any, fitted: Fitted, params: TrainParams, initial: InitialWeights
+) -> NetworkMeta:
+    """What is known of a fitted network."""
+    return NetworkMeta(
+        head=params.head,
+        head_block=params.head_block,
+        fine_tuned_blocks=params.fine_tune_blocks if fitted.tuned is not None else 0,
+        size_px=network.input_shape[1],
+        initial_weights=initial.source,
+        initial_weights_sha256=initial.sha256,
+        parameters=network.count_params(),
+        seed=params.seed,
+    )

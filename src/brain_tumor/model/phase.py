@@ -31,6 +31,18 @@ class Samples:
     val: Rows
 
 
+def most_epochs(params: TrainParams) -> int:
+    """How many epochs a training has at most; a solved head counts as one."""
+    head = 1 if params.head_penalty is not None else params.head_epochs
+    return head + params.fine_tune_epochs * params.fine_tunes
+
+
+def line(epoch: int, row: Epoch) -> str:
+    """What an epoch came to, in a few words."""
+    phase = "fine-tuning" if row["fine_tuning"] else "head"
+    return f"epoch {epoch} ({phase}): loss {row['loss']:.3f}, val {row['val_loss']:.3f}"
+
+
 @dataclass
 class Training:
     """What the phases of a training share; `history` grows over all of them.

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from brain_tumor import settings
 from brain_tumor.atomic import RESTORE, read_json
-from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.model.saved import load_meta
 from brain_tumor.outputs import Best, StageOutputs
 from brain_tumor.tracking import lineage, wording
@@ -38,7 +37,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
     }
     chosen = Best.read(outputs.best)
     train = settings.read(outputs.params).train.resolve(chosen.params)
-    phantom = data_dvc.read_meta(outputs.data).get("source") == "phantom"
+    phantom = lineage.is_phantom(outputs.data.parent)
     logged = wording.acted_params(outputs.params, train.model_dump(), phantom=phantom)
     metrics = read_json(outputs.metrics, RESTORE)
     with start_run(wording.training_name(train.model_dump()), logged, tags | chosen.tags()) as run:
@@ -47,13 +46,9 @@ def rebuild_run(outputs: StageOutputs) -> Run:
             run.log_dataset("brain-mri", traced["data.md5"], "training")
         for epoch, points in _curves(outputs.history):
             run.log_epoch(epoch, wording.curves(points))
-        run.log_metrics(wording.headline(metrics))
-        run.describe(None, wording.result_note(metrics))
-        run.log_text(wording.figures_csv(metrics), "evaluation/figures.csv")
-        for figure in sorted([*outputs.history.parent.rglob("*.png"), *_pngs(outputs.evaluation)]):
+        for figure in sorted(outputs.figures.glob("*.png")):
             run.log_figure_file(figure)
-        for file in sorted([*outputs.evaluation.glob("*.json"), *outputs.evaluation.glob("*.md")]):
-            run.log_file(file, "evaluation")
+        run.log_evaluation(metrics, outputs.evaluation)
     return run
 
 
@@ -61,10 +56,6 @@ def lineage_of(outputs: StageOutputs) -> dict[str, str]:
     """What a registered model is made from (see `lineage.trace`)."""
     inputs = {name: getattr(outputs, name) for name in _TRACED} | {"params": outputs.params}
     return lineage.trace(inputs, outputs.params.parent)
-
-
-def _pngs(folder: Path) -> list[Path]:
-    return list(folder.glob("*.png"))
 
 
 def _curves(history: Path) -> list[tuple[int, dict[str, float]]]:

@@ -34,7 +34,8 @@ def run(main: Callable[..., None]) -> None:
     @wraps(main)
     def stage(*arguments: object, **options: object) -> None:
         try:
-            main(*arguments, **options)
+            with reporting_errors():
+                main(*arguments, **options)
         except KeyboardInterrupt:
             print("interrupted: the same command goes on from here", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None

@@ -1,61 +1,35 @@
 """Stage tune: choose what `train` leaves `tuned`, by validation images only."""
 
 import sys
-from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor import settings
-from brain_tumor.atomic import replacing, write_json
-from brain_tumor.model.inner import Inner
-from brain_tumor.outputs import Best
-from brain_tumor.settings import refuse_without_effect
-from brain_tumor.stages.paths import In, Out, reporting_errors, run
-from brain_tumor.tuning.plan import TuneInputs, read_plan
+from brain_tumor import outputs, settings
+from brain_tumor.model.recipe import out_of_fold, predict_out_of_fold
+from brain_tumor.stages.paths import run
+from brain_tumor.tuning.plan import read_plan
 from brain_tumor.tuning.study import run_study
 
 
-def main(
-    manifest: In,
-    split: In,
-    images: In,
-    augmented: In,
-    records: In,
-    weights: In,
-    source: In,
-    best: Out,
-    predictions: Out,
-    trials: Out,
-    figures_folder: Out,
-    params: In = Path("params.yaml"),
-) -> None:
+def main() -> None:
     """Run the study, or go on with it, write what it chose and what that says out of fold."""
-    with reporting_errors():
-        section = settings.read(params).train
-        refuse_without_effect(section, settings.changed_since_commit(params, "train"))
-        tune = settings.read(params).tune
-        augment = settings.read(params).augment
-        figures_folder.mkdir(parents=True, exist_ok=True)
-        inputs = TuneInputs(manifest, split, images, augmented, records, weights, source, params)
-        plan = read_plan(inputs, section, tune, augment)
-        if section.tuned():
-            found = run_study(plan, figures_folder)
-            chosen, table = found.best, found.trials.drop(columns="duration_s")
-            held_out = Inner.of(plan.data, found.held_out)
-        else:
-            print("nothing to tune: every parameter of train has a value", file=sys.stderr)
-            chosen, table = Best(), pd.DataFrame(columns=["number", "state", "value"])
-            held_out = Inner.predict(plan.start, plan.data, section.resolve({}))
-        paths = plan.paths[held_out.table["row"]]
-        columns = ["path", "y", "fold", "probability"]
-        _write_table(predictions, held_out.table.assign(path=paths)[columns])
-        _write_table(trials, table)
-        write_json(best, chosen.model_dump())
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as aside:
-        table.to_csv(aside, index=False)
+    asked = settings.read()
+    section = asked.train
+    settings.refuse_without_effect(section, settings.changed_since_commit("train"))
+    plan = read_plan(outputs.TuneInputs(), section, asked.tune, asked.augment)
+    outputs.TUNING_FIGURES.mkdir(parents=True, exist_ok=True)
+    if section.tuned():
+        outcome = run_study(plan, outputs.TUNING_FIGURES)
+        best, trials = outcome.best, outcome.trials.drop(columns="duration_s")
+        held_out = out_of_fold(plan.data, outcome.held_out)
+    else:
+        print("nothing to tune: every parameter of train has a value", file=sys.stderr)
+        best, trials = outputs.Best(), pd.DataFrame(columns=["number", "state", "value"])
+        held_out = predict_out_of_fold(plan.start, plan.data, section.resolve({}))
+    table = held_out.assign(path=plan.paths[held_out["row"]])
+    outputs.write_table(outputs.OUT_OF_FOLD, table[["path", "y", "fold", "probability"]])
+    outputs.write_table(outputs.TRIALS, trials)
+    best.write(outputs.BEST)
 
 
 if __name__ == "__main__":

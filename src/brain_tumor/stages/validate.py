@@ -1,9 +1,8 @@
-"""Stage `validate`: raw images to a checked manifest, or a report of what is wrong."""
+"""Stage validate: raw images to a checked manifest, or a report of what is wrong."""
 
 import sys
-from pathlib import Path
 
-from brain_tumor import settings
+from brain_tumor import outputs, settings
 from brain_tumor.atomic import write_json
 from brain_tumor.dataset.expectations import outcomes, run_suite
 from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
@@ -12,30 +11,27 @@ from brain_tumor.dataset.validation.data_docs import write_data_docs
 from brain_tumor.dataset.validation.report import about, complaints, to_report
 from brain_tumor.dataset.validation.suite import manifest_expectations, with_problems
 from brain_tumor.dataset.validation.validate import validate
-from brain_tumor.outputs import write_manifest
-from brain_tumor.stages.paths import In, Out, reporting_errors, run
+from brain_tumor.stages.paths import run
 
 
-def main(data: In, manifest: Out, report: Out, docs: Out, params: In = Path("params.yaml")) -> None:
-    """Check the images of DATA; write the manifest only if nothing is wrong."""
-    with reporting_errors():
-        manifest.unlink(missing_ok=True)  # an old one must not outlive data that fails
-        wanted = settings.read(params).validate
-        split_wanted = settings.read(params).split
-        validation = validate(data, wanted, split_wanted)
-        table = with_problems(validation.manifest, validation.errors)
-        suite = manifest_expectations(wanted, required_images(split_wanted))
-        result = run_suite("manifest", table, suite)
-        source = f"{data.name}/ (source: {origin(read_meta(data))})"
-        write_data_docs(docs, "Validation of the images", about(validation, source), result)
-        write_json(report, to_report(validation, outcomes(result)))
-        problems = complaints(validation, outcomes(result))
-        if not problems:
-            write_manifest(validation.manifest, manifest)
+def main() -> None:
+    """Check the images of data/; write the manifest only if nothing is wrong."""
+    outputs.MANIFEST.unlink(missing_ok=True)  # an old one must not outlive data that fails
+    asked = settings.read()
+    validation = validate(outputs.DATA, asked.validate, asked.split)
+    table = with_problems(validation.manifest, validation.errors)
+    suite = manifest_expectations(asked.validate, required_images(asked.split))
+    result = run_suite("manifest", table, suite)
+    source = f"{outputs.DATA.name}/ (source: {origin(read_meta(outputs.DATA))})"
+    facts = about(validation, source)
+    write_data_docs(outputs.DATA_DOCS, "Validation of the images", facts, result)
+    write_json(outputs.VALIDATION, to_report(validation, outcomes(result)))
+    problems = complaints(validation, outcomes(result))
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
         raise SystemExit(1)
+    outputs.write_manifest(validation.manifest)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+from brain_tumor.outputs import DATA, DATA_DVC
 
 _DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.txt")
 _MAX_PARAM_CHARACTERS = 6000
@@ -83,13 +86,27 @@ def md5(path: Path) -> str:
 
 def data_md5(workspace: Path) -> str | None:
     """The MD5 of the data as data.dvc has it; without data.dvc that of `data/`, if it is there."""
-    pointer = workspace / "data.dvc"
     try:
-        document = YAML(typ="safe", pure=True).load(pointer.read_text(encoding="utf-8"))
-        return str(document["outs"][0]["md5"])
-    except (OSError, YAMLError, LookupError, TypeError):
-        folder = workspace / "data"
+        return str(_data_dvc(workspace)["outs"][0]["md5"])
+    except (LookupError, TypeError):
+        folder = workspace / DATA
         return md5(folder) if folder.is_dir() else None
+
+
+def _data_dvc(workspace: Path) -> dict[str, Any]:
+    """Content of data.dvc; empty where there is none."""
+    try:
+        text = (workspace / DATA_DVC).read_text(encoding="utf-8")
+        document = YAML(typ="safe", pure=True).load(text)
+    except (OSError, YAMLError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def is_phantom(workspace: Path | None = None) -> bool:
+    """Whether data.dvc says that the data are the phantom."""
+    document = _data_dvc(workspace or Path())
+    return bool(document and document.get("meta", {}).get("source") == "phantom")
 
 
 def flat_params(path: Path) -> dict[str, str]:

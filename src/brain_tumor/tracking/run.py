@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brain_tumor.tracking import lineage
+from brain_tumor.tracking import lineage, wording
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,6 +84,21 @@ class Run:
     def log_figure_file(self, path: Path, folder: str = "figures") -> None:
         """Attach a figure; MLflow shows figures of runs side by side."""
         self.log_file(path, folder)
+
+    def log_evaluation(self, results: wording.Metrics, folder: Path) -> None:
+        """Add the figures of stage evaluate, in numbers, in words and drawn.
+
+        Args:
+            results: the figures.
+            folder: of that stage; its files are attached.
+        """
+        self.log_metrics(wording.headline(results))
+        self.describe(None, wording.result_note(results))
+        self.log_text(wording.figures_csv(results), "evaluation/figures.csv")
+        for figure in sorted(folder.glob("*.png")):
+            self.log_figure_file(figure)
+        for file in sorted([*folder.glob("*.json"), *folder.glob("*.md")]):
+            self.log_file(file, "evaluation")
 
     def log_dataset(self, name: str, digest: str, context: str) -> None:
         """Name the data the run used.

@@ -4,35 +4,19 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.dataset.fetch.data_dvc import read_meta
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.model import precision, recipe
 from brain_tumor.model.development import Development, TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.fit import Start
 from brain_tumor.model.search.study import study_name
-from brain_tumor.outputs import InitialWeights, read_manifest
+from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
 from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
-
-
-@dataclass(frozen=True)
-class TuneInputs:
-    """Paths a study reads; the defaults are those of dvc.yaml."""
-
-    manifest: Path = Path("outputs/manifest.csv")
-    split: Path = Path("outputs/split.csv")
-    images: Path = Path("outputs/preprocess/images")
-    augmented: Path = Path("outputs/augment/images")
-    records: Path = Path("outputs/augment/records.csv")
-    weights: Path = Path("outputs/backbone/backbone.weights.h5")
-    source: Path = Path("outputs/backbone/backbone.json")
-    params: Path = Path("params.yaml")
 
 
 @dataclass(frozen=True)
@@ -101,7 +85,7 @@ class Plan:
     @cached_property
     def is_phantom(self) -> bool:
         """Whether the data are the phantom."""
-        return read_meta(Path("data")).get("source") == "phantom"
+        return lineage.is_phantom()
 
     @cached_property
     def images(self) -> int:
