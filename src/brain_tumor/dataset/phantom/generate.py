@@ -1,6 +1,5 @@
 """The embedded default: a labelled folder of phantom brain MRI slices, from a seed alone."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.dataset.phantom.png import encode_png
 from brain_tumor.dataset.phantom.slices import PhantomSlice, make_slice
 from brain_tumor.dataset.validation.params import MASKS_FOLDER
+from brain_tumor.processes import processors
 from brain_tumor.progress import track
 
 __all__ = ["PhantomError", "PhantomParams", "PhantomSlice", "generate", "make_slice", "plan"]
@@ -89,7 +89,7 @@ def generate(
             (folder / MASKS_FOLDER / f"{path}.png").write_bytes(encode_png(pixels))
         return f"{path.as_posix()},p{item.patient:03d}\n"
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         lines = list(track(pool.map(write, planned), "phantom", len(planned)))
     write_text(folder / "patients.csv", "path,patient\n" + "".join(sorted(lines)))
 
