@@ -1,4 +1,4 @@
-"""Processes of this machine: which one opened a run or trial, and whether it is still there."""
+"""This machine: its processors, which process opened a run or trial, and whether it still runs."""
 
 import hashlib
 import os
@@ -7,6 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 _INSTALLATION = Path("/etc/machine-id")  # machine-id(5); a machine without one has only its name
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def host() -> str:

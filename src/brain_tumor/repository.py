@@ -1,7 +1,33 @@
-"""Where the repository is: what must be one for all of its working copies lies there."""
+"""Where the repository is (what all of its working copies share lies there), and git in it."""
 
 import os
+import subprocess
 from pathlib import Path
+
+
+class GitError(ValueError):
+    """git is missing or failed; holds the command and what git said."""
+
+
+def git(*arguments: str, folder: Path = Path()) -> str:
+    """Standard output of a git command in a folder.
+
+    It takes no lock that it can do without, so it is never in the way of DVC's own git.
+
+    Raises:
+        GitError: git is missing, or it exits with another status than 0.
+    """
+    words = f"`git {' '.join(arguments)}`"
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    except OSError as error:
+        raise GitError(f"{words}: git does not run: {error}") from error
+    if done.returncode:
+        output = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        raise GitError(f"{words} failed: {output}")
+    return done.stdout
 
 
 def repository_root(start: Path | None = None) -> Path:

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from brain_tumor.model import recipe
 from brain_tumor.outputs import TuneInputs, stored
 from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, load
-from brain_tumor.tuning.plan import Plan, TuneInputs, read_plan
+from brain_tumor.tuning.plan import Plan, read_plan
 
 if TYPE_CHECKING:
     from tests.tuning.conftest import Project

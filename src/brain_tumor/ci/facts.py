@@ -10,9 +10,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from brain_tumor.atomic import read_json
-from brain_tumor.ci.commands import CommandError, dvc_json, git
+from brain_tumor.ci.commands import CommandError, dvc_json
 from brain_tumor.dataset.growth.diff import DataDiff, compare
 from brain_tumor.dataset.growth.listing import at_revision, in_folder
+from brain_tumor.repository import GitError, git
 
 LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
 VALIDATION = Path("outputs/validate/report.json")
@@ -104,7 +105,7 @@ def gather(
 def _merge_base(base: str) -> str | None:
     try:
         return git("merge-base", base, "HEAD").strip()
-    except CommandError:
+    except GitError:
         return None
 
 
@@ -181,7 +182,7 @@ def _shown(revision: str | None, path: str) -> str:
     """A file of a revision; empty if it has none."""
     try:
         return git("show", f"{revision}:{path}") if revision else ""
-    except CommandError:
+    except GitError:
         return ""
 
 

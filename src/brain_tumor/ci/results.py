@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from brain_tumor.atomic import replacing
-from brain_tumor.ci.commands import git
+from brain_tumor.repository import git
 
 RESULTS = ("dvc.lock", "outputs")
 """What the pipeline writes and git tracks: the lock and the small metrics."""
@@ -16,7 +16,7 @@ def write_results(patch: Path) -> list[str]:
         The files it changes, sorted; with none the patch is empty.
 
     Raises:
-        CommandError: git fails.
+        GitError: git fails.
     """
     present = [name for name in RESULTS if Path(name).exists()]
     git("add", "--intent-to-add", "--", *present)

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from brain_tumor.tracking.wording import markdown_table
+
 MOST_LISTED = 20
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table; empty without rows."""
-    if not rows:
-        return ""
-    lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(header, [[cell(value) for value in row] for row in rows]) if rows else ""
 
 
 def listing(items: Sequence[str]) -> str:
@@ -23,9 +22,9 @@ def listing(items: Sequence[str]) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value in a table: on one line, without the signs that end a cell or start HTML."""
+    """A value in a table, without the sign that starts HTML."""
     text = number(value) if isinstance(value, float) else "" if value is None else str(value)
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return text.replace("<", "&lt;")
 
 
 def number(value: float) -> str:

@@ -1,10 +1,10 @@
 """On what something was computed: recorded beside it, decides nothing."""
 
-import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from brain_tumor.processes import processors
 from brain_tumor.tracking.lineage import trace
 
 _PACKAGES = ("keras", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "simpleitk")
@@ -19,9 +19,7 @@ def environment() -> dict[str, str | int]:
         "date": datetime.now(UTC).date().isoformat(),
         "commit": f"{tags['git.commit'][:7]}{dirty}",
         "machine": f"{platform.system()} {platform.machine()}",
-        "processors": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        "processors": processors(),
         "python": platform.python_version(),
     }
     found = {name: _version(name) for name in (*_TENSORFLOW, *_PACKAGES)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from brain_tumor.processes import processors
 from brain_tumor.progress import track
 
 Task = TypeVar("Task")
@@ -27,8 +28,7 @@ def worker_count() -> int:
     """
     wanted = os.environ.get(WORKERS_VARIABLE, "")
     if not wanted:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        return processors()
     if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(f"{WORKERS_VARIABLE}={wanted}: a whole number from 1 is needed")
     return int(wanted)

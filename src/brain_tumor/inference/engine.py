@@ -1,6 +1,5 @@
 """What runs the network: Keras, the reference, or ONNX Runtime, which is faster and smaller."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.model.explanation import Explainer, Seen, beside, empty_picture
 from brain_tumor.model.saved import BATCH, load, to_unit
+from brain_tumor.processes import processors
 
 EngineName = Literal["keras", "fast"]
 
@@ -54,7 +54,7 @@ class OnnxEngine:
         Raises:
             ValueError: it is missing or unreadable.
         """
-        self._session = _session(path, threads or _processors())
+        self._session = _session(path, threads or processors())
         self._empty = self._parts(empty_picture(self._session.get_inputs()[0].shape[1]))
 
     def see(self, images: NDArray[np.uint8]) -> Seen:
@@ -98,8 +98,3 @@ def _session(path: Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no other class
         raise ValueError(f"{path}: not a readable exported network: {error}") from error
-
-
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

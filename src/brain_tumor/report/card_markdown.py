@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from brain_tumor.report import wording
 from brain_tumor.report.card import ModelCard
+from brain_tumor.tracking.wording import markdown_table
 
 
 def markdown(card: ModelCard) -> str:
@@ -100,11 +101,4 @@ def _pairs(values: Mapping[str, object]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    lines = [head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return markdown_table(head, rows) if rows else ""

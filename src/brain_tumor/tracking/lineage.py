@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from brain_tumor.outputs import DATA, DATA_DVC
+from brain_tumor.repository import GitError, git
 
 _DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.txt")
 _MAX_PARAM_CHARACTERS = 6000
@@ -127,21 +126,9 @@ def _flatten(prefix: str, value: object) -> list[tuple[str, str]]:
 
 
 def _git(workspace: Path) -> dict[str, str]:
-    commit = _run_git(workspace, "rev-parse", "HEAD")
-    if not commit:
-        return {"git.commit": "none", "git.dirty": "true"}
-    changed = _run_git(workspace, "status", "--porcelain", "--", *_DECIDES_RESULTS)
-    dirty = "false" if changed == "" else "true"
-    return {"git.commit": commit, "git.dirty": dirty}
-
-
-def _run_git(workspace: Path, *arguments: str) -> str | None:
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # never in the way of DVC's own git
-    command = ["git", "-C", str(workspace), *arguments]
     try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=environment
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
+        commit = git("rev-parse", "HEAD", folder=workspace).strip()
+        changed = git("status", "--porcelain", "--", *_DECIDES_RESULTS, folder=workspace)
+    except GitError:
+        return {"git.commit": "none", "git.dirty": "true"}
+    return {"git.commit": commit, "git.dirty": "true" if changed.strip() else "false"}

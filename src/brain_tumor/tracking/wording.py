@@ -1,6 +1,6 @@
 """What people read of a run: its name, the parameters that acted, its result in a few lines."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,17 +121,12 @@ def result_note(metrics: Metrics, more: str = "") -> str:
     test = metrics.get("test", {})
     told = [f"{HEADLINE[key]} {cell(test[key], 3, IN_WORDS)}" for key in _SENTENCE if key in test]
     first = f"Test: {', '.join(told)}, with 95 % intervals." if told else "No test figures."
-    shown = {
-        key: [cell(metrics.get(split, {}).get(key), 3, IN_WORDS) for split in SPLITS]
-        for key in HEADLINE
-    }
     rows = [
-        f"| {name} | {' | '.join(shown[key])} |"
+        [name, *(cell(metrics.get(split, {}).get(key), 3, IN_WORDS) for split in SPLITS)]
         for key, name in HEADLINE.items()
         if any(key in metrics.get(split, {}) for split in SPLITS)
     ]
-    header = [f"| Figure (95 % interval) | {' | '.join(SPLITS.values())} |", "|---|---|---|"]
-    table = "\n".join([*header, *rows])
+    table = markdown_table(["Figure (95 % interval)", *SPLITS.values()], rows)
     return "\n\n".join(filter(None, [first, more, table, f"{_OPTIMISTIC} {_RESEARCH}"]))
 
 
@@ -162,17 +157,20 @@ def trials_note(trials: "pd.DataFrame", best: int | None, objective: str) -> str
     table["_rank"] = sign * table["value"].astype(float)
     table = table.sort_values(["_pruned", "_rank", "number"]).drop(columns=["_pruned", "_rank"])
     names = ["trial" if name == "number" else name.replace("_", " ") for name in table.columns]
-    rows = [
-        "| " + " | ".join(_cell(value) for value in row) + " |"
-        for row in table.itertuples(index=False)
-    ]
-    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names), *rows]
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     first = (
         f"Trial {best} is the best of {len(table)}; `value` is the validation "
         f"{objective.replace('_', ' ')}, the mean of all folds. A pruned trial has `value so far` "
         "only, of its first folds, which is not to be compared with a mean of all."
     )
-    return f"{first}\n\n" + "\n".join(lines)
+    return f"{first}\n\n{markdown_table(names, rows)}"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells stay on one line, and a `|` in one does not end it."""
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *escaped]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(value: Any) -> str:

@@ -1,13 +1,13 @@
 """The files of the data folder and their MD5: of a git revision, as on record, in the folder."""
 
 import hashlib
-import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.dataset.growth.repository import opened, remote_store
+from brain_tumor.repository import GitError, git
 
 
 class ListingError(ValueError):
@@ -94,10 +94,10 @@ def _shown(data: Path, revision: str) -> str:
 
 def _git(data: Path, *arguments: str) -> str | None:
     """What git prints in the folder that holds `data`; None if it fails."""
-    command = ["git", *arguments]
-    folder = data.absolute().parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return None if done.returncode else done.stdout
+    try:
+        return git(*arguments, folder=data.absolute().parent)
+    except GitError:
+        return None
 
 
 def _listed(data: Path, digest: str, source: str) -> dict[str, str]:

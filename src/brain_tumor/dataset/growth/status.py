@@ -1,6 +1,5 @@
 """Where the data stand: in the folder, in data.dvc, in git, on the remote; and what is next."""
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from brain_tumor.dataset.growth.repository import RemoteError, missing_on_remote
 from brain_tumor.dataset.growth.text import counted
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE
 from brain_tumor.dataset.validation.patients import read_patients
+from brain_tumor.repository import GitError, git
 
 Told = tuple[str, str]  # a line, and what to do about it ("": nothing)
 
@@ -120,13 +120,13 @@ def _folder(state: _State) -> Told:
 
 
 def _git(state: _State) -> Told:
-    command = ["git", "status", "--porcelain", "--", state.pointer.name]
     folder = state.data.absolute().parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
+    try:
+        changed = git("status", "--porcelain", "--", state.pointer.name, folder=folder)
+    except GitError:
         return "git: there is no git repository", ""
-    if done.stdout:
-        new = f" {state.pointer.with_name('.gitignore')}" if done.stdout.startswith("?") else ""
+    if changed:
+        new = f" {state.pointer.with_name('.gitignore')}" if changed.startswith("?") else ""
         step = f"`git add {state.pointer}{new} && git commit`"
         return f"git: {state.pointer} is not committed as it is", step
     return f"git: {state.pointer} is committed", ""

@@ -1,6 +1,5 @@
 """The embedded default: a labelled folder of phantom brain MRI slices, from a seed alone."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from brain_tumor.atomic import write_text
 from brain_tumor.dataset.phantom.anatomy import Floats, PhantomError, load_template
 from brain_tumor.dataset.phantom.png import encode_png
 from brain_tumor.dataset.phantom.slices import PhantomSlice, make_slice
+from brain_tumor.processes import processors
 from brain_tumor.progress import track
 from brain_tumor.settings import MASKS_FOLDER, PhantomParams
 
@@ -88,7 +88,7 @@ def generate(
             (folder / MASKS_FOLDER / f"{path}.png").write_bytes(encode_png(pixels))
         return f"{path.as_posix()},p{item.patient:03d}\n"
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         lines = list(track(pool.map(write, planned), "phantom", len(planned)))
     write_text(folder / "patients.csv", "path,patient\n" + "".join(sorted(lines)))
 
