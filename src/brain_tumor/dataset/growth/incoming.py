@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 
 from PIL import UnidentifiedImageError
 
-from brain_tumor.dataset.fetch.source_folders import is_junk
 from brain_tumor.dataset.growth.listing import md5
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.image_facts import (
@@ -16,7 +15,7 @@ from brain_tumor.dataset.validation.image_facts import (
     ImageFacts,
     read_facts,
 )
-from brain_tumor.dataset.validation.layout import PATIENTS_FILE
+from brain_tumor.dataset.validation.layout import PATIENTS_FILE, is_junk
 from brain_tumor.dataset.validation.params import MASKS_FOLDER, ValidateParams
 from brain_tumor.dataset.validation.patients import read_patients
 from brain_tumor.progress import track

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.dataset.fetch.fetch import has_files
-from brain_tumor.dataset.growth.diff import compare, count, differing, images
+from brain_tumor.dataset.growth.diff import compare, count, images
 from brain_tumor.dataset.growth.listing import (
     ListingError,
     in_folder,
@@ -35,10 +35,6 @@ class _State:
 
 def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
     """Tell where the data stand, a line at a time as it becomes known, the next step last.
-
-    Args:
-        data: the data folder, which may be missing.
-        folders: class folders.
 
     Raises:
         DvcError: `data` is in no DVC repository.
@@ -113,7 +109,7 @@ def _folder(state: _State) -> Told:
     if diff.is_empty:
         return f"{pointer}: describes what is in the folder", ""
     return (
-        f"{pointer}: describes something else than the folder ({', '.join(differing(diff))})",
+        f"{pointer}: describes something else than the folder ({diff})",
         f"`dvc add {state.data}` keeps what is in the folder, `dvc checkout {pointer}` brings back "
         "what is on record",
     )
@@ -133,15 +129,17 @@ def _git(state: _State) -> Told:
 
 
 def _remote(state: _State) -> Told:
-    wanted = {*(state.recorded or {}).values(), data_dvc.read_md5(state.data)}
+    wanted = len({*(state.recorded or {}).values()}) + 1  # with the list of files itself
     try:
-        answer = missing_on_remote(state.data, wanted)
+        answer = missing_on_remote(state.data)
     except RemoteError as error:
         return f"remote: {error}", "put the remote right (`dvc remote list`)"
     if answer is None:
         step = "`dvc remote add -d NAME URL` and `dvc push`, if others are to have the data"
         return "remote: none is set", step
     name, missing = answer
+    if state.recorded is None:  # then the remote lacks the list, and DVC tells no more
+        missing = 1
     if missing:
-        return f"remote: {name} lacks {missing} of {len(wanted)} files", "`dvc push`"
+        return f"remote: {name} lacks {missing} of {wanted} files", "`dvc push`"
     return f"remote: {name} has the data", ""

@@ -17,17 +17,7 @@ def diff_lines(diff: DataDiff, revision: str, data: Path, *, show_all: bool) -> 
         return
     changes = (f"{name} {diff.before[name]} -> {diff.after[name]}" for name in diff.after)
     yield f"{data}, {revision} -> working folder: {', '.join(changes)}"
-    relabelled = [f"{old} -> {new}" for old, new in diff.relabelled]
-    renamed = [f"{old} -> {new}" for old, new in diff.renamed]
-    kinds: dict[str, Sequence[str]] = {
-        "added": diff.added,
-        "removed": diff.removed,
-        "relabelled": relabelled,
-        "renamed": renamed,
-        "changed": diff.changed,
-        "other files": diff.other,
-    }
-    for kind, names in kinds.items():
+    for kind, names in diff.kinds.items():
         if names:
             yield f"{kind} ({len(names)}):"
             yield from _listed(names, show_all=show_all)

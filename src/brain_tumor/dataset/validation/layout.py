@@ -23,6 +23,11 @@ class Found(NamedTuple):
     warnings: list[Finding]
 
 
+def is_junk(name: str) -> bool:
+    """Tell by the name of a file or folder whether it is hidden or an operating system's own."""
+    return name.startswith(".") or name in _OS_FILES
+
+
 def find_images(data: Path, params: ValidateParams) -> Found:
     """List the files of the class folders of `data` and what is wrong with its layout.
 
@@ -55,7 +60,7 @@ def _files(data: Path, found: Found) -> Iterator[str]:
             if file.is_symlink():
                 reason = "link to a folder: not followed, copy the files instead"
                 found.errors.append(Finding(f"{_printable(path)}/", reason))
-        elif any(part.startswith(".") or part in _OS_FILES for part in path.split("/")):
+        elif any(map(is_junk, path.split("/"))):
             found.warnings.append(Finding(_printable(path), "hidden file: ignored"))
         else:
             yield path
