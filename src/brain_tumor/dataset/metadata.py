@@ -22,9 +22,6 @@ _TREES = 300
 def metadata_features(path: Path) -> dict[str, float]:
     """Describe a file by its size, its header and what travels with it; no pixel is decoded.
 
-    Args:
-        path: of a file of any kind.
-
     Returns:
         The same keys in the same order for every file: `bytes`; `width`, `height` (pixels),
         `aspect` (width / height), `bytes_per_pixel`, `jpeg_quantisation` (mean of the tables; the
@@ -49,9 +46,6 @@ def metadata_classifier(seed: int) -> "Pipeline":
     """A random forest on a DataFrame with the columns of `metadata_features`; not fitted.
 
     Classes weigh the same, so that its probability of a class does not just follow its frequency.
-
-    Args:
-        seed: of the trees.
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.impute import SimpleImputer

@@ -49,9 +49,7 @@ def complaints(validation: Validation, expectations: Sequence[Outcome]) -> list[
 def about(validation: Validation, data: str) -> str:
     """Which data were validated, how many images they hold and how many of those are copies.
 
-    Args:
-        validation: what was found.
-        data: the folder and where its content comes from.
+    `data` is the folder and where its content comes from.
     """
     manifest = validation.manifest
     near, identical = _repeated(validation, "group"), _repeated(validation, "sha256")
