@@ -91,6 +91,6 @@ def _quantisation(image: Image.Image) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _one_hot(name: str, value: str, known: tuple[str, ...]) -> dict[str, float]:
-    flags = {f"{name}_{one}": float(value == one) for one in known}
-    return flags | {f"{name}_other": float(value not in known)}
+def _one_hot(name: str, value: str, choices: tuple[str, ...]) -> dict[str, float]:
+    flags = {f"{name}_{choice}": float(value == choice) for choice in choices}
+    return flags | {f"{name}_other": float(value not in choices)}

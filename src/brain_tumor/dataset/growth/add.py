@@ -9,7 +9,7 @@ from pathlib import Path
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.dataset.fetch.fetch import has_files
-from brain_tumor.dataset.growth.diff import compare, count
+from brain_tumor.dataset.growth.diff import DataDiff, compare, count
 from brain_tumor.dataset.growth.incoming import Incoming, collect
 from brain_tumor.dataset.growth.listing import ignored, in_folder, md5, on_record
 from brain_tumor.dataset.growth.plan import Plan, make_plan
@@ -78,7 +78,8 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
             for path, target in plan.copies.items()
             if present.get(target) != plan.listing[target]
         }
-        _require_recorded(data, recorded, present, plan, params, placed=not missing)
+        if present != _expected(recorded, present, plan, placed=not missing):
+            _refuse(data, compare(recorded, present, tuple(params.folders)))
         if not plan.is_empty:
             _copy(missing, incoming.root, plan, data)
             _record(source, label, plan, data, resumed=present != recorded)
@@ -131,24 +132,19 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path
         raise AddError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
 
 
-def _require_recorded(
-    data: Path,
-    recorded: dict[str, str],
-    present: dict[str, str],
-    plan: Plan,
-    params: ValidateParams,
-    *,
-    placed: bool,
-) -> None:
-    """Refuse a folder that holds more than is on record, but for what a killed run had placed."""
+def _expected(
+    recorded: dict[str, str], present: dict[str, str], plan: Plan, *, placed: bool
+) -> dict[str, str]:
+    """What the folder may hold: what is on record, and what a killed run had placed."""
     expected = recorded | {
         path: digest for path, digest in plan.listing.items() if present.get(path) == digest
     }
     if placed and plan.copies and plan.table is None and PATIENTS_FILE in present:
         expected[PATIENTS_FILE] = present[PATIENTS_FILE]  # written last, after all files
-    if present == expected:
-        return
-    differences = compare(recorded, present, tuple(params.folders))
+    return expected
+
+
+def _refuse(data: Path, differences: DataDiff) -> None:
     pointer = data_dvc.pointer(data)
     raise AddError(
         f"{data} is not what {pointer} describes ({differences}): `dvc add {data}` keeps what is "

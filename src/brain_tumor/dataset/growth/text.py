@@ -59,9 +59,8 @@ def counted(counts: Mapping[str, int]) -> str:
 def _explained(title: str, pairs: Mapping[str, str], sign: str) -> Iterator[str]:
     if pairs:
         yield f"{title} ({len(pairs)}):"
-        yield from _listed(
-            [f"{one} {sign} {other}" for one, other in pairs.items()], show_all=False
-        )
+        lines = [f"{path} {sign} {other}" for path, other in pairs.items()]
+        yield from _listed(lines, show_all=False)
 
 
 def _listed(names: Sequence[str], *, show_all: bool) -> Iterator[str]:
