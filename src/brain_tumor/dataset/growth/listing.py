@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from brain_tumor.dataset.fetch import data_dvc
@@ -88,8 +89,9 @@ def _listed(data: Path, path: str, revision: str | None = None) -> dict[str, str
 
     pointer = data_dvc.pointer(data)
     try:
-        files = DVCFileSystem(str(data.absolute().parent), rev=revision, subrepos=True)
-        listing = files.find(path, detail=True, dvc_only=True)
+        folder = str(data.absolute().parent)
+        with closing(DVCFileSystem(folder, rev=revision, subrepos=True)) as files:
+            listing = files.find(path, detail=True, dvc_only=True)
     except RevError as error:
         if revision == "HEAD":  # before the first commit
             return {}
