@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests import sections
+from tests.dataset.growing import dvc
 
 PHANTOM = {
     "seed": 1, "no": 2, "yes": 2, "exact_duplicates": 0, "near_duplicates": 0,
@@ -43,15 +44,17 @@ def test_help_answers_without_heavy_imports(tmp_path: Path) -> None:
 
 
 def test_phantom_is_made_in_the_folders_that_params_name(project: Path) -> None:
-    done = brain_tumor("data", "fetch", "--no-dvc-add", cwd=project)
+    dvc(project, "init", "--no-scm", "--quiet")
+    done = brain_tumor("data", "fetch", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "data: 2 healthy, 2 tumour\n"
+    assert done.stdout == "data: 2 healthy, 2 tumour; next: git add data.dvc && git commit\n"
     assert len(list((project / "data/masks/tumour").iterdir())) == 2
 
 
 def test_errors_are_one_line_and_exit_1(project: Path) -> None:
     outside = brain_tumor("data", "fetch", cwd=project)
-    absent = brain_tumor("data", "fetch", "no/such.zip", "--no-dvc-add", cwd=project)
+    dvc(project, "init", "--no-scm", "--quiet")
+    absent = brain_tumor("data", "fetch", "no/such.zip", cwd=project)
     sections.write_params(project, phantom={"tumours": 3})
     misspelt = brain_tumor("data", "ensure", cwd=project)
     for done, said in ((outside, "dvc init"), (absent, "no/such.zip"), (misspelt, "tumours")):

@@ -12,9 +12,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
+from brain_tumor.dataset.phantom.params import PhantomParams
+from brain_tumor.params import load
 from tests.ci.actions import Run, play
 from tests.small_project import Project, champion_says, copy_project
+
+from brain_tumor.dataset.phantom.generate import generate
 
 pytestmark = pytest.mark.slow
 
@@ -83,16 +86,11 @@ class Team:
 
     def more(self, seed: int, count: int) -> Path:
         """A folder with class folders of phantoms nobody has seen, in larger pictures."""
-        folder, params = self.folder / f"more-{seed}", self.folder / "more.yaml"
-        yaml = YAML()
-        document = yaml.load((self.laptop.folder / "params.yaml").read_text(encoding="utf-8"))
-        document["phantom"] |= {"seed": seed, "no": count, "yes": count}
-        document["phantom"] |= {"exact_duplicates": 0, "near_duplicates": 0}
-        document["phantom"]["canvas_px"] = [320, 400]
-        with params.open("w", encoding="utf-8") as file:
-            yaml.dump(document, file)
-        where = ["--data", str(folder), "--params", str(params), "--no-dvc-add"]
-        self.laptop.run("brain-tumor", "data", "fetch", "phantom", *where)
+        folder = self.folder / f"more-{seed}"
+        recorded = load(self.laptop.folder / "params.yaml", "phantom", PhantomParams)
+        larger = {"seed": seed, "no": count, "yes": count, "canvas_px": (320, 400)}
+        larger |= {"exact_duplicates": 0, "near_duplicates": 0}
+        generate(folder, recorded.model_copy(update=larger), "no", "yes")
         for image in [*(folder / "no").iterdir(), *(folder / "yes").iterdir()]:
             image.rename(image.with_name(f"site{seed}-{image.name}"))
         return folder

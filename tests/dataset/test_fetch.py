@@ -5,6 +5,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from tests import sections
@@ -41,8 +42,12 @@ def repository(tmp_path: Path) -> Path:
     return root
 
 
-def fill(source: Path | str, data: Path, *, force: bool = False) -> dict[str, int]:
-    return fetch(str(source), data, PHANTOM, NAMES, force=force, dvc_add=False)
+def fill(
+    source: Path | str, data: Path, class_folders: tuple[str, str] = NAMES, *, force: bool = False
+) -> dict[str, int]:
+    """Fetch without DVC."""
+    with patch.object(data_dvc, "require_repository"), patch.object(data_dvc, "add"):
+        return fetch(str(source), data, PHANTOM, class_folders, force=force)
 
 
 def names(folder: Path) -> list[str]:
@@ -91,8 +96,7 @@ def test_masks_and_patients_come_along_and_junk_does_not(source: Path, tmp_path:
 def test_class_folders_may_have_other_names(source: Path, tmp_path: Path) -> None:
     (source / "no").rename(source / "healthy")
     (source / "yes").rename(source / "tumour")
-    counts = fetch(str(source), tmp_path / "data", PHANTOM, ("healthy", "tumour"), dvc_add=False)
-    assert counts == {"healthy": 2, "tumour": 3}
+    assert fill(source, tmp_path / "data", ("healthy", "tumour")) == {"healthy": 2, "tumour": 3}
 
 
 def test_missing_class_folders_name_what_was_found_and_the_parameters(tmp_path: Path) -> None:
@@ -164,7 +168,7 @@ def test_existing_data_are_kept_unless_forced(source: Path, tmp_path: Path) -> N
     with pytest.raises(FetchError, match="--force"):
         fill(source, data)
     with pytest.raises(ClassFoldersError):
-        fetch(str(source), data, PHANTOM, ("a", "b"), force=True, dvc_add=False)
+        fill(source, data, ("a", "b"), force=True)
     assert names(data) == ["mine.txt"]
     fill(source, data, force=True)
     assert len(names(data)) == 5
@@ -191,7 +195,7 @@ def test_kaggle_without_its_extra_says_what_to_install(
 
 
 def test_without_a_dvc_repository_nothing_is_made(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(DvcError, match=r"git init && dvc init.*--no-dvc-add"):
+    with pytest.raises(DvcError, match="git init && dvc init"):
         fetch(str(source), tmp_path / "data", PHANTOM, NAMES)
     assert not (tmp_path / "data").exists()
 

@@ -1,6 +1,5 @@
 """Batches added to a data folder under real git and DVC."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,9 +12,8 @@ from tests.dataset.growing import batch, commit, dvc, files, picture, run
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.dataset.fetch.data_dvc import DvcError
 from brain_tumor.dataset.fetch.fetch import FetchError, ensure
-from brain_tumor.dataset.growth import carry_out as carry_out_module
+from brain_tumor.dataset.growth import add as add_module
 from brain_tumor.dataset.growth.add import Added, AddError, add
-from brain_tumor.dataset.growth.carry_out import CopyError
 from brain_tumor.dataset.growth.listing import in_folder, md5, on_record
 
 PARAMS = sections.validate(min_side_px=16)
@@ -154,14 +152,13 @@ def test_data_that_are_not_as_recorded_are_not_added_to(source: Path, repository
 
 def test_only_one_adds_at_a_time(source: Path, repository: Path) -> None:
     lock = FileLock(repository / ".dvc/tmp/brain-tumor-add-data.lock")
-    with lock, pytest.raises(CopyError, match="right now"):
+    with lock, pytest.raises(AddError, match="right now"):
         grow(source, repository)
     assert in_folder(repository / "data") == on_record(repository / "data")
 
 
-@pytest.mark.parametrize("moment", ["md5", "write_text"])
 def test_killed_while_copying_leaves_the_data_as_they_were(
-    moment: str, source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, record = files(repository / "data"), (repository / "data.dvc").read_bytes()
 
@@ -169,11 +166,47 @@ def test_killed_while_copying_leaves_the_data_as_they_were(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(carry_out_module, moment, killed)
+        patch.setattr(shutil, "copyfile", killed)
         with pytest.raises(Killed):
             grow(source, repository)
     assert files(repository / "data") == before
     assert (repository / "data.dvc").read_bytes() == record
+
+
+@pytest.mark.parametrize("placed", [1, 2, 3])
+def test_killed_while_files_take_their_places_the_same_command_completes_it(
+    placed: int, source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, replace, left = repository / "data", Path.replace, placed
+
+    def place(path: Path, target: Path) -> Path:
+        nonlocal left
+        if not left:
+            raise Killed
+        left -= target.suffix == ".png"
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", place)
+        with pytest.raises(Killed):
+            grow(source, repository)
+    assert len(in_folder(data)) == 4 + placed
+    with pytest.raises(AddError, match="added"):
+        grow(batch(source.parent / "other", {"o.png": 50}), repository)
+    assert len(grow(source, repository).plan.images) == 2
+    assert on_record(data) == in_folder(data)
+    assert data_dvc.read_meta(data) == {"added": [{"name": "site-b", "label": "yes", "files": 2}]}
+    assert "b2" in (data / "patients.csv").read_text()
+
+
+def test_a_file_that_changes_while_it_is_copied_stops_the_batch(
+    source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files(repository / "data")
+    monkeypatch.setattr(add_module, "md5", lambda _: "0" * 32)
+    with pytest.raises(AddError, match="changed while it was copied"):
+        grow(source, repository)
+    assert files(repository / "data") == before
 
 
 @pytest.mark.parametrize("moment", ["write_meta", "add"])
@@ -220,23 +253,11 @@ def test_a_full_disk_leaves_the_data_as_they_were(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OSError, match="No space left"):
         grow(source, repository)
     assert files(repository / "data") == before
     assert not list(repository.glob(".data*"))
-
-
-def test_without_hard_links_files_are_copied(
-    source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object) -> None:
-        raise OSError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refused)
-    before = files(repository / "data")
-    grow(source, repository)
-    assert before.items() <= files(repository / "data").items()
 
 
 def test_a_cache_that_the_folder_links_to_is_not_written_to(source: Path, repository: Path) -> None:

@@ -1,5 +1,6 @@
 """`brain-tumor data add | diff | status` as they are typed."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -9,17 +10,28 @@ from pathlib import Path
 import pytest
 from tests import sections
 from tests.dataset.growing import batch, commit, dvc, files, picture
+from typer.testing import CliRunner, Result
+
+from brain_tumor.cli.app import app
 
 
-def brain_tumor(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(Path(sys.executable).with_name("brain-tumor")), "data", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+def brain_tumor(folder: Path, *arguments: str) -> Result:
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(app, ["data", *arguments])
 
 
 def said(folder: Path, *arguments: str) -> list[str]:
     done = brain_tumor(folder, *arguments)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def by_process(folder: Path, *arguments: str) -> list[str]:
+    """What a command says in a process of its own."""
+    command = [str(Path(sys.executable).with_name("brain-tumor")), "data", *arguments]
+    return subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, text=True, timeout=120, check=True
+    ).stdout.splitlines()
 
 
 @pytest.mark.slow
@@ -28,17 +40,16 @@ def test_a_set_grows_by_commands_alone(repository: Path, tmp_path: Path) -> None
     picture(source / "again.png", 11)
     picture(source / "1.png", 50)
     (source / "notes.txt").write_text("Site B")
-    assert said(repository, "diff") == ["data: as in HEAD (2 no, 2 yes)"]
-    (taken,) = [
-        line for line in said(repository, "add", str(source), "--label", "yes") if "->" in line
-    ]
+    assert by_process(repository, "diff") == ["data: as in HEAD (2 no, 2 yes)"]
+    added = by_process(repository, "add", str(source), "--label", "yes")
+    (taken,) = [line for line in added if "->" in line]
     assert taken.startswith("  1.png -> yes/1-")
     diff = said(repository, "diff")
     assert diff[:2] == ["data, HEAD -> working folder: no 2 -> 2, yes 2 -> 15", "added (13):"]
     assert diff[-1] == "  and 3 more"
     assert len(said(repository, "diff", "main", "--all")) == 2 + 13
     assert len(json.loads("".join(said(repository, "diff", "--json")))["added"]) == 13
-    assert said(repository, "status")[-1] == "next: `git add data.dvc && git commit`"
+    assert by_process(repository, "status")[-1] == "next: `git add data.dvc && git commit`"
     commit(repository, "Site B")
     assert said(repository, "diff") == ["data: as in HEAD (2 no, 15 yes)"]
     assert "yes 2 -> 15" in said(repository, "diff", "HEAD~1")[0]
@@ -80,7 +91,7 @@ def test_a_label_is_the_name_of_the_class_folder_too(repository: Path, tmp_path:
     record = (repository / "data.dvc").read_text(encoding="utf-8")
     assert record.count("label: yes") == 2
     wrong = brain_tumor(repository, "add", str(by_label), "--label", "tumor")
-    assert wrong.returncode == 2
+    assert wrong.exit_code == 2
     words = " ".join(wrong.stderr.replace("│", " ").split())
     assert "'tumor' is no class: give healthy or tumour (no and yes mean the same)" in words
 
@@ -100,9 +111,9 @@ def test_errors_change_nothing_and_exit_1(repository: Path, tmp_path: Path) -> N
             "error: data/no lies in data",
         ),
     ):
-        assert done.returncode == 1
+        assert done.exit_code == 1
         assert expected in done.stderr
-    assert brain_tumor(repository, "add", str(source), "--label", "maybe").returncode == 2
+    assert brain_tumor(repository, "add", str(source), "--label", "maybe").exit_code == 2
     assert files(repository / "data") == before
     assert (repository / "data.dvc").read_bytes() == record
 

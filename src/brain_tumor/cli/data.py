@@ -31,28 +31,19 @@ def data_fetch(
     force: Annotated[
         bool, typer.Option("--force", help="Replace what is in the data folder.")
     ] = False,
-    dvc_add: Annotated[
-        bool,
-        typer.Option(
-            "--dvc-add/--no-dvc-add",
-            help="Run `dvc add` and record the source in the .dvc file, or fill the folder only.",
-        ),
-    ] = True,
 ) -> None:
     """Fill the data folder with class folders of images.
 
     Masks (masks/) and patients.csv beside the class folders are copied too. If class folders are
     nested, the outermost are taken. Nothing in the data folder is replaced without --force, and
-    no folder is left half filled.
+    no folder is left half filled. The .dvc file records the source.
     """
     from brain_tumor.dataset.fetch.fetch import fetch
 
     with reporting_errors():
-        phantom, names = sections(params)
-        counts = fetch(source, data, phantom, names, force=force, dvc_add=dvc_add)
-    found = ", ".join(f"{count} {name}" for name, count in counts.items())
-    after = f"; next: git add {data}.dvc && git commit" if dvc_add else ""
-    typer.echo(f"{data}: {found}{after}")
+        counts = fetch(source, data, *sections(params), force=force)
+    images = ", ".join(f"{count} {name}" for name, count in counts.items())
+    typer.echo(f"{data}: {images}; next: git add {data}.dvc && git commit")
 
 
 @app.command("ensure")

@@ -52,15 +52,15 @@ def outcomes(result: "ExpectationSuiteValidationResult") -> list[Outcome]:
     Every expectation needs a description: it is its name.
     """
     return [
-        Outcome(one["expectation_config"]["description"], one["success"], _observed(one))
-        for one in result.to_json_dict()["results"]
+        Outcome(entry["expectation_config"]["description"], entry["success"], _observed(entry))
+        for entry in result.to_json_dict()["results"]
     ]
 
 
-def _observed(one: dict[str, Any]) -> Any:
-    found = one["result"]
-    if one["exception_info"].get("raised_exception"):
-        return f"error: {one['exception_info'].get('exception_message')}"
-    if "observed_value" in found:
-        return found["observed_value"]
-    return f"{found['unexpected_count']} of {found['element_count']} unexpected"
+def _observed(entry: dict[str, Any]) -> Any:
+    figures, error = entry["result"], entry["exception_info"]
+    if error.get("raised_exception"):
+        return f"error: {error.get('exception_message')}"
+    if "observed_value" in figures:
+        return figures["observed_value"]
+    return f"{figures['unexpected_count']} of {figures['element_count']} unexpected"

@@ -30,10 +30,10 @@ def grouped(names: Sequence[str], pairs: Iterable[Pair]) -> list[str]:
     return [smallest[group] for group in component.tolist()]
 
 
-def clusters(manifest: pd.DataFrame) -> pd.Series:
+def clusters(manifest: pd.DataFrame, columns: Sequence[str] = ("group", "patient")) -> pd.Series:
     """Name the cluster of each image: all that duplicates or a known patient join.
 
     Images of one cluster are not independent, however they were split. Indexed by path.
     """
-    pairs = [*sharing(list(manifest["group"])), *sharing(list(manifest["patient"]))]
+    pairs = [pair for column in columns for pair in sharing(list(manifest[column]))]
     return pd.Series(grouped(list(manifest["path"]), pairs), index=manifest["path"])

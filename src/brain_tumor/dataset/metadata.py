@@ -22,9 +22,6 @@ _TREES = 300
 def metadata_features(path: Path) -> dict[str, float]:
     """Describe a file by its size, its header and what travels with it; no pixel is decoded.
 
-    Args:
-        path: of a file of any kind.
-
     Returns:
         The same keys in the same order for every file: `bytes`; `width`, `height` (pixels),
         `aspect` (width / height), `bytes_per_pixel`, `jpeg_quantisation` (mean of the tables; the
@@ -49,9 +46,6 @@ def metadata_classifier(seed: int) -> "Pipeline":
     """A random forest on a DataFrame with the columns of `metadata_features`; not fitted.
 
     Classes weigh the same, so that its probability of a class does not just follow its frequency.
-
-    Args:
-        seed: of the trees.
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.impute import SimpleImputer
@@ -97,6 +91,6 @@ def _quantisation(image: Image.Image) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _one_hot(name: str, value: str, known: tuple[str, ...]) -> dict[str, float]:
-    flags = {f"{name}_{one}": float(value == one) for one in known}
-    return flags | {f"{name}_other": float(value not in known)}
+def _one_hot(name: str, value: str, choices: tuple[str, ...]) -> dict[str, float]:
+    flags = {f"{name}_{choice}": float(value == choice) for choice in choices}
+    return flags | {f"{name}_other": float(value not in choices)}

@@ -147,19 +147,19 @@ def _parent_run(storage: "RDBStorage", study: "Study", plan: Plan) -> Run:
     if run is not None:
         return run
     title = _title(plan, plan.tune.n_trials)
-    made = create_run(title, plan.logged, {**plan.tags, "stage": "tune"})
+    new_run = create_run(title, plan.logged, {**plan.tags, "stage": "tune"})
     for place in itertools.count(1):  # runs that only other stores know keep theirs
         key = RUN_ATTRIBUTE if place == 1 else f"{RUN_ATTRIBUTE}.{place}"
-        named = claim(storage, plan.name, key, made.run_id)
-        if named == made.run_id:
+        named = claim(storage, plan.name, key, new_run.run_id)
+        if named == new_run.run_id:
             break
         first = resume_run(named)
         if first is not None:
-            discard_run(made)
+            discard_run(new_run)
             return first
-    made.log_lineage(plan.lineage)
-    made.log_dataset("brain-mri", plan.lineage.get("data.md5", "unknown"), "tuning")
-    return made
+    new_run.log_lineage(plan.lineage)
+    new_run.log_dataset("brain-mri", plan.lineage.get("data.md5", "unknown"), "tuning")
+    return new_run
 
 
 def _title(plan: Plan, trials: int) -> str:

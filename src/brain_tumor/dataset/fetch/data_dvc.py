@@ -46,7 +46,8 @@ def write_meta(data: Path, meta: Meta) -> None:
     """Record `meta` in data.dvc, which stays as it is where it says so already."""
     if read_meta(data) == meta:
         return
-    yaml = _yaml()
+    yaml = YAML()  # round trip: keeps what DVC wrote
+    yaml.default_flow_style = False
     document = yaml.load(pointer(data).read_text(encoding="utf-8"))
     document["meta"] = meta
     text = io.StringIO()
@@ -61,41 +62,22 @@ def pull(data: Path) -> None:
 
 def read_meta(data: Path) -> Meta:
     """Return what data.dvc has under `meta:`, empty if there is no data.dvc or nothing there."""
-    meta = _document(_text(data)).get("meta")
+    meta = _document(data).get("meta")
     return meta if isinstance(meta, dict) else {}
 
 
-def read_md5(data: Path) -> str:
-    """Return the MD5 by which data.dvc names the list of files, "" if there is no data.dvc."""
-    return md5_in(_text(data))
-
-
-def md5_in(text: str) -> str:
-    """Return the MD5 by which the text of a data.dvc names the list of files, "" if none."""
-    outs = _document(text).get("outs") or [{}]
-    return str(outs[0].get("md5", ""))
-
-
-def _text(data: Path) -> str:
-    return pointer(data).read_text(encoding="utf-8") if pointer(data).is_file() else ""
-
-
-def _document(text: str) -> dict[str, Any]:
-    document = YAML(typ="safe", pure=True).load(text)
+def _document(data: Path) -> dict[str, Any]:
+    if not pointer(data).is_file():
+        return {}
+    document = YAML(typ="safe", pure=True).load(pointer(data).read_text(encoding="utf-8"))
     return document if isinstance(document, dict) else {}
 
 
 def origin(meta: Meta) -> str:
     """Say in a few words where data come from: `phantom; added: site-b (12 yes)`."""
     source = " ".join(str(meta[key]) for key in ("source", "name") if key in meta) or "unknown"
-    batches = [f"{one['name']} ({one['files']} {one['label']})" for one in meta.get(ADDED, [])]
+    batches = [f"{each['name']} ({each['files']} {each['label']})" for each in meta.get(ADDED, [])]
     return f"{source}; added: {', '.join(batches)}" if batches else source
-
-
-def _yaml() -> YAML:
-    yaml = YAML()  # round trip: keeps what DVC wrote
-    yaml.default_flow_style = False
-    return yaml
 
 
 def _dvc(arguments: list[str], folder: Path) -> None:
@@ -103,5 +85,5 @@ def _dvc(arguments: list[str], folder: Path) -> None:
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
-        raise DvcError(f"`dvc {' '.join(arguments)}` failed in {folder.name}: {said}")
+        reason = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        raise DvcError(f"`dvc {' '.join(arguments)}` failed in {folder.name}: {reason}")

@@ -21,17 +21,15 @@ def fetch(
     names: Sequence[str],
     *,
     force: bool = False,
-    dvc_add: bool = True,
 ) -> dict[str, int]:
-    """Fill `data` from `source`: whole, or not at all.
+    """Fill `data` from `source`, whole or not at all, and put it under DVC.
 
     Args:
         source: `phantom`, a directory, an archive, or `kaggle:OWNER/NAME`.
         data: the data folder.
-        phantom: what the phantom is like.
+        phantom: section `phantom`.
         names: class folders, negative first.
         force: replace what is in `data`; otherwise files there are an error.
-        dvc_add: put the folder under DVC, its source under `meta:` in data.dvc.
 
     Returns:
         The number of files in each class folder.
@@ -45,20 +43,11 @@ def fetch(
         raise FetchError(f"{data} is not empty: pass --force to replace what is in it")
     if source != sources.PHANTOM and Path(source).resolve().is_relative_to(data.resolve()):
         raise FetchError(f"{source} lies in {data}, which would be replaced: move it first")
-    if dvc_add:
-        _require_repository(data)
+    data_dvc.require_repository(data)
     with replacing(data) as aside:
         meta = sources.fill(source, aside, phantom, names)
-    if dvc_add:
-        data_dvc.add(data, meta)
+    data_dvc.add(data, meta)
     return {name: sum(path.is_file() for path in (data / name).rglob("*")) for name in names}
-
-
-def _require_repository(data: Path) -> None:
-    try:
-        data_dvc.require_repository(data)
-    except data_dvc.DvcError as error:
-        raise data_dvc.DvcError(f"{error}, or pass --no-dvc-add to fill the folder only") from error
 
 
 def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:

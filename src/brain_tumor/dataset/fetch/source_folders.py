@@ -5,10 +5,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from brain_tumor.dataset.validation.layout import PATIENTS_FILE
+from brain_tumor.dataset.validation.layout import PATIENTS_FILE, is_junk
 from brain_tumor.settings import MASKS_FOLDER
 
-_JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _SHOWN = 12  # folders named in an error
 
 
@@ -64,15 +63,10 @@ def copy_class_folders(holder: Path, target: Path, names: Sequence[str]) -> dict
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    for folder, inner, _ in os.walk(root):
+    for folder, subfolders, _ in os.walk(root):
         yield Path(folder)
-        inner[:] = sorted(name for name in inner if not is_junk(name))
+        subfolders[:] = sorted(name for name in subfolders if not is_junk(name))
 
 
 def _junk(_: object, names: list[str]) -> set[str]:
-    return {name for name in names if is_junk(name)}
-
-
-def is_junk(name: str) -> bool:
-    """Tell by the name of a file or folder whether it is hidden or an operating system's own."""
-    return name.startswith(".") or name in _JUNK
+    return set(filter(is_junk, names))

@@ -25,7 +25,7 @@ def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]
     Args:
         source: `phantom`, a directory, an archive, or `kaggle:OWNER/NAME`.
         target: folder to make.
-        phantom: what the phantom is like.
+        phantom: section `phantom`.
         names: class folders, negative first.
 
     Returns:

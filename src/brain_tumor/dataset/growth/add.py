@@ -1,15 +1,17 @@
 """Add images of one class to the data folder: all of a batch, or nothing of it."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.fetch import data_dvc
 from brain_tumor.dataset.fetch.fetch import has_files
-from brain_tumor.dataset.growth.carry_out import carry_out, is_carried_out, only_one
-from brain_tumor.dataset.growth.diff import compare, count, differing
+from brain_tumor.dataset.growth.diff import DataDiff, compare, count
 from brain_tumor.dataset.growth.incoming import Incoming, collect
-from brain_tumor.dataset.growth.listing import ignored, in_folder, on_record
+from brain_tumor.dataset.growth.listing import ignored, in_folder, md5, on_record
 from brain_tumor.dataset.growth.plan import Plan, make_plan
 from brain_tumor.dataset.growth.repository import default_remote
 from brain_tumor.dataset.validation.finding import Finding
@@ -18,7 +20,7 @@ from brain_tumor.settings import ValidateParams
 
 
 class AddError(ValueError):
-    """A batch cannot be added; nothing of it was."""
+    """A batch cannot be added now; the data folder is as it was."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Added:
 def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
     """Take a folder's images (or one image) into the data folder and its data.dvc.
 
-    The new data folder is made beside the old one, of links to its files, and takes its place in
-    one step. Where that or what follows is cut off, the same call completes it.
+    All is checked first, and copied beside the data folder. Then each file takes its place in one
+    step, and `dvc add` runs. Where that is cut off, the same call completes it.
 
     Args:
         source: see `incoming.collect`; it stays as it is.
@@ -53,10 +55,10 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
         params: what an image must be, and the class folders.
 
     Raises:
-        AddError: the data folder is not what data.dvc describes, or something of the batch cannot
-            be taken; the message names all of it.
+        AddError: the data folder is not what data.dvc describes, something of the batch cannot be
+            taken (the message names all of it), a file changes while it is copied, or another run
+            is adding.
         OSError: files cannot be read or written.
-        CopyError: another run is adding, or a file changes while it is copied.
         PatientsError: the data folder's patients.csv cannot be read.
         DvcError: `dvc add` failed.
     """
@@ -65,19 +67,22 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
     if data.resolve().is_relative_to(source.resolve()):
         raise AddError(f"{source} holds {data} itself: give a folder outside it")
     folder = next(name for name, its_label in params.folders.items() if its_label == label)
-    with only_one(data):
+    with _only_one(data):
         _require_data(data)
         incoming = collect(source, folder, params)
-        recorded, found = on_record(data), in_folder(data)
+        recorded, present = on_record(data), in_folder(data)
         plan = make_plan(incoming, recorded, data / PATIENTS_FILE, folder, params)
         _require_no_problem(source, incoming, plan, data)
-        resumed = found != recorded
-        if resumed and not is_carried_out(plan, found):
-            _refuse_unrecorded(data, recorded, found, params)
+        missing = {
+            path: target
+            for path, target in plan.copies.items()
+            if present.get(target) != plan.listing[target]
+        }
+        if present != _expected(recorded, present, plan, placed=not missing):
+            _refuse(data, compare(recorded, present, tuple(params.folders)))
         if not plan.is_empty:
-            if not resumed:
-                carry_out(plan, incoming, data)
-            _record(source, label, plan, data, resumed=resumed)
+            _copy(missing, incoming.root, plan, data)
+            _record(source, label, plan, data, resumed=present != recorded)
     return Added(
         plan,
         tuple(incoming.left_out),
@@ -85,6 +90,22 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
         count(plan.listing, tuple(params.folders)),
         default_remote(data),
     )
+
+
+@contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Keep a second run out, which would not know of what this one is about to place."""
+    from filelock import FileLock, Timeout
+
+    folder = data_dvc.require_repository(data) / "tmp"
+    folder.mkdir(exist_ok=True)
+    try:
+        with FileLock(folder / f"brain-tumor-add-{data.name}.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise AddError(
+            f"something is being added to {data} right now: wait until it ends"
+        ) from error
 
 
 def _require_data(data: Path) -> None:
@@ -107,19 +128,47 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path
         lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))
         raise AddError(f"nothing was added, {source} has to be put right first:{lines}")
     if not incoming.images:
-        known = "; DICOM has to be exported first" if incoming.left_out else ""
-        raise AddError(f"{source}: no image in it ({len(incoming.left_out)} other files){known}")
+        advice = "; DICOM has to be exported first" if incoming.left_out else ""
+        raise AddError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
 
 
-def _refuse_unrecorded(
-    data: Path, recorded: dict[str, str], found: dict[str, str], params: ValidateParams
-) -> None:
-    differences = ", ".join(differing(compare(recorded, found, tuple(params.folders))))
+def _expected(
+    recorded: dict[str, str], present: dict[str, str], plan: Plan, *, placed: bool
+) -> dict[str, str]:
+    """What the folder may hold: what is on record, and what a killed run had placed."""
+    expected = recorded | {
+        path: digest for path, digest in plan.listing.items() if present.get(path) == digest
+    }
+    if placed and plan.copies and plan.table is None and PATIENTS_FILE in present:
+        expected[PATIENTS_FILE] = present[PATIENTS_FILE]  # written last, after all files
+    return expected
+
+
+def _refuse(data: Path, differences: DataDiff) -> None:
     pointer = data_dvc.pointer(data)
     raise AddError(
         f"{data} is not what {pointer} describes ({differences}): `dvc add {data}` keeps what is "
         f"in the folder, `dvc checkout {pointer}` brings back what is on record; then add again"
     )
+
+
+def _copy(files: dict[str, str], root: Path, plan: Plan, data: Path) -> None:
+    """Copy files beside the data folder, then move each to its target and write the table."""
+    aside = data.with_name(f".{data.name}.added.partial")
+    shutil.rmtree(aside, ignore_errors=True)  # of a killed run
+    try:
+        for path, target in files.items():
+            (aside / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / path, aside / target)
+            if md5(aside / target) != plan.listing[target]:
+                raise AddError(f"{path} changed while it was copied: nothing was added")
+        for target in files.values():
+            (data / target).parent.mkdir(parents=True, exist_ok=True)
+            (aside / target).replace(data / target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    if plan.table is not None:
+        write_text(data / PATIENTS_FILE, plan.table)
 
 
 def _record(source: Path, label: str, plan: Plan, data: Path, *, resumed: bool) -> None:
@@ -130,12 +179,13 @@ def _record(source: Path, label: str, plan: Plan, data: Path, *, resumed: bool) 
     if not (resumed and batches[-1:] == [batch]):
         batches.append(batch)
     before = pointer.read_text(encoding="utf-8")
+    meta[data_dvc.ADDED] = batches
     try:
-        data_dvc.write_meta(data, meta | {data_dvc.ADDED: batches})
-        data_dvc.add(data, meta | {data_dvc.ADDED: batches})
+        data_dvc.write_meta(data, meta)
+        data_dvc.add(data, meta)
     except data_dvc.DvcError as error:
         write_text(pointer, before)
         raise data_dvc.DvcError(
             f"{error}\nThe files are in {data}, {pointer} is as it was: the same command again "
-            "completes it"
+            f"completes it, `dvc checkout {pointer}` undoes it"
         ) from error

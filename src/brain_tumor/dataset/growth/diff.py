@@ -1,12 +1,12 @@
 """What became of the images between two states of the data folder."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from brain_tumor.dataset.fetch.source_folders import is_junk
+from brain_tumor.dataset.validation.layout import is_junk
 
 Pair = tuple[str, str]
 
@@ -39,10 +39,25 @@ class DataDiff:
     after: dict[str, int]
 
     @property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """What differs, by kind, as lines to read."""
+        return {
+            "added": self.added,
+            "removed": self.removed,
+            "relabelled": tuple(f"{old} -> {new}" for old, new in self.relabelled),
+            "renamed": tuple(f"{old} -> {new}" for old, new in self.renamed),
+            "changed": self.changed,
+            "other files": self.other,
+        }
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing differs."""
-        images = self.added + self.removed + self.changed
-        return not (images or self.relabelled or self.renamed or self.other)
+        return not any(self.kinds.values())
+
+    def __str__(self) -> str:
+        """How many of each kind: `1 added, 2 other files`."""
+        return ", ".join(f"{len(names)} {kind}" for kind, names in self.kinds.items() if names)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: the attributes; pairs of paths become `{"old": ..., "new": ...}`."""
@@ -50,8 +65,10 @@ class DataDiff:
             kind: [{"old": old, "new": new} for old, new in getattr(self, kind)]
             for kind in ("relabelled", "renamed")
         }
-        lists = {kind: list(getattr(self, kind)) for kind in ("added", "removed", "changed")}
-        return asdict(self) | lists | pairs | {"other": list(self.other)}
+        lists = {
+            kind: list(getattr(self, kind)) for kind in ("added", "removed", "changed", "other")
+        }
+        return asdict(self) | lists | pairs
 
 
 def compare(
@@ -63,8 +80,8 @@ def compare(
     and of those as many as can be their name.
 
     Args:
-        before: MD5 of each file, by its path in the folder.
-        after: likewise.
+        before: MD5 of each file, by its path in the folder; `after` likewise.
+        after: the later state.
         folders: class folders.
     """
     old, new = images(before, folders), images(after, folders)
@@ -140,16 +157,3 @@ def _grouped(
     for path in sorted(files):
         groups[files[path], likeness(path)].append(path)
     return groups
-
-
-def differing(diff: DataDiff) -> Iterable[str]:
-    """Say in a few words each how many of what differ."""
-    kinds = {
-        "added": len(diff.added),
-        "removed": len(diff.removed),
-        "relabelled": len(diff.relabelled),
-        "renamed": len(diff.renamed),
-        "changed": len(diff.changed),
-        "other files": len(diff.other),
-    }
-    return [f"{number} {kind}" for kind, number in kinds.items() if number]

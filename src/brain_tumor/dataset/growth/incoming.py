@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 
 from PIL import UnidentifiedImageError
 
-from brain_tumor.dataset.fetch.source_folders import is_junk
 from brain_tumor.dataset.growth.listing import md5
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.image_facts import (
@@ -16,7 +15,7 @@ from brain_tumor.dataset.validation.image_facts import (
     ImageFacts,
     read_facts,
 )
-from brain_tumor.dataset.validation.layout import PATIENTS_FILE
+from brain_tumor.dataset.validation.layout import PATIENTS_FILE, is_junk, printable
 from brain_tumor.dataset.validation.patients import read_patients
 from brain_tumor.progress import track
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
@@ -89,11 +88,10 @@ def _files(source: Path, incoming: Incoming) -> Iterator[str]:
                 incoming.problems.append(Finding(f"{path}/", "link to a folder: not followed"))
         for name in sorted(name for name in names if not is_junk(name)):
             path = (Path(top) / name).relative_to(source).as_posix()
-            printable = path.encode("utf-8", "backslashreplace").decode("utf-8")
-            if printable == path:
+            if printable(path) == path:
                 yield path
             else:
-                incoming.problems.append(Finding(printable, "file name is not valid UTF-8"))
+                incoming.problems.append(Finding(printable(path), "file name is not valid UTF-8"))
 
 
 def _decoded(

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from brain_tumor.dataset.fetch import data_dvc
-from brain_tumor.dataset.growth.repository import opened, remote_store
+from brain_tumor.dataset.growth.repository import default_remote, opened
 from brain_tumor.repository import GitError, git
 
 
@@ -29,8 +30,13 @@ def at_revision(data: Path, revision: str) -> dict[str, str]:
         DvcError: `data` is in no DVC repository.
     """
     data_dvc.require_repository(data)
-    text = _shown(data, revision)
-    return _listed(data, data_dvc.md5_in(text), f"{data_dvc.pointer(data).name} of {revision}")
+    try:  # the folder, below the top of git
+        prefix = git("rev-parse", "--show-prefix", folder=data.absolute().parent).strip()
+    except GitError as error:
+        raise ListingError(
+            f"{data} is in no git repository, so there is no {revision!r}"
+        ) from error
+    return _listed(data, f"{prefix}{data.name}", revision)
 
 
 def on_record(data: Path) -> dict[str, str]:
@@ -43,8 +49,8 @@ def on_record(data: Path) -> dict[str, str]:
         ListingError: neither cache nor remote has the listing.
         DvcError: `data` is in no DVC repository.
     """
-    data_dvc.require_repository(data)
-    return _listed(data, data_dvc.read_md5(data), data_dvc.pointer(data).name)
+    root = data_dvc.require_repository(data).parent
+    return _listed(data, data.resolve().relative_to(root).as_posix())
 
 
 def in_folder(data: Path) -> dict[str, str]:
@@ -77,49 +83,29 @@ def md5(file: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _shown(data: Path, revision: str) -> str:
-    """The text of a revision's data.dvc, "" if it has none."""
-    if _git(data, "rev-parse", "--git-dir") is None:
-        raise ListingError(f"{data} is in no git repository, so there is no {revision!r}")
-    known = _git(data, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-    if known is not None:
-        return _git(data, "show", f"{known.strip()}:./{data_dvc.pointer(data).name}") or ""
-    if revision == "HEAD":  # before the first commit
-        return ""
-    raise ListingError(
-        f"{revision!r} is no revision that git knows here: give a commit, branch or tag "
-        f"(`git log --oneline -- {data_dvc.pointer(data)}` lists those with other data)"
-    )
+def _listed(data: Path, path: str, revision: str | None = None) -> dict[str, str]:
+    """The files of a data folder at `path` below the root of git (of DVC without a revision)."""
+    from dvc.api import DVCFileSystem
+    from dvc.scm import RevError
 
-
-def _git(data: Path, *arguments: str) -> str | None:
-    """What git prints in the folder that holds `data`; None if it fails."""
+    pointer = data_dvc.pointer(data)
     try:
-        return git(*arguments, folder=data.absolute().parent)
-    except GitError:
-        return None
-
-
-def _listed(data: Path, digest: str, source: str) -> dict[str, str]:
-    """The files of the directory object `digest`, from the cache or else the remote."""
-    if not digest:
-        return {}
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    reasons = []
-    with opened(data) as repo:
-        for store in (lambda: repo.cache.local, lambda: remote_store(repo)):
-            try:
-                tree = Tree.load(store(), HashInfo("md5", digest))
-            except Exception as error:  # each kind of store raises its own
-                reasons.append(
-                    "it is not there" if isinstance(error, FileNotFoundError) else f"{error}"
-                )
-            else:
-                return {"/".join(key): oid.value for key, _, oid in sorted(tree)}
-    raise ListingError(
-        f"the list of files that {source} stands for is neither in DVC's cache nor on its default "
-        f"remote ({reasons[-1]}): whoever has these data can `dvc push` them, with "
-        "`--all-commits` for what they once were"
-    )
+        folder = str(data.absolute().parent)
+        with closing(DVCFileSystem(folder, rev=revision, subrepos=True)) as files:
+            listing = files.find(path, detail=True, dvc_only=True)
+    except RevError as error:
+        if revision == "HEAD":  # before the first commit
+            return {}
+        raise ListingError(
+            f"{revision!r} is no revision that git knows here: give a commit, branch or tag "
+            f"(`git log --oneline -- {pointer}` lists those with other data)"
+        ) from error
+    except Exception as error:  # each kind of store raises its own
+        reason = f"{error}" if default_remote(data) else "none is set"
+        source = pointer.name if revision is None else f"{pointer.name} of {revision}"
+        raise ListingError(
+            f"the list of files that {source} stands for is neither in DVC's cache nor on its "
+            f"default remote ({reason}): whoever has these data can `dvc push` them, with "
+            "`--all-commits` for what they once were"
+        ) from error
+    return {name.removeprefix(f"{path}/"): listing[name]["md5"] for name in sorted(listing)}

@@ -91,12 +91,10 @@ def _owners(listing: Mapping[str, str], folder: str, params: ValidateParams) -> 
     An image left out for its wrong label may come back with the right one.
     """
     excluded = {str(PurePosixPath(item.path)) for item in params.exclude}
-    found = images(listing, tuple(params.folders))
-    own = {path for path in found if path.startswith(f"{folder}/")}
-    return {
-        found[path]: path
-        for path in [*sorted(found.keys() - own - excluded), *sorted(own, reverse=True)]
-    }
+    digests = images(listing, tuple(params.folders))
+    own = {path for path in digests if path.startswith(f"{folder}/")}
+    others = digests.keys() - own - excluded
+    return {digests[path]: path for path in [*sorted(others), *sorted(own, reverse=True)]}
 
 
 def _folded(path: str) -> str:
@@ -108,7 +106,9 @@ def _free(target: str, digest: str, taken: set[str]) -> str:
     path = PurePosixPath(target)
     named = path.with_name(f"{path.stem}-{digest[:8]}{path.suffix}")
     longer = path.with_name(f"{path.stem}-{digest}{path.suffix}")
-    return next((str(one) for one in (path, named) if _folded(str(one)) not in taken), str(longer))
+    return next(
+        (str(free) for free in (path, named) if _folded(str(free)) not in taken), str(longer)
+    )
 
 
 def _place_masks(plan: Plan, incoming: Incoming) -> None:

@@ -1,6 +1,6 @@
 """The DVC repository of the data folder and its default remote."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,8 @@ def default_remote(data: Path) -> str | None:
         return _default(repo)
 
 
-def missing_on_remote(data: Path, listing: Iterable[str]) -> tuple[str, int] | None:
-    """Count the contents of `listing` that the default remote lacks.
-
-    Args:
-        data: the data folder.
-        listing: MD5s.
+def missing_on_remote(data: Path) -> tuple[str, int] | None:
+    """Count the contents that data.dvc describes and the default remote lacks.
 
     Returns:
         The remote's name and the number; None if no default remote is set.
@@ -49,26 +45,15 @@ def missing_on_remote(data: Path, listing: Iterable[str]) -> tuple[str, int] | N
     Raises:
         RemoteError: the remote cannot be reached.
     """
-    name = default_remote(data)
-    if name is None:
-        return None
     with opened(data) as repo:
-        wanted = set(listing)
+        name = _default(repo)
+        if name is None:
+            return None
         try:
-            return name, len(wanted - set(remote_store(repo).oids_exist(wanted)))
+            states = repo.status([str(data_dvc.pointer(data.absolute()))], cloud=True)
         except Exception as error:  # each kind of store raises its own
             raise RemoteError(f"remote {name!r} could not be asked: {error}") from error
-
-
-def remote_store(repo: Any) -> Any:
-    """Files by their MD5 on the default remote of an open repository.
-
-    Raises:
-        RemoteError: no default remote is set.
-    """
-    if not _default(repo):
-        raise RemoteError("none is set")
-    return repo.cloud.get_remote_odb(hash_name="md5")
+    return name, sum(state != "deleted" for state in states.values())
 
 
 def _default(repo: Any) -> str | None:

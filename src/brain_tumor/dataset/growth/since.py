@@ -11,11 +11,6 @@ from brain_tumor.dataset.growth.listing import ListingError, at_revision, in_fol
 def since(revision: str, data: Path, folders: Sequence[str]) -> DataDiff:
     """Compare what lies in the data folder with what a revision's data.dvc describes.
 
-    Args:
-        revision: commit, branch, tag, `HEAD~1` ...
-        data: the data folder.
-        folders: class folders, negative first.
-
     Raises:
         ListingError: the folder is missing, or `listing.at_revision` has no answer.
     """

@@ -17,17 +17,7 @@ def diff_lines(diff: DataDiff, revision: str, data: Path, *, show_all: bool) -> 
         return
     changes = (f"{name} {diff.before[name]} -> {diff.after[name]}" for name in diff.after)
     yield f"{data}, {revision} -> working folder: {', '.join(changes)}"
-    relabelled = [f"{old} -> {new}" for old, new in diff.relabelled]
-    renamed = [f"{old} -> {new}" for old, new in diff.renamed]
-    kinds: dict[str, Sequence[str]] = {
-        "added": diff.added,
-        "removed": diff.removed,
-        "relabelled": relabelled,
-        "renamed": renamed,
-        "changed": diff.changed,
-        "other files": diff.other,
-    }
-    for kind, names in kinds.items():
+    for kind, names in diff.kinds.items():
         if names:
             yield f"{kind} ({len(names)}):"
             yield from _listed(names, show_all=show_all)
@@ -69,9 +59,8 @@ def counted(counts: Mapping[str, int]) -> str:
 def _explained(title: str, pairs: Mapping[str, str], sign: str) -> Iterator[str]:
     if pairs:
         yield f"{title} ({len(pairs)}):"
-        yield from _listed(
-            [f"{one} {sign} {other}" for one, other in pairs.items()], show_all=False
-        )
+        lines = [f"{path} {sign} {other}" for path, other in pairs.items()]
+        yield from _listed(lines, show_all=False)
 
 
 def _listed(names: Sequence[str], *, show_all: bool) -> Iterator[str]:

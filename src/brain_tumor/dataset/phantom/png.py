@@ -10,10 +10,7 @@ _BLOCK = 65535  # most bytes of one stored deflate block
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """Encode without compression (stored deflate blocks, written here).
-
-    Args:
-        image: grey levels, uint8 (H, W).
+    """Encode grey levels, uint8 (H, W), without compression (stored deflate blocks, written here).
 
     Source: W3C PNG specification, third edition; RFC 1950 and 1951.
     """

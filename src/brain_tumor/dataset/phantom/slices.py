@@ -51,7 +51,7 @@ def make_slice(
 
     Args:
         seed: of the data set (`params.seed` is not read).
-        patient: its number, 0 or more.
+        patient: number of the patient, 0 or more.
         slice_index: 0 or more; four slices in a row differ in contrast.
         tumour: whether the mass is there.
         params: ranges to draw from; the counts are not read.

@@ -94,7 +94,7 @@ def paint(
         reach: what `depth` returned for the slice.
         anatomy: tissue fractions (oedema follows white matter).
         texture: smooth noise around 0, (H, W).
-        contrast: index into `phantom_acquisition.CONTRASTS`.
+        contrast: index into `acquisition.CONTRASTS`.
     """
     inside = _step(-anatomy.hull_mm, 1.0) * tumour.strength
     fluid = np.clip(1 - anatomy.grey - anatomy.white, 0, 1)

@@ -32,7 +32,7 @@ def split(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
 
     Args:
         manifest: columns path, label, sha256, group, patient.
-        params: what is asked.
+        params: how they are divided.
 
     Returns:
         Columns path, label, split (train, val, test), group (the unit); sorted by path.

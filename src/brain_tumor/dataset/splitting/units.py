@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from brain_tumor.dataset.groups import Pair, grouped, sharing
+from brain_tumor.dataset.groups import clusters
 from brain_tumor.settings import NEGATIVE, POSITIVE, SplitParams
 
 
@@ -30,12 +30,8 @@ def unit_names(manifest: pd.DataFrame, params: SplitParams) -> list[str]:
     With `group_by: none` each image is a unit; else images that share a duplicate group or a known
     patient, as asked, are joined, also through others.
     """
-    pairs: list[Pair] = []
-    if "duplicate" in params.kinships:
-        pairs.extend(sharing(list(manifest["group"])))
-    if "patient" in params.kinships:
-        pairs.extend(sharing(list(manifest["patient"])))
-    return grouped(list(manifest["path"]), pairs)
+    columns = {"duplicate": "group", "patient": "patient"}
+    return list(clusters(manifest, [columns[kin] for kin in params.kinships]))
 
 
 def rank_units(manifest: pd.DataFrame, names: Sequence[str], params: SplitParams) -> list[Unit]:

@@ -42,11 +42,7 @@ def write_data_docs(
 ) -> None:
     """Write `folder/index.html`: what was expected, what was found, the values that failed.
 
-    Args:
-        folder: of the page.
-        title: its heading.
-        lead: a paragraph under it: which data these are.
-        result: of the validation.
+    The paragraph `lead` under the title says which data these are.
     """
     write_text(folder / "index.html", render_page(title, lead, result))
 

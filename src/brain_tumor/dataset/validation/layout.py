@@ -23,6 +23,11 @@ class Found(NamedTuple):
     warnings: list[Finding]
 
 
+def is_junk(name: str) -> bool:
+    """Tell by the name of a file or folder whether it is hidden or an operating system's own."""
+    return name.startswith(".") or name in _OS_FILES
+
+
 def find_images(data: Path, params: ValidateParams) -> Found:
     """List the files of the class folders of `data` and what is wrong with its layout.
 
@@ -54,16 +59,16 @@ def _files(data: Path, found: Found) -> Iterator[str]:
         if file.is_dir():
             if file.is_symlink():
                 reason = "link to a folder: not followed, copy the files instead"
-                found.errors.append(Finding(f"{_printable(path)}/", reason))
-        elif any(part.startswith(".") or part in _OS_FILES for part in path.split("/")):
-            found.warnings.append(Finding(_printable(path), "hidden file: ignored"))
+                found.errors.append(Finding(f"{printable(path)}/", reason))
+        elif any(map(is_junk, path.split("/"))):
+            found.warnings.append(Finding(printable(path), "hidden file: ignored"))
         else:
             yield path
 
 
 def _add_image(data: Path, path: str, label: str, found: Found) -> None:
-    if _printable(path) != path:
-        found.errors.append(Finding(_printable(path), "file name is not valid UTF-8: rename it"))
+    if printable(path) != path:
+        found.errors.append(Finding(printable(path), "file name is not valid UTF-8: rename it"))
     elif not (data / path).exists():
         found.errors.append(Finding(path, "link to a file that does not exist"))
     else:
@@ -77,12 +82,12 @@ def _report_strays(
     for path in strays.pop("", []):
         if _is_image(data / path):
             reason = f"image outside the class folders {classes}"
-            found.errors.append(Finding(_printable(path), reason))
+            found.errors.append(Finding(printable(path), reason))
         else:
-            found.warnings.append(Finding(_printable(path), "not part of the data: ignored"))
+            found.warnings.append(Finding(printable(path), "not part of the data: ignored"))
     for folder, paths in strays.items():
         images = sum(_is_image(data / path) for path in paths)
-        where = f"{_printable(folder)}/"
+        where = f"{printable(folder)}/"
         if images:
             reason = f"label outside the set: {images} images, but the classes are {classes}"
             found.errors.append(Finding(where, reason))
@@ -112,5 +117,6 @@ def _is_image(file: Path) -> bool:
         return file.suffix.lower() in set().union(*EXTENSIONS.values())
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
+    """The path with what is no text in it escaped."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -42,20 +42,18 @@ def complaints(validation: Validation, expectations: Sequence[Outcome]) -> list[
     unmet = [outcome for outcome in expectations if not outcome.success]
     return [
         *(f"{path}: {reason}" for path, reason in validation.errors),
-        *(f"manifest: not met: {one.name} (observed: {one.observed})" for one in unmet),
+        *(f"manifest: not met: {outcome.name} (observed: {outcome.observed})" for outcome in unmet),
     ]
 
 
 def about(validation: Validation, data: str) -> str:
     """Which data were validated, how many images they hold and how many of those are copies.
 
-    Args:
-        validation: what was found.
-        data: the folder and where its content comes from.
+    `data` is the folder and where its content comes from.
     """
     manifest = validation.manifest
     near, identical = _repeated(validation, "group"), _repeated(validation, "sha256")
-    labels = ", ".join(f"{int((manifest['label'] == one).sum())} {one}" for one in LABELS)
+    labels = ", ".join(f"{int((manifest['label'] == label).sum())} {label}" for label in LABELS)
     copies = (
         f"{near['files']} lie in {near['groups']} groups of copies or near-copies, of them "
         f"{identical['identical_files']} in {identical['identical_groups']} groups of identical "

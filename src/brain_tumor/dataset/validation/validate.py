@@ -23,13 +23,7 @@ class Validation(NamedTuple):
 
 
 def validate(data: Path, params: ValidateParams, split_params: SplitParams) -> Validation:
-    """Scan, decode and compare all images of a data folder.
-
-    Args:
-        data: folder with one folder per class.
-        params: what an image must be and which files are left out.
-        split_params: how the images will be divided: there must be enough.
-    """
+    """Scan, decode and compare all images of a data folder; there must be enough for the split."""
     found = find_images(data, params)
     manifest, errors, warnings = describe(data, found, params)
     errors = [*found.errors, *errors, *across_classes(manifest)]

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 def finished_trials(study: "Study", first: int | None = None) -> list["FrozenTrial"]:
     """Complete and pruned trials by number; failed ones were no trials of their parameters.
 
-    Args:
-        study: of which.
-        first: how many of them at most, so that what a longer study found later changes nothing.
+    At most the `first` ones, so that what a longer study found later changes nothing.
     """
     from optuna.trial import TrialState
 
@@ -23,12 +21,7 @@ def finished_trials(study: "Study", first: int | None = None) -> list["FrozenTri
 
 
 def best_trial(study: "Study", first: int | None = None) -> "FrozenTrial | None":
-    """The complete trial with the best value, the earliest of equals; None without any.
-
-    Args:
-        study: of which.
-        first: see `finished_trials`.
-    """
+    """The complete trial with the best value, the earliest of equals; None without any."""
     from optuna.study import StudyDirection
 
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0

@@ -27,18 +27,14 @@ class Progress:
 
     Attributes:
         objective: what is searched for, such as `log_loss`.
-        finished: trials complete or pruned, of all workers.
+        finished: trials complete or pruned, of all workers; `pruned` of them were stopped early.
         n_trials: how many the search wants.
-        pruned: those of `finished` that were stopped early.
-        best_value: None before the first complete trial.
-        best_number: number of that trial.
-        number: of the trial that has just finished.
-        value: its value; None of a pruned trial.
+        best_value: None before the first complete trial, whose number is `best_number`.
+        number: of the trial that has just finished; so are the others but `left_s`.
+        value: None of a pruned trial.
         state: `complete` or `pruned`.
         pruned_at: of a pruned trial, after how many folds, and what it had reached there beside
             what earlier trials had at the same place; None otherwise.
-        params: its hyperparameters.
-        duration_s: how long it took.
         left_s: mean duration of the finished trials times how many are left; None before the
             first.
     """

@@ -28,9 +28,7 @@ class RungMedianPruner(BasePruner):
 
     Optuna's `MedianPruner` takes the best of all that a trial has reported, so that a lucky first
     fold would save it at the second.
-
-    Args:
-        startup_trials: finished trials before any is given up.
+    None is given up before `startup_trials` have finished.
     """
 
     def __init__(self, startup_trials: int) -> None:

@@ -42,7 +42,7 @@ def run(
     one that raises has failed and its exception goes up.
 
     Args:
-        study: see `open_study`.
+        study: the one of `open_study`.
         params: section `tune`; no trial starts more than `timeout_s` after the call.
         objective: value of a trial; may raise `TrialPruned`.
         on_trial: called after each trial that this process has finished.

@@ -24,11 +24,8 @@ class RepeatableTPESampler(BaseSampler):
 
     A draw depends on the seed, the parameter, how many fresh proposals precede the trial, and the
     results so far. A killed study that one worker takes up again therefore proposes what an
-    uninterrupted one would, and workers that share a study never share a stream.
-
-    Args:
-        seed: of the whole study.
-        startup_trials: finished trials before the model of TPE replaces random draws.
+    uninterrupted one would, and workers that share a study never share a stream. The model of TPE
+    replaces random draws after `startup_trials` finished trials.
     """
 
     def __init__(self, seed: int, startup_trials: int) -> None:

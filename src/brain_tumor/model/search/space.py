@@ -20,7 +20,7 @@ def suggest(
 
     Args:
         trial: of a study of this space.
-        space: what each may be.
+        space: the range of each.
         tuned: from what is drawn already to the names of all that are to be drawn, in order (see
             `TrainSection.tuned`).
     """

@@ -44,9 +44,17 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> "RDBS
         ValueError: the database cannot be used; the message says why and what to do.
     """
     parsed = database.parse(url)
-    with _opening(parsed):
-        database.reach(parsed)
-        storage = _open_patiently(parsed, heartbeat_s, grace_s)
+    try:
+        with explaining(parsed):
+            database.reach(parsed)
+            storage = _open_patiently(parsed, heartbeat_s, grace_s)
+    except ImportError as error:
+        raise ValueError(
+            f"{database.shown(parsed)}: the driver of this database is not installed ({error}); "
+            "for PostgreSQL: uv pip install -e '.[team]'"
+        ) from error
+    except (RuntimeError, OSError) as error:
+        raise _unusable(parsed, error) from error
     if parsed.get_backend_name() == "sqlite":
         database.lock_before_reading(storage.engine)
     return storage
@@ -64,20 +72,6 @@ def explaining(url: "URL") -> Iterator[None]:
         raise _unusable(url, error) from error
 
 
-@contextmanager
-def _opening(url: "URL") -> Iterator[None]:
-    try:
-        with explaining(url):
-            yield
-    except ImportError as error:
-        raise ValueError(
-            f"{database.shown(url)}: the driver of this database is not installed ({error}); "
-            "for PostgreSQL: uv pip install -e '.[team]'"
-        ) from error
-    except (RuntimeError, OSError) as error:
-        raise _unusable(url, error) from error
-
-
 def _unusable(url: "URL", error: Exception) -> ValueError:
     return ValueError(
         f"{database.shown(url)}: the storage of the search cannot be used: "
@@ -89,26 +83,24 @@ def _unusable(url: "URL", error: Exception) -> ValueError:
 def _open_patiently(url: "URL", heartbeat_s: int, grace_s: int) -> "RDBStorage":
     """Open again when another process is making the tables: Optuna's own check is no lock."""
     from optuna.exceptions import StorageInternalError
+    from optuna.storages import RDBStorage
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
     passing = (IntegrityError, OperationalError, ProgrammingError, StorageInternalError)
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return _open(url, heartbeat_s, grace_s)
-        except (*passing, AssertionError):
-            time.sleep(0.2)
-    return _open(url, heartbeat_s, grace_s)
-
-
-def _open(url: "URL", heartbeat_s: int, grace_s: int) -> "RDBStorage":
-    from optuna.storages import RDBStorage
-
     text = url.render_as_string(hide_password=False)
-    with experimental_on_purpose():
-        return RDBStorage(
-            text.replace("{", "{{").replace("}", "}}"),  # Optuna fills in a template
-            engine_kwargs=database.engine_options(url),
-            heartbeat_interval=heartbeat_s,
-            grace_period=grace_s,
-            heartbeat_stale_trial_callback=queue_again,
-        )
+    attempts = 0
+    while True:
+        try:
+            with experimental_on_purpose():
+                return RDBStorage(
+                    text.replace("{", "{{").replace("}", "}}"),  # Optuna fills in a template
+                    engine_kwargs=database.engine_options(url),
+                    heartbeat_interval=heartbeat_s,
+                    grace_period=grace_s,
+                    heartbeat_stale_trial_callback=queue_again,
+                )
+        except (*passing, AssertionError):
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise
+            time.sleep(0.2)

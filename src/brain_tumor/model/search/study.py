@@ -15,69 +15,44 @@ if TYPE_CHECKING:
 
 
 def study_name(facts: Mapping[str, object]) -> str:
-    """`brain-tumor-` and a digest of all that two trials must share to be compared.
-
-    Args:
-        facts: JSON values: digests of data and weights, space, objective and the like.
-    """
+    """`brain-tumor-` and a digest of the facts (JSON values) that comparable trials share."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return f"brain-tumor-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def open_study(storage: "BaseStorage", name: str, params: TuneParams, *, create: bool) -> "Study":
-    """The study of that name, with sampler and pruner as `params` say.
+    """The study of that name, with sampler and pruner as section `tune` says.
 
-    Args:
-        storage: see `open_storage`.
-        name: see `study_name`.
-        params: section `tune`.
-        create: make it when missing; several processes may at once.
+    With `create` it is made when missing; several processes may do so at once.
 
     Raises:
         ValueError: it is missing and not to be made.
     """
+    import optuna
+
+    from brain_tumor.model.search.sampler import RepeatableTPESampler
+
+    sampler = RepeatableTPESampler(params.seed, params.startup_trials)
     with quiet_log():
         if create:
-            return _create(storage, name, params)
-        return _load(storage, name, params)
-
-
-def _create(storage: "BaseStorage", name: str, params: TuneParams) -> "Study":
-    import optuna
-
-    from brain_tumor.model.search.sampler import RepeatableTPESampler
-
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        sampler=RepeatableTPESampler(params.seed, params.startup_trials),
-        pruner=_pruner(params),
-        direction="minimize" if params.objective == "log_loss" else "maximize",
-        load_if_exists=True,
-    )
-    with experimental_on_purpose():
-        study.set_metric_names([params.objective])
-    return study
-
-
-def _load(storage: "BaseStorage", name: str, params: TuneParams) -> "Study":
-    import optuna
-
-    from brain_tumor.model.search.sampler import RepeatableTPESampler
-
-    try:
-        return optuna.load_study(
-            study_name=name,
-            storage=storage,
-            sampler=RepeatableTPESampler(params.seed, params.startup_trials),
-            pruner=_pruner(params),
-        )
-    except KeyError as error:
-        raise ValueError(
-            f"study {name} is not in the storage: start `dvc repro tune` first, with the same "
-            "data, weights, parameters, recipe and number format (unlike machines: give "
-            "train.precision a value), and the same OPTUNA_STORAGE"
-        ) from error
+            study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                direction="minimize" if params.objective == "log_loss" else "maximize",
+                load_if_exists=True,
+            )
+            with experimental_on_purpose():
+                study.set_metric_names([params.objective])
+        try:
+            return optuna.load_study(
+                study_name=name, storage=storage, sampler=sampler, pruner=_pruner(params)
+            )
+        except KeyError as error:
+            raise ValueError(
+                f"study {name} is not in the storage: start `dvc repro tune` first, with the same "
+                "data, weights, parameters, recipe and number format (unlike machines: give "
+                "train.precision a value), and the same OPTUNA_STORAGE"
+            ) from error
 
 
 def _pruner(params: TuneParams) -> "BasePruner":
