@@ -4,19 +4,34 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 from tests.dataset.growing import batch, commit, dvc, files, picture
+from typer.testing import CliRunner
+
+from brain_tumor.cli.app import app
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def brain_tumor(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def process(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [str(Path(sys.executable).with_name("brain-tumor")), "data", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-def said(folder: Path, *arguments: str) -> list[str]:
-    done = brain_tumor(folder, *arguments)
+def brain_tumor(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """As `process`, within this one."""
+    with chdir(folder):
+        result = CliRunner().invoke(app, ["data", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
+
+
+def said(folder: Path, *arguments: str, run: Run = brain_tumor) -> list[str]:
+    done = run(folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -27,17 +42,16 @@ def test_a_set_grows_by_commands_alone(repository: Path, tmp_path: Path) -> None
     picture(source / "again.png", 11)
     picture(source / "1.png", 50)
     (source / "notes.txt").write_text("Site B")
-    assert said(repository, "diff") == ["data: as in HEAD (2 no, 2 yes)"]
-    (taken,) = [
-        line for line in said(repository, "add", str(source), "--label", "yes") if "->" in line
-    ]
+    assert said(repository, "diff", run=process) == ["data: as in HEAD (2 no, 2 yes)"]
+    added = said(repository, "add", str(source), "--label", "yes", run=process)
+    (taken,) = [line for line in added if "->" in line]
     assert taken.startswith("  1.png -> yes/1-")
     diff = said(repository, "diff")
     assert diff[:2] == ["data, HEAD -> working folder: no 2 -> 2, yes 2 -> 15", "added (13):"]
     assert diff[-1] == "  and 3 more"
     assert len(said(repository, "diff", "main", "--all")) == 2 + 13
     assert len(json.loads("".join(said(repository, "diff", "--json")))["added"]) == 13
-    assert said(repository, "status")[-1] == "next: `git add data.dvc && git commit`"
+    assert said(repository, "status", run=process)[-1] == "next: `git add data.dvc && git commit`"
     commit(repository, "Site B")
     assert said(repository, "diff") == ["data: as in HEAD (2 no, 15 yes)"]
     assert "yes 2 -> 15" in said(repository, "diff", "HEAD~1")[0]
@@ -89,7 +103,7 @@ def test_errors_change_nothing_and_exit_1(repository: Path, tmp_path: Path) -> N
     source = batch(tmp_path / "site-b", {"a.png": 30, "mine.png": 1})
     (source / "cut.png").write_bytes(b"\x89PNG")
     before, record = files(repository / "data"), (repository / "data.dvc").read_bytes()
-    bad = brain_tumor(repository, "add", str(source), "--label", "yes")
+    bad = process(repository, "add", str(source), "--label", "yes")
     for done, expected in (
         (bad, "  cut.png: "),
         (bad, "  mine.png: same bytes as no/1.png of the other class"),
