@@ -1,10 +1,11 @@
 """Trials are run until there are enough, whatever ends them."""
 
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from threading import Timer
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import optuna
@@ -71,12 +72,20 @@ def test_nothing_is_run_when_enough_trials_are_finished(
 
 
 def test_no_trial_starts_after_the_timeout(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
+    fresh_url: FreshUrl,
+    worker: ModuleType,
+    section: Section,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    now_s = 0.0
+
     def objective(trial: optuna.Trial) -> float:
-        time.sleep(2.0)  # long beside what else happens, on a busy machine too
+        nonlocal now_s
+        now_s += 2.0
         return 1.0
 
+    clock = SimpleNamespace(monotonic=lambda: now_s, sleep=time.sleep)
+    monkeypatch.setattr(sys.modules[run.__module__], "time", clock)
     study = worker.search(fresh_url(), section(timeout_s=3.0), objective)
     assert states(study) == ["COMPLETE", "COMPLETE"]
 
