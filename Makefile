@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 STAMP := $(VENV)/.installed
+# Tests of a file share what they make; tests/conftest.py has the long files begin first.
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help env repro evidence test check lint types contracts ui lock clean
 
@@ -31,10 +33,10 @@ evidence: $(STAMP) ## Both tracks of docs/evidence; hours, goes on where it ende
 	dvc repro evidence/dvc.yaml
 
 check: $(STAMP) lint types contracts ## The quick part of the check
-	pytest -m "not slow" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 test: $(STAMP) lint types contracts ## The whole check
-	pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 lint: $(STAMP)
 	ruff format --check .

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.postgres_server import postgres_server
+from tests.small_project import Project, trained_once
+from tests.warm_python import warm_python
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -16,6 +18,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes begin first, fast ones last: all workers are busy to the end."""
+
+    def marks(item: pytest.Item) -> tuple[bool, bool]:
+        return item.get_closest_marker("first") is None, item.get_closest_marker("slow") is None
+
+    files: dict[Path, tuple[bool, bool]] = {}
+    for item in items:
+        files[item.path] = min(marks(item), files.get(item.path, (True, True)))
+    items.sort(key=lambda item: files[item.path])
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +56,16 @@ def postgres() -> Iterator[str]:
     """URL of a PostgreSQL server that lives as long as the tests."""
     with postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The small project after a whole run, the same one for all workers; only to be copied.
+
+    What runs in its copies starts warm.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    project = trained_once(shared / "trained")
+    with warm_python(tmp_path_factory.mktemp("warm")):
+        yield project

@@ -1,4 +1,7 @@
-"""A copy of this project that is small enough to run whole in a test: 75 px, random weights."""
+"""A copy of this project that is small enough to run whole in a test: 75 px, random weights.
+
+`trained_once` runs it whole, once for all tests; they start from copies of it.
+"""
 
 import json
 import os
@@ -8,7 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from ruamel.yaml import YAML
+from tests.warm_python import VARIABLE
+
+from brain_tumor.tracking.relocate import relocate
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_", "AWS_", "TF_")
@@ -21,13 +28,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "near_duplicates": 1,
         "slices_per_patient": 1,
     },
-    "split": {"mode": "counts"},
+    "split": {"mode": "fractions", "fractions": {"val": 0.25, "test": 0.25}},  # 3 of each class
     "preprocess": {"size_px": 75, "refined_slices": 1},
     "augment": {"copies": 1, "phantoms": 2},
     "backbone": {"source": "random"},
     "tune": {
-        "n_trials": 3,
-        "startup_trials": 2,
+        "n_trials": 2,
+        "startup_trials": 1,
         "folds": 1,
         "space": {
             "learning_rate": {"low": 1.0e-6, "high": 1.0e-5, "log": True},
@@ -50,8 +57,9 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.env = {key: text for key, text in os.environ.items() if not key.startswith(FOREIGN)}
+        warm = [os.environ[VARIABLE]] if VARIABLE in os.environ else []
         self.env |= {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([*warm, cold_path()]),
             "PYTHONPATH": str(folder / "src"),
             "GIT_AUTHOR_NAME": "tester",
             "GIT_AUTHOR_EMAIL": "tester@example.org",
@@ -95,6 +103,11 @@ class Project:
             yaml.dump(document, file)
 
 
+def cold_path() -> str:
+    """Where programs are searched for, with those that start anew first."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
 def copy_project(folder: Path) -> Project:
     """Copy the working tree to `folder` with small parameters, under git, without data."""
     listing = subprocess.run(
@@ -112,10 +125,59 @@ def copy_project(folder: Path) -> Project:
     for generated in ("data.dvc", "dvc.lock"):
         (folder / generated).unlink(missing_ok=True)
     project.set_params(SMALL)
-    three = {"no": 3, "yes": 3}
-    project.set_params({"split": {"counts": {"val": three, "test": three, "train": None}}})
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     return project
+
+
+LOG = "repro.log"  # what the run printed
+DONE = "done"
+
+
+def trained_once(folder: Path) -> Project:
+    """The small project after `data fetch` and `dvc repro`, made by the first who asks for it.
+
+    Nobody changes it: `copy_trained` gives a copy to work in.
+
+    Args:
+        folder: that the processes of one run of the tests share.
+    """
+    project = Project(folder / "project")
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / DONE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            copy_project(project.folder)
+            project.run("brain-tumor", "data", "fetch", "phantom")
+            project.commit("Small phantom")
+            (folder / LOG).write_text(project.run("dvc", "repro"), encoding="utf-8")
+            project.commit("First run")
+            (folder / DONE).touch()
+    return project
+
+
+def copy_trained(trained: Project, folder: Path, last: str = "register") -> Project:
+    """A copy in `folder` in which the stages after `last` have not run yet."""
+    shutil.copytree(trained.folder, folder, symlinks=True)
+    project = Project(folder)
+    yaml, lock = YAML(), folder / "dvc.lock"
+    stages = yaml.load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    later = list(stages)[list(stages).index(last) + 1 :]
+    if not later:
+        relocate(folder / "mlruns" / "mlflow.db")  # as its first command would
+        return project
+    shutil.rmtree(folder / ".dvc" / "cache" / "runs")  # or DVC would know what they gave
+    for name in ("artifacts", "mlflow.db", "optuna.db"):
+        _remove(folder / "mlruns" / name)
+    locked = yaml.load(lock.read_text(encoding="utf-8"))
+    for stage in later:
+        for out in locked["stages"].pop(stage)["outs"]:
+            _remove(folder / out["path"])
+    with lock.open("w", encoding="utf-8") as file:
+        yaml.dump(locked, file)
+    return project
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 PREDICT = """

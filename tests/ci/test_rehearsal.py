@@ -7,6 +7,7 @@ The tests of this module share one history and run in the order they stand in.
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,18 @@ import pytest
 from brain_tumor.dataset.phantom.params import PhantomParams
 from brain_tumor.params import load
 from tests.ci.actions import Run, play
-from tests.small_project import Project, champion_says, copy_project
+from tests.small_project import Project, champion_says, copy_trained
 
 from brain_tumor.dataset.phantom.generate import generate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.first]
 
+DATA = ("data.dvc",)
 BY_HAND = {"head_block": 2, "fine_tune_blocks": 0, "learning_rate": 1e-2}  # no study
-BY_HAND |= {"dropout": 0.0, "weight_decay": 1e-3, "head_penalty": 0.1}
+BY_HAND |= {"dropout": 0.0, "weight_decay": 1e-3, "head_penalty": 0.1, "head_epochs": 5}
 SMALL: dict[str, dict[str, Any]] = {
-    "phantom": {"no": 24, "yes": 24},
-    "split": {"mode": "fractions", "fractions": {"val": 0.25, "test": 0.25}},
-    "train": BY_HAND | {"head_epochs": 5},
-    # Random weights and a dozen validation images beat no guess for sure: the first is forced.
+    "calibrate": {"sensitivity": 0.6},
+    # Random weights and a few validation images beat no guess for sure: the first is forced.
     "register": {"min_images_per_class": 2, "force": True},
     "drift": {"min_clusters": 5},
 }
@@ -36,10 +36,10 @@ SMALL: dict[str, dict[str, Any]] = {
 class Team:
     """A bare git remote, a DVC remote in a folder, somebody's laptop, and CI."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, trained: Project, folder: Path) -> None:
         self.folder = folder
         self.origin, self.storage = folder / "origin.git", folder / "dvc-remote"
-        self.laptop = copy_project(folder / "laptop")
+        self.laptop = copy_trained(trained, folder / "laptop")
         self.store = folder / "last-store"
         self.runs = 0
         self.laptop.set_params(SMALL)
@@ -47,10 +47,10 @@ class Team:
         self.laptop.run("git", "remote", "add", "origin", str(self.origin))
         self.laptop.run("dvc", "remote", "add", "--default", "team", str(self.storage))
 
-    def publish(self, message: str, branch: str = "main") -> str:
+    def publish(self, message: str, branch: str = "main", pushed: Sequence[str] = DATA) -> str:
         """Commit and push everything, data too, from the laptop; the commit."""
         self.laptop.commit(message)
-        self.laptop.run("dvc", "push", "--quiet", "data.dvc")
+        self.laptop.run("dvc", "push", "--quiet", *pushed)
         self.laptop.run("git", "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return self.laptop.run("git", "rev-parse", "HEAD").strip()
 
@@ -97,10 +97,10 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
-    team = Team(tmp_path_factory.mktemp("team"))
-    team.laptop.run("brain-tumor", "data", "fetch", "phantom")
-    team.publish("Small phantom")
+def team(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """Somebody has trained on a laptop, and wants another threshold."""
+    team = Team(trained, tmp_path_factory.mktemp("team"))
+    team.publish("Another threshold", pushed=())  # and all outputs
     return team
 
 
@@ -120,8 +120,16 @@ def split_of(project: Project) -> dict[str, str]:
 
 
 def test_first_run_on_main_registers_a_champion_and_records_its_results(team: Team) -> None:
+    trained = team.laptop.json("outputs/train/run.json")
     run, checkout = team.ci("push", base="0" * 40)
     assert run.failed is None, run.log
+    for stage in ("augment", "backbone", "tune", "train"):
+        assert f"Stage '{stage}' didn't change, skipping" in run.log
+    for stage in ("calibrate", "evaluate", "export", "report", "register"):
+        assert f"Running stage '{stage}'" in run.log
+    assert checkout.json("outputs/train/run.json") == trained
+    threshold = checkout.json("outputs/calibrate/calibration.json")["threshold"]
+    assert checkout.json("outputs/report/card.json")["model"]["threshold"] == threshold
     assert champion(run.artifacts / "mlflow-store") == "1"
     assert "brain-tumor-inceptionv3 version 1 is @champion" in run.summary
     assert "nothing to compare with" in run.summary
@@ -138,12 +146,12 @@ def test_new_images_in_a_pull_request_are_reported_and_trained_on(team: Team) ->
     folder = team.more(seed=7, count=8)
     for label in ("no", "yes"):
         team.laptop.run("brain-tumor", "data", "add", str(folder / label), "--label", label)
-    team.laptop.set_params({"register": {"force": False}})
+    team.laptop.set_params({"register": {"force": False}, "train": BY_HAND})
     team.publish("Add images of another site", "more-images")
     run, checkout = team.ci("pull_request", base, "more-images")
     assert run.failed is None, run.log
     assert "**16 added**" in run.report
-    assert "| `yes/` | 24 | 32 |" in run.report
+    assert "| `yes/` | 12 | 20 |" in run.report
     assert "`yes/site7-" in run.report
     assert "16 images are new to the champion (models:/brain-tumor-inceptionv3/1)" in run.report
     assert "- **Warning**: images are larger" in run.report
@@ -205,7 +213,7 @@ def test_a_lost_class_stops_too(team: Team) -> None:
     run, checkout = team.ci("push", base, "lost-class")
     assert run.failed == "Retrain"
     assert "`yes/`: class folder is missing or empty" in run.summary
-    assert "32 removed" in run.summary
+    assert "20 removed" in run.summary
     assert champion(checkout.folder / "mlruns") == holds
 
 
@@ -229,7 +237,7 @@ def test_old_data_bring_back_the_old_model(team: Team) -> None:
     [first] = laptop.run("git", "log", "--format=%h", "--grep=Record").split()[-1:]
     laptop.run("git", "checkout", "--quiet", first)
     laptop.run("dvc", "checkout", "--quiet", "--force")
-    assert len(list((laptop.folder / "data").glob("*/*.png"))) == 48
+    assert len(list((laptop.folder / "data").glob("*/*.png"))) == 24
     assert "up to date" in laptop.run("dvc", "repro", "--dry")
     assert "models:/brain-tumor-inceptionv3/1 " in laptop.run("brain-tumor", "registry", "sync")
     said = laptop.run("brain-tumor", "registry", "promote", "--force")

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 from tests import sections
 from tests.model.networks import SIZE_PX, decided_network, images
+from tests.stage_here import run_here
 
 from brain_tumor.atomic import write_json
 from brain_tumor.evidence.localisation_network import (
@@ -110,9 +111,13 @@ def project(random_weights: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(project: Path) -> subprocess.CompletedProcess[str]:
+def command() -> str:
     described = YAML(typ="safe", pure=True).load((ROOT / "evidence" / "dvc.yaml").read_text())
-    words = described["stages"]["localisation"]["cmd"].split()
+    return str(described["stages"]["localisation"]["cmd"])
+
+
+def run(project: Path) -> subprocess.CompletedProcess[str]:
+    words = command().split()
     return subprocess.run(
         [sys.executable, *words[1:]], cwd=project, capture_output=True, text=True, check=False
     )
@@ -140,14 +145,14 @@ def test_the_stage_leaves_scores_page_and_pictures(project: Path) -> None:
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 200_000
     first = {path: path.read_bytes() for path in (folder / "localisation.csv",)}
-    assert run(project).returncode == 0
+    assert run_here(command(), project).returncode == 0
     assert {path: path.read_bytes() for path in first} == first
 
 
 @pytest.mark.slow
 def test_a_model_that_is_missing_is_one_line(project: Path) -> None:
     (project / "outputs" / "train" / "model.keras").unlink()
-    done = run(project)
+    done = run_here(command(), project)
     assert done.returncode == 1
     assert "model.keras" in done.stderr
     assert "Traceback" not in done.stderr

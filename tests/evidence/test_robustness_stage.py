@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 from tests import sections
 from tests.inference.toy import disc, write_model
+from tests.stage_here import run_here
 
 from brain_tumor.inference import bundle
 from brain_tumor.outputs import write_manifest, write_split
@@ -59,9 +60,13 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(project: Path) -> subprocess.CompletedProcess[str]:
+def command() -> str:
     described = YAML(typ="safe", pure=True).load((ROOT / "evidence" / "dvc.yaml").read_text())
-    words = described["stages"]["robustness"]["cmd"].split()
+    return str(described["stages"]["robustness"]["cmd"])
+
+
+def run(project: Path) -> subprocess.CompletedProcess[str]:
+    words = command().split()
     return subprocess.run(
         [sys.executable, *words[1:]], cwd=project, capture_output=True, text=True, check=False
     )
@@ -85,7 +90,7 @@ def test_the_stage_judges_test_images_alone_at_every_level(project: Path) -> Non
 
 def test_an_image_that_is_gone_is_one_line(project: Path) -> None:
     (project / "data" / "yes" / "6.png").unlink()
-    done = run(project)
+    done = run_here(command(), project)
     assert done.returncode == 1
     assert "yes/6.png" in done.stderr
     assert "Traceback" not in done.stderr

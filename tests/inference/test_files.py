@@ -44,6 +44,7 @@ def fatal(bad: str, path: Path) -> list[Prepared] | str:
     return f"read {path.name}"
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_its_process_does_not_end_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -67,13 +67,27 @@ def run(start: Start, **changes: Any) -> tuple[Fitted, list[Epoch]]:
     return fit(start, data(), params, lambda _, row: rows.append(row)), rows
 
 
+@pytest.fixture(scope="module")
+def trained_head_and_block(start: Start) -> tuple[Fitted, list[Epoch]]:
+    """With the parameters as they are."""
+    return run(start)
+
+
+@pytest.fixture(scope="module")
+def trained_head(start: Start) -> Fitted:
+    """With no block fine-tuned."""
+    return run(start, fine_tune_blocks=0)[0]
+
+
 def same(one: Fitted, two: Fitted) -> bool:
     pairs = zip([*one.head, *(one.tuned or [])], [*two.head, *(two.tuned or [])], strict=True)
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_same_seed_gives_the_same_weights_to_the_bit(start: Start, tmp_path: Path) -> None:
-    (one, _), (two, _) = run(start), run(start)
+def test_same_seed_gives_the_same_weights_to_the_bit(
+    start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]], tmp_path: Path
+) -> None:
+    (one, _), (two, _) = trained_head_and_block, run(start)
     other_cache = Start(start.weights, FeatureCache(tmp_path, 10**9))
     (three, _) = run(other_cache)
     assert same(one, two)
@@ -81,13 +95,17 @@ def test_same_seed_gives_the_same_weights_to_the_bit(start: Start, tmp_path: Pat
     assert one.history == two.history == three.history
 
 
-def test_another_seed_gives_other_weights(start: Start) -> None:
-    (one, _), (two, _) = run(start), run(start, seed=1)
+def test_another_seed_gives_other_weights(
+    start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]]
+) -> None:
+    (one, _), (two, _) = trained_head_and_block, run(start, seed=1)
     assert not same(one, two)
 
 
-def test_every_epoch_is_reported_as_it_ends_and_kept(start: Start) -> None:
-    fitted, rows = run(start)
+def test_every_epoch_is_reported_as_it_ends_and_kept(
+    trained_head_and_block: tuple[Fitted, list[Epoch]],
+) -> None:
+    fitted, rows = trained_head_and_block
     assert rows == fitted.history
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert [row["fine_tuning"] for row in rows[-2:]] == [1.0, 1.0]
@@ -106,10 +124,10 @@ def test_fine_tuning_goes_on_from_the_solved_head_as_epoch_0(start: Start) -> No
     assert abs(rows[1]["loss"] - only["loss"]) < 0.1  # it starts where that ended
 
 
-def test_trained_head_is_that_of_the_lowest_validation_loss(start: Start) -> None:
+def test_trained_head_is_that_of_the_lowest_validation_loss(trained_head: Fitted) -> None:
     from brain_tumor.model import metrics
 
-    fitted, _ = run(start, fine_tune_blocks=0)
+    fitted = trained_head
     best = min(row["val_loss"] for row in fitted.history)
     labels = data().labels[data().val].astype(np.int64)
     assert metrics.log_loss(labels, fitted.val_probability) == pytest.approx(best, rel=1e-3)
@@ -129,10 +147,12 @@ def test_validation_figures_are_those_of_the_whole_network(
     assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
 
 
-def test_last_epoch_of_fine_tuning_is_what_comes_out(start: Start) -> None:
+def test_last_epoch_of_fine_tuning_is_what_comes_out(
+    trained_head_and_block: tuple[Fitted, list[Epoch]],
+) -> None:
     from brain_tumor.model import metrics
 
-    fitted, rows = run(start)
+    fitted, rows = trained_head_and_block
     labels = data().labels[data().val].astype(np.int64)
     assert metrics.log_loss(labels, fitted.val_probability) == rows[-1]["val_loss"]
 
@@ -215,15 +235,14 @@ def test_penalty_path_has_the_penalty_that_was_given(start: Start) -> None:
     assert path["loss"].is_monotonic_increasing  # the more penalty, the worse the fit
 
 
-def test_head_training_leaves_the_trunk_as_it_was(start: Start) -> None:
+def test_head_training_leaves_the_trunk_as_it_was(start: Start, trained_head: Fitted) -> None:
     from brain_tumor.model import network
 
-    fitted, _ = run(start, fine_tune_blocks=0)
     params = PARAMS.model_copy(update={"fine_tune_blocks": 0})
     trunk = network.inception_v3()
     trunk.load_weights(start.weights)
     before = [layer.get_weights() for layer in trunk.layers if layer.get_weights()]
-    frozen = network_of(start.weights, fitted, params, 75).get_layer("frozen_trunk")
+    frozen = network_of(start.weights, trained_head, params, 75).get_layer("frozen_trunk")
     after = [layer.get_weights() for layer in frozen.layers if layer.get_weights()]
     assert len(after) > 30
     for old, new in zip(before, after, strict=False):

@@ -157,6 +157,7 @@ def test_repeated_images_in_one_group_do_not_narrow_the_interval() -> None:
     assert (four_times.low, four_times.high) == pytest.approx((once.low, once.high))
 
 
+@pytest.mark.slow
 def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
     # AUROC of N(1,1) against N(0,1) is Phi(1/sqrt(2)) = 0.760
     covered = 0

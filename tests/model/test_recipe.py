@@ -65,12 +65,19 @@ def ask(start: Start, pool: Pool, params: RecipeParams, seed: int = 0) -> Answer
     return product_recipe(start, params)(pool, names[:-8], names[-8:], seed)
 
 
+@pytest.fixture(scope="module")
+def answer(start: Start) -> Answer:
+    """For the pool as it is, with seed 0."""
+    return ask(start, make_pool(), sections())
+
+
 @pytest.mark.parametrize("train", [{}, {"head_penalty": None}, {"fine_tune_blocks": 1}])
 def test_answer_is_one_operating_point_by_inner_predictions(
-    start: Start, train: dict[str, Any]
+    start: Start, answer: Answer, train: dict[str, Any]
 ) -> None:
     pool = make_pool()
-    answer = ask(start, pool, sections(**train))
+    if train:
+        answer = ask(start, pool, sections(**train))
     truth = answer.inner["path"].str.startswith("yes").to_numpy().astype(np.int64)
     assert sorted(answer.inner["path"]) == sorted(pool.rows["source"][:16])
     inner = answer.inner["probability"].to_numpy()
@@ -85,16 +92,17 @@ def test_answer_is_one_operating_point_by_inner_predictions(
     assert set(answer.chosen) == set(sections(**train).train.tuned())
 
 
-def test_images_it_is_asked_about_change_nothing_but_their_own_answer(start: Start) -> None:
-    one, two = (ask(start, make_pool(changed=changed), sections()) for changed in (None, 23))
-    assert one.chosen == two.chosen
-    assert (one.temperature, one.threshold) == (two.temperature, two.threshold)
-    np.testing.assert_allclose(one.uncalibrated[:-1], two.uncalibrated[:-1], atol=1e-6)
-    assert abs(one.uncalibrated[-1] - two.uncalibrated[-1]) > 1e-5
+def test_images_it_is_asked_about_change_nothing_but_their_own_answer(
+    start: Start, answer: Answer
+) -> None:
+    changed = ask(start, make_pool(changed=23), sections())
+    assert answer.chosen == changed.chosen
+    assert (answer.temperature, answer.threshold) == (changed.temperature, changed.threshold)
+    np.testing.assert_allclose(answer.uncalibrated[:-1], changed.uncalibrated[:-1], atol=1e-6)
+    assert abs(answer.uncalibrated[-1] - changed.uncalibrated[-1]) > 1e-5
 
 
-def test_same_seed_gives_the_same_answer_and_another_another(start: Start) -> None:
-    pool = make_pool()
-    one, two, other = (ask(start, pool, sections(), seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(one.probability, two.probability)
-    assert one.chosen == two.chosen != other.chosen
+def test_same_seed_gives_the_same_answer_and_another_another(start: Start, answer: Answer) -> None:
+    again, other = (ask(start, make_pool(), sections(), seed) for seed in (0, 1))
+    np.testing.assert_array_equal(answer.probability, again.probability)
+    assert answer.chosen == again.chosen != other.chosen

@@ -70,13 +70,16 @@ def params() -> RegisterParams:
     )
 
 
-@pytest.fixture
-def make_outputs() -> MakeOutputs:
+@pytest.fixture(scope="session")
+def make_outputs(tmp_path_factory: pytest.TempPathFactory) -> MakeOutputs:
     """Write the outputs of all stages before `register` below a folder.
 
     `slope` is how well the network tells the pictures apart: below 0 it is mistaken. `groups` has
-    the group of each of the pictures of a class.
+    the group of each of the pictures of a class. The same arguments give copies of the same files,
+    since making them takes seconds; with `anew` they are made again.
     """
+    kept = tmp_path_factory.mktemp("outputs")
+    folders: dict[tuple[object, ...], Path] = {}
 
     def make(
         root: Path,
@@ -84,17 +87,29 @@ def make_outputs() -> MakeOutputs:
         weights: str = "random",
         split: Split = thirds,
         groups: Sequence[int] = range(12),
+        *,
+        anew: bool = False,
     ) -> StageOutputs:
-        outputs = at(root)
-        write_data(outputs, split, groups)
-        write_model(outputs, slope, weights)
-        write_evaluation(outputs, split, len(groups))
-        write_profile(outputs)
-        write_export(outputs)
-        write_report(outputs)
-        return outputs
+        key = (slope, weights, *map(split, range(len(groups))), *groups)
+        if anew or key not in folders:
+            folders[key] = kept / str(len(list(kept.iterdir())))
+            write_outputs(at(folders[key]), slope, weights, split, groups)
+        shutil.copytree(folders[key], root, copy_function=shutil.copy, dirs_exist_ok=True)
+        return at(root)
 
     return make
+
+
+def write_outputs(
+    outputs: StageOutputs, slope: float, weights: str, split: Split, groups: Sequence[int]
+) -> None:
+    """See `make_outputs`."""
+    write_data(outputs, split, groups)
+    write_model(outputs, slope, weights)
+    write_evaluation(outputs, split, len(groups))
+    write_profile(outputs)
+    write_export(outputs)
+    write_report(outputs)
 
 
 def at(root: Path) -> StageOutputs:

@@ -40,7 +40,7 @@ from brain_tumor.tracking.lineage import md5
 from brain_tumor.tracking.model_folder import CARD, CARD_FACTS, REPORT
 from brain_tumor.tracking.run import NOTE_TAG
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
+pytestmark = [pytest.mark.slow, pytest.mark.first, pytest.mark.usefixtures("own_store")]
 NAME = "brain-tumor-inceptionv3"
 PREPROCESS = sections.preprocess(normalisation="none", size_px=75)
 MakeOutputs = Callable[..., StageOutputs]
@@ -212,7 +212,8 @@ def test_same_model_is_registered_once(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
     first = register(make_outputs(tmp_path), PREPROCESS, params)
-    second = register(make_outputs(tmp_path), PREPROCESS, params)  # saved again: other bytes
+    again = make_outputs(tmp_path, anew=True)  # saved again: other bytes
+    second = register(again, PREPROCESS, params)
     assert (second.version, second.digest, second.alias) == ("1", first.digest, "champion")
     assert len(models.versions(store.connect(), NAME)) == 1
 

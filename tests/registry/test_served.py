@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests import sections
+from tests.registry.conftest import at
 from tests.small_project import ROOT
 from typer.testing import CliRunner
 
@@ -48,13 +50,28 @@ print(json.dumps({"rows": rows, "absent": absent}))
 """
 
 
+@pytest.fixture(scope="module")
+def registered(
+    empty_store: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with outputs and the store that they are registered in; only to be copied."""
+    root = tmp_path_factory.mktemp("registered")
+    shutil.copytree(empty_store, root / "mlruns")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("DVC_ROOT", str(root))
+        register(make_outputs(root), PREPROCESS, params)
+    return root
+
+
 @pytest.fixture
-def outputs(
-    own_store: None, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
-) -> StageOutputs:
-    made = make_outputs(tmp_path)
-    register(made, PREPROCESS, params)
-    return made
+def outputs(registered: Path, tmp_path: Path) -> StageOutputs:
+    shutil.copytree(registered, tmp_path, dirs_exist_ok=True)
+    store.connect()  # which mends the paths of the copy
+    return at(tmp_path)
 
 
 def expected(outputs: StageOutputs, path: str) -> float:

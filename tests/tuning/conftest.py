@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 from tests import sections
+from tests.stage_here import run_here
 
 from brain_tumor.imaging.augment import variants
 from brain_tumor.imaging.augment_folder import copy_names
@@ -26,7 +27,7 @@ SIDE_PX = 75
 SMALL: dict[str, dict[str, Any]] = {
     "augment": {"copies": 1},
     "tune": {
-        "n_trials": 4,
+        "n_trials": 3,
         "startup_trials": 2,
         "folds": 1,
         "space": {
@@ -55,22 +56,24 @@ class Project:
     """A folder with the outputs of the stages before `tune`, a store and small parameters."""
 
     folder: Path
-    storage: str = ""  # of the study; its own SQLite if empty
 
     @property
     def env(self) -> dict[str, str]:
         """The environment of its commands: nothing of the user's, the project's own store."""
         kept = {key: text for key, text in os.environ.items() if not key.startswith(FOREIGN)}
-        storage = {"OPTUNA_STORAGE": self.storage} if self.storage else {}
-        return kept | storage | {"DVC_ROOT": str(self.folder)}
+        return kept | {"DVC_ROOT": str(self.folder)}
 
     def command(self, stage: str) -> list[str]:
-        """The command line of a stage as dvc.yaml has it."""
-        yaml = YAML(typ="safe", pure=True)
-        pipeline = yaml.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-        words: list[str] = pipeline["stages"][stage]["cmd"].split()
-        assert words.pop(0) == "python"
+        """The command line of a stage."""
+        python, *words = _command(stage).split()
+        assert python == "python"
         return [sys.executable, *words]
+
+    def run_here(self, stage: str) -> str:
+        """Run a stage to its end in this process; what it printed."""
+        done = run_here(_command(stage), self.folder)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
 
     def worker(self) -> list[str]:
         """The command line of one more worker."""
@@ -121,6 +124,12 @@ class Project:
         left = shutil.ignore_patterns("mlruns", ".cache", "tuning", "train")
         shutil.copytree(self.folder, folder, ignore=left)
         return Project(folder)
+
+
+def _command(stage: str) -> str:
+    """As dvc.yaml has it."""
+    pipeline = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    return str(pipeline["stages"][stage]["cmd"])
 
 
 def pictures() -> pd.DataFrame:
