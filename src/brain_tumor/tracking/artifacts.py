@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from brain_tumor.tracking.models import Version
 
-_PREDICT_SCRIPT = Path(__file__).with_name("predict_alone.py")
+_SCRIPT = Path(__file__).with_name("alone.py")
 
 
 class ModelUnusableError(ValueError):
@@ -74,32 +74,32 @@ def predict(version: "Version", images: Sequence[Path]) -> list[float]:
         ModelUnusableError: the model does not load or predict; holds the end of what it printed.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        answer = Path(temporary) / "probabilities.json"
+        answer = Path(temporary) / "answer"
         try:
-            run_alone(_PREDICT_SCRIPT, version, images, answer)
+            run_alone("predict", version, images, answer)
         except ModelUnusableError as error:
             raise ModelUnusableError(
                 f"{version.uri}: does not predict; to replace it all the same set "
                 f"register.force to true:\n{error}"
             ) from error
-        return [float(value) for value in read_json(answer)]
+        return [float(value) for value in read_json(answer / "probabilities.json")]
 
 
-def run_alone(script: Path, version: "Version", images: Sequence[Path], answer: Path) -> None:
-    """Run a script on a registered model and image files in a process of its own.
+def run_alone(task: str, version: "Version", images: Sequence[Path], answer: Path) -> None:
+    """Ask a registered model about image files in a process of its own.
 
     Args:
-        script: takes the model's URI, a JSON file with paths of images, and what to write.
+        task: `predict` or `describe` (see `alone.py`).
         version: the model.
         images: files.
-        answer: a path that does not exist; the script writes it.
+        answer: the folder to write, which does not exist yet.
 
     Raises:
         ModelUnusableError: it fails; holds the end of what it printed.
     """
     request = answer.with_name("images.json")
     write_json(request, [str(path.resolve()) for path in images])
-    command = [sys.executable, "-P", str(script), version.uri, str(request), str(answer)]
+    command = [sys.executable, "-P", str(_SCRIPT), task, version.uri, str(request), str(answer)]
     environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if result.returncode:

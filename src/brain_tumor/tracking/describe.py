@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from brain_tumor.tracking.models import Version
 
-_SCRIPT = Path(__file__).with_name("describe_alone.py")
-
 
 def describe(
     version: "Version", images: Sequence[Path]
@@ -40,7 +38,7 @@ def describe(
     with tempfile.TemporaryDirectory() as temporary:
         answer = Path(temporary) / "answer"
         try:
-            run_alone(_SCRIPT, version, images, answer)
+            run_alone("describe", version, images, answer)
         except ModelUnusableError as error:
             raise ModelUnusableError(f"{version.uri}: cannot describe images:\n{error}") from error
         rows: list[dict[str, Any]] = read_json(answer / "rows.json")
