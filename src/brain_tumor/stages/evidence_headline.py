@@ -10,7 +10,8 @@ from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.headline import Headline
 from brain_tumor.evidence.headline_runs import run_track
 from brain_tumor.evidence.params import HeadlineParams
-from brain_tumor.evidence.pool import read_pool, with_phantoms
+from brain_tumor.evidence.pool import Pool, read_pool, with_phantoms
+from brain_tumor.evidence.recipe import RecipeParams, product_recipe
 from brain_tumor.evidence.source_digest import data_digest, images_digest
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.calibration_params import CalibrateParams
@@ -19,7 +20,6 @@ from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.fit import Start
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.precision import resolve
-from brain_tumor.model.recipe import Pool, RecipeParams, product_recipe
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.stages.paths import In, Out, reporting_errors, run

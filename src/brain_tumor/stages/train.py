@@ -14,10 +14,11 @@ from brain_tumor.model import figures, saved
 from brain_tumor.model.best import Best
 from brain_tumor.model.development import TrainingData, read_development
 from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.fit import Fitted, Start, fit, network_of, penalty_path
+from brain_tumor.model.fit import Fitted, Start, penalty_path
 from brain_tumor.model.initial_weights import InitialWeights
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.precision import resolve
+from brain_tumor.model.recipe import fit_network
 from brain_tumor.model.train_params import TrainParams, TrainSection
 from brain_tumor.progress import counting
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
@@ -78,8 +79,7 @@ def main(
                 tracked.log_epoch(epoch, wording.curves(row))
                 step(_line(epoch, row))
 
-            fitted = fit(start, data, section, on_epoch)
-            network = network_of(weights, fitted, section, data.images.shape[1])
+            network, fitted = fit_network(start, data, section, on_epoch)
             _check_same(network, fitted, data)
             with replacing(history) as aside:
                 pd.DataFrame(fitted.history).to_csv(aside, index=False)

@@ -9,7 +9,7 @@ from brain_tumor import params as params_file
 from brain_tumor.atomic import replacing, write_json
 from brain_tumor.imaging.augment import AugmentParams
 from brain_tumor.model.best import Best
-from brain_tumor.model.inner import Inner
+from brain_tumor.model.recipe import out_of_fold, predict_out_of_fold
 from brain_tumor.model.search.params import TuneParams
 from brain_tumor.model.train_params import TrainSection, refuse_without_effect
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
@@ -43,14 +43,14 @@ def main(
         if section.tuned():
             found = run_study(plan, figures_folder)
             chosen, table = found.best, found.trials.drop(columns="duration_s")
-            held_out = Inner.of(plan.data, found.held_out)
+            held_out = out_of_fold(plan.data, found.held_out)
         else:
             print("nothing to tune: every parameter of train has a value", file=sys.stderr)
             chosen, table = Best(), pd.DataFrame(columns=["number", "state", "value"])
-            held_out = Inner.predict(plan.start, plan.data, section.resolve({}))
-        paths = plan.paths[held_out.table["row"]]
+            held_out = predict_out_of_fold(plan.start, plan.data, section.resolve({}))
+        paths = plan.paths[held_out["row"]]
         columns = ["path", "y", "fold", "probability"]
-        _write_table(predictions, held_out.table.assign(path=paths)[columns])
+        _write_table(predictions, held_out.assign(path=paths)[columns])
         _write_table(trials, table)
         write_json(best, chosen.model_dump())
 
