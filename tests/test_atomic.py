@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from brain_tumor.imaging.preprocess_params import PreprocessParams
-from brain_tumor.params import Section
+from tests import sections
 from tests.report.cards import example_card
 
 from brain_tumor.atomic import read_artefact, read_json, replacing, write_text
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import Best, OperatingPoint
+from brain_tumor.settings import Section
 
 _MODEL = ModelMeta(
     head="gap",
@@ -96,7 +96,7 @@ def test_the_suffix_stays_so_that_writers_know_the_format(tmp_path: Path) -> Non
         _MODEL,
         _CARD,
         _CARD.initial_weights,
-        PreprocessParams(),
+        sections.preprocess(),
         Best(study="s", trial=3),
         OperatingPoint(temperature=1.2, threshold=0.3, sensitivity=None, images=9, folds=5),
     ],

@@ -11,9 +11,9 @@ from brain_tumor.evidence.baselines import NAMES, Baselines
 from brain_tumor.evidence.folds import Fold
 from brain_tumor.evidence.headline import Headline
 from brain_tumor.evidence.params import HeadlineParams
-from brain_tumor.evidence.pool import originals
+from brain_tumor.evidence.pool import Pool, originals
+from brain_tumor.evidence.recipe import Answer
 from brain_tumor.evidence.source_digest import data_digest
-from brain_tumor.model.recipe import Answer, Pool
 
 SIDE_PX, CLUSTERS = 75, 16
 

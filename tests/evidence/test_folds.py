@@ -7,8 +7,7 @@ import pytest
 from tests.evidence.small_pool import small_pool
 
 from brain_tumor.evidence.folds import outer_folds
-from brain_tumor.evidence.pool import originals
-from brain_tumor.model.recipe import Pool
+from brain_tumor.evidence.pool import Pool, originals
 
 POOL = small_pool()
 CLUSTER = originals(POOL).set_index("source")["cluster"]

@@ -13,8 +13,9 @@ from tests.evidence.small_pool import brightness_recipe, small_pool, small_track
 from brain_tumor.evidence.finished import Finished, StaleError
 from brain_tumor.evidence.folds import Fold
 from brain_tumor.evidence.headline import Headline, missing_folds, read_folds, run_folds
-from brain_tumor.evidence.pool import originals
-from brain_tumor.model.recipe import VERSION, Answer, Pool
+from brain_tumor.evidence.pool import Pool, originals
+from brain_tumor.evidence.recipe import Answer
+from brain_tumor.model.recipe import VERSION
 
 POOL = small_pool()
 

@@ -14,7 +14,7 @@ from tests.model.networks import SIZE_PX, decided_network, images
 from tests.stage_here import run_here
 
 from brain_tumor.atomic import write_json
-from brain_tumor.evidence.localisation_network import (
+from brain_tumor.evidence.localisation import (
     looking,
     with_random_head,
     with_random_weights,

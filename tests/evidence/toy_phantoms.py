@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.evidence.localisation_grid import Floats
+from brain_tumor.evidence.localisation import Floats
 from brain_tumor.evidence.localisation_params import LocalisationParams
 from brain_tumor.evidence.phantom_truth import Case, Phantom
 

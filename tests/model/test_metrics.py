@@ -140,7 +140,7 @@ def bootstrapped(
     y: metrics.Labels,
     p: metrics.Probabilities,
     group: NDArray[np.str_],
-    params: metrics.EvaluateParams = PARAMS,
+    params: EvaluateParams = PARAMS,
 ) -> metrics.Estimate:
     predicted = OutOfFold.of_one(Sample(y, p, p >= 0.5), group)
     weights = predicted.draw(params)

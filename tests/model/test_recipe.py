@@ -1,108 +1,75 @@
-"""The recipe as a function: what it may see, what it answers."""
+"""The recipe: trials over folds, and what they predict out of fold."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import optuna
 import pytest
 
-from brain_tumor import settings
-from brain_tumor.model.calibration import calibrate, fit_temperature, threshold_for_sensitivity
+from brain_tumor.model import recipe
+from brain_tumor.model.development import TrainingData
 from brain_tumor.model.feature_cache import FeatureCache
-from brain_tumor.model.fit import Start
-from brain_tumor.model.recipe import Answer, Pool, RecipeParams, product_recipe
-from brain_tumor.settings import CalibrateParams, TrainSection, TuneParams
+from brain_tumor.model.fit import Fitted, Start
 
-pytestmark = pytest.mark.slow
-
-PARAMS = Path(__file__).parents[2] / "params.yaml"
-SPACE = {
-    "learning_rate": {"low": 1e-3, "high": 1e-2, "log": True},
-    "dropout": {"low": 0.0, "high": 0.5, "log": False},
-    "weight_decay": {"low": 1e-4, "high": 1e-2, "log": True},
-    "head_penalty": {"low": 1e-2, "high": 1.0, "log": True},
-    "head_block": {"low": 2, "high": 3},
-    "fine_tune_blocks": {"low": 0, "high": 0},
-}
-
-
-def sections(**train: Any) -> RecipeParams:
-    """The repository's sections, small."""
-    tune = settings.read(PARAMS).tune
-    small = {"n_trials": 3, "startup_trials": 2, "space": SPACE, "folds": 2}
-    section = settings.read(PARAMS).train
-    given = {"fine_tune_blocks": 0, "learning_rate": 1e-2, "head_epochs": 4, "batch_size": 8}
-    return RecipeParams(
-        TrainSection.model_validate(section.model_dump() | given | train),
-        TuneParams.model_validate(tune.model_dump() | small),
-        CalibrateParams(sensitivity=0.9),
+PARAMS: Any = None  # the stand-in needs none
+FOLDS = [
+    TrainingData(
+        np.zeros((4, 75, 75), np.uint8),
+        np.array([0, 1, 0, 1], np.float32),
+        np.array(train),
+        np.array(val),
     )
+    for train, val in (([0, 1], [2, 3]), ([2, 3], [0, 1]))
+]
 
 
-def make_pool(images: int = 24, changed: int | None = None) -> Pool:
-    """Noise, tumours with a bright square; pairs of images are a cluster; a copy of each."""
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 120, (images, 75, 75)).astype(np.uint8)
-    pixels[1::2, 20:50, 20:50] += 90
-    if changed is not None:
-        pixels[changed] = 255 - pixels[changed]
-    names = [f"{'yes' if i % 2 else 'no'}/{i:02}.png" for i in range(images)]
-    rows = pd.DataFrame({"source": names, "label": [name.split("/")[0] for name in names]})
-    rows["cluster"] = [f"{name.split('/')[0]}{i // 4}" for i, name in enumerate(names)]
-    both = pd.concat([rows.assign(copy=False), rows.assign(copy=True)], ignore_index=True)
-    return Pool(np.concatenate([pixels, pixels[:, :, ::-1]]), both)
+class HopelessTrial(optuna.trial.FixedTrial):
+    """The pruner would always give it up."""
+
+    def should_prune(self) -> bool:
+        return True
 
 
-@pytest.fixture(scope="module")
-def start(random_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return Start(random_weights, FeatureCache(tmp_path_factory.mktemp("cache"), 10**9))
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Nothing is trained: the held-out images are told well."""
+
+    def fit(start: Start, data: TrainingData, params: Any, on_epoch: Any) -> Fitted:
+        on_epoch(1, {"loss": 0.5})
+        return Fitted([], None, [], np.where(data.labels[data.val] > 0, 0.8, 0.2))
+
+    monkeypatch.setattr(recipe, "fit", fit)
+    return Start(tmp_path / "weights.h5", FeatureCache(tmp_path, 1 << 20))
 
 
-def ask(start: Start, pool: Pool, params: RecipeParams, seed: int = 0) -> Answer:
-    """The last 8 images are not seen."""
-    names = list(pool.rows["source"][~pool.rows["copy"]])
-    return product_recipe(start, params)(pool, names[:-8], names[-8:], seed)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_trial_that_went_through_all_folds_is_complete(count: int, start: Start) -> None:
+    trial: Any = HopelessTrial({})
+    if count > 1:
+        with pytest.raises(optuna.TrialPruned, match="pruned after 1 of 2 folds"):
+            recipe.fit_folds(trial, start, FOLDS, PARAMS, "log_loss")
+        assert recipe.OUT_OF_FOLD not in trial.user_attrs
+        trial.should_prune = lambda: False
+    value = recipe.fit_folds(trial, start, FOLDS[:count], PARAMS, "log_loss")
+    assert value == pytest.approx(-np.log(0.8))
+    assert trial.user_attrs[recipe.OUT_OF_FOLD] == [[0.2, 0.8]] * count
 
 
-@pytest.fixture(scope="module")
-def answer(start: Start) -> Answer:
-    """For the pool as it is, with seed 0."""
-    return ask(start, make_pool(), sections())
+def test_epochs_and_folds_are_told_by_the_number_of_the_fold(start: Start) -> None:
+    epochs: list[tuple[int, int]] = []
+    folds: list[int] = []
+    trial: Any = optuna.trial.FixedTrial({})
+    recipe.fit_folds(
+        trial, start, FOLDS, PARAMS, "auroc",
+        lambda fold, epoch, _: epochs.append((fold, epoch)), lambda fold, _: folds.append(fold),
+    )  # fmt: skip
+    assert (epochs, folds) == ([(1, 1), (2, 1)], [1, 2])
 
 
-@pytest.mark.parametrize("train", [{}, {"head_penalty": None}, {"fine_tune_blocks": 1}])
-def test_answer_is_one_operating_point_by_inner_predictions(
-    start: Start, answer: Answer, train: dict[str, Any]
-) -> None:
-    pool = make_pool()
-    if train:
-        answer = ask(start, pool, sections(**train))
-    truth = answer.inner["path"].str.startswith("yes").to_numpy().astype(np.int64)
-    assert sorted(answer.inner["path"]) == sorted(pool.rows["source"][:16])
-    inner = answer.inner["probability"].to_numpy()
-    assert answer.threshold == threshold_for_sensitivity(truth, inner, 0.9)
-    assert fit_temperature(truth, inner) == pytest.approx(1.0, abs=1e-3) or answer.temperature in (
-        pytest.approx(0.05, rel=1e-3),
-        pytest.approx(20.0, rel=1e-3),
-    )
-    np.testing.assert_allclose(
-        answer.probability, calibrate(answer.uncalibrated, answer.temperature)
-    )
-    assert set(answer.chosen) == set(sections(**train).train.tuned())
-
-
-def test_images_it_is_asked_about_change_nothing_but_their_own_answer(
-    start: Start, answer: Answer
-) -> None:
-    changed = ask(start, make_pool(changed=23), sections())
-    assert answer.chosen == changed.chosen
-    assert (answer.temperature, answer.threshold) == (changed.temperature, changed.threshold)
-    np.testing.assert_allclose(answer.uncalibrated[:-1], changed.uncalibrated[:-1], atol=1e-6)
-    assert abs(answer.uncalibrated[-1] - changed.uncalibrated[-1]) > 1e-5
-
-
-def test_same_seed_gives_the_same_answer_and_another_another(start: Start, answer: Answer) -> None:
-    again, other = (ask(start, make_pool(), sections(), seed) for seed in (0, 1))
-    np.testing.assert_array_equal(answer.probability, again.probability)
-    assert answer.chosen == again.chosen != other.chosen
+def test_every_held_out_row_has_the_prediction_of_its_fold() -> None:
+    table = recipe.out_of_fold(FOLDS, [[0.1, 0.9], [0.3, 0.7]])
+    assert table.to_dict("list") == {
+        "row": [2, 3, 0, 1], "y": [0, 1, 0, 1], "fold": [0, 0, 1, 1],
+        "probability": [0.1, 0.9, 0.3, 0.7],
+    }  # fmt: skip

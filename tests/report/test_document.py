@@ -192,9 +192,7 @@ def test_what_is_missing_is_said(tmp_path: Path, sources: Sources) -> None:
 
 def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest())
-    folder, text = run(tmp_path)
-    cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
-    assert "AUROC 0.81 (0.76 to 0.86) 0.90 (0.85 to 0.95) 0.09 (0.04 to 0.14)" in cells
+    _, text = run(tmp_path)
     assert "Linear probe on frozen features" in text
     assert "ours minus theirs: AUROC 0.05 (0.00 to 0.10)" in text
     assert "plane: coronal" in text

@@ -68,7 +68,7 @@ def train_as(monkeypatch: pytest.MonkeyPatch, training: Training) -> None:
         probability = np.abs(truth - 1 + np.exp(-min(losses))).astype(np.float64)
         return Fitted([], None, [], probability)
 
-    monkeypatch.setattr("brain_tumor.tuning.trial.fit", fit)
+    monkeypatch.setattr("brain_tumor.model.recipe.fit", fit)
 
 
 def run_study(**changes: Any) -> "Study":

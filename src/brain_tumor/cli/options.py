@@ -41,11 +41,10 @@ def registered_name() -> str:
     is no such section (another project may have a params.yaml too) it is the shipped name.
 
     Raises:
-        ParamsError: the section does not fit.
+        SettingsError: the section does not fit.
     """
-    from brain_tumor.params import load
-    from brain_tumor.registry.params import RegisterParams
     from brain_tumor.repository import repository_root
+    from brain_tumor.settings import RegisterParams, load
 
     path = repository_root() / PARAMS
     text = path.read_text(encoding="utf-8") if path.is_file() else ""

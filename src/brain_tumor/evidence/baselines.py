@@ -11,9 +11,8 @@ from PIL import Image
 
 from brain_tumor.dataset.metadata import metadata_classifier, metadata_features
 from brain_tumor.evidence.folds import Fold
-from brain_tumor.evidence.pool import is_tumour, originals
+from brain_tumor.evidence.pool import Pool, is_tumour, originals
 from brain_tumor.evidence.probe import predict_probe
-from brain_tumor.model.recipe import Pool
 
 if TYPE_CHECKING:
     from brain_tumor.model.fit import Start

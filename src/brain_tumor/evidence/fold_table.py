@@ -7,8 +7,8 @@ import pandas as pd
 
 from brain_tumor.evidence.baselines import Baselines
 from brain_tumor.evidence.folds import Fold
-from brain_tumor.evidence.pool import originals
-from brain_tumor.model.recipe import Answer, Pool, Recipe
+from brain_tumor.evidence.pool import Pool, originals
+from brain_tumor.evidence.recipe import Answer, Recipe
 
 
 def answer_fold(

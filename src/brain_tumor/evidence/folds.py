@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from brain_tumor.evidence.pool import originals
-from brain_tumor.model.recipe import Pool
+from brain_tumor.evidence.pool import Pool, originals
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from brain_tumor.evidence.finished import Digest, Finished
 from brain_tumor.evidence.fold_table import answer_fold
 from brain_tumor.evidence.folds import Fold, outer_folds
 from brain_tumor.evidence.params import HeadlineParams
+from brain_tumor.evidence.pool import Pool
+from brain_tumor.evidence.recipe import Answer, Recipe
 from brain_tumor.evidence.source_digest import params_digest
-from brain_tumor.model.recipe import VERSION, Answer, Pool, Recipe
+from brain_tumor.model.recipe import VERSION
 from brain_tumor.settings import POSITIVE
 
 TRACK = "headline"

@@ -9,11 +9,15 @@ import numpy as np
 from PIL import Image
 
 from brain_tumor.atomic import replacing
-from brain_tumor.evidence.localisation import NAMES, outline
-from brain_tumor.evidence.localisation_grid import Floats, spread_out
-from brain_tumor.evidence.localisation_notes import RIVALS
-from brain_tumor.evidence.localisation_places import PLACES
-from brain_tumor.evidence.localisation_run import Tested
+from brain_tumor.evidence.localisation import (
+    NAMES,
+    PLACES,
+    RIVALS,
+    Floats,
+    Tested,
+    outline,
+    spread_out,
+)
 from brain_tumor.evidence.page import made_line, recipe_line, table
 from brain_tumor.evidence.phantom_truth import Phantom
 from brain_tumor.figure_text import cell

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from brain_tumor.dataset.splitting.split import split
 from brain_tumor.evidence.params import PaperParams
-from brain_tumor.evidence.pool import originals
+from brain_tumor.evidence.pool import Pool, originals
 from brain_tumor.model.development import TrainingData
 from brain_tumor.model.fit import Fitted, Start, fit
-from brain_tumor.model.recipe import Pool
 from brain_tumor.settings import TrainParams
 
 

@@ -11,9 +11,10 @@ from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.finished import Digest, Finished
 from brain_tumor.evidence.paper_seed import divided, train_seed
 from brain_tumor.evidence.params import PaperParams
+from brain_tumor.evidence.pool import Pool
 from brain_tumor.evidence.source_digest import images_digest, params_digest
 from brain_tumor.model.fit import Start
-from brain_tumor.model.recipe import VERSION, Pool
+from brain_tumor.model.recipe import VERSION
 from brain_tumor.settings import POSITIVE
 
 

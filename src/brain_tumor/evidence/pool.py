@@ -1,5 +1,6 @@
 """Every image with its copies, so that any assignment to folds can use them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,30 @@ from numpy.typing import NDArray
 
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.model.development import Development
-from brain_tumor.model.recipe import Pool
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import POSITIVE, AugmentParams
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Every image with its copies, so that any assignment to folds can use them.
+
+    Attributes:
+        images: uint8 (N * (1 + copies), size, size).
+        rows: for each of them `source` (manifest path of the image it is, or is a copy of),
+            `label` (`no` or `yes`), `copy` (bool) and `cluster` (what is never divided). A copy
+            whose source is not among the images is a phantom: it always trains.
+    """
+
+    images: NDArray[np.uint8]
+    rows: pd.DataFrame
 
 
 def read_pool(manifest: pd.DataFrame, images: Path, params: AugmentParams) -> Pool:
     """Read preprocessed images and make their copies, each by seed, path and number alone.
 
     Args:
-        manifest: see `outputs.MANIFEST_COLUMNS`; the order of its rows does not matter.
+        manifest: see `dataset.manifest`; the order of its rows does not matter.
         images: folder of preprocessed images.
         params: section `augment`.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brain_tumor.model.recipe import Pool
+from brain_tumor.evidence.pool import Pool
 
 _LENGTH = 16  # hexadecimal characters
 

@@ -1,157 +1,111 @@
-"""The whole recipe as one function: from development images to answers for images it never saw.
+"""The recipe: a trial over held-out folds, what it predicts out of fold, and the network.
 
-It is what `dvc repro` does, for any division of the images: a search over inner folds chooses
-what section `train` leaves `tuned`, temperature and threshold come from inner out-of-fold
-predictions, and the network is fitted anew. So that the recipe can be cross-validated whole. (A
-solved head is fitted to all development images; `dvc repro` holds those of val out, to show them.)
+Stages tune and train call it, with tracking and files around it, and so does the cross-validation
+of the evidence, for any division of the images. (Which trials there are: `model.search`;
+temperature and threshold: `model.calibration`.)
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from brain_tumor.model.calibration import calibrate, operating_point
-from brain_tumor.model.development import Development, TrainingData
-from brain_tumor.model.fit import Start, fit, network_of
-from brain_tumor.model.inner import Inner
-from brain_tumor.model.inner_search import search
-from brain_tumor.model.saved import predict_proba
-from brain_tumor.settings import CalibrateParams, TrainParams, TrainSection, TuneParams
+from brain_tumor.model import metrics
+from brain_tumor.model.development import TrainingData
+from brain_tumor.model.fit import Fitted, Start, fit, network_of
+from brain_tumor.model.phase import DivergedError, Epoch, OnEpoch
+from brain_tumor.progress import track
+from brain_tumor.settings import TrainParams
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 # Raise it with every change after which the same images, parameters and weights can give other
 # predictions: studies and finished evidence made before then count as made by another recipe.
 VERSION: Final = 1
+OUT_OF_FOLD: Final = "out_of_fold"  # attribute of a complete trial: see `held_out` of its study
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Every image with its copies, so that any assignment to folds can use them.
+def fit_folds(
+    trial: "Trial",
+    start: Start,
+    folds: Sequence[TrainingData],
+    params: TrainParams,
+    objective: str,
+    on_epoch: Callable[[int, int, Epoch], None] = lambda *_: None,
+    on_fold: Callable[[int, float], None] = lambda *_: None,
+) -> float:
+    """Fit once per fold; the mean of the objective on what the folds hold out.
 
-    Attributes:
-        images: uint8 (N * (1 + copies), size, size).
-        rows: for each of them `source` (manifest path of the image it is, or is a copy of),
-            `label` (`no` or `yes`), `copy` (bool) and `cluster` (what is never divided). A copy
-            whose source is not among the images is a phantom: it always trains.
-    """
-
-    images: NDArray[np.uint8]
-    rows: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a recipe, fitted on development images alone, says of images it never saw.
-
-    Attributes:
-        probability: float64 (unseen,), calibrated with `temperature`, in the order asked for.
-        uncalibrated: float64 (unseen,), of the network.
-        temperature: fitted to inner out-of-fold predictions.
-        threshold: of calibrated probability, likewise.
-        chosen: hyperparameters that the inner folds chose.
-        inner: columns path, probability (calibrated): inner out-of-fold predictions.
-    """
-
-    probability: NDArray[np.float64]
-    uncalibrated: NDArray[np.float64]
-    temperature: float
-    threshold: float
-    chosen: dict[str, float | int | str]
-    inner: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class RecipeParams:
-    """The sections of params.yaml a recipe is made of."""
-
-    train: TrainSection
-    tune: TuneParams
-    calibrate: CalibrateParams
-
-
-Recipe = Callable[[Pool, Sequence[str], Sequence[str], int], Answer]
-
-
-def product_recipe(start: Start, params: RecipeParams) -> Recipe:
-    """The recipe of params.yaml.
+    The mean so far is reported after each fold (steps from 1). A trial that went through all folds
+    is complete: only before the last one it may be pruned.
 
     Args:
+        trial: gets the reports and, when complete, the out-of-fold probabilities.
         start: initial weights and feature cache.
-        params: its sections.
+        folds: what is fitted and what is held out.
+        params: of the training, nothing tuned.
+        objective: `log_loss` (nats) or `auroc`.
+        on_epoch: called with fold (from 1), epoch and its row.
+        on_fold: called with fold and its objective.
+
+    Raises:
+        optuna.TrialPruned: it is worse than others were at that point, or diverged.
     """
-    return partial(_answer, start, params)
+    import optuna
+
+    figure = metrics.log_loss if objective == "log_loss" else metrics.auroc
+    scores: list[float] = []
+    probabilities: list[list[float]] = []
+    for number, data in enumerate(folds, 1):
+
+        def on_epoch_of_fold(epoch: int, row: Epoch, number: int = number) -> None:
+            on_epoch(number, epoch, row)
+
+        try:
+            fitted = fit(start, data, params, on_epoch_of_fold)
+        except DivergedError as error:
+            raise optuna.TrialPruned(str(error)) from error
+        scores.append(figure(data.labels[data.val].astype(np.int64), fitted.val_probability))
+        probabilities.append(fitted.val_probability.tolist())
+        on_fold(number, scores[-1])
+        trial.report(float(np.mean(scores)), number)
+        if number < len(folds) and trial.should_prune():
+            raise optuna.TrialPruned(f"pruned after {number} of {len(folds)} folds")
+    trial.set_user_attr(OUT_OF_FOLD, probabilities)
+    return float(np.mean(scores))
 
 
-def _answer(
-    start: Start,
-    params: RecipeParams,
-    pool: Pool,
-    development: Sequence[str],
-    unseen: Sequence[str],
-    seed: int,
-) -> Answer:
-    """Choose, calibrate and fit on `development`; predict `unseen` (manifest paths).
+def out_of_fold(folds: Sequence[TrainingData], probabilities: Sequence[ArrayLike]) -> pd.DataFrame:
+    """What was predicted for the held-out rows of each fold, put together.
 
-    `seed` is added to those of sampler, folds and training.
+    Returns:
+        Columns row (of the images), y (0 or 1), fold (from 0), probability (of a network that was
+        not fitted on the image; where training stops by held-out images, by these).
     """
-    own = _reseeded(params, seed)
-    known = Development(pool.images, pool.rows)
-    clusters = pool.rows[~pool.rows["copy"]].set_index("source")["cluster"]
-    # Here is no validation split that could be the only fold.
-    count = max(2, own.tune.folds)
-    folds = tuple(known.folds(clusters, count, own.tune.seed, among=set(development)))
-    values = search(start, folds, own.train, own.tune)
-    section = own.train.resolve(values)
-    inner = Inner.predict(start, folds, section)
-    point = operating_point(inner.table, own.calibrate)
-    raw = _final(start, known, development, unseen, folds, section)
-    out_of_fold = inner.table["probability"].to_numpy(np.float64)
-    paths = pool.rows["source"].to_numpy()[inner.table["row"]]
-    return Answer(
-        probability=calibrate(raw, point.temperature),
-        uncalibrated=raw,
-        temperature=point.temperature,
-        threshold=point.threshold,
-        chosen=dict(values),
-        inner=pd.DataFrame(
-            {"path": paths, "probability": calibrate(out_of_fold, point.temperature)}
-        ),
+    parts = []
+    for number, (data, probability) in enumerate(zip(folds, probabilities, strict=True)):
+        columns = {"row": data.val, "y": data.labels[data.val].astype(np.int64), "fold": number}
+        parts.append(pd.DataFrame(columns | {"probability": np.asarray(probability)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def predict_out_of_fold(
+    start: Start, folds: Sequence[TrainingData], params: TrainParams
+) -> pd.DataFrame:
+    """Fit once per fold and predict what it holds out; see `out_of_fold`."""
+    fitted = (
+        fit(start, data, params, lambda *_: None)
+        for data in track(folds, "held-out folds", len(folds))
     )
+    return out_of_fold(folds, [fold.val_probability for fold in fitted])
 
 
-def _final(
-    start: Start,
-    known: Development,
-    development: Sequence[str],
-    unseen: Sequence[str],
-    folds: Sequence[TrainingData],
-    section: TrainParams,
-) -> NDArray[np.float64]:
-    """Fit anew and predict.
-
-    A solved head, and what is fine-tuned from it, is fitted on all development images. Where
-    held-out images stop AdamW, it is the first inner fold that stops it.
-    """
-    rows = known.rows
-    stops = section.head_penalty is None
-    data = folds[0]
-    if not stops:
-        not_asked = set(rows["source"]) - set(rows["source"][~rows["copy"]]) | set(development)
-        everything = rows["source"].isin(not_asked).to_numpy()
-        data = replace(data, train=np.flatnonzero(everything).astype(np.int64))
-    fitted = fit(start, data, section, lambda *_: None)
-    network = network_of(start.weights, fitted, section, known.images.shape[1])
-    originals = pd.Series(rows.index, index=rows["source"])[~rows["copy"].to_numpy()]
-    return predict_proba(network, known.images[originals.loc[list(unseen)].to_numpy()])
-
-
-def _reseeded(params: RecipeParams, seed: int) -> RecipeParams:
-    return RecipeParams(
-        params.train.model_copy(update={"seed": params.train.seed + seed}),
-        params.tune.model_copy(update={"seed": params.tune.seed + seed}),
-        params.calibrate,
-    )
+def fit_network(
+    start: Start, data: TrainingData, params: TrainParams, on_epoch: OnEpoch = lambda *_: None
+) -> tuple[Any, Fitted]:
+    """Fit head and blocks; the whole Keras network, and what was fitted."""
+    fitted = fit(start, data, params, on_epoch)
+    return network_of(start.weights, fitted, params, data.images.shape[1]), fitted

@@ -9,13 +9,13 @@ from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.headline import Headline
 from brain_tumor.evidence.headline_runs import run_track
 from brain_tumor.evidence.params import HeadlineParams
-from brain_tumor.evidence.pool import read_pool, with_phantoms
+from brain_tumor.evidence.pool import Pool, read_pool, with_phantoms
+from brain_tumor.evidence.recipe import RecipeParams, product_recipe
 from brain_tumor.evidence.source_digest import data_digest, images_digest
 from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.fit import Start
 from brain_tumor.model.precision import resolve
-from brain_tumor.model.recipe import Pool, RecipeParams, product_recipe
 from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking import lineage

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from brain_tumor.model.search import result
 from brain_tumor.model.search.claim import claim
 from brain_tumor.model.search.figures import importances, save_figures
-from brain_tumor.model.search.finished import best_trial, finished_trials
+from brain_tumor.model.search.finished import finished_trials
 from brain_tumor.model.search.progress import Progress
 from brain_tumor.model.search.run import run
 from brain_tumor.model.search.storage import explaining, open_storage, storage_url
@@ -23,7 +23,7 @@ from brain_tumor.tracking.run import Run
 from brain_tumor.tracking.runs import close_run, create_run, discard_run, resume_run, shared
 from brain_tumor.tuning.plan import Plan
 from brain_tumor.tuning.prepare import prepare_features
-from brain_tumor.tuning.trial import PREDICTIONS_ATTRIBUTE, RUN_ATTRIBUTE, run_trial
+from brain_tumor.tuning.trial import RUN_ATTRIBUTE, run_trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,9 +77,7 @@ def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
         _log_table(trials, parent)
         note = wording.trials_note(trials, found.trial, plan.tune.objective)
         parent.describe(_title(plan, len(trials)), note)
-    chosen_trial = best_trial(study, plan.tune.n_trials)
-    held_out = chosen_trial.user_attrs[PREDICTIONS_ATTRIBUTE] if chosen_trial else []
-    return Outcome(found, trials, held_out)
+    return Outcome(found, trials, result.held_out(study, plan.tune.n_trials))
 
 
 def join_study(plan: Plan) -> int:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from brain_tumor.model.recipe import OUT_OF_FOLD
 from brain_tumor.model.search.finished import (
     best_trial,
     finished_trials,
@@ -41,6 +42,12 @@ def best(study: "Study", n_trials: int) -> Best:
         complete=complete,
         pruned=len(trials) - complete,
     )
+
+
+def held_out(study: "Study", n_trials: int) -> list[list[float]]:
+    """Probability of the rows that each fold of the best trial holds out; nothing without one."""
+    trial = best_trial(study, n_trials)
+    return list(trial.user_attrs[OUT_OF_FOLD]) if trial else []
 
 
 def trials_table(study: "Study", n_trials: int) -> "pd.DataFrame":
