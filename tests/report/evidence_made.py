@@ -30,7 +30,9 @@ def write(folder: Path, manifest: pd.DataFrame, model: str = DIGEST) -> None:
         "baselines": {"metadata": figures(0.7), "probe": figures(0.85)},
         "best_baseline": "probe", "paired": figures(0.05, ("auroc",)),
         "uncalibrated": figures(0.31, ("log_loss",)),
-        "reliability": reliability(truth.astype(np.int64), np.full(len(truth), 0.3)).to_dict("records"),
+        "reliability": reliability(truth.astype(np.int64), np.full(len(truth), 0.3)).to_dict(
+            "records"
+        ),
         "without_suspects": {"left_out": ["no/N11.jpg"], "figures": figures(0.93)},
         "subgroups": [
             {"by": "plane", "value": "axial", "no": 30, "yes": 30, "figures": figures(0.88)},
