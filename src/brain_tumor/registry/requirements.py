@@ -1,6 +1,7 @@
 """What a registered model needs installed to predict."""
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 
 _PACKAGES = (
     "keras",
@@ -24,12 +25,12 @@ _TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # whichever of the two is instal
 def inference_requirements() -> list[str]:
     """Packages pinned to the versions installed here; nothing the pipeline alone needs."""
     flavour = next(name for name in _TENSORFLOW if _installed(name))
-    return [f"{name}=={version(name)}" for name in (*_PACKAGES, flavour)]
+    return [f"{name}=={installed(name)}" for name in (*_PACKAGES, flavour)]
 
 
 def _installed(name: str) -> bool:
     try:
-        version(name)
+        installed(name)
     except PackageNotFoundError:
         return False
     return True

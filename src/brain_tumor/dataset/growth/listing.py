@@ -88,7 +88,7 @@ def _listed(data: Path, path: str, revision: str | None = None) -> dict[str, str
     from dvc.api import DVCFileSystem
     from dvc.scm import RevError
 
-    pointer = data_dvc.pointer(data)
+    dvc_file = data_dvc.pointer(data)
     try:
         folder = str(data.absolute().parent)
         with closing(DVCFileSystem(folder, rev=revision, subrepos=True)) as files:
@@ -98,11 +98,11 @@ def _listed(data: Path, path: str, revision: str | None = None) -> dict[str, str
             return {}
         raise ListingError(
             f"{revision!r} is no revision that git knows here: give a commit, branch or tag "
-            f"(`git log --oneline -- {pointer}` lists those with other data)"
+            f"(`git log --oneline -- {dvc_file}` lists those with other data)"
         ) from error
     except Exception as error:  # each kind of store raises its own
         reason = f"{error}" if default_remote(data) else "none is set"
-        source = pointer.name if revision is None else f"{pointer.name} of {revision}"
+        source = dvc_file.name if revision is None else f"{dvc_file.name} of {revision}"
         raise ListingError(
             f"the list of files that {source} stands for is neither in DVC's cache nor on its "
             f"default remote ({reason}): whoever has these data can `dvc push` them, with "

@@ -2,8 +2,9 @@
 
 from statistics import median
 
+from optuna import Study
 from optuna.pruners import BasePruner
-from optuna.study import Study, StudyDirection
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from brain_tumor.model.search.finished import finished_trials

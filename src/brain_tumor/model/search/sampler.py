@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from optuna import Study
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, TPESampler
-from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from brain_tumor.model.search.interrupted import original_number
