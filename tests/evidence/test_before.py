@@ -9,11 +9,14 @@ from tests.evidence.small_pool import small_pool
 from tests.evidence.test_headline_summary import PARAMS, folds
 
 from brain_tumor import params as params_file
-from brain_tumor.evidence.before import before_section, compare_before
+from brain_tumor.evidence.before import compare_before
 from brain_tumor.evidence.folds import outer_folds
 from brain_tumor.evidence.former import BeforeParams, FormerRecipe
+from brain_tumor.evidence.pages import BEFORE
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.fit import Start
+from brain_tumor.report.evidence_sections import before_and_after
+from brain_tumor.report.page import markdown
 
 EVIDENCE = Path(__file__).parents[2] / "evidence" / "params.yaml"
 
@@ -30,7 +33,7 @@ def test_the_comparison_is_paired_on_the_repeats_both_have() -> None:
     difference = found["after"]["auroc"]["value"] - found["before"]["auroc"]["value"]
     rounded = pytest.approx(difference, abs=2e-6)  # each to 6 digits
     assert found["paired"]["auroc"]["value"] == rounded
-    page = before_section(found)
+    page = markdown(before_and_after(found, BEFORE, "decisions.md"))
     assert f"{found['before']['auroc']['value']:.2f} [" in page
 
 

@@ -21,9 +21,8 @@ from brain_tumor.model.metrics import EvaluateParams, evaluate
 from brain_tumor.model.train_params import TrainSection
 from brain_tumor.params import load
 from brain_tumor.report.card import ModelCard
-from brain_tumor.report.findings import Findings, read
-from brain_tumor.report.gather import make_card
-from brain_tumor.report.sources import Settings, Sources
+from brain_tumor.report.inputs import Inputs, Settings, Sources, read
+from brain_tumor.report.prose import make_card
 
 ROOT = Path(__file__).parents[2]
 THRESHOLD = 0.4
@@ -151,7 +150,7 @@ def settings(path: Path) -> Settings:
     )
 
 
-def found(root: Path, origin: str = "directory brain-mri") -> Findings:
+def found(root: Path, origin: str = "directory brain-mri") -> Inputs:
     """All that a report is made from, read from files in `root`."""
     lineage = {"git.commit": "c" * 40, "data.md5": "d.dir"}
     return read(write(root), settings(params_file(root)), origin, lineage)

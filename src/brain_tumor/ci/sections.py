@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from brain_tumor.ci.facts import Facts
-from brain_tumor.ci.tables import code, listing, number, table
+from brain_tumor.ci.tables import code, listing, number
+from brain_tumor.report.page import markdown_table
 
 _FIGURES = {
     "accuracy": "accuracy",
@@ -24,7 +25,7 @@ def data(facts: Facts) -> str:
         return "## Data\n\nThe images are those of the base."
     before, after = facts.data.before, facts.data.after
     rows = [(code(f"{name}/"), before.get(name, 0), after[name]) for name in after]
-    parts = ["## Data", table(["class folder", "images before", "images now"], rows)]
+    parts = ["## Data", markdown_table(["class folder", "images before", "images now"], rows)]
     lists: dict[str, list[str]] = {
         "added": [code(path) for path in facts.data.added],
         "removed": [code(path) for path in facts.data.removed],
@@ -76,7 +77,9 @@ def params(facts: Facts) -> str:
     rows = [
         (code(name), _text(old), _text(new)) for name, (old, new) in sorted(facts.params.items())
     ]
-    return "## Parameters\n\n" + (table(["parameter", "base", "now"], rows) or "None changed.")
+    return "## Parameters\n\n" + (
+        markdown_table(["parameter", "base", "now"], rows) or "None changed."
+    )
 
 
 def _text(value: Any) -> str:
@@ -103,7 +106,7 @@ def metrics(facts: Facts) -> str:
             " The images differ from the base's, so these columns do not compare like with like; "
             "section Model does."
         )
-    return f"## Metrics\n\n{table(['images', 'figure', 'base', 'now', 'change'], rows)}\n\n{note}"
+    return f"## Metrics\n\n{markdown_table(['images', 'figure', 'base', 'now', 'change'], rows)}\n\n{note}"
 
 
 def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:
@@ -124,7 +127,7 @@ def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:
 def stages(facts: Facts) -> str:
     """Which stages have a new result."""
     rows = [(code(stage), _state(facts, stage)) for stage in facts.stages]
-    return "## Stages\n\n" + table(["stage", "against the base"], rows)
+    return "## Stages\n\n" + markdown_table(["stage", "against the base"], rows)
 
 
 def _state(facts: Facts, stage: str) -> str:

@@ -1,20 +1,13 @@
 """The former recipe beside the present one, on the same outer folds."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from brain_tumor.evidence.estimates import cell, plain
+from brain_tumor.evidence.estimates import plain
 from brain_tumor.evidence.headline_summary import COMPARED, at_half
-from brain_tumor.evidence.page import figure_label, table
 from brain_tumor.model.estimate import EvaluateParams
 from brain_tumor.model.repeated import evaluate_repeats, paired_difference
-
-_SHOWN = (
-    "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",
-    "calibration_slope", "ece", "ece_floor",
-)  # fmt: skip
 
 
 def compare_before(
@@ -46,39 +39,3 @@ def compare_before(
         "after": plain(evaluate_repeats(now, params)),
         "paired": plain(differences),
     }
-
-
-def before_section(found: Mapping[str, Any]) -> str:
-    """The comparison as Markdown.
-
-    Args:
-        found: see `compare_before`.
-    """
-    rows = [
-        [
-            figure_label(name),
-            cell(found["before"], name),
-            cell(found["after"], name),
-            cell(found["paired"], name, 3),
-        ]
-        for name in _SHOWN
-    ]
-    return (
-        "## Before and after\n\n"
-        f"{table(['figure', 'before', 'after', 'after minus before'], rows)}\n\n"
-        "The former recipe (section `before` of evidence/params.yaml) and the present one on the "
-        f"same outer folds of {found['repeats']} repeat, threshold 0.5. "
-        f"{_verdict(found['paired'])} Why it changed: [decisions.md](decisions.md). A dash: not "
-        "compared, or not defined."
-    )
-
-
-def _verdict(paired: Mapping[str, Mapping[str, float]]) -> str:
-    shown = [
-        figure_label(name)
-        for name, one in paired.items()
-        if "low" in one and (one["low"] > 0 or one["high"] < 0)
-    ]
-    if shown:
-        return f"The interval excludes 0 for {', '.join(shown)}."
-    return "Every interval of a difference holds 0: no change is shown."

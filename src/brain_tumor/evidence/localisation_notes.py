@@ -4,15 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brain_tumor.evidence.localisation_places import BORDER, OUTSIDE
+from brain_tumor.report.evidence_sections import RIVALS
 
 _Figures = Mapping[str, Any]
 _ASTRAY = {BORDER: "at the border of the head", OUTSIDE: "outside the head"}
-RIVALS = {
-    "chance": "noise in the head",
-    "centre": "the centre of the head",
-    "random_head": "the model with a random head",
-    "random": "random weights throughout",
-}
 
 
 def notes(found: _Figures) -> list[str]:

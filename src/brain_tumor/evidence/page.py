@@ -5,31 +5,11 @@ from typing import Any
 
 from brain_tumor.model.saved import ModelMeta
 
-_LABELS = {
-    "auroc": "AUROC",
-    "auroc_per_fold": "AUROC, mean over folds",
-    "auprc": "AUPRC",
-    "f1": "F1",
-    "brier": "Brier score",
-    "ece": "ECE, ten bins",
-    "ece_floor": "ECE of perfect calibration (simulated)",
-}
 # Of parts that were made before their commit was recorded: their digests of code are this one's.
 _UNRECORDED = {
     "commit": "cf45fe7",
     "recipe": "the trunk is frozen, nothing is fine-tuned",
 }
-
-
-def figure_label(name: str) -> str:
-    """A figure's name as a table shows it."""
-    return _LABELS.get(name, name.replace("_", " "))
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

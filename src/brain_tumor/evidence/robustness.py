@@ -16,7 +16,7 @@ from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.prepare import Prepared, prepare
-from brain_tumor.report.curves import AS_IS
+from brain_tumor.report.drawings import AS_IS
 
 _BATCH = 16  # slices the network sees at once
 COLUMNS = ("kind", "level", "path", "y", "cluster", "probability", "flagged", "aligned")

@@ -10,7 +10,7 @@ from brain_tumor.evidence.estimates import plain
 from brain_tumor.model import metrics
 from brain_tumor.model.metrics import Estimate, EvaluateParams
 from brain_tumor.model.repeated import paired_difference
-from brain_tumor.report.curves import AS_IS
+from brain_tumor.report.drawings import AS_IS
 
 FIGURES = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",

@@ -14,15 +14,15 @@ from brain_tumor.dataset.manifest import read_manifest
 from brain_tumor.dataset.splitting.table import TEST, read_split
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.page import made_from, recipe_of
+from brain_tumor.evidence.pages import robustness_page
 from brain_tumor.evidence.robustness import predict_degraded
 from brain_tumor.evidence.robustness_curves import curves, curves_table
-from brain_tumor.evidence.robustness_page import robustness_page
 from brain_tumor.evidence.robustness_params import RobustnessParams
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.metrics import EvaluateParams
-from brain_tumor.report.curves import curves_svg
+from brain_tumor.report.drawings import curves_svg
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 

@@ -17,15 +17,13 @@ from brain_tumor.report.card import (
     CARD_TEXT,
     REGISTERED_REPORT_FILE,
     REPORT_FILE,
+    markdown,
     write_card,
 )
-from brain_tumor.report.card_markdown import markdown
 from brain_tumor.report.document import document
-from brain_tumor.report.evidence import SUMMARY
-from brain_tumor.report.findings import read
-from brain_tumor.report.gather import make_card
-from brain_tumor.report.sources import Settings, Sources
-from brain_tumor.report.thumbnails import thumbnails
+from brain_tumor.report.inputs import SUMMARY, Settings, Sources, read
+from brain_tumor.report.model_sections import thumbnails
+from brain_tumor.report.prose import make_card
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 from brain_tumor.tracking.lineage import trace
 
