@@ -15,7 +15,7 @@ from brain_tumor.evidence.former import BeforeParams, FormerRecipe
 from brain_tumor.evidence.pages import BEFORE
 from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.fit import Start
-from brain_tumor.report.evidence_sections import before_and_after
+from brain_tumor.report.evidence_tables import before_and_after
 from brain_tumor.report.page import markdown
 
 EVIDENCE = Path(__file__).parents[2] / "evidence" / "params.yaml"

@@ -17,6 +17,7 @@ from brain_tumor.report.page import (
     Link,
     Listing,
     Note,
+    Part,
     Picture,
     Pictures,
     Section,
@@ -126,7 +127,7 @@ def test_what_is_given_is_shown_and_never_run_wherever_it_stands() -> None:
     keys = KeyFigures([KeyFigure(EVIL, EVIL, EVIL)], EVIL)
     table = Table((EVIL, "b"), [[EVIL, EVIL], ["c", Number(1, note=EVIL)]], EVIL)
     pictures = Pictures([Picture(b"", EVIL, EVIL)])
-    parts = [keys, table, Heading(EVIL), pictures, Link(EVIL, EVIL, EVIL)]
+    parts: list[Part] = [keys, table, Heading(EVIL), pictures, Link(EVIL, EVIL, EVIL)]
     reader = read(page("t", "l", [Section(EVIL, parts)], [Absent(EVIL, EVIL)]))
     assert not {"script", "alert"} & set(reader.tags)
     assert reader.text.count(EVIL) == 4 + 4 + 1 + 1 + 1 + 2 + 2 + 2

@@ -79,11 +79,11 @@ def _compared(facts: Facts) -> str:
 def _errors(facts: Facts) -> str:
     if facts.validation is None or facts.validation["ok"]:
         return ""
-    errors = [f"{code(one['path'])}: {one['reason']}" for one in facts.validation["errors"]]
+    errors = [f"{code(fault['path'])}: {fault['reason']}" for fault in facts.validation["errors"]]
     unmet = [
-        f"expectation not met: {one['name']} (observed: {one['observed']})"
-        for one in facts.validation["expectations"]
-        if not one["success"]
+        f"expectation not met: {expectation['name']} (observed: {expectation['observed']})"
+        for expectation in facts.validation["expectations"]
+        if not expectation["success"]
     ]
     return f"## What is wrong with the data\n\n{listing([*errors, *unmet])}"
 

@@ -49,20 +49,24 @@ def drift(facts: Facts) -> str:
     drift = facts.drift
     count = f"{drift['images']['new']} images are new to the champion"
     against = f" ({drift['champion']})" if drift["champion"] else ""
-    warnings = [f"**Warning**: {one}" for one in drift["warnings"]]
-    said = listing(warnings) if warnings else "No warning."
+    warnings = [f"**Warning**: {warning}" for warning in drift["warnings"]]
+    listed = listing(warnings) or "No warning."
     note = f"\n\n{drift['note']}" if drift["note"] else ""
-    return f"## Drift\n\n{count}{against}.{note}\n\n{said}"
+    return f"## Drift\n\n{count}{against}.{note}\n\n{listed}"
 
 
 def warnings(facts: Facts) -> str:
     """What validation warns of, what is new among it, and what is left out."""
     if facts.validation is None:
         return ""
-    found = [(one["path"], one["reason"]) for one in facts.validation["warnings"]]
-    new = [f"{code(one[0])}: {one[1]}" for one in found if one not in facts.known_warnings]
-    left_out = [f"{code(one['path'])}: {one['reason']}" for one in facts.validation["excluded"]]
-    parts = [f"## Validation warnings\n\n{len(found)} in all, {len(new)} of them new."]
+    all_warnings = [(row["path"], row["reason"]) for row in facts.validation["warnings"]]
+    new = [
+        f"{code(path)}: {reason}"
+        for path, reason in all_warnings
+        if (path, reason) not in facts.known_warnings
+    ]
+    left_out = [f"{code(row['path'])}: {row['reason']}" for row in facts.validation["excluded"]]
+    parts = [f"## Validation warnings\n\n{len(all_warnings)} in all, {len(new)} of them new."]
     if new:
         parts.append(listing(new))
     if left_out:
@@ -106,7 +110,8 @@ def metrics(facts: Facts) -> str:
             " The images differ from the base's, so these columns do not compare like with like; "
             "section Model does."
         )
-    return f"## Metrics\n\n{markdown_table(['images', 'figure', 'base', 'now', 'change'], rows)}\n\n{note}"
+    table = markdown_table(["images", "figure", "base", "now", "change"], rows)
+    return f"## Metrics\n\n{table}\n\n{note}"
 
 
 def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:

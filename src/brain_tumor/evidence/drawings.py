@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,6 @@ from PIL import Image
 from brain_tumor.atomic import replacing
 from brain_tumor.evidence.localisation import outline
 from brain_tumor.evidence.localisation_grid import Floats, spread_out
-from brain_tumor.evidence.localisation_run import Tested
-from brain_tumor.evidence.phantom_truth import Phantom
 from brain_tumor.report.drawings import (
     BLUE,
     INK,
@@ -23,7 +21,11 @@ from brain_tumor.report.drawings import (
     new_figure,
     to_svg,
 )
-from brain_tumor.report.evidence_sections import baseline_intervals
+from brain_tumor.report.evidence_tables import baseline_intervals
+
+if TYPE_CHECKING:
+    from brain_tumor.evidence.localisation_run import Tested
+    from brain_tumor.evidence.phantom_truth import Phantom
 
 _SHOWN = 12  # phantoms in the picture
 _FOR, _AGAINST, _TRUTH = (0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.9, 0.4)
@@ -59,7 +61,7 @@ def _stacked(values: Any) -> Any:
     return np.where(ranks % 2, 1, -1) * np.ceil(ranks / 2) * 0.07
 
 
-def save_overlays(path: Path, tested: Tested) -> None:
+def save_overlays(path: Path, tested: "Tested") -> None:
     """Draw phantoms with what speaks for and against a tumour, and the tumour's outline, as PNG."""
     from matplotlib.figure import Figure
 
@@ -83,7 +85,7 @@ def save_overlays(path: Path, tested: Tested) -> None:
         )
 
 
-def _overlay(phantom: Phantom, values: Floats, stride_px: int) -> Floats:
+def _overlay(phantom: "Phantom", values: Floats, stride_px: int) -> Floats:
     spread = spread_out(values, stride_px, phantom.image.shape[0])
     strength = 0.7 * np.abs(spread) / max(float(np.abs(spread).max()), 1e-12)
     colour = np.where(spread[..., None] > 0, _FOR, _AGAINST)

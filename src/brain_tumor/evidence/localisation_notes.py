@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brain_tumor.evidence.localisation_places import BORDER, OUTSIDE
-from brain_tumor.report.evidence_sections import RIVALS
+from brain_tumor.report.evidence_tables import RIVALS
 
 _Figures = Mapping[str, Any]
 _ASTRAY = {BORDER: "at the border of the head", OUTSIDE: "outside the head"}

@@ -5,9 +5,9 @@ from typing import Any
 
 from brain_tumor.evidence.localisation_places import PLACES
 from brain_tumor.evidence.page import made_line, recipe_line
-from brain_tumor.report import evidence_sections as shared
+from brain_tumor.report import evidence_tables as tables
 from brain_tumor.report.drawings import AS_IS
-from brain_tumor.report.evidence_sections import SCORES, SCORES_NOTE, Figures
+from brain_tumor.report.evidence_tables import SCORES, SCORES_NOTE, Figures
 from brain_tumor.report.page import Heading, Listing, Table, markdown, markdown_cell
 from brain_tumor.report.words import cell, figure_label
 
@@ -24,19 +24,19 @@ _BRACKETS = "in brackets 95 % intervals over clusters, in parentheses prediction
 _CHANGES = ("accuracy", "auroc", "brier")
 
 
-def headline_page(summary: Figures, made: Mapping[str, Any], target: float | None) -> str:
+def headline_page(summary: Figures, origin: Mapping[str, Any], target: float | None) -> str:
     """docs/evidence/headline.md.
 
     Args:
         summary: see `headline_summary.summarise_headline`.
-        made: where and when (see `page.made_from`).
+        origin: where and when (see `page.made_from`).
         target: sensitivity the operating threshold is set for; None: the threshold is 0.5.
     """
     aimed = "0.5" if target is None else f"set for a sensitivity of {target:.2f}"
     errors = "[confident_errors.csv](confident_errors.csv)"
     return markdown(
         [
-            recipe_line(made),
+            recipe_line(origin),
             "# The recipe, cross-validated whole",
             f"{summary['repeats']} times {summary['folds']} outer folds of {summary['images']} "
             f"images in {summary['clusters']} clusters (copies; slices of a patient, too, where "
@@ -45,17 +45,17 @@ def headline_page(summary: Figures, made: Mapping[str, Any], target: float | Non
             "predicted. Brackets: 95 % intervals from "
             "clusters resampled jointly over repeats; figures are means over repeats. Nesting does "
             "not undo what was chosen before: [decisions.md](decisions.md) says on which images.",
-            made_line(made),
+            made_line(origin),
             Heading("Figures"),
-            shared.headline_figures(summary, aimed),
-            shared.repeat_by_repeat(summary),
+            tables.headline_figures(summary, aimed),
+            tables.repeat_by_repeat(summary),
             "![Reliability of the first repeat](figures/reliability.svg)",
-            *shared.beside_baselines(summary),
+            *tables.beside_baselines(summary),
             "![AUROC of the recipe and the baselines](figures/baselines.svg)",
-            *shared.paired_with_best(summary),
-            *shared.before_and_after(summary["before"], BEFORE, "[decisions.md](decisions.md)"),
-            *shared.stability(summary, _STABLE),
-            shared.subgroups(summary, ("sensitivity", "specificity", "auroc"), errors),
+            *tables.paired_with_best(summary),
+            *tables.before_and_after(summary["before"], BEFORE, "[decisions.md](decisions.md)"),
+            *tables.stability(summary, _STABLE),
+            tables.subgroups(summary, ("sensitivity", "specificity", "auroc"), errors),
             Heading("What the inner folds chose"),
             _chosen(summary["chosen"]),
         ]
@@ -80,31 +80,31 @@ def _parameter(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def paper_page(summary: Figures, made: Mapping[str, Any]) -> str:
+def paper_page(summary: Figures, origin: Mapping[str, Any]) -> str:
     """docs/evidence/paper.md.
 
     Args:
         summary: see `paper_summary.summarise_paper`.
-        made: where and when (see `page.made_from`).
+        origin: where and when (see `page.made_from`).
     """
     seeds, good = summary["seeds"], summary["as_good_as_published"]
     return markdown(
         [
-            recipe_line(made, "evidence/params.yaml"),
+            recipe_line(origin, "evidence/params.yaml"),
             "# The published protocol, over many seeds",
             "Kim & Ye 2019 divide 253 files at random into 163, 50 and 40. So does this, with "
             f"{seeds} seeds, training the `paper` head (21,933,857 parameters with the trunk) on "
             "the frozen trunk by AdamW, stopped by validation loss. The division is the published "
             "one: copies of a picture may fall on both sides. Their optimiser, epochs and initial "
             "weights are not stated.",
-            made_line(made),
+            made_line(origin),
             Heading("Beside the paper"),
-            shared.published_spread(summary),
+            tables.published_spread(summary),
             f"{good} of {seeds} seeds reach the published test accuracy of 0.90 or more.",
             "![Accuracy by seed](figures/paper.svg)",
             Heading("Means over seeds"),
-            shared.published_means(summary),
-            *shared.worth_of_twins(summary, _BRACKETS),
+            tables.published_means(summary),
+            *tables.worth_of_twins(summary, _BRACKETS),
             Heading("Seed by seed"),
             _by_seed(summary["by_seed"]),
         ]
@@ -128,16 +128,16 @@ def _by_seed(parts: Sequence[Mapping[str, Any]]) -> Table:
     return Table(head, rows)
 
 
-def localisation_page(facts: Figures, made: Mapping[str, Any]) -> str:
+def localisation_page(facts: Figures, origin: Mapping[str, Any]) -> str:
     """docs/evidence/localisation.md.
 
     Args:
         facts: what localisation.json holds.
-        made: where and when (see `page.made_from`).
+        origin: where and when (see `page.made_from`).
     """
     return markdown(
         [
-            recipe_line(made),
+            recipe_line(origin),
             "# Do the heat maps point at tumours?",
             f"The trained model itself (head on `mixed{facts['block']}`) looks at "
             f"{facts['patients']} phantoms with a tumour and at the same {facts['patients']} "
@@ -148,7 +148,7 @@ def localisation_page(facts: Figures, made: Mapping[str, Any]) -> str:
             "picture (exact; Grad-CAM for this head, less that of an empty picture, spread over "
             "the neighbours). The truth is the tumour's mask, warped by the same transform as the "
             "image.",
-            f"{made_line(made)} Digest of the model: `{facts['model'][:12]}`; seed of the "
+            f"{made_line(origin)} Digest of the model: `{facts['model'][:12]}`; seed of the "
             f"phantoms: {facts['seed']}.",
             f"Tumours in view, and judged: {facts['phantoms']}. AUROC of the model on all "
             f"phantoms: {markdown_cell(cell(facts, 'auroc'))}.",
@@ -156,13 +156,13 @@ def localisation_page(facts: Figures, made: Mapping[str, Any]) -> str:
             "![What speaks for a tumour (orange) and against (blue); outlined: the tumour]"
             "(figures/localisation.png)",
             Heading("Scores"),
-            shared.map_scores(
+            tables.map_scores(
                 facts["scores"],
                 f"{SCORES_NOTE} Brackets: 95 % intervals over patients. Maps of random networks "
                 "are averaged over several.",
             ),
             Heading("The model's score minus the others'"),
-            shared.map_scores(facts["differences"], "![The same](figures/localisation.svg)"),
+            tables.map_scores(facts["differences"], "![The same](figures/localisation.svg)"),
             Heading("By plane"),
             _parts("plane", facts["by_plane"]),
             Heading("By contrast"),
@@ -217,27 +217,27 @@ def _scanner_text(text: Figures) -> Table:
 
 
 def robustness_page(
-    conditions: Sequence[Figures], facts: Mapping[str, Any], made: Mapping[str, Any]
+    conditions: Sequence[Figures], facts: Mapping[str, Any], origin: Mapping[str, Any]
 ) -> str:
     """docs/evidence/robustness.md.
 
     Args:
         conditions: see `robustness_curves.curves`.
         facts: images, clusters, threshold and model (digest of its bundle).
-        made: where and when (see `page.made_from`).
+        origin: where and when (see `page.made_from`).
     """
     return markdown(
         [
-            recipe_line(made),
+            recipe_line(origin),
             "# Robustness",
             f"The {facts['images']} test images ({facts['clusters']} clusters of copies or "
             "patients) degraded before any preprocessing, and classified as `brain-tumor predict` "
             f"does: threshold {facts['threshold']:g}, calibration and preprocessing as stored with "
             f"the model (digest `{facts['model'][:12]}`). Nothing was chosen by these figures.",
-            made_line(made),
+            made_line(origin),
             _verdict(conditions),
             "![Figures by level](figures/robustness.svg)",
-            *(part for kind in shared.DEGRADATIONS for part in _levels(conditions, kind)),
+            *(part for kind in tables.DEGRADATIONS for part in _levels(conditions, kind)),
             "In brackets 95 % intervals: Wilson for accuracy, sensitivity, specificity and the "
             "flagged share, for the ECE of perfect calibration the range of the simulation, else "
             "from resampled clusters; changes are against the same images as they are. `flagged`: "
@@ -255,7 +255,7 @@ def _verdict(conditions: Sequence[Figures]) -> str:
         f"({markdown_cell(cell(condition['change'], key))})"
         for condition in conditions
         for key, change in condition.get("change", {}).items()
-        if shared.excludes_zero(change)
+        if tables.excludes_zero(change)
     ]
     if not shown:
         return "No change has an interval that excludes 0: there are too few images to show one."
@@ -268,7 +268,7 @@ def _verdict(conditions: Sequence[Figures]) -> str:
 def _levels(conditions: Sequence[Figures], kind: str) -> tuple[Heading, str, Table]:
     shown = (_DEGRADED, _CHANGES)
     rows = [
-        row for part in (AS_IS, kind) for row in shared.level_rows(conditions, part, *shown)
+        row for part in (AS_IS, kind) for row in tables.level_rows(conditions, part, *shown)
     ]  # fmt: skip
-    table = Table(shared.level_head(*shown), rows)
-    return Heading(shared.degradation(kind)), f"{shared.DEGRADATIONS[kind]}.", table
+    table = Table(tables.level_head(*shown), rows)
+    return Heading(tables.degradation(kind)), f"{tables.DEGRADATIONS[kind]}.", table

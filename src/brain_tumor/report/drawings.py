@@ -70,8 +70,8 @@ def new_figure(width_in: float, height_in: float, *heights: float) -> tuple[Any,
     figure = Figure(figsize=(width_in, height_in), layout="constrained", facecolor="none")
     ratios = {"height_ratios": heights} if heights else None
     axes = figure.subplots(max(len(heights), 1), sharex=True, gridspec_kw=ratios)
-    for one in np.atleast_1d(axes):
-        one.patch.set_visible(False)
+    for part in np.atleast_1d(axes):
+        part.patch.set_visible(False)
     return figure, axes
 
 

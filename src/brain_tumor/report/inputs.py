@@ -288,17 +288,13 @@ def baselines(headline: Mapping[str, Any]) -> tuple[Baseline, ...]:
     )
 
 
-def _evidence_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
-    except ValueError as error:
-        raise ValueError(f"{path}: not readable as text in UTF-8: {error}") from error
-
-
 def _evidence_json(path: Path) -> Mapping[str, Any]:
+    """A JSON object; empty where there is no file, or an empty one."""
     try:
-        content = json.loads(_evidence_text(path) or "{}")
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8") or "{}")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds {type(content).__name__}; an object is needed")
@@ -306,9 +302,10 @@ def _evidence_json(path: Path) -> Mapping[str, Any]:
 
 
 def _log(path: Path) -> pd.DataFrame:
-    if not _evidence_text(path).strip():
-        return pd.DataFrame()
+    """A CSV as text; empty where there is no file, or an empty one."""
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not readable as CSV: {error}") from error

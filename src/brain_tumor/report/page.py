@@ -63,7 +63,7 @@ class Table:
         columns = list(zip(*rows, strict=True))[1:]
         return [
             "",
-            *("figures" if all(map(_is_figure, one)) and any(one) else "" for one in columns),
+            *("figures" if all(map(_is_figure, cells)) and any(cells) else "" for cells in columns),
         ]
 
 

@@ -18,7 +18,7 @@ from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess_params import PreprocessParams
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.model import saved
-from brain_tumor.report.evidence_sections import differences_svg
+from brain_tumor.report.evidence_tables import differences_svg
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 
