@@ -83,8 +83,8 @@ def _origin(inputs: Inputs, track: str) -> str:
     places = f"{listed(origin['dates'])}, {'; '.join(origin['machines'])}"
     return (
         f"Made by `{origin['command']}`, {places}, in {origin['wall_s'] / 60:.0f} minutes, with "
-        "the recipe of the commit that the first line of its page in docs/evidence names; the recipe "
-        "of this report may be a later one."
+        "the recipe of the commit that the first line of its page in docs/evidence names; the "
+        "recipe of this report may be a later one."
     )
 
 
@@ -154,9 +154,9 @@ def _asked_network(evidence: Figures) -> str:
         "its block": "block" in evidence and f"mixed{evidence['block']}",
         "its AUROC on phantoms": "auroc" in evidence and cell(evidence, "auroc"),
     }
-    known = "; ".join(f"{name}: {value}" for name, value in facts.items() if value)
+    details = "; ".join(f"{name}: {value}" for name, value in facts.items() if value)
     who = "The network asked is a trained model as it is, on phantoms it never saw."
-    return f"{who} {known}." if known else who
+    return f"{who} {details}." if details else who
 
 
 def _scores(evidence: Figures) -> Iterator[Part]:
