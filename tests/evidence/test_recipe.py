@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_tumor import params as params_file
+from brain_tumor import settings
 from brain_tumor.evidence.pool import Pool
 from brain_tumor.evidence.recipe import Answer, RecipeParams, product_recipe
 from brain_tumor.model.calibration import calibrate, fit_temperature, threshold_for_sensitivity
@@ -31,9 +31,9 @@ SPACE = {
 
 def sections(**train: Any) -> RecipeParams:
     """The repository's sections, small."""
-    tune = params_file.load(PARAMS, "tune", TuneParams)
+    tune = settings.load(PARAMS, "tune", TuneParams)
     small = {"n_trials": 3, "startup_trials": 2, "space": SPACE, "folds": 2}
-    section = params_file.load(PARAMS, "train", TrainSection)
+    section = settings.load(PARAMS, "train", TrainSection)
     given = {"fine_tune_blocks": 0, "learning_rate": 1e-2, "head_epochs": 4, "batch_size": 8}
     return RecipeParams(
         TrainSection.model_validate(section.model_dump() | given | train),
