@@ -10,7 +10,7 @@ import pytest
 from tests.report import made
 
 from brain_tumor.report.card import CARD_FILE, write_card
-from brain_tumor.report.gather import make_card
+from brain_tumor.report.prose import make_card
 
 DEAR = ("tensorflow", "keras", "mlflow", "optuna", "dvc")
 NAME = "brain-tumor-inceptionv3"

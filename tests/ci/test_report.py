@@ -8,7 +8,7 @@ import pytest
 
 from brain_tumor.ci.facts import Facts
 from brain_tumor.ci.report import headline, render
-from brain_tumor.ci.tables import cell, listing, table
+from brain_tumor.ci.tables import listing, number
 from brain_tumor.ci.write import write_failure
 from brain_tumor.dataset.growth.diff import compare
 
@@ -172,9 +172,9 @@ def test_only_the_report_itself_shows_figures() -> None:
     assert "![" not in render(facts())
 
 
-def test_cells_cannot_break_a_table() -> None:
-    assert table(["a"], [["x|y\n<z"]]).splitlines()[-1] == "| x\\|y &lt;z |"
-    assert [cell(v) for v in (None, 0.0, 12.3456, 1e-5, 3)] == ["", "0.000", "12.346", "1e-05", "3"]
+def test_numbers_have_as_many_digits_as_say_something() -> None:
+    values = [None, 0.0, 12.3456, 1e-5, 3]
+    assert [number(value) for value in values] == ["", "0.000", "12.346", "1e-05", "3.000"]
 
 
 def test_long_lists_say_how_many_more() -> None:

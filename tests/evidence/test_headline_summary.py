@@ -11,8 +11,8 @@ from PIL import Image
 from brain_tumor.dataset.suspects import SUSPECTS, suspect_paths
 from brain_tumor.evidence.confident_errors import confident_errors, errors_sheet
 from brain_tumor.evidence.drawings import baselines_forest
-from brain_tumor.evidence.headline_page import headline_page
 from brain_tumor.evidence.headline_summary import summarise_headline
+from brain_tumor.evidence.pages import headline_page
 from brain_tumor.evidence.subgroups import UNKNOWN, traits
 from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import EvaluateParams

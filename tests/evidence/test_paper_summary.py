@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from brain_tumor.evidence.drawings import accuracy_by_seed
-from brain_tumor.evidence.paper_page import paper_page
+from brain_tumor.evidence.pages import paper_page
 from brain_tumor.evidence.paper_summary import per_seed, summarise_paper, twins
 from brain_tumor.settings import EvaluateParams
 

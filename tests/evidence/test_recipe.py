@@ -31,9 +31,9 @@ SPACE = {
 
 def sections(**train: Any) -> RecipeParams:
     """The repository's sections, small."""
-    tune = settings.read(PARAMS).tune
+    tune = settings.load(PARAMS, "tune", TuneParams)
     small = {"n_trials": 3, "startup_trials": 2, "space": SPACE, "folds": 2}
-    section = settings.read(PARAMS).train
+    section = settings.load(PARAMS, "train", TrainSection)
     given = {"fine_tune_blocks": 0, "learning_rate": 1e-2, "head_epochs": 4, "batch_size": 8}
     return RecipeParams(
         TrainSection.model_validate(section.model_dump() | given | train),

@@ -8,12 +8,12 @@ import pytest
 from pydantic import ValidationError
 from tests.inference.toy import THRESHOLD, disc, write_model
 
+from brain_tumor.evidence.pages import robustness_page
 from brain_tumor.evidence.robustness import COLUMNS, conditions, predict_degraded
 from brain_tumor.evidence.robustness_curves import curves, curves_table
-from brain_tumor.evidence.robustness_page import robustness_page
 from brain_tumor.evidence.robustness_params import RobustnessParams
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.report.curves import curves_svg
+from brain_tumor.report.drawings import curves_svg
 from brain_tumor.settings import EvaluateParams
 
 PARAMS = RobustnessParams(

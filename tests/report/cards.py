@@ -4,8 +4,7 @@ from typing import Any
 
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import InitialWeights
-from brain_tumor.report.card import ModelCard
-from brain_tumor.report.card_parts import Calibration, Data, Figure, Images
+from brain_tumor.report.card import Calibration, Data, Figure, Images, ModelCard
 
 
 def example_card(meta: ModelMeta, metrics: dict[str, Any]) -> ModelCard:

@@ -19,12 +19,9 @@ from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
 from brain_tumor.model.metrics import evaluate
 from brain_tumor.outputs import write_manifest
 from brain_tumor.report.card import ModelCard
-from brain_tumor.report.findings import Findings, read
-from brain_tumor.report.gather import make_card
-from brain_tumor.report.sources import Settings, Sources
-from brain_tumor.settings import (
-    EvaluateParams,
-)
+from brain_tumor.report.inputs import Inputs, Settings, Sources, read
+from brain_tumor.report.prose import make_card
+from brain_tumor.settings import EvaluateParams
 
 ROOT = Path(__file__).parents[2]
 THRESHOLD = 0.4
@@ -150,7 +147,7 @@ def settings(path: Path) -> Settings:
     return Settings(asked.split, asked.preprocess, asked.augment, train, asked.evaluate)
 
 
-def found(root: Path, origin: str = "directory brain-mri") -> Findings:
+def found(root: Path, origin: str = "directory brain-mri") -> Inputs:
     """All that a report is made from, read from files in `root`."""
     lineage = {"git.commit": "c" * 40, "data.md5": "d.dir"}
     return read(write(root), settings(params_file(root)), origin, lineage)

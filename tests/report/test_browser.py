@@ -11,9 +11,9 @@ from tests.inference.http.test_page import LOW_CONTRAST
 from tests.report import evidence_made, made
 
 from brain_tumor.report.document import document
-from brain_tumor.report.findings import read
-from brain_tumor.report.gather import make_card
-from brain_tumor.report.thumbnails import thumbnails
+from brain_tumor.report.inputs import read
+from brain_tumor.report.model_sections import thumbnails
+from brain_tumor.report.prose import make_card
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,10 +8,9 @@ import pytest
 from pydantic import ValidationError
 from tests.report import evidence_made, made
 
-from brain_tumor.report.card import ModelCard, as_json, read_card, write_card
-from brain_tumor.report.card_markdown import markdown
-from brain_tumor.report.findings import read
-from brain_tumor.report.gather import make_card
+from brain_tumor.report.card import ModelCard, as_json, markdown, read_card, write_card
+from brain_tumor.report.inputs import read
+from brain_tumor.report.prose import make_card
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +119,7 @@ def test_the_markdown_says_what_the_data_say(card: ModelCard) -> None:
 def test_evidence_on_these_images_is_in_the_card(card: ModelCard, proven: ModelCard) -> None:
     assert not card.baselines
     assert "left no summary" in markdown(card)
-    assert [one.name for one in proven.baselines][-1] == "Linear probe on frozen features"
+    assert [one.name for one in proven.baselines][-1] == "Linear probe, frozen `mixed6`"
     assert proven.baselines[-1].difference["auroc"].value == 0.05
     text = markdown(proven)
     assert "0.85 (0.80 to 0.90)" in text

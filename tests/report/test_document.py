@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from tests.report import evidence_made, made
-from tests.report.test_checklist import SECTIONS
+from tests.report.test_checklists import SECTIONS
 from tests.stages.command import invoke
 
 from brain_tumor import outputs
@@ -21,12 +21,12 @@ from brain_tumor.report.card import (
     CARD_TEXT,
     REGISTERED_REPORT_FILE,
     REPORT_FILE,
+    markdown,
     read_card,
 )
-from brain_tumor.report.card_markdown import markdown
 from brain_tumor.report.document import document
-from brain_tumor.report.gather import make_card
-from brain_tumor.report.sources import Sources
+from brain_tumor.report.inputs import Sources
+from brain_tumor.report.prose import make_card
 from brain_tumor.stages import report as stage
 
 
@@ -192,10 +192,11 @@ def test_what_is_missing_is_said(tmp_path: Path, sources: Sources) -> None:
 
 def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> None:
     evidence_made.write(sources.evidence, made.manifest())
-    _, text = run(tmp_path)
-    assert "Linear probe on frozen features" in text
-    assert "ours minus theirs: AUROC 0.05 (0.00 to 0.10)" in text
-    assert "plane: coronal" in text
+    folder, text = run(tmp_path)
+    cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    assert "Linear probe, frozen mixed6" in text
+    assert "Recipe minus baseline AUROC 0.050 (0.000 to 0.100)" in cells
+    assert "Plane: coronal 2 1 - - - -" in cells
     assert "On data from elsewhere (clinic-b), sensitivity is 0.93 (0.88 to 0.96) and spec" in text
     assert f"{'e' * 18}..." in text
     assert "no tumour: clusters8" in text
@@ -214,7 +215,8 @@ def test_the_published_protocol_stands_beside_what_was_published(
     folder, text = run(tmp_path)
     assert "2 of 20 seeds reach the published test accuracy" in text
     cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
-    assert "Accuracy 0.90 0.80 0.70 to 0.90 0.61 to 0.95" in cells
+    assert "Test accuracy 0.90 0.80 0.70 to 0.90 0.61 to 0.95" in cells
+    assert "0.86 (0.81 to 0.91) (12)" in cells
     assert "0.86 (0.81 to 0.91)" in text
 
 

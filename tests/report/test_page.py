@@ -6,19 +6,27 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from brain_tumor.report.figures import confusion_svg
-from brain_tumor.report.page import page
-from brain_tumor.report.parts import (
+from brain_tumor.report.drawings import confusion_svg
+from brain_tumor.report.page import (
+    Absent,
     Beside,
-    Figure,
+    Drawing,
     Heading,
     KeyFigure,
     KeyFigures,
+    Link,
     Listing,
     Note,
+    Part,
+    Picture,
+    Pictures,
     Section,
     Table,
+    markdown,
+    page,
 )
+from brain_tumor.report.words import Number
+from brain_tumor.tracking.wording import markdown_table
 
 VOID = {"meta", "link", "wbr", "img", "br"}
 EVIL = "<script>alert('x')</script> & \"more\""
@@ -53,8 +61,10 @@ class Reader(HTMLParser):
 
 def everything() -> str:
     svg = confusion_svg(np.array([[5, 1], [2, 7]]))
-    figures = [Figure(svg, "One (n = 15).", 'a "quoted" name'), Figure(svg, "Two.", "b")]
-    table = Table(("Figure", "Test"), [["Group", ""], ["AUROC", "0.91 (0.82 to 0.96)"]], "Of 15.")
+    figures = [Drawing(svg, "One (n = 15).", 'a "quoted" name'), Drawing(svg, "Two.", "b")]
+    table = Table(
+        ("Figure", "Test"), [["Group", ""], ["AUROC", Number(0.91, 0.82, 0.96)]], "Of 15."
+    )
     keys = KeyFigures([KeyFigure("AUROC", "0.91", "0.82 to 0.96")], "n = 15")
     first = Section("First", [EVIL, Heading("Sub"), Note(EVIL), keys, table, Listing([EVIL])])
     second = Section("Second", [Beside(figures), figures[0], "See section 1 and `a/b_c`."], True)
@@ -110,4 +120,36 @@ def test_a_row_of_another_length_is_refused() -> None:
 
 def test_a_figure_that_is_no_drawing_is_refused() -> None:
     with pytest.raises(ValueError, match="is no SVG"):
-        page("t", "l", [Section("s", [Figure("<p>no</p>", "caption", "alt")])])
+        page("t", "l", [Section("s", [Drawing("<p>no</p>", "caption", "alt")])])
+
+
+def test_what_is_given_is_shown_and_never_run_wherever_it_stands() -> None:
+    keys = KeyFigures([KeyFigure(EVIL, EVIL, EVIL)], EVIL)
+    table = Table((EVIL, "b"), [[EVIL, EVIL], ["c", Number(1, note=EVIL)]], EVIL)
+    pictures = Pictures([Picture(b"", EVIL, EVIL)])
+    parts: list[Part] = [keys, table, Heading(EVIL), pictures, Link(EVIL, EVIL, EVIL)]
+    reader = read(page("t", "l", [Section(EVIL, parts)], [Absent(EVIL, EVIL)]))
+    assert not {"script", "alert"} & set(reader.tags)
+    assert reader.text.count(EVIL) == 4 + 4 + 1 + 1 + 1 + 2 + 2 + 2
+
+
+def test_one_table_has_two_writers() -> None:
+    table = Table(
+        ("figure", "test"), [["AUROC", Number(0.914, 0.82, 0.961, note=" (7)")]], "Of 15."
+    )
+    assert markdown([Heading("Title"), table, Listing(["a", "b"])]) == (
+        "## Title\n\n| figure | test |\n| --- | --- |\n| AUROC | 0.91 [0.82, 0.96] (7) |\n\n"
+        "Of 15.\n\n- a\n- b\n"
+    )
+    assert '0.91 <span class="interval">(0.82 to 0.96)</span> (7)' in page(
+        "t", "l", [Section("s", [table])]
+    )
+
+
+def test_cells_cannot_break_a_markdown_table() -> None:
+    assert markdown_table(["a"], [["x|y\n<z"]]).splitlines()[-1] == "| x\\|y &lt;z |"
+    assert markdown_table(["a"], []) == ""
+
+
+def test_small_figures_are_never_minus_zero() -> None:
+    assert str(Number(-0.001, -0.2, 0.1)) == "0.00 (-0.20 to 0.10)"

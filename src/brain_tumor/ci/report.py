@@ -5,7 +5,8 @@ from typing import Any
 
 from brain_tumor.ci import sections
 from brain_tumor.ci.facts import Facts
-from brain_tumor.ci.tables import code, listing, table
+from brain_tumor.ci.tables import code, listing, number
+from brain_tumor.tracking.wording import markdown_table
 
 
 def render(facts: Facts, figures: Sequence[str] = ()) -> str:
@@ -78,11 +79,11 @@ def _compared(facts: Facts) -> str:
 def _errors(facts: Facts) -> str:
     if facts.validation is None or facts.validation["ok"]:
         return ""
-    errors = [f"{code(one['path'])}: {one['reason']}" for one in facts.validation["errors"]]
+    errors = [f"{code(fault['path'])}: {fault['reason']}" for fault in facts.validation["errors"]]
     unmet = [
-        f"expectation not met: {one['name']} (observed: {one['observed']})"
-        for one in facts.validation["expectations"]
-        if not one["success"]
+        f"expectation not met: {expectation['name']} (observed: {expectation['observed']})"
+        for expectation in facts.validation["expectations"]
+        if not expectation["success"]
     ]
     return f"## What is wrong with the data\n\n{listing([*errors, *unmet])}"
 
@@ -97,7 +98,7 @@ def _model(facts: Facts) -> str:
         against = f"champion (version {decision['champion_version']})"
         lines += [
             "New model and champion on the same images, none of which either was trained on:",
-            table(["images", "figure", against, "new", "images of the rarer class"], rows),
+            markdown_table(["images", "figure", against, "new", "images of the rarer class"], rows),
         ]
     return "\n\n".join(lines)
 
@@ -108,7 +109,7 @@ def _pairs(decision: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
             continue
         new, champion = pair["this"], pair["champion"]
         for key, name in (("metric", "`register.metric`"), ("log_loss", "log loss")):
-            yield split, name, champion[key], new[key], new["images_per_class"]
+            yield split, name, number(champion[key]), number(new[key]), new["images_per_class"]
 
 
 def _figures(figures: Sequence[str]) -> str:

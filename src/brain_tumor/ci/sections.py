@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from brain_tumor.ci.facts import Facts
-from brain_tumor.ci.tables import code, listing, number, table
+from brain_tumor.ci.tables import code, listing, number
 from brain_tumor.figure_text import IN_BRACKETS, with_interval
+from brain_tumor.tracking.wording import markdown_table
 
 _FIGURES = {
     "accuracy": "accuracy",
@@ -25,7 +26,7 @@ def data(facts: Facts) -> str:
         return "## Data\n\nThe images are those of the base."
     before, after = facts.data.before, facts.data.after
     rows = [(code(f"{name}/"), before.get(name, 0), after[name]) for name in after]
-    parts = ["## Data", table(["class folder", "images before", "images now"], rows)]
+    parts = ["## Data", markdown_table(["class folder", "images before", "images now"], rows)]
     lists: dict[str, list[str]] = {
         "added": [code(path) for path in facts.data.added],
         "removed": [code(path) for path in facts.data.removed],
@@ -49,20 +50,24 @@ def drift(facts: Facts) -> str:
     drift = facts.drift
     count = f"{drift['images']['new']} images are new to the champion"
     against = f" ({drift['champion']})" if drift["champion"] else ""
-    warnings = [f"**Warning**: {one}" for one in drift["warnings"]]
-    said = listing(warnings) if warnings else "No warning."
+    warnings = [f"**Warning**: {warning}" for warning in drift["warnings"]]
+    listed = listing(warnings) or "No warning."
     note = f"\n\n{drift['note']}" if drift["note"] else ""
-    return f"## Drift\n\n{count}{against}.{note}\n\n{said}"
+    return f"## Drift\n\n{count}{against}.{note}\n\n{listed}"
 
 
 def warnings(facts: Facts) -> str:
     """What validation warns of, what is new among it, and what is left out."""
     if facts.validation is None:
         return ""
-    found = [(one["path"], one["reason"]) for one in facts.validation["warnings"]]
-    new = [f"{code(one[0])}: {one[1]}" for one in found if one not in facts.known_warnings]
-    left_out = [f"{code(one['path'])}: {one['reason']}" for one in facts.validation["excluded"]]
-    parts = [f"## Validation warnings\n\n{len(found)} in all, {len(new)} of them new."]
+    all_warnings = [(row["path"], row["reason"]) for row in facts.validation["warnings"]]
+    new = [
+        f"{code(path)}: {reason}"
+        for path, reason in all_warnings
+        if (path, reason) not in facts.known_warnings
+    ]
+    left_out = [f"{code(row['path'])}: {row['reason']}" for row in facts.validation["excluded"]]
+    parts = [f"## Validation warnings\n\n{len(all_warnings)} in all, {len(new)} of them new."]
     if new:
         parts.append(listing(new))
     if left_out:
@@ -77,7 +82,9 @@ def params(facts: Facts) -> str:
     rows = [
         (code(name), _text(old), _text(new)) for name, (old, new) in sorted(facts.params.items())
     ]
-    return "## Parameters\n\n" + (table(["parameter", "base", "now"], rows) or "None changed.")
+    return "## Parameters\n\n" + (
+        markdown_table(["parameter", "base", "now"], rows) or "None changed."
+    )
 
 
 def _text(value: Any) -> str:
@@ -104,7 +111,8 @@ def metrics(facts: Facts) -> str:
             " The images differ from the base's, so these columns do not compare like with like; "
             "section Model does."
         )
-    return f"## Metrics\n\n{table(['images', 'figure', 'base', 'now', 'change'], rows)}\n\n{note}"
+    table = markdown_table(["images", "figure", "base", "now", "change"], rows)
+    return f"## Metrics\n\n{table}\n\n{note}"
 
 
 def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:
@@ -122,7 +130,7 @@ def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:
 def stages(facts: Facts) -> str:
     """Which stages have a new result."""
     rows = [(code(stage), _state(facts, stage)) for stage in facts.stages]
-    return "## Stages\n\n" + table(["stage", "against the base"], rows)
+    return "## Stages\n\n" + markdown_table(["stage", "against the base"], rows)
 
 
 def _state(facts: Facts, stage: str) -> str:

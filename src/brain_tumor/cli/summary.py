@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from brain_tumor.outputs import StageOutputs
     from brain_tumor.report.card import ModelCard
-    from brain_tumor.report.card_parts import Split
+    from brain_tumor.report.words import Split
 
 FIGURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss")
 
@@ -74,7 +74,7 @@ def _table(card: "ModelCard") -> "Table":
     """Figures of validation and test, with 95 % intervals."""
     from rich.table import Table
 
-    from brain_tumor.report.wording import figure_name, shown
+    from brain_tumor.report.words import figure_name, shown
 
     splits: tuple[Split, ...] = ("test", "val")
     sizes = {split: card.images[split] for split in splits}

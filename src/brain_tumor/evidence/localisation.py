@@ -32,6 +32,7 @@ from brain_tumor.model.metrics import (
 )  # fmt: skip
 from brain_tumor.model.saved import SavedModel
 from brain_tumor.model.shapes import stride_px
+from brain_tumor.report.evidence_tables import RIVALS
 from brain_tumor.settings import EvaluateParams
 
 Floats = NDArray[np.float64]
@@ -49,12 +50,6 @@ TUMOUR, BORDER, INSIDE, OUTSIDE = PLACES = (
 )  # fmt: skip
 NOWHERE = "nowhere"
 _ASTRAY = {BORDER: "at the border of the head", OUTSIDE: "outside the head"}
-RIVALS = {
-    "chance": "noise in the head",
-    "centre": "the centre of the head",
-    "random_head": "the model with a random head",
-    "random": "random weights throughout",
-}
 _WORDS = "A 12  TR 4500 TE 98\nSE 3  IM 17"
 _BRIGHTER = 50  # grey levels, of 255, by which a letter must brighten a pixel to be in view
 

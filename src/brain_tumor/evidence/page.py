@@ -5,31 +5,10 @@ from typing import Any
 
 from brain_tumor.model.saved import ModelMeta
 
-_LABELS = {
-    "auroc": "AUROC",
-    "auroc_per_fold": "AUROC, mean over folds",
-    "auprc": "AUPRC",
-    "f1": "F1",
-    "brier": "Brier score",
-    "ece": "ECE, ten bins",
-    "ece_floor": "ECE of perfect calibration (simulated)",
-}
-
-
-def figure_label(name: str) -> str:
-    """A figure's name as a table shows it."""
-    return _LABELS.get(name, name.replace("_", " "))
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
 
 def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """When, where and from which weights the parts of a track were made, of their JSON files."""
-    places = [one["environment"] for one in facts]
+    places = [part["environment"] for part in facts]
 
     def distinct(values: Iterable[Any]) -> list[Any]:
         return sorted({value for value in values if value})
@@ -38,18 +17,18 @@ def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "command": "make evidence",
         "commits": distinct(place["commit"] for place in places),
-        "recipe": distinct(one.get("recipe") for one in facts),
-        "dates": distinct(one["date"] for one in places),
+        "recipe": distinct(part.get("recipe") for part in facts),
+        "dates": distinct(place["date"] for place in places),
         "machines": distinct(
-            f"{one['processors']} processors, {one['machine']}, Python {one['python']}"
-            for one in places
+            f"{place['processors']} processors, {place['machine']}, Python {place['python']}"
+            for place in places
         ),
         "packages": distinct(
-            f"{name} {one[name]}" for one in places for name in packages if name in one
+            f"{name} {place[name]}" for place in places for name in packages if name in place
         ),
-        "weights": distinct(one.get("weights") for one in facts),
-        "precision": distinct(one.get("precision") for one in facts),
-        "wall_s": round(float(sum(one["wall_s"] for one in facts)), 1),
+        "weights": distinct(part.get("weights") for part in facts),
+        "precision": distinct(part.get("precision") for part in facts),
+        "wall_s": round(float(sum(part["wall_s"] for part in facts)), 1),
     }
 
 
@@ -63,17 +42,17 @@ def recipe_of(meta: ModelMeta) -> str:
     return f"{meta.head} head on mixed{meta.head_block}, {tuned}"
 
 
-def recipe_line(made: Mapping[str, Any], params: str = "params.yaml") -> str:
+def recipe_line(origin: Mapping[str, Any], params: str = "params.yaml") -> str:
     """The first line of a page: of which recipe it is, since the default may have moved on.
 
     Args:
-        made: see `made_from`.
+        origin: see `made_from`.
         params: the file that holds the recipe's parameters.
     """
-    commits = made["commits"]
+    commits = origin["commits"]
     hashes = [commit.removesuffix("-dirty") for commit in commits]
     shown = " and ".join(f"`{commit}`" for commit in commits)
-    recipe = "".join(f"; {text}" for text in made["recipe"])
+    recipe = "".join(f"; {text}" for text in origin["recipe"])
     return (
         f"> Made with the recipe of commit {shown} (`git show {hashes[-1]}:{params}`{recipe}). "
         f"The default recipe may have changed since: `git diff {hashes[-1]} -- {params}`, "
@@ -81,11 +60,11 @@ def recipe_line(made: Mapping[str, Any], params: str = "params.yaml") -> str:
     )
 
 
-def made_line(made: Mapping[str, Any]) -> str:
+def made_line(origin: Mapping[str, Any]) -> str:
     """The same as a sentence."""
-    precision = f"; tuned blocks in {', '.join(made['precision'])}" if made["precision"] else ""
+    precision = f"; tuned blocks in {', '.join(origin['precision'])}" if origin["precision"] else ""
     return (
-        f"`{made['command']}`, {' and '.join(made['dates'])}; {'; '.join(made['machines'])}; "
-        f"{', '.join(made['packages'])}{precision}. Initial weights: "
-        f"`{'`, `'.join(made['weights'])}`. Wall time {made['wall_s'] / 60:.0f} min."
+        f"`{origin['command']}`, {' and '.join(origin['dates'])}; {'; '.join(origin['machines'])}; "
+        f"{', '.join(origin['packages'])}{precision}. Initial weights: "
+        f"`{'`, `'.join(origin['weights'])}`. Wall time {origin['wall_s'] / 60:.0f} min."
     )

@@ -15,7 +15,7 @@ from brain_tumor.imaging.decode import decode
 from brain_tumor.imaging.workers import spread
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.prepare import Prepared, prepare
-from brain_tumor.report.curves import AS_IS
+from brain_tumor.report.drawings import AS_IS
 from brain_tumor.settings import PreprocessParams
 
 _BATCH = 16  # slices the network sees at once

@@ -8,7 +8,7 @@ import pandas as pd
 
 from brain_tumor.model import metrics
 from brain_tumor.model.metrics import Estimate, paired_difference, plain
-from brain_tumor.report.curves import AS_IS
+from brain_tumor.report.drawings import AS_IS
 from brain_tumor.settings import EvaluateParams
 
 FIGURES = (

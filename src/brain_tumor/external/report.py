@@ -9,14 +9,14 @@ from brain_tumor.external.report_slices import (
     errors,
     left_out,
     probabilities,
+    share,
     subgroups,
-    text,
     unlike,
 )
+from brain_tumor.figure_text import decimals
 from brain_tumor.model.metrics import Rate
-from brain_tumor.report.figures import Interval, intervals_svg
-from brain_tumor.report.page import page
-from brain_tumor.report.parts import Figure, KeyFigure, KeyFigures, Note, Part, Section, Table
+from brain_tumor.report.drawings import Interval, intervals_svg
+from brain_tumor.report.page import Drawing, KeyFigure, KeyFigures, Note, Part, Section, Table, page
 from brain_tumor.settings import LABELS
 
 _NO_JOINT = (
@@ -47,9 +47,11 @@ def report(evaluation: Evaluation) -> str:
 
 def _figures(evaluation: Evaluation) -> list[Part]:
     keys = [
-        KeyFigure(one.name.capitalize(), f"{one.right.value:.2f}", _interval(one.right))
-        for one in evaluation.classes
-        if one.right
+        KeyFigure(
+            figures.name.capitalize(), decimals(figures.right.value), _interval(figures.right)
+        )
+        for figures in evaluation.classes
+        if figures.right
     ]
     kinds = (
         ("model", "right", "each slice counts"),
@@ -58,24 +60,24 @@ def _figures(evaluation: Evaluation) -> list[Part]:
         ("metadata alone", "baseline", "each slice counts; trained here"),
     )
     rows = [
-        [kind, *(text(getattr(one, field)) for one in evaluation.classes), meaning]
+        [kind, *(share(getattr(figures, field)) for figures in evaluation.classes), meaning]
         for kind, field, meaning in kinds
     ]
-    head = ["", *(one.name for one in evaluation.classes), "of what"]
+    head = ["", *(figures.name for figures in evaluation.classes), "of what"]
     drawn = [
-        Interval(one.name, found.value, found.low, found.high, kind)
+        Interval(figures.name, right.value, right.low, right.high, kind)
         for kind, field, _ in kinds
         if field != "right_familiar"
-        for one in evaluation.classes
-        if (found := getattr(one, field)) is not None
+        for figures in evaluation.classes
+        if (right := getattr(figures, field)) is not None
     ]
     parts: list[Part] = [KeyFigures(keys, "With 95 % intervals")] if keys else []
     parts += [Note(note) for note in evaluation.notes]
     parts += [_NO_JOINT, Table(head, rows, "Share called right, with 95 % intervals")]
     if drawn:
         caption = "Share called right, with 95 % intervals; the model and a baseline without eyes"
-        alt = "; ".join(f"{one.series}, {one.label}: {one.value:.2f}" for one in drawn)
-        parts.append(Figure(intervals_svg(drawn, "share called right"), caption, alt))
+        alt = "; ".join(f"{row.series}, {row.label}: {decimals(row.value)}" for row in drawn)
+        parts.append(Drawing(intervals_svg(drawn, "share called right"), caption, alt))
     parts.append(
         "The metadata baseline is a random forest that sees no picture: only width, height, size "
         "in bytes, compression, format, mode, EXIF and colour profile. It is trained inside this "
@@ -87,7 +89,7 @@ def _figures(evaluation: Evaluation) -> list[Part]:
 
 
 def _images(evaluation: Evaluation) -> list[Part]:
-    counts = {one.label: evaluation.counts(one.label) for one in evaluation.classes}
+    counts = {figures.label: evaluation.counts(figures.label) for figures in evaluation.classes}
     names = {
         "files": "files in the folder",
         "copies_of_training_images": "left out: copies of training images",
@@ -98,10 +100,10 @@ def _images(evaluation: Evaluation) -> list[Part]:
         "clusters": "clusters (distinct pictures or patients)",
     }
     rows = [
-        [name, *(str(counts[one.label][key]) for one in evaluation.classes)]
+        [name, *(str(counts[figures.label][key]) for figures in evaluation.classes)]
         for key, name in names.items()
     ]
-    head = ["", *(CLASSES[one.label] for one in evaluation.classes)]
+    head = ["", *(CLASSES[figures.label] for figures in evaluation.classes)]
     return [
         Table(head, rows, "The images of the folder"),
         "Copies, mirrored copies, slices of one file and, where `patients.csv` names them, slices "
@@ -117,7 +119,7 @@ def _methods(evaluation: Evaluation) -> list[Part]:
         ["model digest", evaluation.model_digest],
         ["engine", evaluation.engine],
         ["folder digest", evaluation.folder_digest],
-        ["files", ", ".join(f"{evaluation.counts(one)['files']} {one}" for one in LABELS)],
+        ["files", ", ".join(f"{evaluation.counts(label)['files']} {label}" for label in LABELS)],
     ]
     return [
         Table(["what", "value"], rows, "What was evaluated"),
@@ -130,5 +132,5 @@ def _methods(evaluation: Evaluation) -> list[Part]:
     ]
 
 
-def _interval(found: Rate) -> str:
-    return f"{found.low:.2f} to {found.high:.2f}, {found.hits} of {found.images} slices"
+def _interval(right: Rate) -> str:
+    return f"{decimals(right.low)} to {decimals(right.high)}, {right.hits} of {right.images} slices"

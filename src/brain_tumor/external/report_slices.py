@@ -5,8 +5,9 @@ import numpy as np
 from brain_tumor.external.evaluation import Evaluation
 from brain_tumor.external.result import NAMES, QUANTILES, confident_errors
 from brain_tumor.model.metrics import Rate
-from brain_tumor.report.parts import Figure, Part, Table
-from brain_tumor.report.predicted import probabilities_svg
+from brain_tumor.report.drawings import probabilities_svg
+from brain_tumor.report.page import Cell, Drawing, Part, Table
+from brain_tumor.report.words import Number
 from brain_tumor.settings import POSITIVE
 
 CLASSES = {"yes": "with a tumour", "no": "without a tumour"}
@@ -20,15 +21,20 @@ def probabilities(evaluation: Evaluation) -> list[Part]:
         return ["No slices are left."]
     y_true = (table["label"] == POSITIVE).to_numpy().astype(np.int64)
     svg = probabilities_svg(y_true, table["probability"].to_numpy(float), evaluation.threshold)
-    head = ["quantile", *(f"{share:.0%}" for share in QUANTILES)]
-    present = [one for one in evaluation.classes if one.quantiles]
-    rows = [[CLASSES[one.label], *(f"{value:.3f}" for value in one.quantiles)] for one in present]
+    head = ["quantile", *(f"{quantile:.0%}" for quantile in QUANTILES)]
+    present = [figures for figures in evaluation.classes if figures.quantiles]
+    rows = [
+        [CLASSES[figures.label], *(f"{value:.3f}" for value in figures.quantiles)]
+        for figures in present
+    ]
     tenths = ["probability", *(f"{i / 10:.1f} to {(i + 1) / 10:.1f}" for i in range(10))]
-    shares = [[CLASSES[one.label], *map(str, one.histogram)] for one in present]
+    shares = [[CLASSES[figures.label], *map(str, figures.histogram)] for figures in present]
     caption = f"Probability of a tumour of {len(table)} slices, by their label"
-    alt = "; ".join(f"median {one.quantiles[3]:.2f} {CLASSES[one.label]}" for one in present)
+    alt = "; ".join(
+        f"median {figures.quantiles[3]:.2f} {CLASSES[figures.label]}" for figures in present
+    )
     return [
-        Figure(svg, caption, alt),
+        Drawing(svg, caption, alt),
         Table(head, rows, "Probability of a tumour at quantiles of each class"),
         Table(tenths, shares, "Slices in each tenth of the probability"),
         "Calibration is not shown: it would depend on the mixture of the classes, which is an "
@@ -39,8 +45,13 @@ def probabilities(evaluation: Evaluation) -> list[Part]:
 def unlike(evaluation: Evaluation) -> list[Part]:
     """What the model itself flags."""
     rows = [
-        [CLASSES[one.label], text(one.unlike), text(one.right), text(one.right_familiar)]
-        for one in evaluation.classes
+        [
+            CLASSES[figures.label],
+            share(figures.unlike),
+            share(figures.right),
+            share(figures.right_familiar),
+        ]
+        for figures in evaluation.classes
     ]
     head = ["slices", "flagged", "called right: all", "called right: not flagged"]
     return [
@@ -53,9 +64,9 @@ def unlike(evaluation: Evaluation) -> list[Part]:
 def subgroups(evaluation: Evaluation) -> list[Part]:
     """Figures by format and size."""
     rows = [
-        [f"{one.by}: {one.kind}", NAMES[one.label], str(one.right.images),
-         str(one.right.clusters), str(one.right)]
-        for one in evaluation.subgroups
+        [f"{group.by}: {group.kind}", NAMES[group.label], str(group.right.images),
+         str(group.right.clusters), share(group.right)]
+        for group in evaluation.subgroups
     ]  # fmt: skip
     head = ["subgroup", "figure", "slices", "clusters", "called right"]
     caption = "By format and size, with 95 % intervals, not corrected for their number"
@@ -65,10 +76,10 @@ def subgroups(evaluation: Evaluation) -> list[Part]:
 def errors(evaluation: Evaluation) -> list[Part]:
     """The most confident errors, by name."""
     parts: list[Part] = []
-    for one in evaluation.classes:
-        rows = confident_errors(evaluation.table, one.label, _ERRORS_SHOWN)
+    for figures in evaluation.classes:
+        rows = confident_errors(evaluation.table, figures.label, _ERRORS_SHOWN)
         if rows.empty:
-            parts.append(f"No slice {CLASSES[one.label]} is called wrong.")
+            parts.append(f"No slice {CLASSES[figures.label]} is called wrong.")
             continue
         cells = [
             [name, f"{probability:.3f}", "yes" if unlike else "no", warnings]
@@ -81,9 +92,9 @@ def errors(evaluation: Evaluation) -> list[Part]:
             )
         ]
         head = ["file", "probability", "flagged", "warnings"]
-        wrong = one.right.images - one.right.hits if one.right else 0
+        wrong = figures.right.images - figures.right.hits if figures.right else 0
         caption = (
-            f"{CLASSES[one.label].capitalize()}, called wrong: the {len(rows)} of {wrong} that "
+            f"{CLASSES[figures.label].capitalize()}, called wrong: the {len(rows)} of {wrong} that "
             "are furthest from the threshold"
         )
         parts.append(Table(head, cells, caption))
@@ -107,6 +118,6 @@ def left_out(evaluation: Evaluation) -> list[Part]:
     return [Table(head, rows, f"Files that are left out{more}")]
 
 
-def text(found: Rate | None) -> str:
-    """A figure with its interval, or none."""
-    return "none" if found is None else str(found)
+def share(rate: Rate | None) -> Cell:
+    """A proportion with its interval, or none."""
+    return "none" if rate is None else Number(rate.value, rate.low, rate.high)

@@ -5,9 +5,8 @@ from pathlib import Path
 from brain_tumor.atomic import write_text
 from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry.rebuild import lineage_of
-from brain_tumor.report.card import CARD_FILE, ModelCard, read_card, write_card
-from brain_tumor.report.card_markdown import markdown
-from brain_tumor.report.wording import figure_name, shown
+from brain_tumor.report.card import CARD_FILE, ModelCard, markdown, read_card, write_card
+from brain_tumor.report.words import figure_name, shown
 from brain_tumor.tracking.model_folder import CARD, CARD_FACTS
 
 _SHORT = ("balanced_accuracy", "auroc")  # what fits the page of a version

@@ -1,30 +1,119 @@
-"""The model card as data: what is checked when it is written, and when it is read again."""
+"""The model card: as data that is checked when it is written and when it is read again; as text."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from brain_tumor.atomic import read_artefact, write_json
+from brain_tumor.figure_text import decimals
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import InitialWeights
-from brain_tumor.report.card_parts import (
-    Baseline,
-    Calibration,
-    Data,
-    Failure,
-    Figure,
-    Images,
+from brain_tumor.report import page
+from brain_tumor.report.page import Cell, Heading, Listing, Table
+from brain_tumor.report.words import (
+    FIGURES,
+    NOTHING,
+    SPLITS,
+    Number,
     Split,
-    Texts,
+    cell,
+    figure_name,
 )
 from brain_tumor.settings import Section
+
+Texts = tuple[str, ...]
+Count = Annotated[int, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
 
 # Of stage report. The report shows images of the data, so it stays with them; its other copy shows
 # none, and is what a registered model and its run hold.
 CARD_FILE, CARD_TEXT, REPORT_FILE = "card.json", "card.md", "report.html"
 REGISTERED_REPORT_FILE = "registered_report.html"
+
+
+class Figure(Section):
+    """A figure and its 95 % interval; both ends or neither."""
+
+    value: Finite
+    low: Finite | None = None
+    high: Finite | None = None
+
+    @model_validator(mode="after")
+    def _is_interval(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError(f"interval ({self.low}, {self.high}) has one end; both or none needed")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"interval ({self.low}, {self.high}) is upside down")
+        return self
+
+
+class Images(Section):
+    """How many images of a split, and in how many clusters (copies, patients) they lie."""
+
+    no: Count
+    yes: Count
+    clusters: Count
+
+
+class Data(Section):
+    """What the images are, and what is wrong with them.
+
+    Attributes:
+        source: where `data fetch` took them from.
+        files: how many.
+        distinct: of them, copies and near-copies counted once.
+        patients: known ones; 0: nothing is known of patients.
+        formats: file format to number of files.
+        label_suspects: those of the fixed list (drawn up before any model) that are among them.
+        faults: all that is known against them, a sentence each.
+    """
+
+    source: str
+    files: Count
+    distinct: Count
+    patients: Count
+    formats: dict[str, Count]
+    label_suspects: Texts
+    faults: Texts
+
+
+class Calibration(Section):
+    """How probabilities and calls come about; see `model.calibration_params`.
+
+    Attributes:
+        temperature: the logit is divided by it.
+        threshold: probability from which an image is called a tumour.
+        target_sensitivity: what the threshold was chosen for, on out-of-fold predictions; None: a
+            threshold of one half.
+        images: how many out-of-fold predictions both rest on.
+    """
+
+    temperature: Annotated[float, Field(gt=0.0)]
+    threshold: Probability
+    target_sensitivity: Probability | None = None
+    images: Count
+
+
+class Baseline(Section):
+    """A simpler classifier on the same folds, and how much better the model is (paired)."""
+
+    name: str
+    figures: dict[str, Figure]
+    difference: dict[str, Figure]
+
+
+class Failure(Section):
+    """An image that is called wrongly."""
+
+    path: str
+    split: Literal["val", "test"]
+    label: Literal["no", "yes"]
+    probability: Probability
 
 
 class ModelCard(Section):
@@ -84,15 +173,15 @@ class ModelCard(Section):
                 f"threshold of the model is {self.model.threshold}, of its calibration "
                 f"{self.calibration.threshold}: they are of different trainings; run `dvc repro`"
             )
-        ends = [one.path for one in self.failures if self._is_right(one)]
-        if ends:
-            raise ValueError(f"{ends}: listed as errors, but called rightly")
+        right = [failure.path for failure in self.failures if self._is_right(failure)]
+        if right:
+            raise ValueError(f"{right}: listed as errors, but called rightly")
         if any(figure.low is not None for figure in self.metrics.get("train", {}).values()):
             raise ValueError("training figures have intervals; they must not")
         return self
 
-    def _is_right(self, one: Failure) -> bool:
-        return (one.probability >= self.calibration.threshold) == (one.label == "yes")
+    def _is_right(self, failure: Failure) -> bool:
+        return (failure.probability >= self.calibration.threshold) == (failure.label == "yes")
 
 
 def as_json(card: ModelCard) -> dict[str, Any]:
@@ -115,3 +204,188 @@ def read_card(path: Path) -> ModelCard:
         ValueError: it is missing or does not fit the schema.
     """
     return read_artefact(path, ModelCard, "run `dvc repro report`")
+
+
+IMAGE_HEAD = ("Split", "No tumour", "Tumour", "Images", "Clusters")
+FAILURE_HEAD = ("File", "Split", "Label", "Label doubted", "Probability of a tumour")
+IDEAL = {
+    "calibration_slope": "1", "calibration_intercept": "0", "brier": "low", "log_loss": "low",
+    "ece": "near the next line", "ece_floor": "simulated",
+}  # fmt: skip
+_DIGEST_SHOWN = 18  # characters
+
+
+def figure_rows(metrics: Mapping[Split, Mapping[str, Figure]]) -> list[list[Cell]]:
+    """A row per figure, a column per split, in the order of `FIGURES` and `SPLITS`."""
+    measured = {key for figures in metrics.values() for key in figures}
+    keys = [key for key in FIGURES if key in measured] + sorted(measured - set(FIGURES))
+    return [
+        [figure_name(key), *(cell(metrics.get(split, {}), key) for split in SPLITS)] for key in keys
+    ]
+
+
+def calibration_rows(metrics: Mapping[Split, Mapping[str, Figure]]) -> list[list[Cell]]:
+    """A row per figure of calibration: validation, test, what would be ideal."""
+    splits: tuple[Split, ...] = ("val", "test")
+    return [
+        [figure_name(key), *(cell(metrics.get(split, {}), key) for split in splits), ideal]
+        for key, ideal in IDEAL.items()
+        if any(key in figures for figures in metrics.values())
+    ]
+
+
+def image_rows(card: ModelCard) -> list[list[str]]:
+    """A row per split: images without, with a tumour, together, and clusters."""
+    return [
+        [name, *map(str, (count.no, count.yes, count.no + count.yes, count.clusters))]
+        for split, name in SPLITS.items()
+        for count in [card.images[split]]
+    ]
+
+
+def failure_rows(card: ModelCard) -> list[list[str]]:
+    """A row per error."""
+    doubted = card.data.label_suspects
+    return [
+        [
+            f"`{failure.path}`", SPLITS[failure.split], failure.label,
+            "yes" if failure.path in doubted else "", f"{failure.probability:.3f}",
+        ]
+        for failure in card.failures
+    ]  # fmt: skip
+
+
+def threshold_text(calibration: Calibration) -> str:
+    """Where the threshold comes from."""
+    target = calibration.target_sensitivity
+    if target is None:
+        return "no target sensitivity was set: a calibrated probability of one half"
+    return (
+        f"the highest with a sensitivity of at least {decimals(target)} on {calibration.images} "
+        "out-of-fold predictions"
+    )
+
+
+def external_table(log: Sequence[Mapping[str, str]], caption: str = "") -> Table:
+    """The log of external evaluations, a row per quantity, a column per evaluation.
+
+    A figure and the ends of its interval (`x`, `x_low`, `x_high`) become one cell; of digests the
+    beginning is shown.
+    """
+    keys = list(dict.fromkeys(key for line in log for key in line))
+    ends = {f"{key}{end}" for key in keys for end in ("_low", "_high")}
+    rows = [
+        [_quantity(key), *(external_cell(line, key) for line in log)]
+        for key in keys
+        if key not in ends
+    ]
+    numbers = range(1, len(log) + 1)
+    return Table(("Quantity", *(f"Evaluation {place}" for place in numbers)), rows, caption)
+
+
+def _quantity(key: str) -> str:
+    """A column of the log in words; counts begin with their class."""
+    label, _, rest = key.partition("_")
+    of = {"no": "no tumour: ", "yes": "tumour: "}.get(label)
+    return (f"{of}{rest}" if of else key).replace("_", " ")
+
+
+def external_cell(line: Mapping[str, str], key: str) -> Cell:
+    """A quantity of the log with its interval if it has one; a dash where it is missing."""
+    value, low, high = (line.get(f"{key}{end}", "") for end in ("", "_low", "_high"))
+    if key.endswith("_digest") and len(value) > _DIGEST_SHOWN:
+        return f"{value[:_DIGEST_SHOWN]}..."
+    if not (value and low and high):
+        return value or NOTHING
+    return Number(float(value), float(low), float(high))
+
+
+def markdown(card: ModelCard) -> str:
+    """The card for people."""
+    weights, note = card.model.model_dump(), card.initial_weights.note
+    return page.markdown(
+        [
+            f"# {card.name}",
+            f"**{card.intended_use}**",
+            Heading("Not for"),
+            Listing(card.not_for),
+            Heading("Input and output"),
+            _pairs({"input": card.input, **card.output}),
+            Heading("Network"),
+            _pairs(weights | ({"note on initial weights": note} if note else {})),
+            Heading("Data"),
+            *_data(card),
+            Heading("Split and preprocessing"),
+            Listing([*card.split, *card.preprocessing]),
+            Heading("Figures with 95 % intervals"),
+            _texts(Table(("figure", *SPLITS), figure_rows(card.metrics))),
+            Listing(split_notes(card)),
+            Heading("Calibration and operating point"),
+            *_calibration(card),
+            Heading("Nested cross-validation of the recipe, and baselines"),
+            *_crossvalidation(card),
+            Heading("External data"),
+            _texts(external_table(card.external))
+            if card.external
+            else "None: this model has met no other data (`brain-tumor evaluate`).",
+            Heading("Most confident errors"),
+            Table(FAILURE_HEAD, failure_rows(card))
+            if card.failures
+            else "None on validation and test images.",
+            Heading("Limits"),
+            Listing(card.limits),
+            Heading("Lineage"),
+            _pairs(card.lineage | {"digest": card.digest or "not registered"}),
+        ]
+    )
+
+
+def split_notes(card: ModelCard) -> list[str]:
+    """How to read the figures of each split."""
+    return [f"{SPLITS[split].capitalize()}: {text}" for split, text in card.notes.items()]
+
+
+def _data(card: ModelCard) -> tuple[Table, Table, str, Listing]:
+    data = card.data
+    facts = {
+        "source": data.source,
+        "files": data.files,
+        "distinct": data.distinct,
+        "patients": data.patients or "not known",
+        "formats": ", ".join(f"{name} {count}" for name, count in data.formats.items()),
+    }
+    faults = Listing(data.faults or ("none found",))
+    return _pairs(facts), Table(IMAGE_HEAD, image_rows(card)), "Known faults:", faults
+
+
+def _calibration(card: ModelCard) -> tuple[Table, Table]:
+    point = card.calibration
+    facts = {
+        "temperature": f"{point.temperature:.4g}",
+        "threshold": f"{point.threshold:.4g}: {threshold_text(point)}",
+    }
+    measured = _texts(Table(("figure", "val", "test", "ideal"), calibration_rows(card.metrics)))
+    return _pairs(facts), measured
+
+
+def _crossvalidation(card: ModelCard) -> Sequence[str | Table]:
+    """Figures as rows; the recipe and the baselines as columns."""
+    if not card.crossvalidation:
+        return ["Not known: the nested cross-validation (`make evidence`) left no summary."]
+    columns = {"the recipe": card.crossvalidation}
+    columns |= {baseline.name: baseline.figures for baseline in card.baselines}
+    rows = [
+        [figure_name(key), *(cell(figures, key) for figures in columns.values())]
+        for key in card.crossvalidation
+    ]
+    note = "The recipe is called at its own thresholds, baselines from 0.5 on."
+    return [_texts(Table(("figure", *columns), rows)), note]
+
+
+def _pairs(values: Mapping[str, object]) -> Table:
+    return Table(("", ""), [[key, str(value)] for key, value in values.items()])
+
+
+def _texts(table: Table) -> Table:
+    """A table whose intervals read as in the report, `0.82 to 0.96`."""
+    return Table(table.head, [list(map(str, row)) for row in table.rows])

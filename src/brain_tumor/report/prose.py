@@ -1,8 +1,17 @@
-"""What a report says in words; numbers come from what was found."""
+"""The model card of what the stages left: its numbers, and what it says in words."""
 
-from brain_tumor.report.card_parts import Split
-from brain_tumor.report.findings import Findings
+import re
+from collections import Counter
 
+import numpy as np
+
+from brain_tumor.dataset.suspects import suspect_paths
+from brain_tumor.report.card import Calibration, Data, Failure, Images, ModelCard
+from brain_tumor.report.inputs import Inputs, baselines, figures
+from brain_tumor.report.words import SPLITS, Split
+
+MOST_FAILURES = 12
+_PARTNER = re.compile(r"^(same bytes as|near-duplicate of) .*")
 INTENDED_USE = (
     "Research only: not for diagnosis, triage or any clinical decision. It estimates the "
     "probability that a single brain MRI slice shows a tumour, among images like those it was "
@@ -54,18 +63,118 @@ _LIMITS = (
 )
 
 
-def limits(found: Findings) -> tuple[str, ...]:
+def make_card(inputs: Inputs, name: str) -> ModelCard:
+    """The card.
+
+    Args:
+        inputs: all that is known.
+        name: of the model.
+    """
+    return ModelCard(
+        name=name,
+        intended_use=INTENDED_USE,
+        not_for=NOT_FOR,
+        input=INPUT,
+        output=OUTPUT,
+        model=inputs.meta,
+        initial_weights=inputs.weights,
+        data=_data(inputs),
+        split=_split(inputs),
+        preprocessing=_preprocessing(inputs),
+        images={split: _images(inputs, split) for split in SPLITS},
+        metrics={split: dict(measured) for split, measured in inputs.metrics.items()},
+        notes=NOTES,
+        calibration=Calibration(
+            temperature=inputs.point.temperature,
+            threshold=inputs.point.threshold,
+            target_sensitivity=inputs.point.sensitivity,
+            images=inputs.point.images,
+        ),
+        crossvalidation=figures(inputs.headline.get("figures", {})),
+        baselines=baselines(inputs.headline),
+        external=tuple(
+            {str(key): str(value) for key, value in row.items()}
+            for row in inputs.external.to_dict("records")
+        ),
+        failures=_failures(inputs),
+        limits=_limits(inputs),
+        lineage=dict(inputs.lineage),
+    )
+
+
+def _failures(inputs: Inputs) -> tuple[Failure, ...]:
+    """The most confident errors on validation and test images, worst first."""
+    rows = inputs.predictions[inputs.predictions["split"].isin(["val", "test"])]
+    wrong = (rows["probability"] >= inputs.point.threshold) != (rows["label"] == "yes")
+    off = np.where(rows["label"] == "yes", 1 - rows["probability"], rows["probability"])
+    worst = rows.assign(off=off)[wrong].sort_values(["off", "path"], ascending=[False, True])
+    return tuple(
+        Failure.model_validate(row)
+        for row in worst[["path", "split", "label", "probability"]]
+        .head(MOST_FAILURES)
+        .to_dict("records")
+    )
+
+
+def _images(inputs: Inputs, split: Split) -> Images:
+    rows = inputs.rows(split)
+    counts = Counter(rows["label"])
+    return Images(no=counts["no"], yes=counts["yes"], clusters=rows["cluster"].nunique())
+
+
+def _data(inputs: Inputs) -> Data:
+    manifest = inputs.manifest
+    return Data(
+        source=inputs.origin,
+        files=len(manifest),
+        distinct=int(manifest["group"].nunique()),
+        patients=int(inputs.validation["patients"]),
+        formats={str(key): int(count) for key, count in manifest["format"].value_counts().items()},
+        label_suspects=tuple(suspect_paths(manifest)),
+        faults=_faults(inputs),
+    )
+
+
+def _faults(inputs: Inputs) -> tuple[str, ...]:
+    copies, patients = inputs.validation["duplicates"], inputs.validation["patients"]
+    faults = []
+    if inputs.is_phantom:
+        faults.append(PHANTOM)
+    if copies["groups"]:
+        faults.append(
+            f"{copies['files']} files lie in {copies['groups']} groups of copies or near-copies; "
+            f"{copies['identical_files']} of them in {copies['identical_groups']} groups of "
+            "identical bytes."
+        )
+    if not patients:
+        faults.append("Patients are not known: slices of one patient can lie in several splits.")
+    kinds = Counter(_kind(warning["reason"]) for warning in inputs.validation["warnings"])
+    faults += [f"{count} files: {kind}." for kind, count in sorted(kinds.items()) if kind]
+    if suspects := suspect_paths(inputs.manifest):
+        faults.append(
+            f"{len(suspects)} images stand on a list of suspect labels that was drawn up by eye "
+            "before any model; none is left out."
+        )
+    return tuple(faults)
+
+
+def _kind(reason: str) -> str:
+    """What is wrong without the name of the other file; empty for copies, listed already."""
+    return "" if _PARTNER.match(reason) and "other class" not in reason else reason
+
+
+def _limits(inputs: Inputs) -> tuple[str, ...]:
     """What to keep in mind of this model."""
-    told = [PHANTOM] if found.is_phantom else []
-    if found.weights.note:
-        told.append(found.weights.note)
-    return (*told, *_LIMITS)
+    sentences = [PHANTOM] if inputs.is_phantom else []
+    if inputs.weights.note:
+        sentences.append(inputs.weights.note)
+    return (*sentences, *_LIMITS)
 
 
-def split(found: Findings) -> tuple[str, ...]:
+def _split(inputs: Inputs) -> tuple[str, ...]:
     """How the images were divided."""
-    params = found.settings.split
-    kept = " and ".join(_KINSHIPS[one] for one in params.kinships)
+    params = inputs.settings.split
+    kept = " and ".join(_KINSHIPS[kinship] for kinship in params.kinships)
     together = (
         f"{kept.capitalize()} stay together, so no cluster is divided."
         if kept
@@ -80,20 +189,20 @@ def split(found: Findings) -> tuple[str, ...]:
     )
     rank = f"Groups are ranked by a hash (seed {params.seed}), so a group keeps its split."
     seed = rank if params.mode == "fractions" else f"Seed {params.seed}."
-    drawn = found.settings.augment.phantoms
+    drawn = inputs.settings.augment.phantoms
     return (together, sizes, seed, *([_DRAWN.format(drawn)] if drawn else []))
 
 
-def preprocessing(found: Findings) -> tuple[str, ...]:
+def _preprocessing(inputs: Inputs) -> tuple[str, ...]:
     """The steps from a raw image to the network's input."""
-    params = found.settings.preprocess
+    params = inputs.settings.preprocess
     steps = ["Decode to grey, turned as EXIF says."]
     if params.normalisation == "none":
         steps.append("No spatial normalisation.")
     else:
         steps.append(
-            f"Register to the best-fitting of {_slices(found)} atlas slices (MNI152) by a "
-            f"{params.normalisation} transform and mutual information; {_fallback(found)}"
+            f"Register to the best-fitting of {_slices(inputs)} atlas slices (MNI152) by a "
+            f"{params.normalisation} transform and mutual information; {_fallback(inputs)}"
         )
     blanked = ", blacken what lies outside it" if params.blank_outside_head else ""
     steps.append(f"Crop to the head{blanked}.")
@@ -105,15 +214,15 @@ def preprocessing(found: Findings) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def _slices(found: Findings) -> int:
-    params = found.settings.preprocess
+def _slices(inputs: Inputs) -> int:
+    params = inputs.settings.preprocess
     return sum(map(len, (params.axial_mm, params.coronal_mm, params.sagittal_mm)))
 
 
-def _fallback(found: Findings) -> str:
+def _fallback(inputs: Inputs) -> str:
     parts = [
-        f"{found.preprocessing[label]['fallback']['count']} of "
-        f"{found.preprocessing[label]['images']} ({name})"
+        f"{inputs.preprocessing[label]['fallback']['count']} of "
+        f"{inputs.preprocessing[label]['images']} ({name})"
         for label, name in (("no", "no tumour"), ("yes", "tumour"))
     ]
     return f"where that fails the head is centred and scaled only: {' and '.join(parts)}."

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from brain_tumor import settings
 from brain_tumor.atomic import write_json, write_text
+from brain_tumor.evidence.drawings import save_overlays
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.localisation import tested
-from brain_tumor.evidence.localisation_page import differences_svg, localisation_page, save_overlays
 from brain_tumor.evidence.localisation_params import LocalisationParams
 from brain_tumor.evidence.page import made_from, recipe_of
+from brain_tumor.evidence.pages import localisation_page
 from brain_tumor.evidence.phantom_truth import Maker
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.model import saved
+from brain_tumor.report.evidence_tables import differences_svg
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 
 

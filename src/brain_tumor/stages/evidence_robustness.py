@@ -11,14 +11,14 @@ from brain_tumor.atomic import write_json, write_text
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.evidence.environment import environment
 from brain_tumor.evidence.page import made_from, recipe_of
+from brain_tumor.evidence.pages import robustness_page
 from brain_tumor.evidence.robustness import predict_degraded
 from brain_tumor.evidence.robustness_curves import curves, curves_table
-from brain_tumor.evidence.robustness_page import robustness_page
 from brain_tumor.evidence.robustness_params import RobustnessParams
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.outputs import TEST, read_manifest, read_split
-from brain_tumor.report.curves import curves_svg
+from brain_tumor.report.drawings import curves_svg
 from brain_tumor.settings import POSITIVE, EvaluateParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 

@@ -11,16 +11,15 @@ from brain_tumor.evidence import drawings
 from brain_tumor.evidence.confident_errors import confident_errors, errors_sheet
 from brain_tumor.evidence.finished import Finished
 from brain_tumor.evidence.headline import read_folds
-from brain_tumor.evidence.headline_page import headline_page
 from brain_tumor.evidence.headline_summary import summarise_headline
 from brain_tumor.evidence.page import made_from
-from brain_tumor.evidence.paper_page import paper_page
+from brain_tumor.evidence.pages import headline_page, paper_page
 from brain_tumor.evidence.paper_summary import summarise_paper
 from brain_tumor.evidence.paper_track import read_seeds
 from brain_tumor.evidence.params import HeadlineParams, PaperParams
 from brain_tumor.evidence.subgroups import traits
 from brain_tumor.outputs import read_manifest
-from brain_tumor.report.figures import reliability_svg
+from brain_tumor.report.drawings import reliability_svg
 from brain_tumor.settings import EvaluateParams
 from brain_tumor.stages.paths import In, Out, reporting_errors, run
 

@@ -9,15 +9,13 @@ from brain_tumor.report.card import (
     CARD_TEXT,
     REGISTERED_REPORT_FILE,
     REPORT_FILE,
+    markdown,
     write_card,
 )
-from brain_tumor.report.card_markdown import markdown
 from brain_tumor.report.document import document
-from brain_tumor.report.evidence import SUMMARY
-from brain_tumor.report.findings import read
-from brain_tumor.report.gather import make_card
-from brain_tumor.report.sources import Settings, Sources
-from brain_tumor.report.thumbnails import thumbnails
+from brain_tumor.report.inputs import SUMMARY, Settings, Sources, read
+from brain_tumor.report.model_sections import thumbnails
+from brain_tumor.report.prose import make_card
 from brain_tumor.stages.paths import run
 from brain_tumor.tracking.lineage import trace
 
@@ -46,19 +44,19 @@ def main() -> None:
         images=outputs.IMAGES,
         evidence=outputs.EVIDENCE,
     )
-    inputs = {**vars(sources), "split": outputs.SPLIT, "params": settings.PARAMS}
-    inputs["evidence"] = outputs.EVIDENCE / SUMMARY
+    traced = {**vars(sources), "split": outputs.SPLIT, "params": settings.PARAMS}
+    traced["evidence"] = outputs.EVIDENCE / SUMMARY
     for follows in ("history", "trials", "images"):  # from the others
-        del inputs[follows]
+        del traced[follows]
     with working("gathering what the stages found"):
-        findings = read(sources, shown, origin(read_meta(outputs.DATA)), trace(inputs))
-        card = make_card(findings, NAME)
+        inputs = read(sources, shown, origin(read_meta(outputs.DATA)), trace(traced))
+        card = make_card(inputs, NAME)
     with working(f"writing {outputs.REPORT / REPORT_FILE} and the model's card"):
         write_card(outputs.REPORT / CARD_FILE, card)
         write_text(outputs.REPORT / CARD_TEXT, markdown(card))
         pictures = thumbnails(outputs.IMAGES, [failure.path for failure in card.failures])
-        write_text(outputs.REPORT / REPORT_FILE, document(findings, card, pictures))
-        write_text(outputs.REPORT / REGISTERED_REPORT_FILE, document(findings, card, None))
+        write_text(outputs.REPORT / REPORT_FILE, document(inputs, card, pictures))
+        write_text(outputs.REPORT / REGISTERED_REPORT_FILE, document(inputs, card, None))
 
 
 if __name__ == "__main__":

@@ -166,11 +166,18 @@ def trials_note(trials: "pd.DataFrame", best: int | None, objective: str) -> str
     return f"{first}\n\n{markdown_table(names, rows)}"
 
 
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; cells stay on one line, and a `|` in one does not end it."""
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    lines = [head, ["---"] * len(head), *escaped]
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; empty without rows.
+
+    A cell stays on one line, without the signs that end it or start HTML; None is empty.
+    """
+    cells = [["" if cell is None else _escaped(str(cell)) for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *cells] if cells else []
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def _cell(value: Any) -> str:

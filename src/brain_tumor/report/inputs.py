@@ -1,24 +1,108 @@
-"""All that a report is made from, read once."""
+"""All that a report is made from, read once: what the stages left, and the committed evidence."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brain_tumor.dataset.groups import clusters
 from brain_tumor.inference.export import REPORT_FILE
 from brain_tumor.model.saved import ModelMeta, read_meta
 from brain_tumor.outputs import Best, InitialWeights, OperatingPoint, read_manifest
-from brain_tumor.report.card_parts import Figure, Split
-from brain_tumor.report.evidence import Evidence
-from brain_tumor.report.sources import Settings, Sources
+from brain_tumor.report.card import Baseline, Figure
+from brain_tumor.report.words import BASELINES, Split, capitalised
+from brain_tumor.settings import (
+    AugmentParams,
+    EvaluateParams,
+    PreprocessParams,
+    SplitParams,
+    TrainParams,
+)
+
+SUMMARY, ROBUSTNESS, LOCALISATION = "summary.json", "robustness.json", "localisation.json"
+EXTERNAL_LOG = "external-log.csv"
 
 
 @dataclass(frozen=True)
-class Findings:
+class Settings:
+    """The sections of params.yaml that a report tells of; `train` as the study filled it in."""
+
+    split: SplitParams
+    preprocess: PreprocessParams
+    augment: AugmentParams
+    train: TrainParams
+    evaluate: EvaluateParams
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of the stages that a report is made from; `images` are preprocessed ones."""
+
+    manifest: Path
+    validation: Path
+    preprocessing: Path
+    weights: Path
+    best: Path
+    calibration: Path
+    model_json: Path
+    run: Path
+    predictions: Path
+    metrics: Path
+    export: Path
+    history: Path
+    trials: Path
+    images: Path
+    evidence: Path
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Committed evidence.
+
+    Attributes:
+        summary: of both tracks, as `make evidence` writes it; empty without one.
+        robustness: figures on degraded test images; empty without.
+        localisation: how well heat maps point at tumours of phantoms; empty without.
+        external: the log of evaluations on other data, texts as they stand in it; empty without.
+    """
+
+    summary: Mapping[str, Any]
+    robustness: Mapping[str, Any]
+    localisation: Mapping[str, Any]
+    external: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path) -> "Evidence":
+        """Read what there is in `folder`.
+
+        Raises:
+            ValueError: a file is there but not readable.
+        """
+        return cls(
+            summary=_evidence_json(folder / SUMMARY),
+            robustness=_evidence_json(folder / ROBUSTNESS),
+            localisation=_evidence_json(folder / LOCALISATION),
+            external=_log(folder / EXTERNAL_LOG),
+        )
+
+    def track(self, name: str) -> Mapping[str, Any]:
+        """The summary of a track, `headline` or `paper`; empty without one."""
+        track: Mapping[str, Any] = self.summary.get(name, {})
+        return track
+
+    def is_of(self, sha256: Collection[str]) -> bool:
+        """Whether the summary was made on images that are all among these (digests of files)."""
+        made_on = set(self.summary.get("sha256", ()))
+        return bool(made_on) and made_on <= set(sha256)
+
+
+@dataclass(frozen=True)
+class Inputs:
     """What is known of a model.
 
     Attributes:
@@ -102,7 +186,7 @@ class Findings:
 
     @property
     def present(self) -> frozenset[str]:
-        """Which evidence there is on these images, by the keys of `checklist.PENDING`."""
+        """Which evidence there is on these images, by the keys of `checklists.PENDING`."""
         there = {
             "headline": bool(self.headline),
             "explanation": bool(self.localisation),
@@ -114,16 +198,22 @@ class Findings:
     @property
     def twins(self) -> int:
         """How many test images share a cluster with an image that trains or validates."""
-        own = self.predictions
-        developed = set(own.loc[own["split"] != "test", "cluster"])
+        rows = self.predictions
+        developed = set(rows.loc[rows["split"] != "test", "cluster"])
         return int(self.rows("test")["cluster"].isin(developed).sum())
 
     def rows(self, split: Split) -> pd.DataFrame:
         """The predictions of a split."""
         return self.predictions[self.predictions["split"] == split]
 
+    def answers(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Labels (N,), 0 or 1, and probabilities (N,) of a split."""
+        rows = self.rows(split)
+        truth = np.asarray(rows["label"] == "yes", dtype=np.int64)
+        return truth, rows["probability"].to_numpy(np.float64)
 
-def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str, str]) -> Findings:
+
+def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str, str]) -> Inputs:
     """Read all files.
 
     Raises:
@@ -133,7 +223,7 @@ def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str
     cluster = clusters(manifest)
     predictions = pd.read_csv(sources.predictions, keep_default_na=False)
     run = str(_json(sources.run)["run_id"])
-    return Findings(
+    return Inputs(
         settings=settings,
         origin=origin,
         manifest=manifest.assign(cluster=cluster.to_numpy()),
@@ -177,3 +267,46 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not readable; run `dvc repro`: {error}") from error
     return content
+
+
+def figures(plain: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
+    """Figures as JSON holds them."""
+    return {
+        key: Figure.model_validate(dict(figure), extra="ignore") for key, figure in plain.items()
+    }
+
+
+def baselines(headline: Mapping[str, Any]) -> tuple[Baseline, ...]:
+    """The baselines of the nested cross-validation; the best with the paired difference."""
+    best, paired = headline.get("best_baseline"), headline.get("paired", {})
+    return tuple(
+        Baseline(
+            name=capitalised(BASELINES.get(name, name)),
+            figures=figures(measured),
+            difference=figures(paired if name == best else {}),
+        )
+        for name, measured in headline.get("baselines", {}).items()
+    )
+
+
+def _evidence_json(path: Path) -> Mapping[str, Any]:
+    """A JSON object; empty where there is no file, or an empty one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8") or "{}")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds {type(content).__name__}; an object is needed")
+    return content
+
+
+def _log(path: Path) -> pd.DataFrame:
+    """A CSV as text; empty where there is no file, or an empty one."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable as CSV: {error}") from error

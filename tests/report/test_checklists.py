@@ -1,14 +1,13 @@
 """The checklists are whole, and honest about what is missing."""
 
 import re
-from types import ModuleType
 
 import pytest
 
-from brain_tumor.report import claim, tripod
-from brain_tumor.report.checklist import PENDING, UNANSWERED, Item, rows, tally
+from brain_tumor.report.checklists import CLAIM, PENDING, TRIPOD, UNANSWERED, Checklist, Item
+from brain_tumor.report.page import Table
 
-LISTS = [claim, tripod]
+LISTS = [CLAIM, TRIPOD]
 # The sections a report has; tests/report/test_document.py proves that it has these.
 SECTIONS = {
     key: f"section {number}, {key}"
@@ -24,7 +23,7 @@ SECTIONS = {
 
 
 def test_claim_has_its_44_items_in_order() -> None:
-    assert [one.number for one in claim.ITEMS] == [str(number) for number in range(1, 45)]
+    assert [one.number for one in CLAIM.items] == [str(number) for number in range(1, 45)]
 
 
 def test_tripod_ai_has_its_27_items_with_their_letters() -> None:
@@ -35,14 +34,14 @@ def test_tripod_ai_has_its_27_items_with_their_letters() -> None:
         for number in range(1, 28)
         for letter in letters.get(number, "_").replace("_", " ")
     ]
-    assert [one.number for one in tripod.ITEMS] == [name.strip() for name in expected]
-    assert len(tripod.ITEMS) == 52
+    assert [one.number for one in TRIPOD.items] == [name.strip() for name in expected]
+    assert len(TRIPOD.items) == 52
 
 
 @pytest.mark.parametrize("checklist", LISTS)
 @pytest.mark.parametrize("present", [frozenset(), frozenset(PENDING)])
-def test_every_item_says_where_or_why_not(checklist: ModuleType, present: frozenset[str]) -> None:
-    for item in checklist.ITEMS:
+def test_every_item_says_where_or_why_not(checklist: Checklist, present: frozenset[str]) -> None:
+    for item in checklist.items:
         text = item.where(present, SECTIONS)
         assert "{" not in text
         if item.answered(present):
@@ -52,19 +51,22 @@ def test_every_item_says_where_or_why_not(checklist: ModuleType, present: frozen
 
 
 @pytest.mark.parametrize("checklist", LISTS)
-def test_evidence_answers_what_waited_for_it(checklist: ModuleType) -> None:
-    waiting = [one for one in checklist.ITEMS if one.needs]
+def test_evidence_answers_what_waited_for_it(checklist: Checklist) -> None:
+    waiting = [one for one in checklist.items if one.needs]
     assert waiting
     assert not any(one.answered(frozenset()) for one in waiting)
     assert all(one.answered(frozenset(PENDING)) for one in waiting)
 
 
 def test_what_is_not_answered_is_not_counted_as_answered() -> None:
-    items = [
+    items = (
         Item("1", "Part", "one", "{data}"),
         Item("2", "Part", "two", "Not answered: nobody knows"),
         Item("3", "Other", "three", "{data}", ("external",)),
-    ]
-    assert tally(items, []) == "1 of 3 items are answered, 2 are not."
-    assert tally(items, ["external"]) == "2 of 3 items are answered, 1 are not."
-    assert [row[0] for row in rows(items, [], SECTIONS)] == ["Part", "1", "2", "Other", "3"]
+    )
+    checklist = Checklist("A list", items)
+    assert checklist.tally([]) == "1 of 3 items are answered, 2 are not."
+    assert checklist.tally(["external"]) == "2 of 3 items are answered, 1 are not."
+    [table] = checklist.section([], SECTIONS).parts
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["Part", "1", "2", "Other", "3"]

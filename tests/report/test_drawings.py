@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_tumor.report.drawing import BLUE, INK
-from brain_tumor.report.figures import (
+from brain_tumor.report.drawings import (
+    BLUE,
+    INK,
     Interval,
     confusion_svg,
     intervals_svg,
+    probabilities_svg,
     reliability_svg,
+    roc_svg,
 )
-from brain_tumor.report.predicted import probabilities_svg, roc_svg
 
 TRUTH = np.array([0, 0, 0, 1, 1, 1], dtype=np.int64)
 SAID = np.array([0.1, 0.1, 0.6, 0.4, 0.8, 0.9])
