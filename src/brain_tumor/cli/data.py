@@ -93,8 +93,7 @@ def data_add(
     If a run is cut off, the same command completes it.
     """
     from brain_tumor import settings
-    from brain_tumor.dataset.growth.add import add
-    from brain_tumor.dataset.growth.text import added_lines
+    from brain_tumor.dataset.growth.add import add, added_lines
 
     with reporting_errors():
         classes = settings.read(params).validate

@@ -1,5 +1,8 @@
 """Whether two samples differ in a number: a two-sample test for images in clusters and classes.
 
+Direction = Literal["higher", "lower", "spread"]
+
+
 The statistic is Kolmogorov and Smirnov's: the largest difference of the two distribution
 functions. Each cluster counts as one and each of its images by its share, so copies add no
 evidence; the reference is weighted to the classes of the new images.
@@ -15,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from brain_tumor.drift.design import Design, Floats
-from brain_tumor.drift.measures import Direction
 
 _DRAWS = 25  # of an image per cluster
 _GRID = 256  # values at which distribution functions are compared, at most

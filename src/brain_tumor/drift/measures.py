@@ -1,9 +1,6 @@
 """What is compared, and how a difference is said in plain words."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-Direction = Literal["higher", "lower", "spread"]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.imaging.augment import variants
-from brain_tumor.model.phase import Rows
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import AugmentParams
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.model.development import Rows
 from brain_tumor.settings import TrainParams
 
 Epoch = dict[str, float]
 OnEpoch = Callable[[int, Epoch], None]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

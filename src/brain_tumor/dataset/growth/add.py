@@ -1,10 +1,10 @@
 """Add images of one class to the data folder: all of a batch, or nothing of it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from brain_tumor.atomic import write_text
 from brain_tumor.dataset.fetch import data_dvc
@@ -14,6 +14,7 @@ from brain_tumor.dataset.growth.incoming import Incoming, collect
 from brain_tumor.dataset.growth.listing import ignored, in_folder, md5, on_record
 from brain_tumor.dataset.growth.plan import Plan, make_plan
 from brain_tumor.dataset.growth.repository import default_remote
+from brain_tumor.dataset.growth.text import counted, listed, number_of
 from brain_tumor.dataset.validation.finding import Finding
 from brain_tumor.dataset.validation.layout import PATIENTS_FILE
 from brain_tumor.settings import ValidateParams
@@ -189,3 +190,38 @@ def _record(source: Path, label: str, plan: Plan, data: Path, *, resumed: bool) 
             f"{error}\nThe files are in {data}, {pointer} is as it was: the same command again "
             f"completes it, `dvc checkout {pointer}` undoes it"
         ) from error
+
+
+def added_lines(added: Added, data: Path) -> Iterator[str]:
+    """Describe what became of a batch and of the data folder, and what is next."""
+    plan = added.plan
+    renamed = {
+        path: target
+        for path, target in plan.images.items()
+        if PurePosixPath(target).name != PurePosixPath(path).name
+    }
+    masks = f" and {number_of(len(plan.masks), 'mask')}" if plan.masks else ""
+    yield f"added: {number_of(len(plan.images), 'image')}{masks}"
+    yield from _explained("under another name, theirs was taken", renamed, "->")
+    yield from _explained("skipped, the same bytes are there already", plan.skipped, "=")
+    if added.left_out:
+        yield f"left out, no images ({len(added.left_out)}):"
+        yield from listed(added.left_out, show_all=False)
+    if plan.table is not None:
+        yield "patients.csv: extended"
+    if added.unknown_patients:
+        yield (
+            "their patients are unknown: a patients.csv (columns path,patient) in the folder "
+            "would keep images of one patient in one split"
+        )
+    yield f"{data}: {counted(added.counts)}"
+    if not plan.is_empty:
+        pushed = "" if added.remote is None else ", then `dvc push`"
+        yield f"next: `git add {data_dvc.pointer(data)} && git commit`{pushed}"
+
+
+def _explained(title: str, pairs: Mapping[str, str], sign: str) -> Iterator[str]:
+    if pairs:
+        yield f"{title} ({len(pairs)}):"
+        lines = [f"{path} {sign} {other}" for path, other in pairs.items()]
+        yield from listed(lines, show_all=False)

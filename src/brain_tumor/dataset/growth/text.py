@@ -1,10 +1,8 @@
 """What came of growing or comparing the data set, as lines for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from brain_tumor.dataset.fetch.data_dvc import pointer
-from brain_tumor.dataset.growth.add import Added
 from brain_tumor.dataset.growth.diff import DataDiff
 
 _SHOWN = 10  # names of each list, unless all are asked for
@@ -20,35 +18,7 @@ def diff_lines(diff: DataDiff, revision: str, data: Path, *, show_all: bool) -> 
     for kind, names in diff.kinds.items():
         if names:
             yield f"{kind} ({len(names)}):"
-            yield from _listed(names, show_all=show_all)
-
-
-def added_lines(added: Added, data: Path) -> Iterator[str]:
-    """Describe what became of a batch and of the data folder, and what is next."""
-    plan = added.plan
-    renamed = {
-        path: target
-        for path, target in plan.images.items()
-        if PurePosixPath(target).name != PurePosixPath(path).name
-    }
-    masks = f" and {_number(len(plan.masks), 'mask')}" if plan.masks else ""
-    yield f"added: {_number(len(plan.images), 'image')}{masks}"
-    yield from _explained("under another name, theirs was taken", renamed, "->")
-    yield from _explained("skipped, the same bytes are there already", plan.skipped, "=")
-    if added.left_out:
-        yield f"left out, no images ({len(added.left_out)}):"
-        yield from _listed(added.left_out, show_all=False)
-    if plan.table is not None:
-        yield "patients.csv: extended"
-    if added.unknown_patients:
-        yield (
-            "their patients are unknown: a patients.csv (columns path,patient) in the folder "
-            "would keep images of one patient in one split"
-        )
-    yield f"{data}: {counted(added.counts)}"
-    if not plan.is_empty:
-        pushed = "" if added.remote is None else ", then `dvc push`"
-        yield f"next: `git add {pointer(data)} && git commit`{pushed}"
+            yield from listed(names, show_all=show_all)
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -56,14 +26,8 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counts.items())
 
 
-def _explained(title: str, pairs: Mapping[str, str], sign: str) -> Iterator[str]:
-    if pairs:
-        yield f"{title} ({len(pairs)}):"
-        lines = [f"{path} {sign} {other}" for path, other in pairs.items()]
-        yield from _listed(lines, show_all=False)
-
-
-def _listed(names: Sequence[str], *, show_all: bool) -> Iterator[str]:
+def listed(names: Sequence[str], *, show_all: bool) -> Iterator[str]:
+    """A line per name; the last ones as their number, unless `show_all`."""
     # One name more takes no more room than saying so.
     shown = len(names) if show_all or len(names) <= _SHOWN + 1 else _SHOWN
     yield from (f"  {name}" for name in names[:shown])
@@ -71,5 +35,6 @@ def _listed(names: Sequence[str], *, show_all: bool) -> Iterator[str]:
         yield f"  and {len(names) - shown} more"
 
 
-def _number(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def number_of(count: int, noun: str) -> str:
+    """`1 mask`, `2 masks`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
