@@ -121,7 +121,7 @@ from pathlib import Path
 import numpy as np
 from brain_tumor.model.feature_cache import Entry, FeatureCache
 cache = FeatureCache(Path(sys.argv[1]), 10_000)
-with small_cache.alone(), small_cache.writing([Entry("a", (10, 25), np.dtype("float32"))]) as (file,):
+with small_cache.alone(), small_cache.writing([Entry("a", (10, 25), FLOAT)]) as (file,):
     file.write(b"half of it")
     file.flush()
     print("writing", flush=True)

@@ -1,8 +1,5 @@
 """Whether two samples differ in a number: a two-sample test for images in clusters and classes.
 
-Direction = Literal["higher", "lower", "spread"]
-
-
 The statistic is Kolmogorov and Smirnov's: the largest difference of the two distribution
 functions. Each cluster counts as one and each of its images by its share, so copies add no
 evidence; the reference is weighted to the classes of the new images.
@@ -14,10 +11,14 @@ exchangeable with them. The statistic tested is its mean over several draws.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from brain_tumor.drift.design import Design, Floats
+
+Direction = Literal["higher", "lower", "spread"]
+
 
 _DRAWS = 25  # of an image per cluster
 _GRID = 256  # values at which distribution functions are compared, at most

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from brain_tumor.drift.compare import Direction
+
 
 @dataclass(frozen=True)
 class Measure:
