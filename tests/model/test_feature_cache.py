@@ -121,7 +121,7 @@ from pathlib import Path
 import numpy as np
 from brain_tumor.model.feature_cache import Entry, FeatureCache
 cache = FeatureCache(Path(sys.argv[1]), 10_000)
-with small_cache.alone(), small_cache.writing([Entry("a", (10, 25), FLOAT)]) as (file,):
+with cache.alone(), cache.writing([Entry("a", (10, 25), np.dtype("float32"))]) as (file,):
     file.write(b"half of it")
     file.flush()
     print("writing", flush=True)
@@ -185,7 +185,7 @@ def test_processes_that_want_the_same_compute_it_once(
 
 def test_cache_that_cannot_be_written_names_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CacheError, match=r"file/small_cache.*BRAIN_TUMOR_CACHE"):
+    with pytest.raises(CacheError, match=r"file/cache.*BRAIN_TUMOR_CACHE"):
         put(FeatureCache(tmp_path / "file" / "cache", 10), entry("a"))
 
 
