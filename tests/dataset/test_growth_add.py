@@ -15,6 +15,7 @@ from brain_tumor.dataset.fetch.fetch import FetchError, ensure
 from brain_tumor.dataset.growth import add as add_module
 from brain_tumor.dataset.growth.add import Added, AddError, add
 from brain_tumor.dataset.growth.listing import in_folder, md5, on_record
+from brain_tumor.dataset.growth.listing import md5 as listing_md5
 
 PARAMS = sections.validate(min_side_px=16)
 
