@@ -23,11 +23,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from brain_tumor.dataset.groups import clusters
+from brain_tumor.data.copies import clusters
 from brain_tumor.model import metrics
-from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.features import Output, trunk_outputs
-from brain_tumor.model.initial_weights import prepare
+from brain_tumor.model.backbone import prepare
+from brain_tumor.model.features import Output, default_cache, trunk_outputs
 from brain_tumor.outputs import load_images, read_manifest
 from brain_tumor.settings import BackboneParams
 

@@ -18,14 +18,14 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter, zoom
 
 from brain_tumor import settings
-from brain_tumor.dataset.phantom.png import encode_png
-from brain_tumor.dataset.phantom.slices import make_slice
-from brain_tumor.drift.measured import measure_all, with_model_measures
+from brain_tumor.data.phantom.folder import encode_png
+from brain_tumor.data.phantom.slices import make_slice
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
+from brain_tumor.monitoring.drift import measure_all, with_model_measures
 from brain_tumor.settings import DriftParams
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")

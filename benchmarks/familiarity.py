@@ -16,15 +16,15 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from benchmarks.strange import KINDS, OF_BRAINS, Picture, changed, make
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.strange import KINDS, OF_BRAINS, Picture, changed, make
 from brain_tumor import settings
-from brain_tumor.dataset.groups import clusters
+from brain_tumor.data.copies import clusters
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.decode import decode
+from brain_tumor.imaging.picture import decode
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
 from brain_tumor.inference.familiarity import Familiarity

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from brain_tumor import settings
-from brain_tumor.evidence.localisation import Scores, centre_prior, score
-from brain_tumor.evidence.phantom_truth import Maker, Phantom, pairs
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.model import saved
-from brain_tumor.model.explanation import empty_picture
-from brain_tumor.model.linear_head import linear_head, pooling_layer
+from brain_tumor.model.explain import empty_picture, linear_head, pooling_layer
 from brain_tumor.model.shapes import stride_px
 from brain_tumor.outputs import load_images
+from evidence.localisation import Scores, centre_prior, score
+from evidence.phantoms import Maker, Phantom, pairs
 
 OUTPUTS = Path("outputs")
 PLACES = (0.0, 1.0, 1.5)  # standard deviation of the smoothing

@@ -18,15 +18,15 @@ from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 from brain_tumor import settings
-from brain_tumor.atomic import write_text
-from brain_tumor.dataset.phantom.generate import generate
+from brain_tumor.data.phantom.folder import generate
+from brain_tumor.files import write_text
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.folder import preprocess_folder
+from brain_tumor.imaging.preprocess import preprocess_folder
 from brain_tumor.model import metrics, saved
-from brain_tumor.model.development import read_development
-from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.fit import Start, fit, network_of
-from brain_tumor.model.initial_weights import prepare
+from brain_tumor.model.backbone import prepare
+from brain_tumor.model.features import default_cache
+from brain_tumor.model.folds import read_development
+from brain_tumor.model.training import Start, fit, network_of
 from brain_tumor.outputs import Best, load_images
 from brain_tumor.settings import BackboneParams
 

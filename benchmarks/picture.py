@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from brain_tumor.cli.options import chosen
-from brain_tumor.inference.classifier import Classifier
-from brain_tumor.inference.finding import Finding
+from brain_tumor.inference.classifier import Classifier, Finding
 from brain_tumor.inference.heatmap import heatmap_png
-from brain_tumor.tracking.download import find_model
+from brain_tumor.tracking.models import find_model
 
 DPI = 85
 COLOURS = 256  # of the file: half the bytes, and hardly a difference to the eye

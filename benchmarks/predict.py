@@ -28,18 +28,17 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from benchmarks.peers.engines import ENGINES, INSTALL, KERAS, Sources
-from benchmarks.peers.worker import Answer, work
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from brain_tumor import settings
-from brain_tumor.imaging import workers
+from benchmarks.peers.engines import ENGINES, INSTALL, KERAS, Sources
+from benchmarks.peers.worker import Answer, work
+from brain_tumor import machine, settings
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.progress import track
+from brain_tumor.machine import track
 
 COUNT = 32  # images: of the larger batch
 SEED = 7
@@ -57,7 +56,7 @@ def main(
     """Print two tables: network only, and from bytes to probability."""
     encoded = [jpeg(path) for path in files or phantoms(root / "data")]
     images = preprocessed(root, encoded)
-    sources = Sources(root, threads or workers.worker_count())
+    sources = Sources(root, threads or machine.worker_count())
     wanted = [name for name in ENGINES if not only or name in only.split(",")]
     started = {name: Worker(name, sources, encoded, images) for name in wanted}
     absent = [name for name in wanted if not started[name].ready()]
@@ -134,7 +133,7 @@ def preprocessed(root: Path, encoded: list[bytes]) -> NDArray[np.uint8]:
     params = settings.read(root / "params.yaml").preprocess
     atlas = Atlas.load(root / "outputs" / "preprocess" / "atlas.npz")
     look = partial(preprocess_image, atlas=atlas, params=params)
-    return np.stack([one.image for one in workers.spread(look, encoded, "preprocess")])
+    return np.stack([one.image for one in machine.spread(look, encoded, "preprocess")])
 
 
 def jpeg(path: Path) -> bytes:

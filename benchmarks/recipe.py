@@ -23,16 +23,16 @@ import typer
 from sklearn.metrics import balanced_accuracy_score
 
 from brain_tumor import settings
-from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.phantom.geometry import PLANES
-from brain_tumor.dataset.phantom.pairs import PhantomImage, draw, phantom_images
+from brain_tumor.data.copies import clusters
+from brain_tumor.data.phantom.anatomy import PLANES
+from brain_tumor.data.phantom.pairs import PhantomImage, draw, phantom_images
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.folder import preprocess_drawn
+from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model import metrics
-from brain_tumor.model.development import Development, TrainingData, read_development
-from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.fit import Start, fit, network_of
+from brain_tumor.model.features import default_cache
+from brain_tumor.model.folds import Development, TrainingData, read_development
 from brain_tumor.model.saved import predict_proba
+from brain_tumor.model.training import Start, fit, network_of
 from brain_tumor.outputs import load_images, read_manifest
 from brain_tumor.settings import TrainParams
 

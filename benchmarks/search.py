@@ -22,15 +22,14 @@ import pandas as pd
 import typer
 
 from brain_tumor import settings
-from brain_tumor.model import head, head_solver, metrics, network, precision
-from brain_tumor.model.development import TrainingData, read_development
-from brain_tumor.model.feature_cache import FeatureCache
-from brain_tumor.model.features import trunk_outputs
-from brain_tumor.model.fit import Start, exact_outputs, fit, outputs
-from brain_tumor.model.initial_weights import prepare
+from brain_tumor.model import metrics, network, precision, training
+from brain_tumor.model.backbone import prepare
+from brain_tumor.model.features import FeatureCache, trunk_outputs
+from brain_tumor.model.folds import TrainingData, read_development
 from brain_tumor.model.phase import Training
 from brain_tumor.model.saved import predict_in_batches, to_unit
 from brain_tumor.model.shapes import output_shape
+from brain_tumor.model.training import Start, exact_outputs, fit, outputs
 from brain_tumor.settings import BackboneParams, TrainParams
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
@@ -123,8 +122,8 @@ def train_naively(start: Start, data: TrainingData, params: TrainParams) -> Any:
     net = network.build(start.weights, size_px=data.images.shape[1], dropout=0.0, **settings)
     images = to_unit(data.images)
     vectors = np.asarray(net.pool(net.tuned(net.frozen.predict(images, verbose=0))))
-    head.standardise(net.head, vectors[data.train])
-    head_solver.solve(net.head, vectors, data, params)
+    network.standardise(net.head, vectors[data.train])
+    training.solve_head(net.head, vectors, data, params)
     if params.fine_tunes:
         trained = list(net.tuned.trainable_variables + net.head.trainable_variables)
         adam = keras.optimizers.Adam(params.learning_rate)

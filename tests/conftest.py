@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.postgres_server import postgres_server
 from tests.small_project import Project, trained_once
 from tests.warm_python import warm_python
@@ -43,7 +44,7 @@ def no_store_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights file of a randomly initialised InceptionV3 (seed 0)."""
-    from brain_tumor.model.initial_weights import prepare
+    from brain_tumor.model.backbone import prepare
     from brain_tumor.settings import BackboneParams
 
     path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"

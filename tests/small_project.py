@@ -13,9 +13,9 @@ from typing import Any
 
 from filelock import FileLock
 from ruamel.yaml import YAML
-from tests.warm_python import VARIABLE
 
-from brain_tumor.tracking.relocate import relocate
+from brain_tumor.tracking.connection import relocate
+from tests.warm_python import VARIABLE
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_", "AWS_", "TF_")

@@ -25,6 +25,7 @@ import pytest
 import typer.main
 from PIL import Image
 from ruamel.yaml import YAML
+
 from tests.documents import ROOT, anchors, blocks, commands, links, pages
 from tests.small_project import Project, copy_project
 
@@ -70,7 +71,7 @@ RUN_ON_DATA = (
 )
 RUN_BY_THEIR_TEST = {"make ui", "brain-tumor serve"}  # servers: below
 ELSEWHERE = {
-    "make evidence": "test_evidence_pipeline.py",
+    "make evidence": "evidence/test_pipeline.py",
     "dvc exp run -S train.learning_rate=3e-4": "test_end_to_end.py",
     "dvc exp run": "test_docs.py",  # its values: test_values_of_experiments_are_parameters
     "dvc repro augment backbone": "test_end_to_end.py",
@@ -78,15 +79,15 @@ ELSEWHERE = {
     "git checkout COMMIT": "ci/test_rehearsal.py",
     "dvc checkout": "ci/test_rehearsal.py",
     "git push": "ci/test_rehearsal.py",
-    "brain-tumor data fetch kaggle:": "dataset/test_fetch.py",
+    "brain-tumor data fetch kaggle:": "data/test_fetch.py",
     "brain-tumor tune-worker": "team/test_team.py",
-    "mlflow models serve": "registry/test_served.py",
-    "printf": "registry/test_served.py",
-    "curl -sS http://127.0.0.1:5001": "registry/test_served.py",
+    "mlflow models serve": "registry/test_served_model.py",
+    "printf": "registry/test_served_model.py",
+    "curl -sS http://127.0.0.1:5001": "registry/test_served_model.py",
     "curl -F": "test_docs.py",  # with `brain-tumor serve`
     "export OPTUNA_STORAGE": "team/test_team.py",
     "export MLFLOW_TRACKING_URI": "team/test_team.py",
-    "export 'PATH=$PWD/.venv/bin:$PATH'": "registry/test_served.py",
+    "export 'PATH=$PWD/.venv/bin:$PATH'": "registry/test_served_model.py",
     "pytest tests/ci": "ci/test_rehearsal.py",
     "python benchmarks/": "test_docs.py",  # parsed, not run: they take minutes to hours
     "python -m benchmarks.": "test_docs.py",

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+
+from brain_tumor.tracking.runs import NOTE_TAG
 from tests.small_project import LOG, Project, champion_says, cold_path, copy_trained
 from tests.stage_here import run_here
-
-from brain_tumor.tracking.run import NOTE_TAG
 
 pytestmark = [pytest.mark.slow, pytest.mark.first]
 WIDTH = 120  # of a terminal, characters

@@ -30,18 +30,23 @@ OUTS = ("outs", "metrics", "plots")
 def imports() -> Any:
     import grimp
 
-    return grimp.build_graph("brain_tumor", cache_dir=None)
+    return grimp.build_graph("brain_tumor", "evidence", cache_dir=None)
 
 
 def stage_module(stage: str) -> str:
-    """The module its command runs: `python -m brain_tumor.stages.<...>`."""
+    """The module its command runs: `python -m ....stages.<...>`."""
     python, option, module = ALL[stage]["cmd"].split()[:3]
     assert (python, option) == ("python", "-m")
     return str(module)
 
 
 def stage_file(stage: str) -> Path:
-    return ROOT / "src" / f"{stage_module(stage).replace('.', '/')}.py"
+    return ROOT / file_of(stage_module(stage))
+
+
+def file_of(module: str) -> str:
+    path = f"{module.replace('.', '/')}.py"
+    return f"src/{path}" if module.startswith("brain_tumor") else path
 
 
 def stage_code(stage: str) -> ast.Module:
@@ -53,9 +58,13 @@ def listed(stage: str, *kinds: str) -> list[str]:
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
 
 
+def is_code(dep: str) -> bool:
+    return dep.startswith(("src/", "evidence/"))
+
+
 def files_listed(stage: str) -> set[Path]:
     """Deps and outs without code."""
-    return {Path(name) for name in listed(stage, "deps", *OUTS) if not name.startswith("src/")}
+    return {Path(name) for name in listed(stage, "deps", *OUTS) if not is_code(name)}
 
 
 def sections_listed(stage: str) -> set[tuple[str, str]]:
@@ -133,17 +142,16 @@ def test_what_comes_after_training_trains_nothing_anew() -> None:
 
 @pytest.mark.parametrize("stage", ALL)
 def test_code_deps_are_the_packages_the_stage_imports(stage: str, imports: Any) -> None:
-    declared = {dep for dep in listed(stage, "deps") if dep.startswith("src/")}
+    declared = {dep for dep in listed(stage, "deps") if is_code(dep)}
     if PACKAGE in declared:  # the whole package travels with the registered model
         return
     modules = imports.find_upstream_modules(stage_module(stage))
-    packages = {".".join(name.split(".")[:2]) for name in modules} - {
-        "brain_tumor",
-        "brain_tumor.stages",
-    }
+    study = {file_of(name) for name in modules if name.startswith("evidence.")}
+    product = {name for name in modules if name.startswith("brain_tumor.")}
+    packages = {".".join(name.split(".")[:2]) for name in product} - {"brain_tumor.stages"}
     folders = {name for name in packages if imports.find_children(name)}  # else a root file
     needed = {f"src/{name.replace('.', '/')}" for name in folders}
-    assert declared == {stage_file(stage).relative_to(ROOT).as_posix(), *needed}
+    assert declared == {file_of(stage_module(stage)), *study, *needed}
 
 
 def names_of_outputs(code: ast.Module) -> set[str]:
@@ -199,7 +207,7 @@ def test_paths_of_the_command_are_declared(stage: str) -> None:
     paths = {word for word in words if word == "data" or word.startswith(("outputs/", "docs/"))}
     declared = {path for kind in ("deps", *OUTS) for path in listed(stage, kind)}
     assert all(any(related(path, other) for other in declared) for path in paths)
-    artefacts = {dep for dep in listed(stage, "deps") if not dep.startswith("src/")}
+    artefacts = {dep for dep in listed(stage, "deps") if not is_code(dep)}
     if "read_meta" in stage_file(stage).read_text(encoding="utf-8"):
         artefacts.discard("data")  # stands for data.dvc, which no option names
     assert all(any(related(dep, path) for path in paths) for dep in artefacts)

@@ -1,5 +1,6 @@
 """Errors in params.yaml name the key, what is wrong with it, and the key that may be meant."""
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from brain_tumor import settings
-from brain_tumor.settings import Section, Settings, SettingsError
+from brain_tumor.settings import (
+    TUNABLE,
+    Section,
+    Settings,
+    SettingsError,
+    TrainParams,
+    TrainSection,
+    TuneParams,
+    changed_since_commit,
+    load,
+    refuse_without_effect,
+)
 
 FILE = Path(__file__).parents[1] / "params.yaml"
 PARAMS = FILE.read_text(encoding="utf-8")
@@ -125,3 +137,189 @@ def test_one_section_of_another_file_is_read(tmp_path: Path) -> None:
         YAML().dump({"summary": {"seed": 0, "bootstrap_resamples": 30}}, file)
     section = settings.load(path, "summary", settings.EvaluateParams)
     assert section.bootstrap_resamples == 30
+
+
+CHOSEN: dict[str, float | int] = {
+    "learning_rate": 2e-3,
+    "head_block": 6,
+    "fine_tune_blocks": 2,
+    "dropout": 0.25,
+    "weight_decay": 1e-2,
+    "head_penalty": 0.1,
+}
+
+
+def written(folder: Path, **values: str) -> TrainSection:
+    """The repository's section, all `tuned` but for these YAML texts, loaded from a file."""
+    yaml = YAML(typ="safe", pure=True)
+    section = yaml.load(FILE.read_text(encoding="utf-8"))["train"]
+    texts = section | dict.fromkeys(TUNABLE, "tuned") | values
+    lines = [f"  {key}: {text}" for key, text in texts.items()]
+    path = folder / "params.yaml"
+    path.write_text("\n".join(["train:", *lines, ""]), encoding="utf-8")
+    return load(path, "train", TrainSection)
+
+
+def test_fields_that_may_be_tuned_are_those_a_study_can_choose(tmp_path: Path) -> None:
+    solved, descended = written(tmp_path), written(tmp_path, head_penalty="null")
+    assert (*solved.tuned(), "dropout") == TUNABLE
+    assert {*descended.tuned(), "head_penalty"} == set(TUNABLE)
+    with pytest.raises(SettingsError, match=r"train\.batch_size"):
+        written(tmp_path, batch_size="tuned")
+
+
+def test_repository_leaves_learning_rate_and_depth_to_the_study() -> None:
+    tuned = load(FILE, "train", TrainSection).tuned()
+    assert tuned == ("head_block", "fine_tune_blocks", "head_penalty", "learning_rate")
+    depths = load(FILE, "tune", TuneParams).space.fine_tune_blocks
+    assert (depths.low, depths.high) == (0, 3)
+
+
+def test_depth_0_has_no_learning_rate(tmp_path: Path) -> None:
+    section = written(tmp_path)
+    assert section.tuned({"fine_tune_blocks": 0}) == (
+        "head_block", "fine_tune_blocks", "head_penalty",
+    )  # fmt: skip
+    resolved = section.resolve({"head_block": 6, "fine_tune_blocks": 0, "head_penalty": 0.1})
+    assert (resolved.learning_rate, resolved.weight_decay, resolved.dropout) == (None, None, None)
+    assert not resolved.fine_tunes
+    assert not resolved.trains_epochs
+    assert (
+        written(tmp_path, head_penalty="null", fine_tune_blocks="0").resolve(CHOSEN).trains_epochs
+    )
+    section = written(tmp_path)
+    acting = {"seed", "head", "head_block", "fine_tune_blocks", "head_penalty", "class_weight"}
+    assert set(resolved.acting()) == acting
+    deep = section.resolve({**CHOSEN, "fine_tune_blocks": 1}).acting()
+    assert set(deep) == acting | {
+        "learning_rate", "weight_decay", "batch_size", "fine_tune_epochs", "precision",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("texts", "given", "problem"),
+    [
+        ({}, {"dropout": 0.3}, "train.dropout is 0.3, but acts on nothing: the head is solved"),
+        ({}, {"patience": 9}, "train.patience is 9, but acts on nothing: the head is solved"),
+        ({"fine_tune_blocks": "0"}, {"learning_rate": 3e-4}, "0.0003, .*: no block trains"),
+        ({"fine_tune_blocks": "0"}, {"precision": "float32"}, "float32, .*: no block trains"),
+    ],
+)
+def test_value_that_was_given_and_acts_on_nothing_is_refused(
+    tmp_path: Path, texts: dict[str, str], given: dict[str, Any], problem: str
+) -> None:
+    section = written(tmp_path, **texts, **{name: str(value) for name, value in given.items()})
+    with pytest.raises(ValueError, match=problem):
+        refuse_without_effect(section, given)
+    refuse_without_effect(section, {"head_block": 3, "learning_rate": "tuned"})
+
+
+def test_what_was_given_is_what_the_commit_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {a: 1, b: {c: 2, d: 1e-3}}\n", encoding="utf-8")
+    assert changed_since_commit("train", path) == {}  # no repository
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    assert changed_since_commit("train", path) == {}
+    path.write_text("train: {a: 1, b: {c: 3, d: 0.001}, e: x}\n", encoding="utf-8")
+    assert changed_since_commit("train", path) == {"b.c": 3, "e": "x"}
+
+
+def test_tuned_fields_get_the_chosen_values(tmp_path: Path) -> None:
+    resolved = written(tmp_path).resolve(CHOSEN)
+    assert isinstance(resolved, TrainParams)
+    assert {name: getattr(resolved, name) for name in TUNABLE} == CHOSEN | {"dropout": None}
+
+
+def test_value_wins_over_the_study(tmp_path: Path) -> None:
+    section = written(tmp_path, learning_rate="3e-4", dropout="0")
+    assert section.tuned() == ("head_block", "fine_tune_blocks", "head_penalty", "weight_decay")
+    resolved = section.resolve(CHOSEN)
+    assert (resolved.learning_rate, resolved.dropout) == (3e-4, 0.0)
+    assert (resolved.head_block, resolved.weight_decay) == (6, 1e-2)
+
+
+def test_nothing_is_needed_of_a_study_where_all_have_values(tmp_path: Path) -> None:
+    section = written(tmp_path, **{name: str(value) for name, value in CHOSEN.items()})
+    assert section.tuned() == ()
+    assert section.resolve({}) == section.resolve({"learning_rate": 1.0, "dropout": 0.9})
+
+
+def test_all_fields_without_a_value_are_named(tmp_path: Path) -> None:
+    section = written(tmp_path, weight_decay="0.01", head_penalty="null")
+    with pytest.raises(
+        ValueError, match=r"^train\.fine_tune_blocks, train\.dropout: tuned, but .*dvc repro tune"
+    ):
+        section.resolve({"head_block": 3, "learning_rate": 1e-3})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("learning_rate", "1e-4", 1e-4),
+        ("learning_rate", "1.0e-4", 1e-4),
+        ("learning_rate", "1", 1.0),
+        ("dropout", "0", 0.0),
+        ("weight_decay", "0", 0.0),
+        ("fine_tune_blocks", "0", 0),
+        ("head_block", '"tuned"', "tuned"),
+    ],
+)
+def test_numbers_may_be_written_as_yaml_allows(
+    tmp_path: Path, name: str, text: str, value: float | str
+) -> None:
+    found = getattr(written(tmp_path, **{name: text}), name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("learning_rate", "tunedd", "a number or 'tuned' is needed (received 'tunedd')"),
+        ("head_block", "Tuned", "a number or 'tuned' is needed (received 'Tuned')"),
+        ("learning_rate", "'1e-4'", "a number or 'tuned' is needed (received '1e-4')"),
+        ("dropout", "", "a number or 'tuned' is needed (received None)"),
+        ("fine_tune_blocks", "true", "a number or 'tuned' is needed (received True)"),
+        ("learning_rate", "-1e-3", "greater than 0 (received -0.001)"),
+        ("learning_rate", ".inf", "finite number (received inf)"),
+        ("dropout", "1.0", "less than 1 (received 1.0)"),
+        ("weight_decay", "-1", "greater than or equal to 0 (received -1)"),
+        ("head_block", "11", "less than or equal to 10 (received 11)"),
+        ("head_block", "3.5", "a valid integer (received 3.5)"),
+    ],
+)
+def test_wrong_value_is_named_with_its_one_reason(
+    tmp_path: Path, name: str, text: str, problem: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        written(tmp_path, **{name: text})
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'params.yaml'}: train.{name}")
+    assert message.endswith(problem)
+    assert ";" not in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"head_block": 1, "fine_tune_blocks": 3}, "fine_tune_blocks is 3; below head_block 1"),
+        ({"learning_rate": 0.0}, "train.learning_rate: "),
+        ({"head_penalty": -0.5}, "train.head_penalty: "),
+        ({"head_block": 2.5}, "train.head_block: "),
+    ],
+)
+def test_chosen_value_that_does_not_fit_is_named_on_one_line(
+    tmp_path: Path, changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem.replace(".", r"\.")) as caught:
+        written(tmp_path).resolve({**CHOSEN, **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_paper_head_is_not_solved(tmp_path: Path) -> None:
+    section = written(tmp_path, head="paper", head_penalty="0.1")
+    with pytest.raises(ValueError, match=r"head_penalty is 0\.1; head `paper`.*null"):
+        section.resolve(CHOSEN)
+    assert written(tmp_path, head="paper", head_penalty="null").resolve(CHOSEN).head == "paper"

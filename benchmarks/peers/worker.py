@@ -13,18 +13,17 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from benchmarks.peers.engines import ENGINES, THIS, THIS_PARALLEL, Run, Sources
 from numpy.typing import NDArray
 
+from benchmarks.peers.engines import ENGINES, THIS, THIS_PARALLEL, Run, Sources
 from brain_tumor import settings
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
-from brain_tumor.imaging.workers import worker_count
 from brain_tumor.inference.bundle import FAMILIARITY_FILE
-from brain_tumor.inference.classifier import Classifier
+from brain_tumor.inference.classifier import Classifier, Prepared, prepare
 from brain_tumor.inference.engine import OnnxEngine
 from brain_tumor.inference.familiarity import Familiarity
-from brain_tumor.inference.prepare import Prepared, prepare
+from brain_tumor.machine import worker_count
 from brain_tumor.model.saved import load_meta
 
 SINGLES = 8  # images measured one by one

@@ -9,8 +9,9 @@ and no more.
 from collections.abc import Callable
 
 import numpy as np
-from benchmarks.strange import bodies, brains, plain, scans, scenes
 from numpy.typing import NDArray
+
+from benchmarks.strange import bodies, brains, plain, scans, scenes
 
 Picture = NDArray[np.uint8]  # (H, W), or (H, W, 3) in colour
 

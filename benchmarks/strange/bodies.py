@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor import settings
-from brain_tumor.dataset.phantom.acquisition import acquire, mottle, smooth_noise
+from brain_tumor.data.phantom.slices import acquire, mottle, smooth_noise
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]

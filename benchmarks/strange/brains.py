@@ -1,9 +1,10 @@
 """Slices of brains as they should not be: turned, cut, degraded."""
 
 import numpy as np
-from benchmarks.strange.plain import eight_bits
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
+
+from benchmarks.strange.plain import eight_bits
 
 Picture = NDArray[np.uint8]
 

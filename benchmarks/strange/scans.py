@@ -8,12 +8,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from benchmarks.strange.plain import eight_bits
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, rotate
 
-from brain_tumor.dataset.phantom.anatomy import sample_anatomy
-from brain_tumor.dataset.phantom.geometry import draw_patient, place_slice
+from benchmarks.strange.plain import eight_bits
+from brain_tumor.data.phantom.anatomy import draw_patient, place_slice, sample_anatomy
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]

@@ -14,8 +14,8 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
-from brain_tumor import atomic
-from brain_tumor.atomic import read_artefact, replacing, write_json, write_text
+from brain_tumor import files
+from brain_tumor.files import read_artefact, replacing, write_json, write_text
 from brain_tumor.settings import PARAMS, Section
 
 DATA: Final = Path("data")
@@ -78,7 +78,7 @@ def read_json(path: Path) -> Any:
         OutputsError: it is missing or no JSON.
     """
     try:
-        return atomic.read_json(path, "run `dvc pull` or `dvc repro`")
+        return files.read_json(path, "run `dvc pull` or `dvc repro`")
     except ValueError as error:
         raise OutputsError(str(error)) from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
 from tests.small_project import ROOT, Project
 
 NO_NEED = {"Install"}  # the tests' own environment has it all

@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.ci.actions import jobs
-from tests.small_project import ROOT
 
 from brain_tumor.ci.comment import MARKER, CommentError, GitHub, Origin, comment, text
+from tests.ci.actions import jobs
+from tests.small_project import ROOT
 
 REPOSITORY = "owner/project"
 ORIGIN = Origin("visitor/project", "more-images", "a" * 40, "https://example.org/run/1")

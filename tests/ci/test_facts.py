@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.small_project import Project
 
 from brain_tumor.ci.facts import gather
+from tests.small_project import Project
 
 PIPELINE = """\
 stages:

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.small_project import ROOT
 
-from brain_tumor.ci.results import write_results
+from brain_tumor.ci.facts import write_results
+from tests.small_project import ROOT
 
 IDENTITY = ("-c", "user.name=tester", "-c", "user.email=tester@example.org")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
+from brain_tumor.data.phantom.folder import generate
+from brain_tumor.settings import PhantomParams, load
 from tests.ci.actions import Run, play
 from tests.small_project import Project, champion_says, copy_trained
-
-from brain_tumor.dataset.phantom.generate import generate
-from brain_tumor.settings import PhantomParams, load
 
 pytestmark = [pytest.mark.slow, pytest.mark.first]
 

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import sections
 
-from brain_tumor.ci.commands import CommandError
-from brain_tumor.ci.remote import RestoreError, push, restore
-from brain_tumor.dataset.fetch.fetch import FetchError, fetch
-from brain_tumor.dataset.growth.repository import default_remote
+from brain_tumor.ci.facts import CommandError, RestoreError, push, restore
+from brain_tumor.data.dvc import default_remote
+from brain_tumor.data.fetch import FetchError, fetch
+from tests import sections
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from brain_tumor.ci.facts import Facts
-from brain_tumor.ci.report import headline, render
-from brain_tumor.ci.tables import listing, number
-from brain_tumor.ci.write import write_failure
-from brain_tumor.dataset.growth.diff import compare
+from brain_tumor.ci.report import headline, listing, number, render, write_failure
+from brain_tumor.data.compare import compare
 
 STAGES = ("validate", "train", "register")
 SAME = compare(

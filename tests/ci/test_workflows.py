@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
+from brain_tumor.ci.facts import RESULTS
+from brain_tumor.ci.record import DECIDES
 from tests.ci.actions import NO_NEED, Run, jobs, wanted
 from tests.small_project import ROOT
-
-from brain_tumor.ci.record import DECIDES
-from brain_tumor.ci.results import RESULTS
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LISTENED = [

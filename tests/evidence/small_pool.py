@@ -7,13 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.evidence.baselines import NAMES, Baselines
-from brain_tumor.evidence.folds import Fold
-from brain_tumor.evidence.headline import Headline
-from brain_tumor.evidence.params import HeadlineParams
-from brain_tumor.evidence.pool import Pool, originals
-from brain_tumor.evidence.recipe import Answer
-from brain_tumor.evidence.source_digest import data_digest
+from evidence.baselines import NAMES, Baselines
+from evidence.headline import Headline
+from evidence.parts import Fold, Pool, data_digest, originals
+from evidence.recipe import Answer
+from evidence.settings import HeadlineParams
 
 SIDE_PX, CLUSTERS = 75, 16
 

@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.evidence.small_pool import small_baselines, small_pool
 
-from brain_tumor.evidence.baselines import NAMES, Baselines, read_baselines
-from brain_tumor.evidence.folds import Fold, outer_folds
-from brain_tumor.evidence.pool import originals
-from brain_tumor.model.feature_cache import FeatureCache
-from brain_tumor.model.fit import Start
+from brain_tumor.model.features import FeatureCache
+from brain_tumor.model.training import Start
+from evidence.baselines import NAMES, Baselines, read_baselines
+from evidence.parts import Fold, originals, outer_folds
+from tests.evidence.small_pool import small_baselines, small_pool
 
 POOL = small_pool()
 FOLD = next(outer_folds(POOL, 2, 0))

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.evidence.small_pool import brightness_recipe, small_pool, small_track
 
-from brain_tumor.evidence.finished import Finished, StaleError
-from brain_tumor.evidence.folds import Fold
-from brain_tumor.evidence.headline import Headline, missing_folds, read_folds, run_folds
-from brain_tumor.evidence.pool import Pool, originals
-from brain_tumor.evidence.recipe import Answer
 from brain_tumor.model.recipe import VERSION
+from evidence.headline import Headline, missing_folds, read_folds, run_folds
+from evidence.parts import Finished, Fold, Pool, StaleError, originals
+from evidence.recipe import Answer
+from tests.evidence.small_pool import brightness_recipe, small_pool, small_track
 
 POOL = small_pool()
 
@@ -153,7 +151,7 @@ def test_another_recipe_is_an_error(
     track: Headline, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(track, finished, track.folds[:1])
-    monkeypatch.setattr("brain_tumor.evidence.headline.VERSION", VERSION + 1)
+    monkeypatch.setattr("evidence.headline.VERSION", VERSION + 1)
     with pytest.raises(StaleError, match="made from other recipe"):
         missing_folds(track, finished)
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from brain_tumor import settings
-from brain_tumor.evidence.pool import Pool
-from brain_tumor.evidence.recipe import Answer, RecipeParams, product_recipe
 from brain_tumor.model.calibration import calibrate, fit_temperature, threshold_for_sensitivity
-from brain_tumor.model.feature_cache import FeatureCache
-from brain_tumor.model.fit import Start
+from brain_tumor.model.features import FeatureCache
 from brain_tumor.model.recipe import VERSION
+from brain_tumor.model.training import Start
 from brain_tumor.settings import CalibrateParams, TrainSection, TuneParams
+from evidence.parts import Pool
+from evidence.recipe import Answer, RecipeParams, product_recipe
 
 pytestmark = pytest.mark.slow
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.evidence.localisation import Floats
-from brain_tumor.evidence.localisation_params import LocalisationParams
-from brain_tumor.evidence.phantom_truth import Case, Phantom
+from evidence.localisation import Floats
+from evidence.phantoms import Case, Phantom
+from evidence.settings import LocalisationParams
 
 SIZE_PX, STRIDE_PX, SHAPE = 72, 8, (9, 9)
 PARAMS = LocalisationParams(

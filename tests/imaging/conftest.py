@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
-from tests import sections
 
-from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.atlas_build import build_atlas
+from brain_tumor.imaging.atlas import Atlas, build_atlas
 from brain_tumor.imaging.geometry import invert, warp
+from tests import sections
 
 CENTRE_MM = {"axial": (0.0, -18.0), "coronal": (0.0, 10.0), "sagittal": (-18.0, 10.0)}
 AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}

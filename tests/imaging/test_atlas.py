@@ -2,10 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests import sections
 
-from brain_tumor.imaging.atlas import Atlas, AtlasError
-from brain_tumor.imaging.atlas_build import build_atlas
+from brain_tumor.imaging.atlas import Atlas, AtlasError, build_atlas
+from tests import sections
 
 
 def test_every_asked_slice_is_there_and_sagittal_ones_twice(atlas: Atlas) -> None:

@@ -2,12 +2,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests import sections
 
-from brain_tumor.imaging.augment import augment_image, random_generator
-from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
+from brain_tumor.imaging.augment import (
+    augment_folder,
+    augment_image,
+    augment_sheet,
+    copy_names,
+    random_generator,
+)
 from brain_tumor.outputs import load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
+from tests import sections
 
 OFF = sections.augment(
     crop_fraction=0.0,

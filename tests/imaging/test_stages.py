@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
-from tests import sections
-from tests.stages.command import invoke
 
 from brain_tumor import outputs
 from brain_tumor.outputs import load_images
 from brain_tumor.stages import augment, preprocess
+from tests import sections
+from tests.stages.command import invoke
 
 PREPROCESS = {
     "size_px": 80, "axial_mm": [0, 30], "coronal_mm": [], "sagittal_mm": [], "refined_slices": 1,

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.inference.toy import NAME, THRESHOLD, disc, write_model
 
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.inference import bundle
-from brain_tumor.inference.classifier import Classifier, PredictionError
+from brain_tumor.inference.classifier import Classifier, Prediction, PredictionError
 from brain_tumor.inference.familiarity import REASONS
-from brain_tumor.inference.finding import Prediction
 from brain_tumor.model import saved
-from brain_tumor.model.explanation import Explainer
+from brain_tumor.model.explain import Explainer
+from tests.inference.toy import NAME, THRESHOLD, disc, write_model
 
 if TYPE_CHECKING:
     from brain_tumor.inference.engine import EngineName

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.inference.toy import SIZE_PX, THRESHOLD, toy_network
-from tests.model.networks import decided_network, images, logit
 
 from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine, load_engine
 from brain_tumor.inference.export import TOLERANCE, compare, export_network
 from brain_tumor.model import saved
-from brain_tumor.model.explanation import Explainer, Seen
-from brain_tumor.model.head import Head
+from brain_tumor.model.explain import Explainer, Seen
+from brain_tumor.model.network import Head
+from tests.inference.toy import SIZE_PX, THRESHOLD, toy_network
+from tests.model.networks import decided_network, images, logit
 
 WATCHED = """
 import json, sys

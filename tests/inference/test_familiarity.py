@@ -6,11 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.strange import KINDS, OF_BRAINS, changed, make
-from tests import sections
 
-from brain_tumor.inference.cloud import fit_cloud, held_out_distance
-from brain_tumor.inference.familiarity import REASONS, Familiarity, reasons
+from benchmarks.strange import KINDS, OF_BRAINS, changed, make
+from brain_tumor.inference.familiarity import (
+    REASONS,
+    Familiarity,
+    fit_cloud,
+    held_out_distance,
+    reasons,
+)
+from tests import sections
 
 CHANNELS, RANK = 60, 8
 PARAMS = sections.export()
@@ -167,13 +172,12 @@ def test_strange_pictures_follow_from_kind_index_and_seed(kind: str) -> None:
 
 @pytest.mark.slow
 def test_pictures_that_are_no_brains_are_flagged_from_their_bytes_on(random_weights: Path) -> None:
-    from tests.model.networks import decided_network
-
-    from brain_tumor.dataset.phantom.png import encode_png
-    from brain_tumor.dataset.phantom.slices import make_slice
-    from brain_tumor.imaging.atlas_build import build_atlas
+    from brain_tumor.data.phantom.folder import encode_png
+    from brain_tumor.data.phantom.slices import make_slice
+    from brain_tumor.imaging.atlas import build_atlas
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import KerasEngine
+    from tests.model.networks import decided_network
 
     params = sections.preprocess(size_px=75, refined_slices=1)
     atlas, phantom = build_atlas(params), sections.phantom()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from brain_tumor.inference.classifier import Prepared
 from brain_tumor.inference.files import _surviving, expand
-from brain_tumor.inference.prepare import Prepared
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brain_tumor.imaging.geometry import compose, invert, magnification, transform
-from brain_tumor.imaging.record import Record
-from brain_tumor.inference.finding import Finding, Prediction
+from brain_tumor.imaging.preprocess import Record
+from brain_tumor.inference.classifier import Finding, Prediction, Prepared
 from brain_tumor.inference.heatmap import heatmap_png, heatmap_sheet_png, strongest
-from brain_tumor.inference.prepare import Prepared
 
 SIZE_PX, CELLS, STRIDE_PX = 83, 8, 8  # the outermost places lie 13 px inside the edge
 HEIGHT, WIDTH = 300, 400

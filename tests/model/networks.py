@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from brain_tumor.model import saved
-from brain_tumor.model.head import Head, standardise
-from brain_tumor.model.network import Network, build
+from brain_tumor.model.network import Head, Network, build, standardise
 
 SIZE_PX = 75
 

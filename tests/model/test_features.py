@@ -1,6 +1,11 @@
 """Features of the frozen trunk are what the network would give, and are computed once."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +15,15 @@ import pytest
 from numpy.typing import NDArray
 
 from brain_tumor.model import features
-from brain_tumor.model.feature_cache import Entry, FeatureCache
-from brain_tumor.model.features import Output, stored_bytes, trunk_outputs
-
-pytestmark = pytest.mark.slow
+from brain_tumor.model.features import (
+    CacheError,
+    Entry,
+    FeatureCache,
+    Output,
+    default_cache,
+    stored_bytes,
+    trunk_outputs,
+)
 
 SIZE_PX = 75
 VECTORS, MAPS = Output(2, "gap"), Output(1, "maps")
@@ -81,6 +91,7 @@ def whole(weights: Path, images: NDArray[np.uint8], wanted: Sequence[Output]) ->
     ]
 
 
+@pytest.mark.slow
 def test_outputs_are_those_of_the_network(random_weights: Path, cache: FeatureCache) -> None:
     images, wanted = pictures(), (VECTORS, MAPS, Output(-1, "maps"), Output(3, "paper"))
     found = trunk_outputs(random_weights, images, wanted, cache)
@@ -93,6 +104,7 @@ def test_outputs_are_those_of_the_network(random_weights: Path, cache: FeatureCa
         assert difference <= 1e-5 * np.abs(expected).max(), output
 
 
+@pytest.mark.slow
 def test_each_image_has_its_row_over_several_batches(
     random_weights: Path, cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +117,7 @@ def test_each_image_has_its_row_over_several_batches(
     assert len(np.unique(in_parts, axis=0)) == len(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number_format", ["bfloat16", "float16"])
 def test_half_precision_maps_are_the_rounded_float32_maps(
     random_weights: Path, cache: FeatureCache, number_format: str
@@ -115,6 +128,7 @@ def test_half_precision_maps_are_the_rounded_float32_maps(
     np.testing.assert_array_equal(half, full.astype(half.dtype))
 
 
+@pytest.mark.slow
 def test_second_call_computes_nothing(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
 ) -> None:
@@ -125,6 +139,7 @@ def test_second_call_computes_nothing(
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_computed(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
 ) -> None:
@@ -133,10 +148,11 @@ def test_only_what_is_missing_is_computed(
     assert computed == [{VECTORS}, {MAPS}]
 
 
+@pytest.mark.slow
 def test_other_images_and_other_weights_have_entries_of_their_own(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]], tmp_path: Path
 ) -> None:
-    from brain_tumor.model.initial_weights import prepare
+    from brain_tumor.model.backbone import prepare
     from brain_tumor.settings import BackboneParams
 
     other_weights = tmp_path / "other.weights.h5"
@@ -155,6 +171,7 @@ def test_other_images_and_other_weights_have_entries_of_their_own(
     np.testing.assert_allclose(found[0][::-1], found[3], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_weights_are_known_by_content_not_by_name(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]], tmp_path: Path
 ) -> None:
@@ -165,6 +182,7 @@ def test_weights_are_known_by_content_not_by_name(
     assert len(computed) == 1
 
 
+@pytest.mark.slow
 def test_images_and_weights_are_hashed_once(
     random_weights: Path, cache: FeatureCache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -184,6 +202,7 @@ def test_images_and_weights_are_hashed_once(
     assert features._images_digest(pictures()[::-1]) != features._images_digest(pictures())
 
 
+@pytest.mark.slow
 def test_cache_may_be_deleted_at_any_time(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
 ) -> None:
@@ -194,6 +213,7 @@ def test_cache_may_be_deleted_at_any_time(
     assert len(computed) == 2
 
 
+@pytest.mark.slow
 def test_damaged_entry_is_computed_again(
     random_weights: Path, cache: FeatureCache, computed: list[set[Output]]
 ) -> None:
@@ -206,11 +226,13 @@ def test_damaged_entry_is_computed_again(
     assert len(computed) == 2
 
 
+@pytest.mark.slow
 def test_missing_weights_are_named(cache: FeatureCache, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gone\.weights\.h5: no such weights file"):
         trunk_outputs(tmp_path / "gone.weights.h5", pictures(), [VECTORS], cache)
 
 
+@pytest.mark.slow
 def test_stored_bytes_are_those_of_the_files_without_their_headers(
     random_weights: Path, cache: FeatureCache
 ) -> None:
@@ -219,3 +241,192 @@ def test_stored_bytes_are_those_of_the_files_without_their_headers(
     headers = [array.offset for array in arrays]  # type: ignore[attr-defined]
     assert stored_bytes(EVERY_KIND, pictures()) == sum(files) - sum(headers)
     assert stored_bytes(EVERY_KIND, pictures()) == sum(array.nbytes for array in arrays)
+
+
+FLOAT = np.dtype(np.float32)
+
+
+def entry(name: str, rows: int = 10) -> Entry:
+    return Entry(name, (rows, 25), FLOAT)
+
+
+def put(small_cache: FeatureCache, wanted: Entry, value: float = 1.0) -> None:
+    array = np.full(wanted.shape, value, wanted.dtype)
+    with small_cache.alone(), small_cache.writing([wanted]) as (file,):
+        file.write(array.tobytes())
+
+
+def names_feature_cache(small_cache: FeatureCache) -> list[str]:
+    return sorted(path.name for path in small_cache.folder.iterdir() if path.suffix != ".lock")
+
+
+@pytest.fixture
+def small_cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(tmp_path / "cache", 10_000)
+
+
+def test_what_was_written_is_read_memory_mapped_and_read_only(small_cache: FeatureCache) -> None:
+    put(small_cache, entry("a"), 3.0)
+    found = small_cache.read([entry("a")])
+    assert found is not None
+    assert isinstance(found[0], np.memmap)
+    np.testing.assert_array_equal(found[0], np.full((10, 25), 3.0))
+    with pytest.raises(ValueError, match="read-only"):
+        found[0][0, 0] = 1
+
+
+def test_bfloat16_survives_the_file(small_cache: FeatureCache) -> None:
+    from ml_dtypes import bfloat16
+
+    wanted = Entry("b", (3, 2), np.dtype(bfloat16))
+    array = np.arange(6).reshape(3, 2).astype(bfloat16) / 7
+    with small_cache.alone(), small_cache.writing([wanted]) as (file,):
+        file.write(array.tobytes())
+    found = small_cache.read([wanted])
+    assert found is not None
+    assert found[0].dtype == bfloat16
+    np.testing.assert_array_equal(found[0], array)
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", None])
+def test_damaged_file_counts_as_missing(small_cache: FeatureCache, content: bytes | None) -> None:
+    put(small_cache, entry("a"))
+    path = small_cache.folder / entry("a").file
+    path.write_bytes(path.read_bytes()[:-8] if content is None else content)
+    assert small_cache.read([entry("a")]) is None
+    assert small_cache.read([Entry("a", (10, 26), FLOAT)]) is None
+    put(small_cache, entry("a"))
+    assert small_cache.read([entry("a")]) is not None
+
+
+def test_failed_write_leaves_nothing(small_cache: FeatureCache) -> None:
+    def fail() -> None:
+        with small_cache.alone(), small_cache.writing([entry("a"), entry("b")]) as files:
+            files[0].write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert names_feature_cache(small_cache) == []
+
+
+def test_longest_unused_makes_room(small_cache: FeatureCache) -> None:
+    for age, name in enumerate("abc"):  # 1000 bytes and a header each
+        put(small_cache, entry(name))
+        os.utime(small_cache.folder / entry(name).file, (age, age))
+    assert small_cache.read([entry("a")]) is not None  # used now
+    put(small_cache, entry("d", rows=75))
+    assert names_feature_cache(small_cache) == ["a.npy", "c.npy", "d.npy"]
+
+
+def test_what_the_same_call_needs_is_not_evicted(small_cache: FeatureCache) -> None:
+    put(small_cache, entry("vectors"))
+    maps = entry("maps", rows=100)
+    with small_cache.alone(), small_cache.writing([maps], keep=[entry("vectors"), maps]) as (file,):
+        file.write(bytes(maps.nbytes))
+    assert small_cache.read([entry("vectors"), maps]) is not None
+
+
+def test_array_in_use_survives_its_eviction(small_cache: FeatureCache) -> None:
+    put(small_cache, entry("a"), 5.0)
+    found = small_cache.read([entry("a")])
+    put(small_cache, entry("big", rows=100))
+    assert names_feature_cache(small_cache) == ["big.npy"]
+    assert found is not None
+    assert float(found[0].sum()) == 5.0 * 250
+
+
+def test_what_is_larger_than_the_bound_is_kept_while_nothing_else_is(
+    small_cache: FeatureCache,
+) -> None:
+    put(small_cache, entry("a"))
+    put(small_cache, entry("huge", rows=1000))
+    assert names_feature_cache(small_cache) == ["huge.npy"]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from brain_tumor.model.features import Entry, FeatureCache
+cache = FeatureCache(Path(sys.argv[1]), 10_000)
+with cache.alone(), cache.writing([Entry("a", (10, 25), np.dtype("float32"))]) as (file,):
+    file.write(b"half of it")
+    file.flush()
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_killed_writer_leaves_nothing_and_lets_go(small_cache: FeatureCache) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(small_cache.folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
+    assert small_cache.read([entry("a")]) is None
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    started = time.monotonic()
+    put(small_cache, entry("b"))
+    assert time.monotonic() - started < 10
+    assert names_feature_cache(small_cache) == ["b.npy"]
+
+
+COUNT = """
+import sys
+from pathlib import Path
+import numpy as np
+from brain_tumor.model import features, network
+from brain_tumor.model.features import FeatureCache
+
+class Trunk:
+    def predict_on_batch(self, x):
+        with open(sys.argv[2], "a") as log:
+            log.write("pass\\n")
+        return x.reshape(len(x), -1)[:, :192]
+
+network.trunk = lambda *_: Trunk()
+images = np.arange(3 * 75 * 75, dtype=np.uint8).reshape(3, 75, 75)
+cache = FeatureCache(Path(sys.argv[1]), 10**6)
+weights = Path(sys.argv[3])
+(found,) = features.trunk_outputs(weights, images, [features.Output(-1, "gap")], small_cache)
+print(float(np.asarray(found, dtype=np.float64).sum()))
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_want_the_same_compute_it_once(
+    small_cache: FeatureCache, tmp_path: Path
+) -> None:
+    log, weights = tmp_path / "log", tmp_path / "weights"
+    weights.write_bytes(b"w")
+    command = [sys.executable, "-W", "ignore", "-c", COUNT, str(small_cache.folder), str(log)]
+    running = [
+        subprocess.Popen([*command, str(weights)], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    answers = {process.communicate()[0] for process in running}
+    assert len(answers) == 1
+    assert log.read_text() == "pass\n"
+
+
+def test_cache_that_cannot_be_written_names_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CacheError, match=r"file/cache.*BRAIN_TUMOR_CACHE"):
+        put(FeatureCache(tmp_path / "file" / "cache", 10), entry("a"))
+
+
+def test_environment_names_folder_and_size(tmp_path: Path, monkeypatch: Any) -> None:
+    assert default_cache() == FeatureCache(tmp_path / ".cache" / "features", 10_000_000_000)
+    monkeypatch.setenv(features.FOLDER_VARIABLE, str(tmp_path / "other"))
+    monkeypatch.setenv(features.SIZE_VARIABLE, "0.5")
+    assert default_cache() == FeatureCache(tmp_path / "other", 500_000_000)
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "many", "nan", "inf"])
+def test_unusable_size_is_named(size: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv(features.SIZE_VARIABLE, size)
+    with pytest.raises(CacheError, match=f"BRAIN_TUMOR_CACHE_GB={size}"):
+        default_cache()

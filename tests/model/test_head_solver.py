@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brain_tumor.model import head, head_solver
-from brain_tumor.model.development import TrainingData
+from brain_tumor.model import network, training
+from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.saved import predict_in_batches
 from brain_tumor.settings import TrainParams
 
@@ -45,9 +45,9 @@ def data(train: int = 40, val: int = 20) -> tuple[Any, TrainingData]:
 def solved(**changes: Any) -> Any:
     vectors, given = data()
     params = PARAMS.model_copy(update=changes)
-    top = head.make_head("gap", FEATURES, params.dropout or 0.0, params.seed)
-    head.standardise(top, vectors[given.train])
-    head_solver.solve(top, vectors, given, params)
+    top = network.make_head("gap", FEATURES, params.dropout or 0.0, params.seed)
+    network.standardise(top, vectors[given.train])
+    training.solve_head(top, vectors, given, params)
     return top
 
 
@@ -76,9 +76,9 @@ def test_every_step_from_the_solution_raises_the_loss(balanced: bool) -> None:
 def test_seed_and_validation_rows_do_not_matter() -> None:
     one, two = (solved(seed=seed).get_layer("probability").get_weights() for seed in (0, 1))
     vectors, given = data()
-    top = head.make_head("gap", FEATURES, 0.0, 0)
-    head.standardise(top, vectors[given.train])
-    head_solver.solve(top, np.where(np.arange(60)[:, None] < 40, vectors, 0.0), given, PARAMS)
+    top = network.make_head("gap", FEATURES, 0.0, 0)
+    network.standardise(top, vectors[given.train])
+    training.solve_head(top, np.where(np.arange(60)[:, None] < 40, vectors, 0.0), given, PARAMS)
     for a, b, c in zip(one, two, top.get_layer("probability").get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
@@ -97,7 +97,7 @@ def test_larger_penalty_gives_smaller_weights() -> None:
 def test_losses_are_those_of_the_head() -> None:
     vectors, given = data()
     top = solved()
-    row = head_solver.losses(top, vectors, given)
+    row = training.head_losses(top, vectors, given)
     for prefix, rows in (("", given.train), ("val_", given.val)):
         truth = given.labels[rows].astype(np.int64)
         probability = predict_in_batches(top, vectors[rows])

@@ -71,11 +71,11 @@ def test_block_outside_the_network_is_named(random_weights: Path, block: int, de
 
 
 def test_standardised_training_vectors_have_zero_mean_unit_variance(random_weights: Path) -> None:
-    from brain_tumor.model import head
+    from brain_tumor.model import network
 
     net = build(random_weights)
     vectors = np.asarray(net.pool(net.tuned(net.frozen(images(16)))))
-    head.standardise(net.head, vectors)
+    network.standardise(net.head, vectors)
     z = np.asarray(net.head.get_layer("standardise")(vectors))
     variance = vectors.var(axis=0)
     varied = variance > np.median(variance) / 10
@@ -84,12 +84,12 @@ def test_standardised_training_vectors_have_zero_mean_unit_variance(random_weigh
 
 
 def test_feature_that_was_constant_in_training_cannot_explode(random_weights: Path) -> None:
-    from brain_tumor.model import head
+    from brain_tumor.model import network
 
     net = build(random_weights)
     vectors = np.random.default_rng(0).random((8, net.head.input_shape[-1]), dtype=np.float32)
     vectors[:, 0] = 0
-    head.standardise(net.head, vectors)
+    network.standardise(net.head, vectors)
     vectors[:, 0] = 1
     assert np.abs(net.head.get_layer("standardise")(vectors)).max() < 100
 

@@ -8,9 +8,9 @@ import optuna
 import pytest
 
 from brain_tumor.model import recipe
-from brain_tumor.model.development import TrainingData
-from brain_tumor.model.feature_cache import FeatureCache
-from brain_tumor.model.fit import Fitted, Start
+from brain_tumor.model.features import FeatureCache
+from brain_tumor.model.folds import TrainingData
+from brain_tumor.model.training import Fitted, Start
 
 PARAMS: Any = None  # the stand-in needs none
 FOLDS = [

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from tests import sections
-from tests.small_project import ROOT
 
-from brain_tumor.atomic import write_json
+from brain_tumor.files import write_json
 from brain_tumor.outputs import StageOutputs
 from brain_tumor.settings import RegisterParams
-from brain_tumor.tracking import store
+from brain_tumor.tracking import connection
+from tests import sections
+from tests.small_project import ROOT
 
 SIZE_PX = 75
 Split = Callable[[int], str]
@@ -49,7 +49,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_ROOT", str(root))
-        store.experiment_id(store.connect())
+        connection.experiment_id(connection.connect())
     return root / "mlruns"
 
 
@@ -236,10 +236,9 @@ def write_export(outputs: StageOutputs) -> None:
 
 def write_report(outputs: StageOutputs) -> None:
     """What stage report leaves: the card of the network as it is, and a page."""
-    from tests.report.cards import example_card
-
     from brain_tumor.model.saved import read_meta
     from brain_tumor.report.card import CARD_FILE, CARD_TEXT, REGISTERED_REPORT_FILE, write_card
+    from tests.report.cards import example_card
 
     metrics = json.loads(outputs.metrics.read_text(encoding="utf-8"))
     card = example_card(read_meta(outputs.model_json), metrics)

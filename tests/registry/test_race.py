@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from brain_tumor.outputs import StageOutputs
-from brain_tumor.tracking import models, store
+from brain_tumor.tracking import connection, models
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
 NAME = "brain-tumor-inceptionv3"
@@ -91,9 +91,9 @@ def test_two_processes_that_register_one_model_agree_on_one_version(
     same = ("version", "alias", "run_id", "digest")
     assert {key: first[key] for key in same} == {key: second[key] for key in same}
     assert (first["version"], first["alias"]) == ("1", "champion")
-    client = store.connect()
+    client = connection.connect()
     (version,) = models.versions(client, NAME)
     assert (version.number, version.aliases) == ("1", ("champion",))
     assert version.run_id == first["run_id"]
-    found: Any = client.search_logged_models([store.experiment_id(client)])
+    found: Any = client.search_logged_models([connection.experiment_id(client)])
     assert [model.model_id for model in found] == [version.model_id]

@@ -15,30 +15,32 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests import sections
 
-from brain_tumor.atomic import write_json
+from brain_tumor.files import write_json
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.profile import KEYS, Profile
 from brain_tumor.outputs import EXPORTED, OutputsError, StageOutputs
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
-from brain_tumor.registry.baselines import against_guesses
 from brain_tumor.registry.champion import promote
-from brain_tumor.registry.contest import contest
-from brain_tumor.registry.register import Registered, register
-from brain_tumor.registry.sync import sync
+from brain_tumor.registry.contest import against_guesses, contest
+from brain_tumor.registry.register import Registered, register, sync
 from brain_tumor.report.card import CARD_FILE, REGISTERED_REPORT_FILE, read_card, write_card
 from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.stages.register import main as stage
-from brain_tumor.tracking import models, store
-from brain_tumor.tracking.artifacts import ModelUnusableError
-from brain_tumor.tracking.describe import describe
-from brain_tumor.tracking.download import download
+from brain_tumor.tracking import connection, models
 from brain_tumor.tracking.lineage import md5
-from brain_tumor.tracking.model_folder import CARD, CARD_FACTS, REPORT
-from brain_tumor.tracking.run import NOTE_TAG
+from brain_tumor.tracking.models import (
+    CARD,
+    CARD_FACTS,
+    REPORT,
+    ModelUnusableError,
+    describe,
+    download,
+)
+from brain_tumor.tracking.runs import NOTE_TAG
+from tests import sections
 
 pytestmark = [pytest.mark.slow, pytest.mark.first, pytest.mark.usefixtures("own_store")]
 NAME = "brain-tumor-inceptionv3"
@@ -64,12 +66,12 @@ print(json.dumps({{
 
 
 def version(number: str) -> models.Version:
-    found = models.versions(store.connect(), NAME)
+    found = models.versions(connection.connect(), NAME)
     return next(one for one in found if one.number == number)
 
 
 def artifacts_of(one: models.Version) -> Path:
-    model: Any = store.connect().get_logged_model(one.model_id)
+    model: Any = connection.connect().get_logged_model(one.model_id)
     return Path(model.artifact_location)
 
 
@@ -87,7 +89,7 @@ def test_champion_of_a_moved_store_predicts_raw_bytes_in_a_fresh_process(
     assert not list(artifacts_of(version("1")).rglob("__pycache__"))
     before.rename(after)
     monkeypatch.setenv("DVC_ROOT", str(after))
-    store.connect()
+    connection.connect()
 
     image = after / "data" / "yes" / "2.png"
     elsewhere = tmp_path / "elsewhere"
@@ -95,7 +97,7 @@ def test_champion_of_a_moved_store_predicts_raw_bytes_in_a_fresh_process(
     result = subprocess.run(
         [sys.executable, "-I", "-c", _FRESH_PROCESS, str(image)],
         cwd=elsewhere,
-        env=os.environ | {"MLFLOW_TRACKING_URI": store.tracking_uri()},
+        env=os.environ | {"MLFLOW_TRACKING_URI": connection.tracking_uri()},
         capture_output=True,
         text=True,
         check=False,
@@ -128,7 +130,7 @@ def test_a_better_model_takes_over_and_a_worse_one_does_not(
     assert version("2").aliases == ("champion",)
     assert version("3").aliases == ("challenger",)
     assert version("1").aliases == ()
-    client = store.connect()
+    client = connection.connect()
     stand = {
         number: client.get_run(version(number).run_id).data.tags["registered"]
         for number in ("1", "2", "3")
@@ -215,7 +217,7 @@ def test_same_model_is_registered_once(
     again = make_outputs(tmp_path, anew=True)  # saved again: other bytes
     second = register(again, PREPROCESS, params)
     assert (second.version, second.digest, second.alias) == ("1", first.digest, "champion")
-    assert len(models.versions(store.connect(), NAME)) == 1
+    assert len(models.versions(connection.connect(), NAME)) == 1
 
 
 def test_a_report_made_later_reaches_the_version_that_is_there(
@@ -232,7 +234,7 @@ def test_a_report_made_later_reaches_the_version_that_is_there(
     )
     outputs.params.write_text(outputs.params.read_text() + "# later\n", encoding="utf-8")
     assert register(outputs, PREPROCESS, params).version == "1"
-    [after] = models.versions(store.connect(), NAME)
+    [after] = models.versions(connection.connect(), NAME)
     kept = {**before.tags, "md5.report": md5(outputs.report)}
     kept["promotion"] = "champion: it is the champion already"
     assert after.tags == kept
@@ -254,7 +256,7 @@ def test_random_weights_do_not_displace_imagenet_unless_forced(
     assert register(outputs, PREPROCESS, params).alias == "challenger"
     forced = params.model_copy(update={"force": True})
     assert register(outputs, PREPROCESS, forced).alias == "champion"
-    assert len(models.versions(store.connect(), NAME)) == 2
+    assert len(models.versions(connection.connect(), NAME)) == 2
 
 
 def test_version_leads_to_its_run_data_and_figures(
@@ -271,7 +273,7 @@ def test_version_leads_to_its_run_data_and_figures(
     assert facts["lineage"]["md5.params"] == md5(outputs.params)
     assert made.tags["initial_weights"] == "random"
     assert "restored" not in made.tags
-    logged: Any = store.connect().get_logged_model(made.model_id)
+    logged: Any = connection.connect().get_logged_model(made.model_id)
     assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": NAME, "version": "1"}]
     assert logged.tags["registered"] == f"{NAME} version 1 (@champion)"
 
@@ -339,7 +341,7 @@ def test_version_of_unknown_origin_is_reported_and_not_trusted(
     params: RegisterParams,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    client = store.connect()
+    client = connection.connect()
     client.create_registered_model(NAME)
     client.create_model_version(NAME, source=str(tmp_path))
     client.set_registered_model_alias(NAME, "champion", "1")
@@ -410,7 +412,7 @@ class TestSync:
         assert first.aliases == ("champion",)
         made = version("1")
         assert made.tags["restored"] == "true"
-        client = store.connect()
+        client = connection.connect()
         run = client.get_run(made.run_id)
         assert run.info.status == "FINISHED"
         assert run.data.tags["restored"] == "true"
@@ -429,7 +431,7 @@ class TestSync:
         assert not again.restored
         assert again.uri == first.uri
         assert len(models.versions(client, NAME)) == 1
-        assert len(client.search_runs([store.experiment_id(client)])) == 1
+        assert len(client.search_runs([connection.experiment_id(client)])) == 1
         assert md5(outputs.manifest.parent) == before
 
     def test_lost_files_are_made_again(
@@ -449,7 +451,7 @@ class TestSync:
     ) -> None:
         outputs = make_outputs(tmp_path)
         run_stage(tmp_path)
-        store.connect().delete_registered_model_alias(NAME, "champion")
+        connection.connect().delete_registered_model_alias(NAME, "champion")
         assert not sync(outputs, PREPROCESS, params).restored
         assert version("1").aliases == ("champion",)
 
@@ -471,14 +473,14 @@ class TestSync:
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
         with pytest.raises(OutputsError, match="names digest"):
             sync(make_outputs(tmp_path, slope=1.0), PREPROCESS, params)
-        assert models.versions(store.connect(), NAME) == []
+        assert models.versions(connection.connect(), NAME) == []
 
 
 def test_a_version_from_before_there_was_an_export_counts_as_whole(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
     digest = register(make_outputs(tmp_path), PREPROCESS, params).digest
-    client = store.connect()
+    client = connection.connect()
     (artifacts_of(version("1")) / "artifacts/bundle/network.onnx").unlink()
     assert versions.find_version(client, NAME, digest) is None
     client.delete_model_version_tag(NAME, "1", "md5.export")
@@ -556,13 +558,13 @@ class TestPromotionLeftToCi:
     ) -> None:
         first = register(make_outputs(tmp_path / "first", slope=20.0), PREPROCESS, params)
         quick = register(make_outputs(tmp_path / "quick", slope=30.0), PREPROCESS, params)
-        models.set_alias(store.connect(), version(first.version), "champion")
+        models.set_alias(connection.connect(), version(first.version), "champion")
         contests = []
 
         def slowly(*given: Any) -> Any:
             outcome = contest(*given)
             contests.append(outcome.champion_version)
-            models.set_alias(store.connect(), version(quick.version), "champion")
+            models.set_alias(connection.connect(), version(quick.version), "champion")
             return outcome
 
         monkeypatch.setattr(champion, "contest", slowly)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tests.report.made import DIGEST
 
 from brain_tumor.model.calibration import reliability
+from tests.report.made import DIGEST
 
 KEYS = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",

@@ -13,8 +13,7 @@ from ruamel.yaml import YAML
 
 from brain_tumor import outputs
 from brain_tumor import settings as settings_file
-from brain_tumor.dataset.groups import clusters
-from brain_tumor.dataset.suspects import SUSPECTS
+from brain_tumor.data.copies import SUSPECTS, clusters
 from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
 from brain_tumor.model.metrics import evaluate
 from brain_tumor.outputs import write_manifest

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.inference.http.browser import NAMES, Page, browser_page, find_browser
-from tests.inference.http.test_page import LOW_CONTRAST
-from tests.report import evidence_made, made
 
 from brain_tumor.report.document import document
 from brain_tumor.report.inputs import read
 from brain_tumor.report.model_sections import thumbnails
 from brain_tumor.report.prose import make_card
+from tests.report import evidence_made, made
+from tests.serving.browser import NAMES, Page, browser_page, find_browser
+from tests.serving.test_page import LOW_CONTRAST
 
 pytestmark = [
     pytest.mark.slow,

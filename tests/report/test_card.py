@@ -6,11 +6,11 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from pydantic import ValidationError
-from tests.report import evidence_made, made
 
 from brain_tumor.report.card import ModelCard, as_json, markdown, read_card, write_card
 from brain_tumor.report.inputs import read
 from brain_tumor.report.prose import make_card
+from tests.report import evidence_made, made
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner, Result
 
-from brain_tumor.stages.paths import reporting_errors
+from brain_tumor.command import reporting_errors
 
 
 def invoke(main: Callable[[], None], folder: Path) -> Result:

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
+
+from brain_tumor.tuning.storage import open_storage
 from tests.postgres_server import PASSWORD, programs
 from tests.small_project import Project, copy_trained
 from tests.team.page import blocks, own_environment, run_block
 from tests.team.servers import BUCKET, Stores, team_stores
-
-from brain_tumor.model.search.storage import open_storage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

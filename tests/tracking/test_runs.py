@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.tracking import runs, store
+from brain_tumor.tracking import connection, runs
 
 _HOLD_A_RUN_OPEN = """
 import sys, time
@@ -30,7 +30,7 @@ def one_store(root: Path, no_store_of_the_user: None, monkeypatch: pytest.Monkey
 
 
 def status(run_id: str) -> str:
-    return str(store.connect().get_run(run_id).info.status)
+    return str(connection.connect().get_run(run_id).info.status)
 
 
 def test_run_holds_what_was_logged(tmp_path: Path) -> None:
@@ -44,17 +44,17 @@ def test_run_holds_what_was_logged(tmp_path: Path) -> None:
         run.log_dataset("data", "0" * 32 + ".dir", "training")
         assert status(run.run_id) == "RUNNING"
 
-    stored = store.connect().get_run(run.run_id)
+    stored = connection.connect().get_run(run.run_id)
     assert stored.info.status == "FINISHED"
     assert stored.info.run_name == "train"
     assert stored.data.params == many
     assert stored.data.tags["git.commit"] == "abc"
     assert stored.data.metrics["test/accuracy"] == 0.9
-    losses = store.connect().get_metric_history(run.run_id, "loss")
+    losses = connection.connect().get_metric_history(run.run_id, "loss")
     assert [(point.step, point.value) for point in losses] == [(1, 0.7), (2, 0.5)]
     assert stored.inputs is not None
     assert stored.inputs.dataset_inputs[0].dataset.digest == "0" * 32 + ".dir"
-    assert [file.path for file in store.connect().list_artifacts(run.run_id, "figures")] == [
+    assert [file.path for file in connection.connect().list_artifacts(run.run_id, "figures")] == [
         "figures/curve.png"
     ]
 
@@ -103,7 +103,7 @@ def test_resumed_run_takes_more_and_keeps_its_status() -> None:
     resumed = runs.resume_run(run.run_id)
     assert resumed is not None
     resumed.log_metrics({"test/accuracy": 0.5})
-    stored = store.connect().get_run(run.run_id)
+    stored = connection.connect().get_run(run.run_id)
     assert stored.data.metrics == {"test/accuracy": 0.5}
     assert stored.info.status == "FINISHED"
 
@@ -111,6 +111,6 @@ def test_resumed_run_takes_more_and_keeps_its_status() -> None:
 def test_unknown_and_deleted_runs_are_not_resumed() -> None:
     with runs.start_run("train", {}, {}) as run:
         pass
-    store.connect().delete_run(run.run_id)
+    connection.connect().delete_run(run.run_id)
     assert runs.resume_run(run.run_id) is None
     assert runs.resume_run("0" * 32) is None

@@ -1,7 +1,4 @@
-"""A study by the real commands, with real stores: what it logs, and that it always comes out alike.
-
-The tests of this module share projects and run in the order they stand in.
-"""
+"""A study by the real commands, with real stores: what it logs, and that it comes out alike."""
 
 import os
 import re
@@ -9,20 +6,30 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from brain_tumor.outputs import load_images, stored
-from brain_tumor.settings import TUNABLE
+from brain_tumor.machine import repository_root
+from brain_tumor.model.folds import TrainingData
+from brain_tumor.model.phase import DivergedError, OnEpoch
+from brain_tumor.model.training import Fitted, Start
+from brain_tumor.outputs import TuneInputs, load_images, stored
+from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, load
+from brain_tumor.tracking import connection
+from brain_tumor.tuning import study as tuning
+from brain_tumor.tuning.plan import read_plan
+from brain_tumor.tuning.search import open_study
+from brain_tumor.tuning.storage import open_storage, storage_url
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from optuna import Study
+
     from tests.tuning.conftest import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.first]
 TRIALS = 3
 TUNED = tuple(name for name in TUNABLE if name != "head_penalty")
 
@@ -86,6 +93,8 @@ def outcomes(project: "Project") -> pd.DataFrame:
     return project.trials().drop(columns="number")
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_one_run_holds_a_run_for_each_trial(finished: "Project") -> None:
     store = Store(finished)
     assert len(store.runs()) == 1 + TRIALS
@@ -93,6 +102,8 @@ def test_one_run_holds_a_run_for_each_trial(finished: "Project") -> None:
     assert {run.info.status for run in store.runs()} == {"FINISHED"}
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_table_has_a_row_for_each_trial(finished: "Project") -> None:
     table = finished.trials()
     assert list(table["number"]) == list(range(TRIALS))
@@ -101,6 +112,8 @@ def test_table_has_a_row_for_each_trial(finished: "Project") -> None:
     assert table.loc[table["state"] == "complete", "value"].notna().all()
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_runs_of_trials_hold_what_was_tried_and_how_it_went(finished: "Project") -> None:
     table, store = finished.trials(), Store(finished)
     for run, row in zip(store.children(), table.itertuples(), strict=True):
@@ -120,6 +133,8 @@ def test_runs_of_trials_hold_what_was_tried_and_how_it_went(finished: "Project")
             assert tags["trial.note"].startswith("pruned after ")
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_runs_of_trials_lead_to_what_made_them(finished: "Project") -> None:
     store = Store(finished)
     assert "lineage.json" in store.artifacts(store.parent())
@@ -133,12 +148,16 @@ def test_runs_of_trials_lead_to_what_made_them(finished: "Project") -> None:
     assert len(locks) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_trials_leave_no_model_or_other_file(finished: "Project") -> None:
     store = Store(finished)
     assert [store.artifacts(run) for run in store.children()] == [set()] * TRIALS
     assert not list(finished.folder.rglob("*.keras"))
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_run_of_the_study_holds_result_and_figures(finished: "Project") -> None:
     store, best = Store(finished), finished.best()
     parent = store.parent()
@@ -160,6 +179,8 @@ def test_run_of_the_study_holds_result_and_figures(finished: "Project") -> None:
     assert [given.dataset.name for given in parent.inputs.dataset_inputs] == ["brain-mri"]
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_best_is_the_lowest_of_the_completed_trials(finished: "Project") -> None:
     best, table = finished.best(), finished.trials()
     complete = table[table["state"] == "complete"]
@@ -170,6 +191,8 @@ def test_best_is_the_lowest_of_the_completed_trials(finished: "Project") -> None
     assert best["complete"] + best["pruned"] == TRIALS
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_progress_is_told_in_a_line_per_trial(finished: "Project") -> None:
     log = (finished.folder / "log.txt").read_text("utf-8")
     lines = [line for line in log.splitlines() if re.match(rf"\d+/{TRIALS}: trial ", line)]
@@ -177,6 +200,8 @@ def test_progress_is_told_in_a_line_per_trial(finished: "Project") -> None:
     assert "best" in lines[-1]
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: "Project") -> None:
     from brain_tumor.model import metrics, saved
 
@@ -204,6 +229,8 @@ def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: "P
     assert filled == pytest.approx(best["params"])
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_test_images_decide_nothing(finished: "Project", untouched: "Project") -> None:
     blind = untouched.copy(untouched.folder.with_name("blind"))
     outputs = blind.folder / "outputs"
@@ -219,6 +246,8 @@ def test_test_images_decide_nothing(finished: "Project", untouched: "Project") -
     assert blind.output("trials.csv") == finished.output("trials.csv")
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
     finished: "Project", untouched: "Project"
 ) -> None:
@@ -258,6 +287,8 @@ def is_training(store: Store, number: int) -> bool:
     return any("val_loss" in run.data.metrics for run in store.runs(condition))
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_finished_study_is_left_as_it_is(finished: "Project") -> None:
     store = Store(finished)
     runs = {run.info.run_id for run in store.runs()}
@@ -270,6 +301,8 @@ def test_finished_study_is_left_as_it_is(finished: "Project") -> None:
     assert "trial " not in output
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_more_trials_are_added_to_those_that_are_there(finished: "Project") -> None:
     before = finished.trials()
     finished.set_params("tune", n_trials=TRIALS + 1)
@@ -284,6 +317,8 @@ def test_more_trials_are_added_to_those_that_are_there(finished: "Project") -> N
     assert store.parent().data.tags["best.trial"] == str(best["trial"])
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_second_worker_shares_the_study(finished: "Project") -> None:
     wanted = len(finished.trials()) + 4
     finished.set_params("tune", n_trials=wanted)
@@ -305,6 +340,8 @@ def test_second_worker_shares_the_study(finished: "Project") -> None:
     assert 1 <= int(ended[1]) <= 4
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_worker_without_a_study_says_what_to_do(untouched: "Project") -> None:
     project = untouched.copy(untouched.folder.with_name("alone"))
     output = project.run(project.worker(), code=1)
@@ -313,6 +350,8 @@ def test_worker_without_a_study_says_what_to_do(untouched: "Project") -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
+@pytest.mark.first
 def test_folds_and_auroc_work_from_end_to_end(untouched: "Project") -> None:
     project = untouched.copy(untouched.folder.with_name("folds"))
     project.set_params("tune", folds=2, objective="auroc", n_trials=1)
@@ -328,3 +367,199 @@ def test_folds_and_auroc_work_from_end_to_end(untouched: "Project") -> None:
         assert np.mean([point.value for point in history]) == pytest.approx(value)
         assert {"fold1/val_loss", "fold2/val_loss"} <= set(run.data.metrics)
         assert 0.0 <= value <= 1.0
+
+
+Training = Callable[[int], list[float]]
+
+
+@pytest.fixture(scope="module")
+def original(
+    make_project: Callable[[Path, Path], "Project"], tmp_path_factory: pytest.TempPathFactory
+) -> "Project":
+    folder = tmp_path_factory.mktemp("trial")
+    weights = folder / "some.weights.h5"
+    weights.write_bytes(b"weights")
+    return make_project(folder / "original", weights)
+
+
+@pytest.fixture
+def project(original: "Project", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
+    """A copy with a store of its own, in which the tests work as a stage does."""
+    copied = original.copy(tmp_path / "project")
+    monkeypatch.chdir(copied.folder)
+    monkeypatch.setenv("DVC_ROOT", str(copied.folder))
+    monkeypatch.setattr(tuning, "prepare_features", lambda _: None)
+    monkeypatch.setattr(tuning, "save_figures", lambda *_: [])
+    return copied
+
+
+def train_as(monkeypatch: pytest.MonkeyPatch, training: Training) -> None:
+    """Have the training number n (from 0) go through these losses: the head's, then fine-tuning."""
+    count = -1
+
+    def fit(
+        start: Start,
+        data: TrainingData,
+        params: TrainParams,
+        on_epoch: OnEpoch,
+    ) -> Fitted:
+        nonlocal count
+        count += 1
+        losses = training(count)
+        for epoch, loss in enumerate(losses, 1):
+            on_epoch(epoch, {"epoch": epoch, "fine_tuning": float(epoch > 1), "val_loss": loss})
+        truth = data.labels[data.val]
+        probability = np.abs(truth - 1 + np.exp(-min(losses))).astype(np.float64)
+        return Fitted([], None, [], probability)
+
+    monkeypatch.setattr("brain_tumor.model.recipe.fit", fit)
+
+
+def run_study(**changes: Any) -> "Study":
+    path = Path("params.yaml")
+    tune = load(path, "tune", TuneParams).model_copy(update=changes)
+    section, augment = load(path, "train", TrainSection), load(path, "augment", AugmentParams)
+    plan = read_plan(TuneInputs(), section, tune, augment)
+    found = tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
+    storage = open_storage(storage_url(repository_root()))
+    study = open_study(storage, plan.name, tune, create=False)
+    assert (found.best.study, len(found.trials)) == (study.study_name, tune.n_trials)
+    return study
+
+
+def runs(name: str = "") -> "list[Run]":
+    client = connection.connect()
+    found = client.search_runs(
+        [connection.experiment_id(client)], order_by=["attributes.start_time ASC"]
+    )
+    return [run for run in found if (run.info.run_name or "").startswith(name)]
+
+
+def states() -> list[str]:
+    return [run.info.status for run in runs("trial")]
+
+
+@pytest.mark.slow
+def test_better_trial_of_a_study_that_goes_on_replaces_the_best(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_as(monkeypatch, lambda number: [1.0 / (1 + number)])
+    run_study(n_trials=2, pruner="none")
+    (before,) = runs("study")
+    study = run_study(n_trials=3, pruner="none")
+    (after,) = runs("study")
+    assert after.info.run_id == before.info.run_id
+    assert (before.data.tags["best.trial"], after.data.tags["best.trial"]) == ("1", "2")
+    best = study.best_trial
+    penalty = after.data.tags["best.head_penalty"]
+    assert penalty == str(best.params["head_penalty"]) != before.data.tags["best.head_penalty"]
+    assert after.data.metrics["val/log_loss"] == best.value == pytest.approx(1 / 3)
+
+
+@pytest.mark.slow
+def test_trial_is_given_up_after_the_folds_in_which_it_was_worse_and_its_run_says_where(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_as(monkeypatch, lambda training: [0.5, 0.4] if training < 4 else [0.45])
+    study = run_study(n_trials=3, startup_trials=2, pruner="median", folds=2)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    last = runs("trial 2")[0]
+    assert (last.info.status, last.data.tags["trial.state"]) == ("FINISHED", "pruned")
+    assert last.data.tags["trial.note"] == "pruned after 1 of 2 folds"
+    assert "val/log_loss" not in last.data.metrics
+
+
+@pytest.mark.slow
+def test_one_fold_has_no_part_to_be_given_up_by(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_as(monkeypatch, lambda training: [0.1 * (1 + training)])
+    study = run_study(n_trials=4, startup_trials=1, pruner="median", folds=1)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
+
+
+@pytest.mark.slow
+def test_auroc_is_maximised_and_pruned_by_itself(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_as(monkeypatch, lambda training: [0.3] if training < 4 else [0.9])
+    study = run_study(n_trials=3, startup_trials=2, objective="auroc", folds=2)
+    assert study.direction.name == "MAXIMIZE"
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert study.trials[0].intermediate_values == {1: 1.0, 2: 1.0}
+    assert study.trials[2].intermediate_values == {1: 0.0}
+    assert study.best_value == 1.0
+
+
+@pytest.mark.slow
+def test_training_that_diverges_counts_as_pruned(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(number: int) -> list[float]:
+        if number == 1:
+            raise DivergedError("training diverged in epoch 3")
+        return [0.5]
+
+    train_as(monkeypatch, training)
+    study = run_study(n_trials=3, pruner="none")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert states() == ["FINISHED"] * 3
+    assert runs("trial 1")[0].data.tags["trial.note"] == "training diverged in epoch 3"
+
+
+@pytest.mark.slow
+def test_study_in_which_every_training_diverges_says_so(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(number: int) -> list[float]:
+        raise DivergedError("training diverged")
+
+    train_as(monkeypatch, training)
+    with pytest.raises(ValueError, match="no trial has run to its end"):
+        run_study(n_trials=2)
+    assert [run.info.status for run in runs("study")] == ["FAILED"]
+    assert states() == ["FINISHED"] * 2
+
+
+@pytest.mark.slow
+def test_error_in_a_training_stops_the_study_which_can_go_on(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(number: int) -> list[float]:
+        if number == 1:
+            raise MemoryError("no memory")
+        return [0.5]
+
+    train_as(monkeypatch, training)
+    with pytest.raises(MemoryError):
+        run_study(n_trials=3, pruner="none")
+    assert states() == ["FINISHED", "FAILED"]
+    assert [run.info.status for run in runs("study")] == ["FAILED"]
+    study = run_study(n_trials=3, pruner="none")
+    assert sum(trial.state.name == "COMPLETE" for trial in study.trials) == 3
+    assert states() == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
+    assert [run.info.status for run in runs("study")] == ["FINISHED"]
+
+
+@pytest.mark.slow
+def test_folds_are_averaged_and_reported_one_by_one(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_as(monkeypatch, lambda number: [(0.2, 0.4, 0.9)[number]])
+    (trial,) = run_study(n_trials=1, folds=3, pruner="none").trials
+    assert trial.value == pytest.approx(0.5)
+    assert trial.intermediate_values == pytest.approx({1: 0.2, 2: 0.3, 3: 0.5})
+
+
+@pytest.mark.slow
+def test_study_whose_run_was_deleted_gets_another(
+    project: "Project", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_as(monkeypatch, lambda _: [0.5])
+    run_study(n_trials=1)
+    (first,) = runs("study")
+    connection.connect().delete_run(first.info.run_id)
+    run_study(n_trials=1)
+    (second,) = runs("study")
+    assert second.info.run_id != first.info.run_id
+    assert second.info.status == "FINISHED"

@@ -1,19 +1,52 @@
-"""What a run did, as far as it came: collected from git, DVC and the outputs."""
+"""What CI knows of a change: its commits, data, parameters and figures."""
 
 import json
 import os
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from brain_tumor.atomic import read_json
-from brain_tumor.ci.commands import CommandError, dvc_json
-from brain_tumor.dataset.growth.diff import DataDiff, compare
-from brain_tumor.dataset.growth.listing import at_revision, in_folder
-from brain_tumor.repository import GitError, git
+from brain_tumor.data.compare import DataDiff, compare
+from brain_tumor.data.dvc import at_revision, default_remote, in_folder, pointer
+from brain_tumor.data.fetch import ensure, has_files
+from brain_tumor.files import read_json, replacing
+from brain_tumor.machine import GitError, git
+from brain_tumor.settings import PhantomParams
+
+
+class CommandError(ValueError):
+    """DVC failed; holds the command and what it said."""
+
+
+def dvc(*arguments: str) -> str:
+    """Standard output of a DVC command in the current folder.
+
+    Raises:
+        CommandError: it exits with another status than 0.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        output = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        raise CommandError(f"`dvc {' '.join(arguments)}` failed: {output}")
+    return done.stdout
+
+
+def dvc_json(*arguments: str) -> dict[str, Any]:
+    """What a DVC command prints with `--json`; {} where it prints nothing.
+
+    Raises:
+        CommandError: it exits with another status than 0.
+    """
+    text = dvc(*arguments, "--json").strip()
+    return dict(json.loads(text)) if text else {}
+
 
 LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
 VALIDATION = Path("outputs/validate/report.json")
@@ -192,3 +225,91 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _yaml(text: str) -> dict[str, Any]:
     return dict(YAML(typ="safe", pure=True).load(text) or {})
+
+
+class RestoreError(ValueError):
+    """The data cannot be brought to the state data.dvc describes."""
+
+
+def restore(
+    data: Path, phantom: PhantomParams, names: Sequence[str], *, without_access: bool = False
+) -> list[str]:
+    """Bring back data and stage outputs as far as the remote has them.
+
+    Args:
+        data: the data folder.
+        phantom: what the phantom is like.
+        names: class folders, negative first.
+        without_access: whether to go on with what can be made again where the remote cannot be
+            read (a fork's pull request has no credentials).
+
+    Returns:
+        What was done, a line each.
+
+    Raises:
+        CommandError: the remote cannot be read.
+        FetchError: the data are neither there nor to be had.
+        RestoreError: the data are not those of data.dvc.
+    """
+    if has_files(data):
+        _require_recorded(data)
+    done = [_pull(default_remote(data), without_access), ensure(data, phantom, names)]
+    _require_recorded(data)
+    return done
+
+
+def _require_recorded(data: Path) -> None:
+    if dvc_json("status", pointer(data).name):
+        raise RestoreError(
+            f"{data}: not the data that {pointer(data)} describes; `brain-tumor data diff` says "
+            f"what differs, `dvc checkout {pointer(data)}` brings them back"
+        )
+
+
+def push(data: Path) -> str:
+    """Send data and outputs to the default remote, if there is one; say what was done.
+
+    Raises:
+        CommandError: the remote does not take them.
+    """
+    remote = default_remote(data)
+    if remote is None:
+        return "no DVC remote is set: data and outputs stay on this machine"
+    return f"pushed to {remote}: {dvc('push').strip().splitlines()[-1]}"
+
+
+def _pull(remote: str | None, without_access: bool) -> str:
+    if remote is None:
+        return "no DVC remote is set: nothing to pull"
+    try:
+        said = dvc("pull", "--allow-missing").strip().splitlines()
+    except CommandError as error:
+        if not without_access:
+            raise
+        return f"remote {remote} could not be read: {error}"
+    return f"pulled from {remote}: {said[-1] if said else 'nothing new'}"
+
+
+RESULTS = ("dvc.lock", "outputs")
+"""What the pipeline writes and git tracks: the lock and the small metrics."""
+
+
+def write_results(patch: Path) -> list[str]:
+    """Write the difference of `RESULTS` to HEAD as a binary git patch, new files included.
+
+    Returns:
+        The files it changes, sorted; with none the patch is empty.
+
+    Raises:
+        GitError: git fails.
+    """
+    present = [name for name in RESULTS if Path(name).exists()]
+    git("add", "--intent-to-add", "--", *present)
+    try:
+        text = git("diff", "--binary", "--no-color", "--no-ext-diff", "HEAD", "--", *RESULTS)
+        names = git("diff", "--name-only", "HEAD", "--", *RESULTS).splitlines()
+    finally:
+        git("reset", "--quiet", "--", *present)
+    with replacing(patch) as aside:
+        aside.write_bytes(text.encode("utf-8"))
+    return sorted(names)

@@ -1,12 +1,168 @@
-"""The report of a run, in Markdown: what changed, what came of it, what to look at."""
+"""The report of a retraining in CI, as Markdown."""
 
+import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from brain_tumor.ci import sections
 from brain_tumor.ci.facts import Facts
-from brain_tumor.ci.tables import code, listing, number
+from brain_tumor.figure_text import IN_BRACKETS, with_interval
+from brain_tumor.files import write_text
 from brain_tumor.tracking.wording import markdown_table
+
+MOST_LISTED = 20
+
+
+def listing(items: Sequence[str]) -> str:
+    """A list of at most 20 items, and how many more there are."""
+    shown = [f"- {item}" for item in items[:MOST_LISTED]]
+    if len(items) > MOST_LISTED:
+        shown.append(f"- ... and {len(items) - MOST_LISTED} more")
+    return "\n".join(shown)
+
+
+def number(value: float | None) -> str:
+    """Three decimals for figures around 1, else four significant digits; None is empty."""
+    if value is None:
+        return ""
+    return f"{value:.3f}" if 0.01 <= abs(value) < 100 or value == 0 else f"{value:.4g}"
+
+
+def code(text: str) -> str:
+    """A file name or such, verbatim."""
+    return f"`{text.replace('`', chr(39))}`"
+
+
+_FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "auroc": "AUROC",
+    "log_loss": "log loss",
+}
+
+
+def data(facts: Facts) -> str:
+    """How the images differ from the base's."""
+    if facts.data is None:
+        return "## Data\n\nThe images of the base are not to be had here: not compared."
+    if facts.data.is_empty:
+        return "## Data\n\nThe images are those of the base."
+    before, after = facts.data.before, facts.data.after
+    rows = [(code(f"{name}/"), before.get(name, 0), after[name]) for name in after]
+    parts = ["## Data", markdown_table(["class folder", "images before", "images now"], rows)]
+    lists: dict[str, list[str]] = {
+        "added": [code(path) for path in facts.data.added],
+        "removed": [code(path) for path in facts.data.removed],
+        "relabelled": [f"{code(old)} is now {code(new)}" for old, new in facts.data.relabelled],
+        "renamed": [f"{code(old)} is now {code(new)}" for old, new in facts.data.renamed],
+        "replaced by another image": [code(path) for path in facts.data.changed],
+        "other files that differ": [code(path) for path in facts.data.other],
+    }
+    for name, items in lists.items():
+        if items:
+            parts.append(f"**{len(items)} {name}**\n\n{listing(items)}")
+    return "\n\n".join(parts)
+
+
+def drift(facts: Facts) -> str:
+    """How the new images differ from those the champion knows."""
+    if not facts.complete:
+        return ""
+    if facts.drift is None:
+        return "## Drift\n\nNot measured (`brain-tumor data drift --json report/drift.json`)."
+    drift = facts.drift
+    count = f"{drift['images']['new']} images are new to the champion"
+    against = f" ({drift['champion']})" if drift["champion"] else ""
+    warnings = [f"**Warning**: {warning}" for warning in drift["warnings"]]
+    listed = listing(warnings) or "No warning."
+    note = f"\n\n{drift['note']}" if drift["note"] else ""
+    return f"## Drift\n\n{count}{against}.{note}\n\n{listed}"
+
+
+def warnings(facts: Facts) -> str:
+    """What validation warns of, what is new among it, and what is left out."""
+    if facts.validation is None:
+        return ""
+    all_warnings = [(row["path"], row["reason"]) for row in facts.validation["warnings"]]
+    new = [
+        f"{code(path)}: {reason}"
+        for path, reason in all_warnings
+        if (path, reason) not in facts.known_warnings
+    ]
+    left_out = [f"{code(row['path'])}: {row['reason']}" for row in facts.validation["excluded"]]
+    parts = [f"## Validation warnings\n\n{len(all_warnings)} in all, {len(new)} of them new."]
+    if new:
+        parts.append(listing(new))
+    if left_out:
+        parts.append(f"**{len(left_out)} left out by `validate.exclude`**\n\n{listing(left_out)}")
+    return "\n\n".join(parts)
+
+
+def params(facts: Facts) -> str:
+    """Parameters that differ."""
+    if facts.params is None:
+        return "## Parameters\n\nThey could not be compared."
+    rows = [
+        (code(name), _text(old), _text(new)) for name, (old, new) in sorted(facts.params.items())
+    ]
+    return "## Parameters\n\n" + (
+        markdown_table(["parameter", "base", "now"], rows) or "None changed."
+    )
+
+
+def _text(value: Any) -> str:
+    """A parameter as params.yaml has it; empty where there is none."""
+    return "" if value is None else json.dumps(value).strip('"')
+
+
+def metrics(facts: Facts) -> str:
+    """Figures of validation and test, base and now."""
+    if not facts.complete:
+        return ""
+    rows = [
+        (split, name, *_with_interval(facts, f"{split}.{figure}"))
+        for split in ("val", "test")
+        for figure, name in _FIGURES.items()
+        if f"{split}.{figure}" in facts.metrics
+    ]
+    note = (
+        "Brackets: 95 % intervals. Validation figures are optimistic: training and tuning "
+        "went by them."
+    )
+    if facts.data is None or not facts.data.is_empty:
+        note += (
+            " The images differ from the base's, so these columns do not compare like with like; "
+            "section Model does."
+        )
+    table = markdown_table(["images", "figure", "base", "now", "change"], rows)
+    return f"## Metrics\n\n{table}\n\n{note}"
+
+
+def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:
+    old, new = facts.metrics[name]
+    low, high = facts.metrics.get(f"{name}.low"), facts.metrics.get(f"{name}.high")
+    ends = zip(low or (None, None), high or (None, None), strict=True)
+    texts = [
+        "" if value is None else with_interval(value, *end, number=number, form=IN_BRACKETS)
+        for value, end in zip((old, new), ends, strict=True)
+    ]
+    change = "" if old is None or new is None else f"{new - old:+.3f}"
+    return texts[0], texts[1], change
+
+
+def stages(facts: Facts) -> str:
+    """Which stages have a new result."""
+    rows = [(code(stage), _state(facts, stage)) for stage in facts.stages]
+    return "## Stages\n\n" + markdown_table(["stage", "against the base"], rows)
+
+
+def _state(facts: Facts, stage: str) -> str:
+    if stage in facts.unfinished:
+        return "not finished"
+    return "new result" if stage in facts.rerun else "unchanged"
 
 
 def render(facts: Facts, figures: Sequence[str] = ()) -> str:
@@ -22,12 +178,12 @@ def render(facts: Facts, figures: Sequence[str] = ()) -> str:
         _compared(facts),
         _errors(facts),
         _model(facts),
-        sections.data(facts),
-        sections.drift(facts),
-        sections.warnings(facts),
-        sections.params(facts),
-        sections.metrics(facts),
-        sections.stages(facts),
+        data(facts),
+        drift(facts),
+        warnings(facts),
+        params(facts),
+        metrics(facts),
+        stages(facts),
         _figures(figures),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -117,3 +273,30 @@ def _figures(figures: Sequence[str]) -> str:
         return ""
     shown = "\n\n".join(f"![{path.rsplit('/', 1)[-1]}]({path})" for path in figures)
     return f"## Figures\n\n{shown}"
+
+
+SHOWN = ("outputs/evaluate", "outputs/train/figures", "outputs/tuning/figures")
+"""Where the figures come from; none of them shows an image of a patient."""
+
+
+def write_report(facts: Facts, folder: Path) -> None:
+    """Write report.md, which shows the figures in figures/, and summary.md, which shows none.
+
+    Figures of stages that did not run to their end are left out.
+    """
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    if facts.complete:
+        for source in SHOWN:
+            for file in sorted(Path(source).glob("*.png")):
+                shutil.copyfile(file, figures / f"{Path(source).parts[1]}_{file.name}")
+    shown = [f"figures/{file.name}" for file in sorted(figures.glob("*.png"))]
+    write_text(folder / "report.md", render(facts, shown))
+    write_text(folder / "summary.md", render(facts))
+
+
+def write_failure(reason: str, folder: Path) -> None:
+    """Write report.md and summary.md of a run of which nothing else can be told."""
+    page = f"# Stopped: nothing else can be told of this run\n\n{code(' '.join(reason.split()))}\n"
+    for name in ("report.md", "summary.md"):
+        write_text(folder / name, page)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
-from brain_tumor.stages.paths import reporting_errors
+from brain_tumor.command import reporting_errors
 
 app = typer.Typer(
     help="What CI does when data, parameters or code change; docs/retraining.md has the order.",
@@ -32,7 +32,7 @@ def ci_restore(
     `dvc repro` makes what the remote lacks. Data that data.dvc describes as the phantom are made
     anew. It is an error if the data cannot be restored.
     """
-    from brain_tumor.ci.remote import restore
+    from brain_tumor.ci.facts import restore
 
     with reporting_errors():
         for line in restore(data, *sections(params), without_access=without_access):
@@ -42,7 +42,7 @@ def ci_restore(
 @app.command("push")
 def ci_push(data: DataFolder = DATA) -> None:
     """Send data and outputs to the DVC remote, if one is set."""
-    from brain_tumor.ci.remote import push
+    from brain_tumor.ci.facts import push
 
     with reporting_errors():
         typer.echo(push(data))
@@ -72,8 +72,7 @@ def ci_report(
 ) -> None:
     """Write a report of what a run changed and achieved, even if it stopped half-way."""
     from brain_tumor.ci.facts import gather
-    from brain_tumor.ci.report import headline
-    from brain_tumor.ci.write import write_failure, write_report
+    from brain_tumor.ci.report import headline, write_failure, write_report
 
     with reporting_errors():
         try:
@@ -94,7 +93,7 @@ def ci_results(
 
     `PYTHONPATH=src python3 -m brain_tumor.ci.record PATCH --branch NAME` commits and pushes it.
     """
-    from brain_tumor.ci.results import write_results
+    from brain_tumor.ci.facts import write_results
 
     with reporting_errors():
         names = write_results(patch)

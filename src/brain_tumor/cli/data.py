@@ -1,14 +1,62 @@
-"""`brain-tumor data ...`: the data folder."""
+"""brain-tumor data: fetch, add, status, diff, drift."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from brain_tumor.cli.drift import data_drift
 from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
-from brain_tumor.stages.paths import reporting_errors
+from brain_tumor.command import reporting_errors
+
+
+def data_drift(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Model to compare with: models:/NAME@ALIAS or models:/NAME/NUMBER. The default is "
+            "the @champion of register.name.",
+            show_default=False,
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all results to this file.")
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", help="Draw the compared distributions to this PNG file."),
+    ] = None,
+    data: DataFolder = DATA,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Warn where images that are new since the champion are unlike the images it was made from.
+
+    Compares size, compression, grey levels, detail, head, plane, balance of the classes, distance
+    to the training images in the network's features, and how often the model is right. Works on
+    the data folder as it is, before and after `dvc repro`. Warnings go to standard error and do
+    not change the exit code.
+    """
+    from brain_tumor import settings
+    from brain_tumor.files import write_json
+    from brain_tumor.monitoring.drift import check_drift
+    from brain_tumor.monitoring.drift_figure import save_figure
+
+    with reporting_errors():
+        asked = settings.read(params)
+        uri = model or f"models:/{asked.register.name}@champion"
+        drift = check_drift(uri, data, asked.validate, asked.drift)
+        if json_file:
+            write_json(json_file, drift.as_dict())
+        if figure and drift.measures:
+            save_figure(figure, drift)
+    for line in drift.warnings():
+        print(f"warning: {line}", file=sys.stderr)
+    counted = f"{drift.images.new} new images in {drift.clusters.new} groups"
+    told = drift.note or f"{len(drift.warned)} of {len(drift.measures)} measures warn."
+    typer.echo(f"{drift.champion or uri}: {counted}. {told}")
+
 
 app = typer.Typer(
     help="Fill the data folder, grow it and compare it, all under DVC.", no_args_is_help=True
@@ -38,7 +86,7 @@ def data_fetch(
     nested, the outermost are taken. Nothing in the data folder is replaced without --force, and
     no folder is left half filled. The .dvc file records the source.
     """
-    from brain_tumor.dataset.fetch.fetch import fetch
+    from brain_tumor.data.fetch import fetch
 
     with reporting_errors():
         counts = fetch(source, data, *sections(params), force=force)
@@ -52,7 +100,7 @@ def data_ensure(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
 
     Makes the phantom if the .dvc file describes it or does not exist. Otherwise runs `dvc pull`.
     """
-    from brain_tumor.dataset.fetch.fetch import ensure
+    from brain_tumor.data.fetch import ensure
 
     with reporting_errors():
         typer.echo(ensure(data, *sections(params)))
@@ -93,7 +141,7 @@ def data_add(
     If a run is cut off, the same command completes it.
     """
     from brain_tumor import settings
-    from brain_tumor.dataset.growth.add import add, added_lines
+    from brain_tumor.data.grow import add, added_lines
 
     with reporting_errors():
         classes = settings.read(params).validate
@@ -122,8 +170,7 @@ def data_diff(
     renamed (the same bytes under another name) or changed (other bytes under the same name), and
     other files that differ. Only the revision's list of files is fetched.
     """
-    from brain_tumor.dataset.growth.since import since
-    from brain_tumor.dataset.growth.text import diff_lines
+    from brain_tumor.data.compare import diff_lines, since
 
     with reporting_errors():
         _, folders = sections(params)
@@ -142,7 +189,7 @@ def data_status(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     Shows images and patients, where they come from, whether the folder is what the .dvc file
     describes, whether that is committed, and whether the default DVC remote has all files.
     """
-    from brain_tumor.dataset.growth.status import status
+    from brain_tumor.data.compare import status
 
     with reporting_errors():
         _, folders = sections(params)

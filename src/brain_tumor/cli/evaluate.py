@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brain_tumor.cli.predict import Engine
-from brain_tumor.stages.paths import reporting_errors
+from brain_tumor.command import reporting_errors
 
 if TYPE_CHECKING:
-    from brain_tumor.external.evaluation import Evaluation
     from brain_tumor.model.metrics import Rate
+    from brain_tumor.monitoring.evaluate import Evaluation
 
 
 def evaluate(
@@ -71,10 +71,9 @@ def evaluate(
 
     **Example:** brain-tumor evaluate models:/brain-tumor-inceptionv3@champion scans/ --out external
     """
-    from brain_tumor.external.evaluate import evaluate_folder
-    from brain_tumor.external.log import append_line, check_log
-    from brain_tumor.external.write import check_folder, write_all
-    from brain_tumor.tracking.download import find_model
+    from brain_tumor.monitoring.evaluate import append_line, check_log, evaluate_folder
+    from brain_tumor.monitoring.evaluate_report import check_folder, write_all
+    from brain_tumor.tracking.models import find_model
 
     with reporting_errors():
         if out:

@@ -28,10 +28,10 @@ def chosen(model: str | None) -> str:
     """The model that was asked for, or the champion; while there is none, the challenger."""
     if model is not None:
         return model
-    from brain_tumor.tracking import store
+    from brain_tumor.tracking import connection
     from brain_tumor.tracking.models import champion_or_challenger
 
-    return champion_or_challenger(store.connect(), registered_name())
+    return champion_or_challenger(connection.connect(), registered_name())
 
 
 def registered_name() -> str:
@@ -43,7 +43,7 @@ def registered_name() -> str:
     Raises:
         SettingsError: the section does not fit.
     """
-    from brain_tumor.repository import repository_root
+    from brain_tumor.machine import repository_root
     from brain_tumor.settings import RegisterParams, load
 
     path = repository_root() / PARAMS

@@ -1,15 +1,75 @@
-"""Figures of stage preprocess, as in the paper: image ratios, the steps, before and after."""
+"""Figures of preprocessing: the steps side by side, histograms, contact sheets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from brain_tumor.atomic import replacing
-from brain_tumor.imaging.decode import decode
-from brain_tumor.imaging.preprocess import Preprocessed
-from brain_tumor.imaging.sheets import contact_sheet, evenly
+from brain_tumor.files import replacing
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.imaging.picture import decode
+from brain_tumor.imaging.preprocess import Preprocessed, Record, preprocess_image
 from brain_tumor.outputs import load_images
+from brain_tumor.settings import PreprocessParams
+
+_CAPTION_PX = 14
+_GAP_PX = 4
+_PAGE_GREY = 32
+_INK_GREY = 235
+_FONT_PX = 10
+
+Tile = tuple[str, Sequence[np.ndarray]]
+
+
+def contact_sheet(
+    tiles: Sequence[Tile], path: Path, title: str, columns: int, side_px: int
+) -> None:
+    """Draw tiles in rows: each a caption over its pictures side by side.
+
+    The same tiles give the same bytes. A sheet without tiles shows only its title.
+
+    Args:
+        tiles: caption and pictures (uint8, any shape, scaled to fit) of each; equally many each.
+        path: PNG to write, whole or not at all.
+        title: over the sheet.
+        columns: tiles in a row.
+        side_px: side of one picture.
+    """
+    pictures = max((len(tile[1]) for tile in tiles), default=1)
+    width = pictures * side_px + _GAP_PX
+    height = side_px + _CAPTION_PX + _GAP_PX
+    rows = -(-len(tiles) // columns)
+    page = Image.new("L", (columns * width + _GAP_PX, rows * height + 2 * _CAPTION_PX), _PAGE_GREY)
+    draw = ImageDraw.Draw(page)
+    draw.text((_GAP_PX, 4), title, fill=_INK_GREY, font=ImageFont.load_default(_FONT_PX + 2))
+    for index, tile in enumerate(tiles):
+        x = _GAP_PX + index % columns * width
+        y = 2 * _CAPTION_PX + index // columns * height
+        _draw_tile(page, draw, tile, (x, y), side_px)
+    with replacing(path) as aside:
+        page.save(aside, format="PNG", optimize=True)
+
+
+def _draw_tile(
+    page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int], side_px: int
+) -> None:
+    caption, pictures = tile
+    font = ImageFont.load_default(_FONT_PX)
+    fitting = max(4, len(pictures) * side_px // 6)  # characters: about 6 pixels each
+    draw.text(corner, caption[:fitting], fill=_INK_GREY, font=font)
+    for number, picture in enumerate(pictures):
+        place = (corner[0] + number * side_px, corner[1] + _CAPTION_PX)
+        small = ImageOps.pad(Image.fromarray(picture), (side_px - 1, side_px - 1))
+        page.paste(small, place)
+
+
+def evenly(paths: Sequence[str], count: int) -> list[str]:
+    """At most `count` paths spread evenly over the sequence, first and last among them."""
+    if len(paths) <= count:
+        return list(paths)
+    return [paths[round(place)] for place in np.linspace(0, len(paths) - 1, count)]
+
 
 _DPI = 100
 _STEPS_DPI = 85  # photographs: larger figures would weigh more than they show
@@ -98,3 +158,45 @@ def _how(result: Preprocessed) -> str:
     if record.fallback:
         return f"centred only ({record.fallback})"
     return f"{record.slice}, {record.rotation_deg:+.1f} deg, NMI {record.information:.2f}"
+
+
+_STEPS_PER_CLASS = 2
+
+
+def draw_figures(
+    data: Path,
+    images: Path,
+    records: Mapping[str, tuple[str, Record]],
+    atlas: Atlas | None,
+    params: PreprocessParams,
+    folder: Path,
+) -> None:
+    """Draw `ratios.png`, `steps.png` and `before_after_<class>.png` for each class.
+
+    Args:
+        data: folder of the raw images.
+        images: folder of the stored ones.
+        records: class and record of each image by manifest path, sorted.
+        atlas: as in `preprocess_image`.
+        params: section `preprocess`.
+        folder: where the figures go; it is made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    classes = sorted({label for label, _ in records.values()})
+    members = {
+        label: [path for path, (own, _) in records.items() if own == label] for label in classes
+    }
+    ratios = {
+        label: [records[path][1].width / records[path][1].height for path in paths]
+        for label, paths in members.items()
+    }
+    ratio_histogram(ratios, folder / "ratios.png")
+    shown = [path for paths in members.values() for path in _middle(paths)]
+    done = {path: preprocess_image((data / path).read_bytes(), atlas, params) for path in shown}
+    steps_figure(done, folder / "steps.png")
+    for label, paths in members.items():
+        before_after(data, images, paths, folder / f"before_after_{label}.png", label)
+
+
+def _middle(paths: list[str]) -> list[str]:
+    return evenly(paths, _STEPS_PER_CLASS + 2)[1:-1] or paths[:_STEPS_PER_CLASS]

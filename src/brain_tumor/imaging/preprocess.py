@@ -1,22 +1,125 @@
-"""One raw image to the network's input, the same in the pipeline and at prediction time.
+"""The paper's preprocessing, of one picture and of a folder, with a record of what was done.
 
 Order, as in the paper: spatial normalisation, crop, (100x100), intensities to [0, 1], 299x299.
 The geometric steps are composed into one map, so pixels are interpolated once (twice with the
 100x100 step).
 """
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.crop import Box, head_box, in_square, inside, square_matrix
-from brain_tumor.imaging.decode import decode
 from brain_tumor.imaging.geometry import compose, resized, warp
-from brain_tumor.imaging.normalise import FRAME_SIDE_PX, Normalisation, normalise
-from brain_tumor.imaging.record import Record
+from brain_tumor.imaging.head import Box, head_box, in_square, inside, square_matrix
+from brain_tumor.imaging.picture import decode
+from brain_tumor.imaging.registration import FRAME_SIDE_PX, Normalisation, normalise
+from brain_tumor.machine import spread
+from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import PreprocessParams
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done to an image, enough to do it again to a mask of the same image.
+
+    Attributes:
+        width: of the raw image in pixels (EXIF orientation applied).
+        height: likewise.
+        slice: atlas slice, as `axial+8`; empty with `normalisation: none`.
+        plane: its plane; empty with `none`.
+        rotation_deg: of the stored image's axes in the raw image, clockwise as seen.
+        px_per_mm: raw pixels in a millimetre of the atlas; 0 with `none`.
+        information: normalised mutual information with the slice, 0 to 1.
+        overlap: Dice overlap of the heads, 0 to 1.
+        fallback: why the registration was not trusted; empty if it was.
+        m00: with m01, m02, m10, m11, m12 the (2, 3) map from a pixel (x, y, 1) of the stored
+            image to a pixel (x, y) of the raw one; pixel 0 is the centre of the first.
+        left: with top, right, bottom the crop in pixels of the stored image; outside it is 0.
+        low: raw grey level that became 0.
+        high: raw grey level that became 1 (stored 255).
+        size_px: side of the stored image.
+    """
+
+    width: int
+    height: int
+    slice: str
+    plane: str
+    rotation_deg: float
+    px_per_mm: float
+    information: float
+    overlap: float
+    fallback: str
+    m00: float
+    m01: float
+    m02: float
+    m10: float
+    m11: float
+    m12: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+    low: float
+    high: float
+    size_px: int
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The map as a float64 (2, 3) array."""
+        return np.array([[self.m00, self.m01, self.m02], [self.m10, self.m11, self.m12]])
+
+    @property
+    def box(self) -> Box:
+        """The crop in pixels of the stored image."""
+        return Box(self.left, self.top, self.right, self.bottom)
+
+    def row(self) -> dict[str, Any]:
+        """The fields as a row of records.csv."""
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """The record in a row of records.csv; other columns are ignored, values may be strings."""
+        return cls(**{field.name: _parse(field.type, row[field.name]) for field in fields(cls)})
+
+
+def _parse(kind: object, value: Any) -> Any:
+    return kind(value) if kind in (int, float) and callable(kind) else str(value)
+
+
+def apply_geometry(image: np.ndarray, record: Record, order: int) -> np.ndarray:
+    """Warp, crop and resize a picture as the recorded image was (not its intensities).
+
+    Args:
+        image: (height, width) of the raw image, any real dtype or bool: the image or a mask.
+        record: of that image.
+        order: 0 nearest (masks), 1 linear.
+
+    Nothing is blanked but what lies outside the crop (`blank_outside_head` is not repeated).
+
+    Returns:
+        (size_px, size_px): dtype of `image` with order 0, else float64; 0 outside the crop.
+
+    Raises:
+        ValueError: `image` has another size than the recorded one.
+    """
+    if image.shape != (record.height, record.width):
+        raise ValueError(
+            f"the picture has shape {image.shape}, the recorded image "
+            f"({record.height}, {record.width}): a mask must match its image"
+        )
+    warped = warp(image, record.matrix, record.size_px, order)
+    warped[~inside(record.box, record.size_px)] = 0
+    return warped
 
 
 @dataclass(frozen=True)
@@ -118,3 +221,118 @@ def _record(
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     rounded: np.ndarray = np.rint(np.clip(values, 0.0, 255.0)).astype(np.uint8)
     return rounded
+
+
+Drawn = tuple[str, Callable[[], NDArray[np.uint8]]]  # path, and what draws the raw picture
+
+
+class PreprocessError(ValueError):
+    """An image cannot be preprocessed; the message names the file."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    data: Path
+    images: Path
+    atlas: Atlas | None
+    params: PreprocessParams
+
+
+def preprocess_folder(
+    data: Path,
+    paths: Sequence[str],
+    images: Path,
+    atlas: Atlas | None,
+    params: PreprocessParams,
+) -> list[Record]:
+    """Preprocess images to `images/<path>.png`, over processes, same bytes however many.
+
+    Args:
+        data: folder that `paths` are relative to.
+        paths: posix, unique.
+        images: folder written to; each file is whole or not there.
+        atlas: as in `preprocess_image`.
+        params: section `preprocess`.
+
+    Returns:
+        A record for each path, in order.
+
+    Raises:
+        PreprocessError: a file is missing or not an image.
+    """
+    job = _Job(data, images, atlas, params)
+    return list(spread(partial(_preprocess_file, job), list(paths), "preprocess"))
+
+
+def _preprocess_file(job: _Job, path: str) -> Record:
+    try:
+        done = preprocess_image((job.data / path).read_bytes(), job.atlas, job.params)
+    except (OSError, ValueError) as error:
+        raise PreprocessError(f"{path}: {error}") from error
+    save_image(stored(job.images, path), np.asarray(done.image))
+    return done.record
+
+
+def preprocess_drawn(
+    pictures: Sequence[Drawn], images: Path, atlas: Atlas, params: PreprocessParams, name: str
+) -> None:
+    """Draw pictures and store them preprocessed as every image is, over processes.
+
+    Args:
+        pictures: the path of each, and a function of a module that gives it, uint8 (H, W).
+        images: folder written to: `<path>.png`, uint8 (size_px, size_px).
+        atlas: of stage preprocess.
+        params: section `preprocess`.
+        name: of what is drawn, for the progress.
+    """
+    for _ in spread(partial(_preprocess_drawn, images, atlas, params), list(pictures), name):
+        pass
+
+
+def _preprocess_drawn(images: Path, atlas: Atlas, params: PreprocessParams, picture: Drawn) -> None:
+    path, draw = picture
+    save_image(stored(images, path), preprocess_grey(draw(), atlas, params).image)
+
+
+def summarise(labels: Sequence[str], records: Sequence[Record]) -> dict[str, Any]:
+    """Count fallbacks, planes and slices by class, and medians of the fit.
+
+    Args:
+        labels: class of each image.
+        records: of each image, in the same order.
+
+    Returns:
+        For each class and for `all`: images, fallback (count, fraction, and counts of the bounds
+        broken), planes and slices (counts; of trusted registrations), medians of information and
+        overlap.
+    """
+    pairs = list(zip(labels, records, strict=True))
+    groups = {"all": list(records)}
+    for label in sorted(set(labels)):
+        groups[label] = [record for own, record in pairs if own == label]
+    return {name: _group(members) for name, members in groups.items()}
+
+
+def _group(records: Sequence[Record]) -> dict[str, Any]:
+    trusted = [record for record in records if record.slice and not record.fallback]
+    broken = [record.fallback for record in records if record.fallback]
+    return {
+        "images": len(records),
+        "fallback": {
+            "count": len(broken),
+            "fraction": round(len(broken) / max(len(records), 1), 4),
+            "reasons": _counts([reason.split()[0] for reason in broken]),
+        },
+        "planes": _counts([record.plane for record in trusted]),
+        "slices": _counts([record.slice for record in trusted]),
+        "information_median": _median([record.information for record in records]),
+        "overlap_median": _median([record.overlap for record in records]),
+    }
+
+
+def _counts(names: Sequence[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))
+
+
+def _median(values: Sequence[float]) -> float:
+    return round(median(values), 4) if values else 0.0

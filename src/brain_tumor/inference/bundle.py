@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from brain_tumor.atomic import read_artefact, write_text
+from brain_tumor.files import read_artefact, write_text
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
 from brain_tumor.outputs import EXPORTED

@@ -1,26 +1,129 @@
-"""Raw image bytes to the probability of a tumour."""
+"""Bytes of an image to a finding: probability, label, heat map, doubts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.decode import DecodeError
-from brain_tumor.imaging.workers import spread
+from brain_tumor.imaging.picture import DecodeError
+from brain_tumor.imaging.preprocess import Record, preprocess_grey
+from brain_tumor.imaging.read import read_slices
+from brain_tumor.imaging.statistics import image_statistics
 from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, check, load_preprocess
 from brain_tumor.inference.engine import Engine, EngineName, load_engine
 from brain_tumor.inference.familiarity import Familiarity, reasons
-from brain_tumor.inference.finding import Finding, Prediction
-from brain_tumor.inference.prepare import SLICES, Prepared, prepare
+from brain_tumor.machine import spread
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.saved import ModelMeta, load_meta
 from brain_tumor.model.shapes import stride_px
 from brain_tumor.settings import PreprocessParams
+
+SLICES = 3  # of a volume, by default
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A slice, ready for the network.
+
+    Attributes:
+        slice: its name in a file of several; empty where there is one.
+        grey: as read, uint8 (H, W).
+        image: the network's input, uint8 (size, size).
+        record: how the one became the other.
+        statistics: see `imaging.statistics.ImageStatistics`.
+        notes: what its file says against it.
+    """
+
+    slice: str
+    grey: NDArray[np.uint8]
+    image: NDArray[np.uint8]
+    record: Record
+    statistics: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def prepare(
+    data: bytes, atlas: Atlas, params: PreprocessParams, slices: int = SLICES
+) -> list[Prepared]:
+    """Read a file and preprocess its slices as the pipeline does.
+
+    Args:
+        data: a whole file: what `read_slices` takes.
+        atlas: slices that images are normalised to.
+        params: section `preprocess` of the training.
+        slices: how many middle slices of a volume, or pages of a file, at most.
+
+    Raises:
+        DecodeError: the bytes are no image that can be read.
+    """
+    prepared = []
+    for part in read_slices(data, slices):
+        done = preprocess_grey(part.grey, atlas, params)
+        row = image_statistics(done.image, done.record, len(data), atlas).row()
+        prepared.append(Prepared(part.name, part.grey, done.image, done.record, row, part.notes))
+    return prepared
+
+
+Label = Literal["yes", "no"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of a slice.
+
+    Attributes:
+        slice: which of a volume or a file of several pictures; empty where there is one.
+        probability: of a tumour, 0 to 1.
+        label: `yes` from the threshold up, else `no`.
+        threshold: the one stored with the model.
+        calibrated: whether a stored temperature went into the probability.
+        out_of_distribution: the slice is unlike the training images; the rest means little then.
+        ood_score: how unlike, from 0; flagged above 1.
+        warnings: what a reader should know of this slice, in plain words; often empty.
+        engine: what ran the network: `keras` or `onnxruntime`.
+        model: name and version, as `brain-tumor-inceptionv3 version 3`.
+    """
+
+    slice: str
+    probability: float
+    label: Label
+    threshold: float
+    calibrated: bool
+    out_of_distribution: bool
+    ood_score: float
+    warnings: tuple[str, ...]
+    engine: str
+    model: str
+
+    def row(self) -> dict[str, Any]:
+        """The fields as a row of a table; warnings in one text."""
+        return asdict(self) | {"warnings": "; ".join(self.warnings)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A prediction with the pictures it can be shown on.
+
+    Attributes:
+        prediction: what the model says.
+        prepared: the slice as read and as the network sees it.
+        contributions: float32 (h, w): what each place and its neighbours add to the logit, before
+            calibration, beside what they add in an empty picture (see `explanation.Seen`).
+        stride_px: pixels of the network's input between neighbouring places, which are centred on
+            it.
+    """
+
+    prediction: Prediction
+    prepared: Prepared
+    contributions: NDArray[np.float32]
+    stride_px: int
+
 
 _BATCH = 32  # images preprocessed and held at a time
 

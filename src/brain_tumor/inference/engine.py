@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.inference.bundle import FAST_FILE
-from brain_tumor.model.explanation import Explainer, Seen, beside, empty_picture
+from brain_tumor.machine import processors
+from brain_tumor.model.explain import Explainer, Seen, beside, empty_picture
 from brain_tumor.model.saved import BATCH, load, to_unit
-from brain_tumor.processes import processors
 
 EngineName = Literal["keras", "fast"]
 

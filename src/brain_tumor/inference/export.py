@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.atomic import RESTORE, read_json, replacing
+from brain_tumor.files import RESTORE, read_json, replacing
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine
-from brain_tumor.model.explanation import Seen
+from brain_tumor.model.explain import Seen
 from brain_tumor.model.saved import SavedModel
 
 REPORT_FILE = "export.json"  # of stage export: the model's digest, the engine, its agreement
@@ -49,7 +49,7 @@ def export_network(
     Raises:
         ValueError: they do not, or the network holds a layer that cannot be exported.
     """
-    from brain_tumor.inference.onnx_graph import to_onnx
+    from brain_tumor.inference.onnx import to_onnx
 
     if images is None:
         side = model.meta.size_px

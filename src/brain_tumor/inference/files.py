@@ -11,11 +11,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.slices.dicom import is_dicom
-from brain_tumor.imaging.workers import spread
-from brain_tumor.inference.classifier import Classifier
-from brain_tumor.inference.finding import Finding
-from brain_tumor.inference.prepare import SLICES, Prepared, prepare
+from brain_tumor.imaging.dicom import is_dicom
+from brain_tumor.inference.classifier import SLICES, Classifier, Finding, Prepared, prepare
+from brain_tumor.machine import spread
 from brain_tumor.settings import PreprocessParams
 
 Reader = Callable[[Path], list[Prepared] | str]

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from brain_tumor.imaging.crop import inside
-from brain_tumor.imaging.foreground import head_mask
 from brain_tumor.imaging.geometry import compose, invert
-from brain_tumor.inference.finding import Finding
+from brain_tumor.imaging.head import head_mask, inside
+from brain_tumor.inference.classifier import Finding
 
 # Orange and blue (Okabe & Ito 2008) are told apart with any colour vision.
 FOR_RGB = (230.0, 159.0, 0.0)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.atomic import replacing, write_text
+from brain_tumor.files import replacing, write_text
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.record import Record
+from brain_tumor.imaging.preprocess import Record
 from brain_tumor.imaging.statistics import image_statistics
 from brain_tumor.outputs import PROFILE_FILES as FILES
 

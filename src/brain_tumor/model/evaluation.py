@@ -1,4 +1,9 @@
-"""Figures of train, val and test from predictions, as JSON, tables and drawings."""
+"""The evaluation of a trained network: its figures, matrices and curves.
+
+Source: Kim & Ye, *Accuracy Evaluation of Brain Parenchymal MRI Image Classification Using
+Inception V3*, 2019: accuracy and confusion matrices of its validation and test images, losses of
+its last epoch.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.atomic import write_json
 from brain_tumor.figure_text import IN_WORDS, cell
+from brain_tumor.files import write_json
 from brain_tumor.model import figures, metrics
 from brain_tumor.model.calibration import reliability
 from brain_tumor.outputs import SPLITS, TEST, TRAIN, VAL, write_table
@@ -83,3 +88,34 @@ def _answers(table: pd.DataFrame, split: str) -> tuple[NDArray[np.int64], NDArra
 def _aurocs(results: Figures) -> Iterator[tuple[str, str]]:
     for split in (VAL, TEST):
         yield split, cell(results[split]["auroc"], form=IN_WORDS)
+
+
+ROWS: dict[str, tuple[str, str, str]] = {
+    "train accuracy": ("train", "accuracy", "0.90"),
+    "val accuracy": ("val", "accuracy", "0.86 (43/50)"),
+    "val specificity": ("val", "specificity", "0.83 (15/18)"),
+    "val sensitivity": ("val", "sensitivity", "0.88 (28/32)"),
+    "val loss": ("val", "log_loss", "1.28"),
+    "train loss": ("train", "log_loss", "0.56"),
+    "test accuracy": ("test", "accuracy", "0.90 (36/40)"),
+    "test specificity": ("test", "specificity", "0.90 (18/20)"),
+    "test sensitivity": ("test", "sensitivity", "0.90 (18/20)"),
+    "test balanced accuracy": ("test", "balanced_accuracy", "0.90"),
+    "test AUROC": ("test", "auroc", "not stated"),
+    "test log loss": ("test", "log_loss", "not stated"),
+}
+
+
+def comparison(
+    metrics: Mapping[str, Mapping[str, Mapping[str, float]]], initial_weights: str
+) -> str:
+    """The Markdown table "paper / this run" from the content of figures.json."""
+    lines = ["| figure | paper | this run [95 % interval] |", "|---|---|---|"]
+    for name, (split, metric, published) in ROWS.items():
+        lines.append(f"| {name} | {published} | {cell(metrics[split][metric])} |")
+    lines += [
+        "",
+        "Validation figures are optimistic: hyperparameters (or the epoch) were chosen by them.",
+    ]
+    lines += [f"Training started from these weights: {initial_weights}."]
+    return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.atomic import replacing
+from brain_tumor.files import replacing
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.model import metrics
-from brain_tumor.model.development import TrainingData
-from brain_tumor.model.linear_head import standardisation
+from brain_tumor.model.explain import standardisation
+from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.phase import Training
 from brain_tumor.model.precision import Format
 from brain_tumor.model.saved import BATCH
@@ -127,8 +127,7 @@ class _Upper:
         import keras
         import tensorflow as tf
 
-        from brain_tumor.model.head import pooling
-        from brain_tumor.model.network import top_blocks
+        from brain_tumor.model.network import pooling, top_blocks
 
         self._blocks = top_blocks(weights, head_block, blocks, number_format)
         self.exact = top_blocks(weights, head_block, blocks, "float32")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.model.development import Rows
+from brain_tumor.model.folds import Rows
 from brain_tumor.settings import TrainParams
 
 Epoch = dict[str, float]

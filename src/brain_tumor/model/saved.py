@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from brain_tumor.atomic import read_artefact, replacing, write_json
+from brain_tumor.files import read_artefact, replacing, write_json
 from brain_tumor.settings import Section
 
 NETWORK_FILE = "model.keras"

@@ -1,33 +1,352 @@
-"""Measure a new model and the champion on the same images and apply the rule."""
+"""The contest of two models for champion, and of the first with guesses."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from brain_tumor.dataset.training_images import TRAINING_IMAGES
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brain_tumor.data.copies import grouped
+from brain_tumor.data.metadata import metadata_classifier, metadata_features
+from brain_tumor.data.training_images import TRAINING_IMAGES
+from brain_tumor.model import metrics
+from brain_tumor.model.metrics import CONFIDENCE, FIGURES, OutOfFold, Sample
 from brain_tumor.outputs import OutputsError, StageOutputs
-from brain_tumor.registry.baselines import against_guesses
-from brain_tumor.registry.images import (
+from brain_tumor.registry.versions import (
     Image,
+    is_whole,
     read_images,
     read_probabilities,
     read_training_hashes,
+    trusted_versions,
     unseen,
 )
-from brain_tumor.registry.promote import (
-    Candidate,
-    Decision,
-    Guesses,
-    decide,
-    decide_first,
-    figures,
-    settled,
-)
-from brain_tumor.registry.versions import is_whole, trusted_versions
-from brain_tumor.settings import RegisterParams
-from brain_tumor.tracking import artifacts
+from brain_tumor.settings import EvaluateParams, RegisterParams
+from brain_tumor.tracking import models
 from brain_tumor.tracking.models import Version
+
+Alias = Literal["champion", "challenger"]
+RANDOM = "random"  # initial weights that know nothing
+FORCE = "`brain-tumor registry promote --force` makes it the champion all the same"
+_ROUNDING = 1e-9  # figures are ratios of small counts: a difference of exactly `margin` is within
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A model on one set of images.
+
+    Attributes:
+        images_per_class: the number of images of the rarer class.
+        metric: `register.metric`, 0 to 1, higher is better.
+        log_loss: mean binary cross-entropy in nats, lower is better.
+    """
+
+    images_per_class: int
+    metric: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model as the rule sees it; figures are None where they were not needed or had."""
+
+    digest: str
+    initial_weights: str
+    val: Figures | None = None
+    test: Figures | None = None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a model gains over a guess that looks at no picture.
+
+    Attributes:
+        log_loss: of the guess, in nats.
+        value: the guess's log loss minus the model's.
+        at_least: that gain's lower bound, one-sided, with 95 % confidence.
+    """
+
+    log_loss: float
+    value: float
+    at_least: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the model is better by more than chance."""
+        return self.at_least > 0
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """A model on the validation images, beside guesses that look at no picture.
+
+    Attributes:
+        images_per_class: the number of images of the rarer class.
+        log_loss: of the model, in nats.
+        gains: guess to what the model gains over it.
+    """
+
+    images_per_class: int
+    log_loss: float
+    gains: Mapping[str, Gain]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The alias a model gets and why."""
+
+    alias: Alias
+    reason: str
+
+
+def figures(
+    y_true: list[int], probability: list[float], threshold: float, params: RegisterParams
+) -> Figures | None:
+    """Figures of a model; None unless both classes occur.
+
+    Args:
+        y_true: 0 or 1 for each image.
+        probability: of 1, for each image.
+        threshold: the model's own.
+        params: says which metric.
+    """
+    rarer = min(y_true.count(0), y_true.count(1))
+    if rarer == 0:
+        return None
+    truth, scores = np.asarray(y_true, dtype=np.int64), np.asarray(probability, dtype=np.float64)
+    if params.metric == "balanced_accuracy":
+        value = metrics.balanced_accuracy(truth, scores, threshold)
+    else:
+        value = float(np.mean((scores >= threshold) == truth))
+    return Figures(rarer, value, metrics.log_loss(truth, scores))
+
+
+def settled(
+    challenger: Candidate, champion: Candidate | None, params: RegisterParams
+) -> Decision | None:
+    """The decision where it needs no figures; None where it does."""
+    if champion is not None and champion.digest == challenger.digest:
+        return Decision("champion", "it is the champion already")
+    if params.force:
+        return Decision("champion", "register.force is set")
+    if champion is None:
+        return None
+    if challenger.initial_weights == RANDOM != champion.initial_weights:
+        return Decision(
+            "challenger",
+            "its initial weights are random, the champion's are "
+            f"{champion.initial_weights} (register.force overrides)",
+        )
+    return None
+
+
+def decide_first(guesses: Guesses | None, params: RegisterParams) -> Decision:
+    """Whether a model becomes the champion where there is none.
+
+    It does when, on validation, its log loss is lower than that of every guess that looks at no
+    picture, each by more than chance.
+
+    Args:
+        guesses: the model beside these guesses; None where there are too few groups to measure.
+        params: section `register`.
+    """
+    if guesses is None:
+        return Decision(
+            "challenger",
+            "there is no champion yet, and a class has fewer than two groups of training or "
+            f"validation images to judge it by; {FORCE}",
+        )
+    if guesses.images_per_class < params.min_images_per_class:
+        return Decision(
+            "challenger",
+            f"there is no champion yet, and only {guesses.images_per_class} validation images of "
+            f"a class to judge it by, register.min_images_per_class is "
+            f"{params.min_images_per_class}; {FORCE}",
+        )
+    unsure = {name: gain for name, gain in guesses.gains.items() if not gain.is_sure}
+    beaten = " and ".join(_guess(name, gain) for name, gain in (unsure or guesses.gains).items())
+    ours = f"its validation log loss {guesses.log_loss:.4f}"
+    if unsure:
+        return Decision(
+            "challenger",
+            f"there is no champion yet, but {ours} is not lower by more than chance than that of "
+            f"{beaten}; {FORCE}",
+        )
+    return Decision(
+        "champion",
+        f"the first one, and {ours} is lower by more than chance than that of {beaten}",
+    )
+
+
+def _guess(name: str, gain: Gain) -> str:
+    return (
+        f"the {name.replace('_', ' ')} ({gain.log_loss:.4f}; gain {gain.value:.4f}, with 95 % "
+        f"confidence at least {gain.at_least:.4f})"
+    )
+
+
+def decide(challenger: Candidate, champion: Candidate, params: RegisterParams) -> Decision:
+    """Whether the challenger takes the champion's place.
+
+    It does when, on images that neither was trained on, it is not worse by more than
+    `register.margin` on test and has the lower log loss on validation. A model from random
+    initial weights never displaces one from others. `register.force` overrides all that.
+
+    Args:
+        challenger: the new model.
+        champion: the present champion, measured on the same images.
+        params: section `register`.
+    """
+    early = settled(challenger, champion, params)
+    if early:
+        return early
+    if not (challenger.val and challenger.test and champion.val and champion.test):
+        return Decision("challenger", "no images of both classes are left to compare on")
+    fewest = min(challenger.val.images_per_class, challenger.test.images_per_class)
+    if fewest < params.min_images_per_class:
+        return Decision(
+            "challenger",
+            f"only {fewest} images of a class are left to compare on, "
+            f"register.min_images_per_class is {params.min_images_per_class}",
+        )
+    return _compare(challenger.val, challenger.test, champion.val, champion.test, params)
+
+
+def _compare(
+    val: Figures,
+    test: Figures,
+    champion_val: Figures,
+    champion_test: Figures,
+    params: RegisterParams,
+) -> Decision:
+    on_test = f"test {params.metric} {test.metric:.4f} against {champion_test.metric:.4f}"
+    on_val = f"validation log loss {val.log_loss:.4f} against {champion_val.log_loss:.4f}"
+    if champion_test.metric - test.metric > params.margin + _ROUNDING:
+        return Decision("challenger", f"worse by more than {params.margin:g}: {on_test}")
+    if not val.log_loss < champion_val.log_loss:
+        return Decision("challenger", f"no better on validation: {on_val}")
+    return Decision("champion", f"better on validation ({on_val}), within the margin ({on_test})")
+
+
+SEED = 0
+_BOOTSTRAP = EvaluateParams(seed=SEED, bootstrap_resamples=2000)
+_FOLDS = 5  # of the training images, to calibrate the guess from file metadata
+
+
+def against_guesses(outputs: StageOutputs) -> Guesses | None:
+    """Compare the model of the outputs with guesses from what is known without a picture.
+
+    Both guesses are fitted on the training split. `class_frequencies` gives every image the
+    share of `yes` among them. `file_metadata` is a random forest on size, bytes, mode, format and
+    EXIF, its probabilities calibrated out of fold (Platt 1999), so that it is not beaten merely
+    for being too sure. All are measured on the validation images; a gain is the guess's log loss
+    minus the model's, and `at_least` its one-sided 95 % bound from a paired bootstrap over
+    groups. It repeats: the seed is fixed.
+
+    Returns:
+        The comparison; None where a class has fewer than two groups of training or validation
+        images.
+
+    Raises:
+        OutputsError: a raw file is missing.
+    """
+    images = read_images(outputs.manifest, outputs.split)
+    cluster = dict(zip((image.path for image in images), _clusters(images), strict=True))
+    train = [image for image in images if image.split == "train"]
+    val = [image for image in images if image.split == "val"]
+    fewest = [_fewest_groups(part, [cluster[one.path] for one in part]) for part in (train, val)]
+    if min(fewest) < 2:
+        return None
+    known = read_probabilities(outputs.predictions)
+    share = float(np.mean([image.is_yes for image in train]))
+    guesses = {
+        "class_frequencies": np.full(len(val), share),
+        "file_metadata": _from_metadata(
+            train, [cluster[image.path] for image in train], val, outputs.data, fewest[0]
+        ),
+    }
+    ours = _predicted(val, cluster, np.array([known[image.path] for image in val]))
+    theirs = {name: _predicted(val, cluster, guess) for name, guess in guesses.items()}
+    truth = ours.samples[0].y_true
+    return Guesses(
+        images_per_class=int(np.bincount(truth, minlength=2).min()),
+        log_loss=_log_loss(ours),
+        gains={name: _gain(ours, guess) for name, guess in theirs.items()},
+    )
+
+
+def _gain(ours: OutOfFold, guess: OutOfFold) -> Gain:
+    weights = ours.draw(_BOOTSTRAP)
+    log_loss = FIGURES["log_loss"]
+    gains = guess.mean(log_loss, weights) - ours.mean(log_loss, weights)
+    value = _log_loss(guess) - _log_loss(ours)
+    return Gain(_log_loss(guess), value, float(np.quantile(gains, 1 - CONFIDENCE)))
+
+
+def _log_loss(predicted: OutOfFold) -> float:
+    return float(predicted.mean(FIGURES["log_loss"], np.ones((1, len(predicted.member))))[0])
+
+
+def _predicted(
+    images: Sequence[Image], cluster: Mapping[str, str], probability: NDArray[np.float64]
+) -> OutOfFold:
+    truth = np.array([image.is_yes for image in images], dtype=np.int64)
+    names = np.array([cluster[image.path] for image in images])
+    return OutOfFold.of_one(Sample(truth, probability, probability >= 0.5), names)
+
+
+def _from_metadata(
+    train: Sequence[Image], groups: Sequence[str], val: Sequence[Image], data: Path, fewest: int
+) -> NDArray[np.float64]:
+    """Probability of `yes` of the validation images by their files alone."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    truth = np.array([image.is_yes for image in train], dtype=np.int64)
+    features = _features(train, data)
+    folds = StratifiedGroupKFold(min(_FOLDS, fewest), shuffle=True, random_state=SEED)
+    calibrated = CalibratedClassifierCV(
+        metadata_classifier(SEED),
+        method="sigmoid",
+        cv=list(folds.split(features, truth, groups)),
+        ensemble=False,
+    )
+    probability = calibrated.fit(features, truth).predict_proba(_features(val, data))
+    return np.asarray(probability[:, 1], dtype=np.float64)
+
+
+def _features(images: Sequence[Image], data: Path) -> pd.DataFrame:
+    missing = next((image.path for image in images if not (data / image.path).is_file()), None)
+    if missing:
+        raise OutputsError(
+            f"{data / missing}: missing, and a model without a champion to beat is measured "
+            "against what such files give away; run `dvc pull`"
+        )
+    return pd.DataFrame([metadata_features(data / image.path) for image in images])
+
+
+def _clusters(images: Sequence[Image]) -> list[str]:
+    """Name of the cluster of each image: all that a shared group joins."""
+    first: dict[str, int] = {}
+    pairs = [
+        (first.setdefault(group, index), index)
+        for index, image in enumerate(images)
+        for group in sorted(image.groups)
+    ]
+    return grouped([image.path for image in images], pairs)
+
+
+def _fewest_groups(images: Sequence[Image], groups: Sequence[str]) -> int:
+    """Number of groups of the class that has fewer."""
+    of_class: tuple[set[str], set[str]] = (set(), set())
+    for image, group in zip(images, groups, strict=True):
+        of_class[image.is_yes].add(group)
+    return min(len(names) for names in of_class)
+
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -122,7 +441,7 @@ def _candidate(version: Version) -> Candidate:
 
 def _trained(version: Version) -> set[str]:
     with tempfile.TemporaryDirectory() as folder:
-        return read_training_hashes(artifacts.fetch(version, TRAINING_IMAGES, Path(folder)))
+        return read_training_hashes(models.fetch(version, TRAINING_IMAGES, Path(folder)))
 
 
 def _predict(version: Version, images: list[Image], data: Path) -> dict[str, float]:
@@ -133,7 +452,7 @@ def _predict(version: Version, images: list[Image], data: Path) -> dict[str, flo
         )
     if not images:
         return {}
-    predicted = artifacts.predict(version, [data / image.path for image in images])
+    predicted = models.predict(version, [data / image.path for image in images])
     return {image.path: value for image, value in zip(images, predicted, strict=True)}
 
 

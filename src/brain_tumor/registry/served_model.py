@@ -11,9 +11,8 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from brain_tumor.inference.classifier import Classifier
-from brain_tumor.inference.prepare import SLICES
-from brain_tumor.tracking.model_folder import ModelFolder
+from brain_tumor.inference.classifier import SLICES, Classifier
+from brain_tumor.tracking.models import ModelFolder
 
 
 class BrainTumorClassifier(PythonModel):

@@ -1,26 +1,278 @@
-"""Find the version that holds a model, or make it."""
+"""Versions of the registered model: what each holds, and how one is made."""
 
+import csv
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from brain_tumor.atomic import read_json
-from brain_tumor.dataset.training_images import TRAINING_IMAGES
+from brain_tumor import settings
+from brain_tumor.data import training_images
+from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
+from brain_tumor.files import RESTORE, read_json, write_text
 from brain_tumor.inference import bundle, profile
-from brain_tumor.outputs import EXPORTED, StageOutputs
-from brain_tumor.registry import card
-from brain_tumor.registry.images import read_images, write_training_images
-from brain_tumor.registry.rebuild import RESTORED_TAG, lineage_of
-from brain_tumor.registry.requirements import inference_requirements
-from brain_tumor.report.card import REGISTERED_REPORT_FILE, ModelCard, as_json
-from brain_tumor.tracking import artifacts, lineage, logged, models
-from brain_tumor.tracking.model_folder import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT
-from brain_tumor.tracking.models import Version
-from brain_tumor.tracking.run import Run
+from brain_tumor.model.saved import load_meta
+from brain_tumor.outputs import EXPORTED, Best, StageOutputs
+from brain_tumor.report.card import (
+    CARD_FILE,
+    REGISTERED_REPORT_FILE,
+    ModelCard,
+    as_json,
+    markdown,
+    read_card,
+    write_card,
+)
+from brain_tumor.report.words import figure_name, shown
+from brain_tumor.tracking import lineage, models, pyfunc, wording
+from brain_tumor.tracking.models import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT, Version
+from brain_tumor.tracking.runs import Run, resume_run, start_run
 from brain_tumor.tracking.wording import headline
+
+RESTORED_TAG = "restored"
+_TRACED = (
+    "manifest", "split", "atlas", "model", "predictions", "metrics", "profile", "export", "report",
+)  # fmt: skip
+
+
+def run_of(outputs: StageOutputs) -> Run:
+    """The run that `outputs` names; one with the same content if the store does not know it."""
+    return resume_run(str(read_json(outputs.run, RESTORE)["run_id"])) or rebuild_run(outputs)
+
+
+def rebuild_run(outputs: StageOutputs) -> Run:
+    """Make a run from the stage outputs: parameters, curves, figures and lineage.
+
+    It is tagged `restored` and names the run of the training in `restored.from`.
+    """
+    meta = load_meta(outputs.model_json.parent)
+    traced = lineage_of(outputs) | {"initial_weights.sha256": meta.initial_weights_sha256}
+    tags = {
+        RESTORED_TAG: "true",
+        "restored.from": str(read_json(outputs.run, RESTORE)["run_id"]),
+        "stage": "train",
+        "initial_weights": meta.initial_weights,
+    }
+    chosen = Best.read(outputs.best)
+    train = settings.read(outputs.params).train.resolve(chosen.params)
+    phantom = lineage.is_phantom(outputs.data.parent)
+    logged = wording.acted_params(outputs.params, train.model_dump(), phantom=phantom)
+    metrics = read_json(outputs.metrics, RESTORE)
+    with start_run(wording.training_name(train.model_dump()), logged, tags | chosen.tags()) as run:
+        run.log_lineage(traced)
+        if "data.md5" in traced:
+            run.log_dataset("brain-mri", traced["data.md5"], "training")
+        for epoch, points in _curves(outputs.history):
+            run.log_epoch(epoch, wording.curves(points))
+        for figure in sorted(outputs.figures.glob("*.png")):
+            run.log_figure_file(figure)
+        run.log_evaluation(metrics, outputs.evaluation)
+    return run
+
+
+def lineage_of(outputs: StageOutputs) -> dict[str, str]:
+    """What a registered model is made from (see `lineage.trace`)."""
+    inputs = {name: getattr(outputs, name) for name in _TRACED} | {"params": outputs.params}
+    return lineage.trace(inputs, outputs.params.parent)
+
+
+def _curves(history: Path) -> list[tuple[int, dict[str, float]]]:
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        (
+            int(row["epoch"]),
+            {key: float(row[key]) for key in row if key != "epoch" and row[key]},
+        )
+        for row in rows
+    ]
+
+
+_SHORT = ("balanced_accuracy", "auroc")  # what fits the page of a version
+
+
+def registered_card(outputs: StageOutputs, name: str, digest: str) -> ModelCard:
+    """The card with what is known only once the model is registered.
+
+    Args:
+        outputs: the files of the stages.
+        name: of the registered model.
+        digest: of its bundle.
+
+    Raises:
+        ValueError: stage report left no readable card.
+    """
+    card = read_card(outputs.report / CARD_FILE)
+    lineage = {**card.lineage, **lineage_of(outputs)}
+    return card.model_copy(update={"name": name, "digest": digest, "lineage": lineage})
+
+
+def write_both(folder: Path, card: ModelCard) -> dict[str, Path]:
+    """Write the card into a folder for people and machines; name in the model to file."""
+    write_text(folder / CARD, markdown(card))
+    write_card(folder / CARD_FACTS, card)
+    return {name: folder / name for name in (CARD, CARD_FACTS)}
+
+
+def short_description(card: ModelCard) -> str:
+    """A few lines for the page of the version."""
+    test = card.metrics["test"]
+    figures = ", ".join(f"{figure_name(key)} {shown(test[key])}" for key in _SHORT if key in test)
+    use = card.intended_use.split(". ")[0]
+    return (
+        f"{use}. Initial weights: {card.initial_weights.source}. Test: {figures or 'no figures'}."
+    )
+
+
+@dataclass(frozen=True)
+class Image:
+    """A row of the manifest with its place in the split.
+
+    Attributes:
+        path: relative to the data folder.
+        sha256: of the file.
+        is_yes: 1 for `yes`, 0 for `no`.
+        split: train, val or test; empty if the split leaves it out.
+        groups: of duplicates and of what the split keeps together.
+        dhash: of the picture, hexadecimal (see `dataset.validation.duplicates`).
+    """
+
+    path: str
+    sha256: str
+    is_yes: int
+    split: str
+    groups: frozenset[str]
+    dhash: str = ""
+
+
+def read_images(manifest: Path, split: Path) -> list[Image]:
+    """All images of a manifest, in its order.
+
+    Raises:
+        ValueError: a file is missing or has not the columns it should.
+    """
+    placed = {row["path"]: row for row in _rows(split, ("path", "split", "group"))}
+    return [
+        _image(row, placed.get(row["path"], {}))
+        for row in _rows(manifest, ("path", "label", "sha256", "group"))
+    ]
+
+
+def read_probabilities(predictions: Path) -> dict[str, float]:
+    """Path to probability of a predictions table."""
+    rows = _rows(predictions, ("path", "probability"))
+    return {row["path"]: float(row["probability"]) for row in rows}
+
+
+def write_training_images(path: Path, images: Iterable[Image], data: Path) -> None:
+    """Write the table that travels with a model: what it was trained on, and chosen by (val).
+
+    Args:
+        path: of the table.
+        images: of the manifest.
+        data: the data folder; of images that are not there the finer hash stays empty.
+    """
+    rows = [
+        TrainingImage(
+            path=image.path,
+            sha256=image.sha256,
+            group=" ".join(sorted(image.groups)),
+            split=image.split,
+            dhash=image.dhash,
+            fhash=training_images.hash_file(data / image.path),
+        )
+        for image in images
+        if image.split in ("train", "val")
+    ]
+    training_images.write(path, rows)
+
+
+def read_training_hashes(path: Path) -> set[str]:
+    """SHA-256 of the images a model was trained on (not of those it was chosen by)."""
+    return {row.sha256 for row in training_images.read(path) if row.split == "train"}
+
+
+def unseen(images: Iterable[Image], trained: Collection[str]) -> list[Image]:
+    """Images of val and test that have no relation to any of the `trained` hashes.
+
+    An image is left out with its whole groups: a copy of a training image, or another slice of
+    the same patient, is no test of the model.
+    """
+    images = list(images)
+    seen = {group for image in images if image.sha256 in trained for group in image.groups}
+    return [
+        image
+        for image in images
+        if image.split in ("val", "test")
+        and image.sha256 not in trained
+        and seen.isdisjoint(image.groups)
+    ]
+
+
+def _image(row: dict[str, str], place: dict[str, str]) -> Image:
+    groups = {f"duplicate:{row['group']}"}
+    if row.get("patient"):
+        groups.add(f"patient:{row['patient']}")
+    if place:
+        groups.add(f"split:{place['group']}")
+    return Image(
+        path=row["path"],
+        sha256=row["sha256"],
+        is_yes=int(row["label"] == "yes"),
+        split=place.get("split", ""),
+        groups=frozenset(groups),
+        dhash=row.get("dhash", ""),
+    )
+
+
+def _rows(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = set(columns) - set(reader.fieldnames or ())
+            if missing:
+                raise ValueError(f"{path}: columns {sorted(missing)} are missing")
+            return list(reader)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: missing; {RESTORE}") from error
+
+
+_PACKAGES = (
+    "keras",
+    "mlflow",
+    "nibabel",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pydicom",
+    "python-gdcm",
+    "rich",
+    "ruamel.yaml",
+    "scipy",
+    "simpleitk",
+)
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # whichever of the two is installed here
+
+
+def inference_requirements() -> list[str]:
+    """Packages pinned to the versions installed here; nothing the pipeline alone needs."""
+    flavour = next(name for name in _TENSORFLOW if _installed(name))
+    return [f"{name}=={installed(name)}" for name in (*_PACKAGES, flavour)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        installed(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
 
 FILES = (
     "MLmodel",
@@ -56,7 +308,7 @@ def trusted_versions(client: Any, name: str) -> list[Version]:
 def is_whole(client: Any, version: Version) -> bool:
     """Whether all files of a version are in the store; says so on standard error if not."""
     later = [path for tag, paths in _LATER.items() if tag in version.tags for path in paths]
-    missing = artifacts.missing_files(client, version, [*FILES, *later])
+    missing = models.missing_files(client, version, [*FILES, *later])
     if missing:
         print(f"note: {version.uri} has lost files ({missing[0]}, ...)", file=sys.stderr)
         models.set_tags(client, version, {_MISSING_TAG: "true"})
@@ -94,19 +346,19 @@ def make_version(
         outputs: for card and report, the training images and the evaluation.
         restored: whether the store had lost it.
     """
-    described = card.registered_card(outputs, name, digest)
+    described = registered_card(outputs, name, digest)
     with tempfile.TemporaryDirectory() as temporary:
         extras = _extras(Path(temporary), described, outputs)
-        parts = logged.PyfuncParts(
+        parts = pyfunc.PyfuncParts(
             code_file=_PACKAGE / "registry" / "served_model.py",
             package=_PACKAGE,
             bundle=folder,
             extras=extras,
             requirements=inference_requirements(),
         )
-        model_id = logged.log_model(run, parts, headline(as_json(described)["metrics"]))
+        model_id = pyfunc.log_model(run, parts, headline(as_json(described)["metrics"]))
     tags = _tags(described, lineage_of(outputs)) | ({RESTORED_TAG: "true"} if restored else {})
-    description = card.short_description(described)
+    description = short_description(described)
     made = models.create_version(run.client, name, model_id, run.run_id, description, tags)
     return _settle(run.client, made)
 
@@ -120,10 +372,10 @@ def renew_report(client: Any, version: Version, outputs: StageOutputs) -> None:
     current = lineage.md5(outputs.report)
     if version.tags.get(_REPORT_TAG) == current:
         return
-    described = card.registered_card(outputs, version.name, str(version.digest))
+    described = registered_card(outputs, version.name, str(version.digest))
     with tempfile.TemporaryDirectory() as temporary:
         traced = {**described.lineage, **_lineage_of(version), _REPORT_TAG: current}
-        card.write_both(Path(temporary), described.model_copy(update={"lineage": traced}))
+        write_both(Path(temporary), described.model_copy(update={"lineage": traced}))
         shutil.copyfile(outputs.report / REGISTERED_REPORT_FILE, Path(temporary) / REPORT)
         client.log_model_artifacts(version.model_id, temporary)
     models.set_tags(client, version, {_REPORT_TAG: current})
@@ -134,7 +386,7 @@ def _lineage_of(version: Version) -> dict[str, str]:
     if _REPORT_TAG not in version.tags:
         return {key: text for key, text in version.tags.items() if key.startswith(_OLD_LINEAGE)}
     with tempfile.TemporaryDirectory() as temporary:
-        facts = read_json(artifacts.fetch(version, CARD_FACTS, Path(temporary)))
+        facts = read_json(models.fetch(version, CARD_FACTS, Path(temporary)))
         return dict(facts["lineage"])
 
 
@@ -160,7 +412,7 @@ def _twins(client: Any, version: Version) -> list[Version]:
 def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[str, Path]:
     images = read_images(outputs.manifest, outputs.split)
     write_training_images(folder / TRAINING_IMAGES, images, outputs.data)
-    own = {TRAINING_IMAGES: folder / TRAINING_IMAGES, **card.write_both(folder, described)}
+    own = {TRAINING_IMAGES: folder / TRAINING_IMAGES, **write_both(folder, described)}
     folders = {EVALUATION: outputs.evaluation, profile.FOLDER: outputs.profile}
     return own | folders | {REPORT: outputs.report / REGISTERED_REPORT_FILE}
 

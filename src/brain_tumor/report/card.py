@@ -7,21 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brain_tumor.atomic import read_artefact, write_json
 from brain_tumor.figure_text import decimals
+from brain_tumor.files import read_artefact, write_json
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import InitialWeights
 from brain_tumor.report import page
 from brain_tumor.report.page import Cell, Heading, Listing, Table
-from brain_tumor.report.words import (
-    FIGURES,
-    NOTHING,
-    SPLITS,
-    Number,
-    Split,
-    cell,
-    figure_name,
-)
+from brain_tumor.report.words import FIGURES, NOTHING, SPLITS, Number, Split, cell, figure_name
 from brain_tumor.settings import Section
 
 Texts = tuple[str, ...]

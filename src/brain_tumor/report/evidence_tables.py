@@ -131,7 +131,7 @@ def stability(headline: Figures, keys: Sequence[str]) -> tuple[Heading, str, Tab
     ]
     text = (
         f"With and without {len(without['left_out'])} images whose label was doubted by eye before "
-        "any model (`brain_tumor.dataset.suspects`; never extended from errors), left out of "
+        "any model (`brain_tumor.data.copies`; never extended from errors), left out of "
         "scoring, not of training. Own threshold: the one set for a sensitivity, by which the "
         "parts below are called, too."
     )

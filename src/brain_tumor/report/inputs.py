@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.dataset.groups import clusters
+from brain_tumor.data.copies import clusters
 from brain_tumor.inference.export import REPORT_FILE
 from brain_tumor.model.saved import ModelMeta, read_meta
 from brain_tumor.outputs import Best, InitialWeights, OperatingPoint, read_manifest

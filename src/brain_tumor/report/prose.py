@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from brain_tumor.dataset.suspects import suspect_paths
+from brain_tumor.data.copies import suspect_paths
 from brain_tumor.report.card import Calibration, Data, Failure, Images, ModelCard
 from brain_tumor.report.inputs import Inputs, baselines, figures
 from brain_tumor.report.words import SPLITS, Split

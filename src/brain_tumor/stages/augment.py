@@ -5,12 +5,12 @@ from functools import partial
 import pandas as pd
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import replacing
-from brain_tumor.dataset.phantom.pairs import draw, phantom_images
+from brain_tumor.command import run
+from brain_tumor.data.phantom.pairs import draw, phantom_images
+from brain_tumor.files import replacing
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.augment_folder import augment_folder, augment_sheet, copy_names
-from brain_tumor.imaging.folder import preprocess_drawn
-from brain_tumor.stages.paths import run
+from brain_tumor.imaging.augment import augment_folder, augment_sheet, copy_names
+from brain_tumor.imaging.preprocess import preprocess_drawn
 
 
 def main() -> None:

@@ -3,10 +3,10 @@
 import sys
 
 from brain_tumor import outputs, settings
-from brain_tumor.model.initial_weights import prepare
-from brain_tumor.progress import working
-from brain_tumor.stages.paths import run
-from brain_tumor.tracking.download import download
+from brain_tumor.command import run
+from brain_tumor.machine import working
+from brain_tumor.model.backbone import prepare
+from brain_tumor.tracking.models import download
 
 
 def main() -> None:

@@ -4,10 +4,10 @@ It comes behind `train`, so that another threshold trains nothing anew.
 """
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_json
+from brain_tumor.command import run
+from brain_tumor.files import write_json
 from brain_tumor.model.calibration import operating_point
 from brain_tumor.model.saved import ModelMeta, read_network_meta
-from brain_tumor.stages.paths import run
 
 
 def main() -> None:

@@ -5,15 +5,15 @@ import sys
 import pandas as pd
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_json, write_text
-from brain_tumor.dataset.groups import clusters
+from brain_tumor.command import run
+from brain_tumor.data.copies import clusters
+from brain_tumor.files import write_json, write_text
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
-from brain_tumor.model import evaluation, paper, saved
+from brain_tumor.machine import track, working
+from brain_tumor.model import evaluation, saved
 from brain_tumor.model.calibration import calibrate
-from brain_tumor.model.explanation import Explainer
-from brain_tumor.progress import track, working
-from brain_tumor.stages.paths import run
+from brain_tumor.model.explain import Explainer
 from brain_tumor.tracking.runs import resume_run
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         results = evaluation.figures_of(table, trained.meta.threshold, section)
     write_json(outputs.FIGURES, results)
     write_json(outputs.METRICS, evaluation.headline(results))
-    comparison = paper.comparison(results, trained.meta.initial_weights)
+    comparison = evaluation.comparison(results, trained.meta.initial_weights)
     write_text(outputs.EVALUATION / "paper_table.md", comparison)
     evaluation.save(outputs.EVALUATION, table, trained.meta.threshold, results)
     with working("adding them to the run in MLflow"):

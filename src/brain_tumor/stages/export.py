@@ -4,14 +4,14 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_json
+from brain_tumor.command import run
+from brain_tumor.files import write_json
 from brain_tumor.inference import bundle
 from brain_tumor.inference.export import REPORT_FILE, export_network
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
+from brain_tumor.machine import working
 from brain_tumor.model import saved
-from brain_tumor.progress import working
-from brain_tumor.stages.paths import run
 
 
 def main() -> None:

@@ -3,12 +3,11 @@
 import pandas as pd
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import replacing, write_json
-from brain_tumor.imaging.atlas_build import build_atlas
-from brain_tumor.imaging.folder import preprocess_folder
-from brain_tumor.imaging.preprocess_figures import draw_figures
-from brain_tumor.imaging.summary import summarise
-from brain_tumor.stages.paths import run
+from brain_tumor.command import run
+from brain_tumor.files import replacing, write_json
+from brain_tumor.imaging.atlas import build_atlas
+from brain_tumor.imaging.figures import draw_figures
+from brain_tumor.imaging.preprocess import preprocess_folder, summarise
 
 
 def main() -> None:

@@ -3,10 +3,10 @@
 from dataclasses import asdict
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_json
-from brain_tumor.progress import working
+from brain_tumor.command import run
+from brain_tumor.files import write_json
+from brain_tumor.machine import working
 from brain_tumor.registry.register import register
-from brain_tumor.stages.paths import run
 
 
 def main() -> None:

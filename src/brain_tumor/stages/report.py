@@ -1,9 +1,10 @@
 """Stage report: what is known of the model, as a page for readers and a card for machines."""
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_text
-from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
-from brain_tumor.progress import working
+from brain_tumor.command import run
+from brain_tumor.data.dvc import origin, read_meta
+from brain_tumor.files import write_text
+from brain_tumor.machine import working
 from brain_tumor.report.card import (
     CARD_FILE,
     CARD_TEXT,
@@ -16,7 +17,6 @@ from brain_tumor.report.document import document
 from brain_tumor.report.inputs import SUMMARY, Settings, Sources, read
 from brain_tumor.report.model_sections import thumbnails
 from brain_tumor.report.prose import make_card
-from brain_tumor.stages.paths import run
 from brain_tumor.tracking.lineage import trace
 
 NAME = "InceptionV3 classifier of brain MRI slices"

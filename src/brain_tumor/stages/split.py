@@ -1,12 +1,11 @@
 """Stage split: every image of the manifest to train, val or test."""
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_json
-from brain_tumor.dataset.expectations import outcomes, run_suite
-from brain_tumor.dataset.splitting.split import SplitError, split, summarise
-from brain_tumor.dataset.splitting.suite import split_expectations, with_manifest
-from brain_tumor.progress import working
-from brain_tumor.stages.paths import run
+from brain_tumor.command import run
+from brain_tumor.data.expectations import outcomes, run_suite
+from brain_tumor.data.split import SplitError, split, split_expectations, summarise, with_manifest
+from brain_tumor.files import write_json
+from brain_tumor.machine import working
 
 
 def main() -> None:

@@ -3,16 +3,16 @@
 import pandas as pd
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_json
+from brain_tumor.command import run
+from brain_tumor.files import write_json
+from brain_tumor.machine import counting
 from brain_tumor.model import figures, saved
-from brain_tumor.model.development import read_development
-from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.fit import Start, check_same, network_meta, penalty_path
+from brain_tumor.model.features import default_cache
+from brain_tumor.model.folds import read_development
 from brain_tumor.model.phase import Epoch, line, most_epochs
 from brain_tumor.model.precision import resolve
 from brain_tumor.model.recipe import fit_network
-from brain_tumor.progress import counting
-from brain_tumor.stages.paths import run
+from brain_tumor.model.training import Start, check_same, network_meta, penalty_path
 from brain_tumor.tracking import lineage, wording
 from brain_tumor.tracking.runs import start_run
 

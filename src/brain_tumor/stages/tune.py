@@ -5,8 +5,8 @@ import sys
 import pandas as pd
 
 from brain_tumor import outputs, settings
+from brain_tumor.command import run
 from brain_tumor.model.recipe import out_of_fold, predict_out_of_fold
-from brain_tumor.stages.paths import run
 from brain_tumor.tuning.plan import read_plan
 from brain_tumor.tuning.study import run_study
 

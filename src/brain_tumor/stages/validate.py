@@ -3,15 +3,20 @@
 import sys
 
 from brain_tumor import outputs, settings
-from brain_tumor.atomic import write_json
-from brain_tumor.dataset.expectations import outcomes, run_suite
-from brain_tumor.dataset.fetch.data_dvc import origin, read_meta
-from brain_tumor.dataset.splitting.split import required_images
-from brain_tumor.dataset.validation.data_docs import write_data_docs
-from brain_tumor.dataset.validation.report import about, complaints, to_report
-from brain_tumor.dataset.validation.suite import manifest_expectations, with_problems
-from brain_tumor.dataset.validation.validate import validate
-from brain_tumor.stages.paths import run
+from brain_tumor.command import run
+from brain_tumor.data.check import (
+    about,
+    complaints,
+    manifest_expectations,
+    to_report,
+    validate,
+    with_problems,
+    write_data_docs,
+)
+from brain_tumor.data.dvc import origin, read_meta
+from brain_tumor.data.expectations import outcomes, run_suite
+from brain_tumor.data.split import required_images
+from brain_tumor.files import write_json
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from brain_tumor.machine import GitError, git
 from brain_tumor.outputs import DATA, DATA_DVC
-from brain_tumor.repository import GitError, git
 
 _DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.txt")
 _MAX_PARAM_CHARACTERS = 6000

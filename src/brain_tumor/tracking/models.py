@@ -1,10 +1,26 @@
-"""Registered models: versions, their files and aliases."""
+"""Logged models: their files, downloading them, and loading one in its own environment."""
 
+import atexit
 import json
+import os
+import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from brain_tumor.files import read_json, replacing, write_json
+from brain_tumor.tracking import connection
+from brain_tumor.tracking.connection import shown, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -151,3 +167,293 @@ def _aliases(client: "MlflowClient", name: str) -> dict[str, tuple[str, ...]]:
     for alias, number in client.get_registered_model(name).aliases.items():
         by_number[str(number)] = (*by_number.get(str(number), ()), alias)
     return by_number
+
+
+_SCRIPT = Path(__file__).with_name("alone.py")
+
+
+class ModelUnusableError(ValueError):
+    """A registered model cannot be loaded or does not predict."""
+
+
+def missing_files(client: "MlflowClient", version: "Version", expected: Sequence[str]) -> list[str]:
+    """Which of the files a model should have are not in the store (paths below the model)."""
+    folders = {str(Path(path).parent) for path in expected}
+    present = {path for folder in folders for path in _listed(client, version, folder)}
+    return [path for path in expected if path not in present]
+
+
+def _listed(client: "MlflowClient", version: "Version", folder: str) -> list[str]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        path = None if folder == "." else folder
+        return [item.path for item in client.list_logged_model_artifacts(version.model_id, path)]
+    except FileNotFoundError:
+        return []
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+            return []
+        raise ModelUnusableError(f"{version.uri}: the store does not list it: {error}") from error
+
+
+def fetch(version: "Version", path: str, folder: Path) -> Path:
+    """Copy one file of a model from the store into `folder`.
+
+    Raises:
+        ModelUnusableError: the model has no such file.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        uri = f"{version.uri}/{path}"
+        return Path(
+            download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracking_uri())
+        )
+    except (MlflowException, OSError) as error:
+        text = f"{version.uri}: {path} cannot be fetched: {error}"
+        raise ModelUnusableError(shown(text)) from error
+
+
+def predict(version: "Version", images: Sequence[Path]) -> list[float]:
+    """Probabilities of a registered model for image files.
+
+    A process of its own loads the model: in this one the modules it brings with it would be
+    mistaken for those already imported, and it would run today's code instead of its own.
+
+    Raises:
+        ModelUnusableError: the model does not load or predict; holds the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        answer = Path(temporary) / "answer"
+        try:
+            run_alone("predict", version, images, answer)
+        except ModelUnusableError as error:
+            raise ModelUnusableError(
+                f"{version.uri}: does not predict; to replace it all the same set "
+                f"register.force to true:\n{error}"
+            ) from error
+        return [float(value) for value in read_json(answer / "probabilities.json")]
+
+
+def run_alone(task: str, version: "Version", images: Sequence[Path], answer: Path) -> None:
+    """Ask a registered model about image files in a process of its own.
+
+    Args:
+        task: `predict` or `describe` (see `alone.py`).
+        version: the model.
+        images: files.
+        answer: the folder to write, which does not exist yet.
+
+    Raises:
+        ModelUnusableError: it fails; holds the end of what it printed.
+    """
+    request = answer.with_name("images.json")
+    write_json(request, [str(path.resolve()) for path in images])
+    command = [sys.executable, "-P", str(_SCRIPT), task, version.uri, str(request), str(answer)]
+    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        raise ModelUnusableError(shown(result.stderr).strip()[-2000:])
+
+
+BUNDLE = "artifacts/bundle"  # the files a classifier is loaded from
+CARD, CARD_FACTS = "MODEL_CARD.md", "model_card.json"
+REPORT = "report.html"  # for a browser; what the card says, with figures
+EVALUATION = "evaluation"  # confusion matrices and figures
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A registered model in a folder.
+
+    Attributes:
+        root: holds `MLmodel`.
+    """
+
+    root: Path
+
+    @property
+    def bundle(self) -> Path:
+        """The files a classifier is loaded from."""
+        return self.root / BUNDLE
+
+    @property
+    def name(self) -> str:
+        """Name and version, as MLflow notes them where it puts the model; or `unregistered`."""
+        try:
+            text = (self.root / "registered_model_meta").read_text(encoding="utf-8")
+            facts = YAML(typ="safe", pure=True).load(text)
+            return f"{facts['model_name']} version {facts['model_version']}"
+        except (OSError, YAMLError, LookupError, TypeError):
+            return "unregistered"
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown; empty without one."""
+        path = self.root / CARD
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts of the card; none without one."""
+        path = self.root / CARD_FACTS
+        return read_json(path) if path.is_file() else {}
+
+
+_REMEDY = (
+    "`make repro` trains and registers one; if it is in another store, set MLFLOW_TRACKING_URI, or "
+    "give a folder that `brain-tumor pull` made"
+)
+
+
+def download(uri: str) -> Path:
+    """The bundle of a registered model: a folder with model.keras and what belongs to it.
+
+    A store on this machine is read in place, others are copied to a folder that lasts as long as
+    this process.
+
+    Args:
+        uri: as `models:/brain-tumor-inceptionv3@champion`.
+
+    Raises:
+        ValueError: the store has no such model.
+    """
+    return _download(uri, f"/{BUNDLE}", None)
+
+
+def find_model(model: str) -> ModelFolder:
+    """A model by its URI in the store, or in a folder that `pull` made.
+
+    A folder needs neither store nor mlflow.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if model.startswith("models:/"):
+        return ModelFolder(_download(model, "", None))
+    found = ModelFolder(Path(model))
+    if not found.bundle.is_dir():
+        raise ValueError(
+            f"{model}: no registered model: give models:/NAME@ALIAS, models:/NAME/NUMBER or a "
+            "folder that `brain-tumor pull` made"
+        )
+    return found
+
+
+def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
+    """Copy all of a registered model to a folder, the whole of it or nothing.
+
+    Args:
+        uri: of the model, `models:/…`.
+        folder: where to; nothing there is touched without `force`.
+        force: replace a model that is in the folder, if nothing else is.
+
+    Raises:
+        ValueError: the store has no such model, or the folder is not free.
+    """
+    if not uri.startswith("models:/"):
+        raise ValueError(f"{uri}: only models of a store can be pulled: models:/NAME@ALIAS")
+    folder = folder.resolve()
+    _check_free(folder, force=force)
+    with replacing(folder) as aside:
+        aside.mkdir()
+        pulled = ModelFolder(_download(uri, "", aside))
+        if not pulled.bundle.is_dir():
+            raise ValueError(f"{uri}: is no model of this project: it has no {BUNDLE}")
+        theirs = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        others = sorted(theirs - {path.name for path in aside.iterdir()})
+        if others:
+            raise ValueError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
+    return ModelFolder(folder)
+
+
+def _check_free(folder: Path, *, force: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    is_model = (folder / "MLmodel").is_file()
+    if not (force and is_model):
+        hint = "give --force to replace it" if is_model else "give another"
+        raise ValueError(f"{folder}: exists already; {hint}")
+
+
+def _download(uri: str, part: str, folder: Path | None) -> Path:
+    database = connection.database_path(connection.tracking_uri())
+    if database is not None and not database.is_file():
+        raise ValueError(f"{uri}: no model yet, there is no {database}. {_REMEDY}")
+    client = connection.connect()
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    if folder is None and connection.database_path(client.tracking_uri) is None:
+        folder = Path(mkdtemp(prefix="brain-tumor-"))
+        atexit.register(rmtree, folder, ignore_errors=True)
+    target = None if folder is None else str(folder)
+    try:
+        path = download_artifacts(
+            artifact_uri=f"{uri}{part}", dst_path=target, tracking_uri=client.tracking_uri
+        )
+    except (MlflowException, OSError) as error:
+        raise ValueError(shown(_reason(uri, client.tracking_uri, error))) from error
+    return Path(path)
+
+
+def _reason(uri: str, store_uri: str, error: Exception) -> str:
+    """Why a model cannot be had, and what to do; MLflow says the first two in words only."""
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    if "Registered Model with name=" in str(error):
+        return f"{uri}: no model of that name in {store_uri}. {_REMEDY}"
+    if "alias" in str(error) and "not found" in str(error):
+        return (
+            f"{uri}: {store_uri} has models of that name, but none is @{alias}. Name one as "
+            f"models:/{name}/NUMBER or models:/{name}@challenger, or make the newest the champion "
+            "all the same: `brain-tumor registry promote --force`"
+        )
+    return f"{uri}: cannot be fetched from {store_uri}: {error}"
+
+
+def describe(
+    version: "Version", images: Sequence[Path]
+) -> tuple[list[dict[str, float]], NDArray[np.float32]]:
+    """Statistics and features of image files, as the model's own profile has them.
+
+    A process of its own loads the model with the code it was registered with, which is the code
+    that made its profile.
+
+    Args:
+        version: a model with a profile.
+        images: files.
+
+    Returns:
+        A row per image, and its features (images, channels).
+
+    Raises:
+        ModelUnusableError: the model does not load or an image cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        answer = Path(temporary) / "answer"
+        try:
+            run_alone("describe", version, images, answer)
+        except ModelUnusableError as error:
+            raise ModelUnusableError(f"{version.uri}: cannot describe images:\n{error}") from error
+        rows: list[dict[str, Any]] = read_json(answer / "rows.json")
+        return rows, np.load(answer / "features.npy", allow_pickle=False)
+
+
+def find_version(client: "MlflowClient", uri: str) -> "Version | None":
+    """The version a URI names; None if the store has none.
+
+    Args:
+        client: of the store.
+        uri: `models:/NAME@ALIAS` or `models:/NAME/NUMBER`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    name, at, alias = uri.removeprefix("models:/").partition("@")
+    name, _, number = (name, "", "") if at else name.partition("/")
+    if not uri.startswith("models:/") or not name or not (alias or number) or "/" in alias + number:
+        raise ValueError(f"model is {uri!r}: give models:/NAME@ALIAS or models:/NAME/NUMBER")
+    listed = versions(client, name)
+    return next((one for one in listed if alias in one.aliases or number == one.number), None)

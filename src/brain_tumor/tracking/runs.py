@@ -1,24 +1,188 @@
-"""Runs: one per study, trial or model, with the status their end deserves."""
+"""Runs in MLflow: started, resumed, logged to, and ended whatever happens."""
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from brain_tumor import processes
-from brain_tumor.tracking import store
-from brain_tumor.tracking.ending import (
-    HOST_TAG,
-    PROCESS_TAG,
-    ending,
-    failing,
-    owner,
-    sigterm_raises,
-)
-from brain_tumor.tracking.run import Run
+from brain_tumor import machine
+from brain_tumor.tracking import connection, lineage, wording
+from brain_tumor.tracking.connection import StoreError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+NOTE_TAG = "mlflow.note.content"  # MLflow's own: the description of a run
+_PER_BATCH = 100  # MLflow takes at most this many parameters at a time
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the store to write to.
+
+    Attributes:
+        client: of the store.
+        run_id: MLflow's id.
+    """
+
+    client: "MlflowClient"
+    run_id: str
+
+    def log_epoch(
+        self, step: int, metrics: Mapping[str, float], model_id: str | None = None
+    ) -> None:
+        """Add a point at `step` to the curve of each metric; seen in the UI at once.
+
+        Args:
+            step: the epoch.
+            metrics: name to value.
+            model_id: the logged model they are figures of, if any.
+        """
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        points = [Metric(key, float(value), now, step, model_id) for key, value in metrics.items()]
+        self.client.log_batch(self.run_id, metrics=points)
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Set single figures."""
+        self.log_epoch(0, metrics)
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Set parameters (see `wording.acted_params`)."""
+        from mlflow.entities import Param
+
+        items = [Param(key, str(value)) for key, value in params.items()]
+        for start in range(0, len(items), _PER_BATCH):
+            self.client.log_batch(self.run_id, params=items[start : start + _PER_BATCH])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        from mlflow.entities import RunTag
+
+        items = [RunTag(key, str(value)) for key, value in tags.items()]
+        self.client.log_batch(self.run_id, tags=items)
+
+    def log_lineage(self, facts: Mapping[str, str]) -> None:
+        """Attach lineage.json and set the tags that lead there (see `lineage`)."""
+        self.client.log_dict(self.run_id, dict(facts), "lineage.json")
+        self.set_tags(lineage.tags(facts))
+
+    def describe(self, name: str | None, note: str) -> None:
+        """Set the description, Markdown, shown on top of its page; and its name, if given."""
+        if name is not None:
+            self.client.update_run(self.run_id, name=name)
+        self.set_tags({NOTE_TAG: note})
+
+    def log_text(self, text: str, path: str) -> None:
+        """Attach a text as a file."""
+        self.client.log_text(self.run_id, text, path)
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Attach a file, in `folder` of the run's artifacts."""
+        self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_figure_file(self, path: Path, folder: str = "figures") -> None:
+        """Attach a figure; MLflow shows figures of runs side by side."""
+        self.log_file(path, folder)
+
+    def log_evaluation(self, results: wording.Metrics, folder: Path) -> None:
+        """Add the figures of stage evaluate, in numbers, in words and drawn.
+
+        Args:
+            results: the figures.
+            folder: of that stage; its files are attached.
+        """
+        self.log_metrics(wording.headline(results))
+        self.describe(None, wording.result_note(results))
+        self.log_text(wording.figures_csv(results), "evaluation/figures.csv")
+        for figure in sorted(folder.glob("*.png")):
+            self.log_figure_file(figure)
+        for file in sorted([*folder.glob("*.json"), *folder.glob("*.md")]):
+            self.log_file(file, "evaluation")
+
+    def log_dataset(self, name: str, digest: str, context: str) -> None:
+        """Name the data the run used.
+
+        Args:
+            name: of the data.
+            digest: its MD5 as DVC has it; at most 36 characters.
+            context: what it was used for, as `training`.
+        """
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.entities import DatasetInput, InputTag
+
+        source = CodeDatasetSource({"data.dvc": digest})
+        dataset = MetaDataset(source, name=name, digest=digest)  # type: ignore[abstract]
+        tag = InputTag("mlflow.data.context", context)
+        entry = DatasetInput(dataset._to_mlflow_entity(), [tag])
+        self.client.log_inputs(self.run_id, datasets=[entry])
+
+
+HOST_TAG, PROCESS_TAG = "process.host", "process.id"
+
+
+def owner() -> dict[str, str]:
+    """The tags of a run that this process is responsible for."""
+    return {HOST_TAG: machine.host(), PROCESS_TAG: machine.identify(os.getpid()) or ""}
+
+
+@contextmanager
+def ending(run: Run) -> Iterator[None]:
+    """Set a run to FINISHED after the block, or as `failing` does."""
+    with failing(run):
+        yield
+    run.client.set_terminated(run.run_id, "FINISHED")
+
+
+@contextmanager
+def failing(run: Run) -> Iterator[None]:
+    """Set a run to FAILED when the block raises, to KILLED on Ctrl-C or SIGTERM."""
+    try:
+        yield
+    except (KeyboardInterrupt, _Terminated):
+        _give_up(run, "KILLED")
+        raise
+    except StoreError:  # it cannot be told; the next run of this machine closes this one
+        raise
+    except BaseException:
+        _give_up(run, "FAILED")
+        raise
+
+
+def _give_up(run: Run, status: str) -> None:
+    """Set the status of a run unless it is another process's, which goes on with it."""
+    tags = run.client.get_run(run.run_id).data.tags
+    if {key: tags.get(key) for key in (HOST_TAG, PROCESS_TAG)} == owner():
+        run.client.set_terminated(run.run_id, status)
+
+
+class _Terminated(SystemExit):
+    """SIGTERM as an exception, so that `with` blocks end as they should."""
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Have SIGTERM raise in the block."""
+
+    def terminate(signum: int, _frame: FrameType | None) -> None:
+        raise _Terminated(128 + signum)
+
+    previous: Any = None
+    with suppress(ValueError):  # only the main thread may set a handler
+        previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager
@@ -45,12 +209,14 @@ def create_run(
     name: str, params: Mapping[str, str], tags: Mapping[str, str], parent: str | None = None
 ) -> Run:
     """Open a run of this process (arguments as of `start_run`) and leave it open."""
-    client = store.connect()
+    client = connection.connect()
     close_abandoned_runs(client)
     nested = {"mlflow.parentRunId": parent} if parent else {}
     source = {"mlflow.source.name": " ".join(sys.argv[:1]), "mlflow.source.type": "LOCAL"}
     created = client.create_run(
-        store.experiment_id(client), run_name=name, tags={**source, **tags, **owner(), **nested}
+        connection.experiment_id(client),
+        run_name=name,
+        tags={**source, **tags, **owner(), **nested},
     )
     run = Run(client, created.info.run_id)
     with failing(run):
@@ -90,7 +256,7 @@ def resume_run(run_id: str) -> Run | None:
     """The run of that id to add to (its status stays as it is); None if the store has none."""
     from mlflow.exceptions import MlflowException
 
-    client = store.connect()
+    client = connection.connect()
     try:
         found = client.get_run(run_id)
     except MlflowException as error:
@@ -106,12 +272,10 @@ def close_abandoned_runs(client: "MlflowClient") -> list[str]:
     Returns:
         Their ids.
     """
-    condition = f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = '{processes.host()}'"
-    found = client.search_runs([store.experiment_id(client)], condition, max_results=1000)
+    condition = f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = '{machine.host()}'"
+    found = client.search_runs([connection.experiment_id(client)], condition, max_results=1000)
     abandoned = [
-        run.info.run_id
-        for run in found
-        if not processes.is_alive(run.data.tags.get(PROCESS_TAG, ""))
+        run.info.run_id for run in found if not machine.is_alive(run.data.tags.get(PROCESS_TAG, ""))
     ]
     for run_id in abandoned:
         client.set_terminated(run_id, "KILLED")

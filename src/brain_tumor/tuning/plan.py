@@ -1,6 +1,7 @@
-"""What a study is made of; everything that decides a trial's result decides the study's name."""
+"""What a study searches, and on which images; its name is a digest of both."""
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,15 +9,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.dataset.groups import clusters
+from brain_tumor.data.copies import clusters
 from brain_tumor.model import precision, recipe
-from brain_tumor.model.development import Development, TrainingData, read_development
-from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.fit import Start
-from brain_tumor.model.search.study import study_name
+from brain_tumor.model.features import SIZE_VARIABLE, default_cache, stored_bytes, trunk_outputs
+from brain_tumor.model.folds import Development, TrainingData, read_development
+from brain_tumor.model.training import Start, exact_outputs, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
-from brain_tumor.settings import AugmentParams, TrainParams, TrainSection, TuneParams, idle
+from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
+from brain_tumor.tuning.search import study_name
 
 
 @dataclass(frozen=True)
@@ -154,3 +155,48 @@ def _digest(parts: tuple[TrainingData, ...]) -> str:
         for array in (part.labels[used], part.train, part.val, sources):
             sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return sha.hexdigest()
+
+
+def prepare_features(plan: Plan) -> None:
+    """Compute the trunk's outputs for every head and depth of the space.
+
+    Where they do not fit into the cache together, each trial computes its own.
+    """
+    precision.make_repeatable(plan.section.seed)
+    weights, cache = plan.start.weights, plan.start.cache
+    corners = _corners(plan)
+    wanted = list(dict.fromkeys(output for params in corners for output in outputs(params)))
+    exact = list(dict.fromkeys(output for params in corners for output in exact_outputs(params)))
+    held_out = [data.images[data.val] for data in plan.data]
+    images = plan.data[0].images
+    needed = stored_bytes(wanted, images) + sum(stored_bytes(exact, part) for part in held_out)
+    if needed > cache.max_bytes:
+        print(
+            f"note: the study's features take {needed / 1e9:.1f} GB, more than {SIZE_VARIABLE} "
+            "allows; trials compute what was evicted again",
+            file=sys.stderr,
+        )
+        return
+    trunk_outputs(weights, images, wanted, cache)
+    for part in held_out if exact else []:
+        trunk_outputs(weights, part, exact, cache)
+
+
+def _corners(plan: Plan) -> list[TrainParams]:
+    """One training for every head block and depth of the space."""
+    space = plan.tune.space
+    values = {name: getattr(space, name).low for name in TUNABLE}
+    heads = _choices(plan, "head_block")
+    depths = _choices(plan, "fine_tune_blocks")
+    return [
+        plan.section.resolve(values | {"head_block": head, "fine_tune_blocks": depth})
+        for head in heads
+        for depth in depths
+    ]
+
+
+def _choices(plan: Plan, name: str) -> list[int]:
+    if name not in plan.names:
+        return [int(getattr(plan.section, name))]
+    allowed = getattr(plan.tune.space, name)
+    return list(range(allowed.low, allowed.high + 1))

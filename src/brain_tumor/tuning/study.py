@@ -1,4 +1,4 @@
-"""Run a study, alone or as one of several workers, under one run of the store."""
+"""The study of stage tune: its trials, run and logged."""
 
 import itertools
 import sys
@@ -8,28 +8,82 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brain_tumor.model.search import result
-from brain_tumor.model.search.claim import claim
-from brain_tumor.model.search.figures import importances, save_figures
-from brain_tumor.model.search.finished import finished_trials
-from brain_tumor.model.search.progress import Progress
-from brain_tumor.model.search.run import run
-from brain_tumor.model.search.storage import explaining, open_storage, storage_url
-from brain_tumor.model.search.study import open_study
+from brain_tumor.machine import repository_root
+from brain_tumor.model.phase import Epoch
+from brain_tumor.model.recipe import fit_folds
 from brain_tumor.outputs import Best
-from brain_tumor.repository import repository_root
 from brain_tumor.tracking import wording
-from brain_tumor.tracking.run import Run
-from brain_tumor.tracking.runs import close_run, create_run, discard_run, resume_run, shared
-from brain_tumor.tuning.plan import Plan
-from brain_tumor.tuning.prepare import prepare_features
-from brain_tumor.tuning.trial import RUN_ATTRIBUTE, run_trial
+from brain_tumor.tracking.runs import (
+    Run,
+    close_run,
+    create_run,
+    discard_run,
+    resume_run,
+    shared,
+    start_run,
+)
+from brain_tumor.tracking.wording import curves, training_name
+from brain_tumor.tuning import search
+from brain_tumor.tuning.figures import importances, save_figures
+from brain_tumor.tuning.plan import Plan, prepare_features
+from brain_tumor.tuning.search import Progress, open_study, run, suggest
+from brain_tumor.tuning.storage import claim, explaining, open_storage, storage_url
+from brain_tumor.tuning.trials import finished_trials, original_number
 
 if TYPE_CHECKING:
     import pandas as pd
-    from optuna import Study
+    from optuna import Study, Trial
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
+
+RUN_ATTRIBUTE = "mlflow.run_id"
+
+
+def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
+    """Train with the values of a trial; log it; return the objective on validation images.
+
+    Args:
+        trial: of the study.
+        plan: what the study is made of.
+        parent: id of the study's run.
+
+    Raises:
+        optuna.TrialPruned: it is worse than others were at that point, or diverged.
+    """
+    import optuna
+
+    values = suggest(trial, plan.tune.space, plan.section.tuned)
+    params = plan.section.resolve(values)
+    logged = plan.trial_params(params)
+    number = original_number(trial.study.get_trials(deepcopy=False)[trial.number])
+    tags = {**plan.tags, "stage": "tune", "trial": str(number)}
+    objective, folds = plan.tune.objective, len(plan.data)
+    name = f"trial {number}: {training_name(params.model_dump())}"
+    with start_run(name, logged, tags, parent) as run:
+        trial.set_user_attr(RUN_ATTRIBUTE, run.run_id)
+        run.set_tags({"trial.state": "running"})
+
+        def on_epoch(fold: int, epoch: int, row: Epoch) -> None:
+            prefix = f"fold{fold}/" if folds > 1 else ""
+            run.log_epoch(epoch, {f"{prefix}{key}": value for key, value in curves(row).items()})
+
+        def on_fold(fold: int, score: float) -> None:
+            run.log_epoch(fold, {f"fold/{objective}": score})
+            if folds > 1:
+                place = f"trial {trial.number}, fold {fold} of {folds}"
+                print(f"  {place}: {objective} {score:.3g}", file=sys.stderr, flush=True)
+
+        try:
+            value = fit_folds(trial, plan.start, plan.data, params, objective, on_epoch, on_fold)
+        except optuna.TrialPruned as error:
+            run.set_tags({"trial.state": "pruned", "trial.note": str(error)})
+            run.describe(None, f"Given up: {error}.")
+        else:
+            run.log_metrics({f"val/{objective}": value})
+            run.set_tags({"trial.state": "complete"})
+            run.describe(None, f"Complete: {objective.replace('_', ' ')} {value:.4f}.")
+            return value
+    raise optuna.TrialPruned
 
 
 @dataclass(frozen=True)
@@ -64,8 +118,8 @@ def run_study(plan: Plan, figures: Path) -> Outcome:
 def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
     with shared(run) as parent:
         _run_trials(study, plan, parent)
-        found = result.best(study, plan.tune.n_trials)
-        trials = result.trials_table(study, plan.tune.n_trials)
+        found = search.best(study, plan.tune.n_trials)
+        trials = search.trials_table(study, plan.tune.n_trials)
         parent.log_metrics({f"val/{plan.tune.objective}": float(found.value or 0.0)})
         chosen = {"trial": found.trial, **found.params}
         parent.set_tags({f"best.{name}": str(value) for name, value in chosen.items()})
@@ -77,7 +131,7 @@ def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
         _log_table(trials, parent)
         note = wording.trials_note(trials, found.trial, plan.tune.objective)
         parent.describe(_title(plan, len(trials)), note)
-    return Outcome(found, trials, result.held_out(study, plan.tune.n_trials))
+    return Outcome(found, trials, search.held_out(study, plan.tune.n_trials))
 
 
 def join_study(plan: Plan) -> int:

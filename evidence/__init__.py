@@ -1,0 +1,1 @@
+"""The study: what the recipe reaches, beside the product and not in it."""

@@ -1,0 +1,324 @@
+"""Finished parts of the study: folds and seeds, kept so that a run goes on where it ended."""
+
+import hashlib
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brain_tumor.data.copies import clusters
+from brain_tumor.files import write_json, write_text
+from brain_tumor.machine import processors
+from brain_tumor.model.folds import Development
+from brain_tumor.outputs import load_images
+from brain_tumor.settings import POSITIVE, AugmentParams
+from brain_tumor.tracking.lineage import trace
+
+
+class StaleError(ValueError):
+    """A finished part was made from something else than what is there now."""
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What decides a part.
+
+    Attributes:
+        images: digest of the files.
+        data: digest of all that is read.
+        params: digest of the parameters.
+        recipe: `recipe.VERSION`.
+    """
+
+    images: str
+    data: str
+    params: str
+    recipe: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A folder of finished parts, `<name>.csv` and `<name>.json`.
+
+    The JSON is written last: a part without it is not finished.
+    """
+
+    folder: Path
+
+    def missing(self, digests: Mapping[str, Digest]) -> list[str]:
+        """Names of the parts that are not there, in the order of `digests`.
+
+        A whole track that was made from other parameters or by another recipe is kept, and a note
+        says so. Parts of different recipes are never mixed.
+
+        Raises:
+            StaleError: a part is of other images, or some parts are stale and others are not.
+        """
+        changes = {name: self._changed(name, digest) for name, digest in digests.items()}
+        stale = {name: changed for name, changed in changes.items() if changed}
+        if not stale:
+            return [name for name, changed in changes.items() if changed is None]
+        name, changed = next(iter(stale.items()))
+        if len(stale) < len(digests) or any("images" in fields for fields in stale.values()):
+            raise StaleError(
+                f"{self.folder / name}.json: made from other {' and '.join(changed)} than there is "
+                f"now; delete {self.folder / name}.csv and .json (or all of {self.folder}; git "
+                "keeps what was committed) and run again, or go back to what it was made from"
+            )
+        commit = (self._facts(name) or {}).get("environment", {}).get("commit", "not recorded")
+        print(
+            f"note: the {len(stale)} parts in {self.folder} were made from other "
+            f"{' and '.join(changed)} than there is now (commit: {commit}) and are kept; to make "
+            "them anew, delete the folder and run again",
+            file=sys.stderr,
+        )
+        return []
+
+    def _changed(self, name: str, digest: Digest) -> list[str] | None:
+        """What decides a part and is not what it was made from; None where there is no part."""
+        facts = self._facts(name)
+        if facts is None:
+            return None
+        recorded = facts.get("digest", {})
+        return [field for field, value in asdict(digest).items() if recorded.get(field) != value]
+
+    def write(
+        self, name: str, table: pd.DataFrame, digest: Digest, facts: Mapping[str, Any]
+    ) -> None:
+        """Keep a part; first the table, then the facts, each whole or not at all."""
+        csv, about = self._paths(name)
+        write_text(csv, table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+        write_json(about, {"digest": asdict(digest), **facts})
+
+    def read(self, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Table and facts of a part.
+
+        Raises:
+            ValueError: it is not there or not readable.
+        """
+        csv, about = self._paths(name)
+        facts = self._facts(name)
+        if facts is None:
+            raise ValueError(f"{about}: missing; run `make evidence`")
+        try:
+            return pd.read_csv(csv), facts
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{csv}: not readable; delete it and {about}: {error}") from error
+
+    def _paths(self, name: str) -> tuple[Path, Path]:
+        return self.folder / f"{name}.csv", self.folder / f"{name}.json"
+
+    def _facts(self, name: str) -> dict[str, Any] | None:
+        csv, about = self._paths(name)
+        if not (csv.is_file() and about.is_file()):
+            return None
+        try:
+            return dict(json.loads(about.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{about}: not readable; delete it and {csv}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Every image with its copies, so that any assignment to folds can use them.
+
+    Attributes:
+        images: uint8 (N * (1 + copies), size, size).
+        rows: for each of them `source` (manifest path of the image it is, or is a copy of),
+            `label` (`no` or `yes`), `copy` (bool) and `cluster` (what is never divided). A copy
+            whose source is not among the images is a phantom: it always trains.
+    """
+
+    images: NDArray[np.uint8]
+    rows: pd.DataFrame
+
+
+def read_pool(manifest: pd.DataFrame, images: Path, params: AugmentParams) -> Pool:
+    """Read preprocessed images and make their copies, each by seed, path and number alone.
+
+    Args:
+        manifest: see `dataset.manifest`; the order of its rows does not matter.
+        images: folder of preprocessed images.
+        params: section `augment`.
+
+    Raises:
+        StoredImageError: an image is missing or unreadable.
+    """
+    table = manifest.sort_values("path", ignore_index=True)
+    rows = pd.DataFrame(
+        {
+            "source": table["path"],
+            "label": table["label"],
+            "split": "val",  # whose images get copies
+            "copy": False,
+            "cluster": clusters(table).loc[table["path"]].to_numpy(),
+        }
+    )
+    pixels = load_images(images, list(table["path"]))
+    whole = Development(pixels, rows).with_copies_of_val(params)
+    return Pool(whole.images, whole.rows.drop(columns="split"))
+
+
+def with_phantoms(pool: Pool, augmented: Path, records: Path) -> Pool:
+    """Add the phantoms that stage augment made: they train in every fold, and are never unseen.
+
+    Args:
+        pool: the images and their copies.
+        augmented: folder of stage augment's images.
+        records: its records.csv; a phantom is its own source there.
+
+    Raises:
+        StoredImageError: a phantom is missing or unreadable.
+    """
+    table = pd.read_csv(records, dtype=str, keep_default_na=False)
+    table = table[table["source"] == table["path"]].sort_values("path")
+    if table.empty:
+        return pool
+    rows = table[["source", "label"]].assign(copy=True, cluster=table["source"])
+    return Pool(
+        np.concatenate([pool.images, load_images(augmented, list(table["path"]))]),
+        pd.concat([pool.rows, rows], ignore_index=True),
+    )
+
+
+def is_tumour(labels: pd.Series) -> NDArray[np.int64]:
+    """1 for `yes`, 0 for `no`, int64 (N,)."""
+    return np.asarray(labels == POSITIVE, dtype=np.int64)
+
+
+def originals(pool: Pool) -> pd.DataFrame:
+    """Rows of the images themselves, not of their copies; the index is their place in the pool."""
+    return pool.rows[~pool.rows["copy"].to_numpy(np.bool_)]
+
+
+_LENGTH = 16  # hexadecimal characters
+
+
+def images_digest(manifest: pd.DataFrame) -> str:
+    """Of the files' paths and contents, whatever the order of the rows."""
+    lines = sorted(f"{path} {sha256}\n" for path, sha256 in manifest[["path", "sha256"]].to_numpy())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:_LENGTH]
+
+
+def data_digest(pool: Pool, weights: Path, *tables: pd.DataFrame) -> str:
+    """Of pixels, labels, clusters, initial weights and other tables a track reads."""
+    sha = hashlib.sha256(f"{pool.images.dtype}{pool.images.shape}".encode())
+    sha.update(pool.images.data)
+    for table in (pool.rows, *tables):
+        sha.update(table.to_csv(index=True, lineterminator="\n").encode())
+    with weights.open("rb") as file:
+        sha.update(hashlib.file_digest(file, "sha256").digest())
+    return sha.hexdigest()[:_LENGTH]
+
+
+def params_digest(values: Mapping[str, object]) -> str:
+    """Of parameters, whatever their order."""
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+_PACKAGES = ("keras", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "simpleitk")
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu")
+
+
+def environment() -> dict[str, str | int]:
+    """Date (UTC), commit (`-dirty`: with changes to code or parameters), machine and versions."""
+    tags = trace({})
+    dirty = "-dirty" if tags["git.dirty"] == "true" else ""
+    facts: dict[str, str | int] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": f"{tags['git.commit'][:7]}{dirty}",
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processors": processors(),
+        "python": platform.python_version(),
+    }
+    found = {name: _version(name) for name in (*_TENSORFLOW, *_PACKAGES)}
+    return facts | {name: text for name, text in found.items() if text}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+@dataclass
+class Pace:
+    """Time left by the mean time of the steps since it began.
+
+    Attributes:
+        total: how many steps there are.
+        done: how many of them are done.
+    """
+
+    total: int
+    done: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def step(self) -> str:
+        """Count one step; a text such as `3 of 15, about 42 min left`."""
+        self.done += 1
+        left_s = (time.monotonic() - self._began) / self.done * (self.total - self.done)
+        text = f"{self.done} of {self.total}"
+        if self.done == self.total:
+            return text
+        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
+        return f"{text}, about {left} left"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One way to hide a part of the images.
+
+    Attributes:
+        repeat: from 0; the seed of the assignment.
+        number: of the fold in its repeat, from 0.
+        development: manifest paths that fit and choose, sorted.
+        unseen: manifest paths that are predicted and decide nothing, sorted.
+    """
+
+    repeat: int
+    number: int
+    development: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"headline-r{self.repeat}-f{self.number}"
+
+
+def outer_folds(pool: Pool, count: int, repeat: int) -> Iterator[Fold]:
+    """Yield the folds of a repeat, stratified by class; the order of the pool does not matter.
+
+    Args:
+        pool: says label and cluster of each image.
+        count: number of folds.
+        repeat: from 0.
+
+    Raises:
+        ValueError: a class has fewer clusters than there are folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    rows = originals(pool).sort_values("source")
+    fewest = int(rows.groupby("label")["cluster"].nunique().min())
+    if fewest < count:
+        raise ValueError(
+            f"headline.folds is {count}, but a class has only {fewest} groups of images; lower it"
+        )
+    paths = rows["source"].to_numpy(str)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=repeat)
+    for number, (known, held) in enumerate(splitter.split(rows, rows["label"], rows["cluster"])):
+        yield Fold(repeat, number, tuple(paths[known].tolist()), tuple(paths[held].tolist()))

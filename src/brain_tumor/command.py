@@ -1,0 +1,88 @@
+"""How a command begins and ends: its place in the pipeline, and errors in one line."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brain_tumor.machine import quiet_tensorflow
+
+In = Annotated[Path, typer.Option(help="A file or folder the stage reads.")]
+Out = Annotated[Path, typer.Option(help="A file or folder the stage writes.")]
+
+# Packages that only some commands need, and the extra that brings them.
+_EXTRAS = {
+    "fastapi": "serve",
+    "multipart": "serve",
+    "python_multipart": "serve",
+    "uvicorn": "serve",
+    "tensorflow": "cpu",
+}
+
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as of a shell: 128 + SIGINT
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage by its command line, and say which one it is, of how many."""
+
+    @wraps(main)
+    def stage(*arguments: object, **options: object) -> None:
+        try:
+            with reporting_errors():
+                main(*arguments, **options)
+        except KeyboardInterrupt:
+            print("interrupted: the same command goes on from here", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+
+    quiet_tensorflow()
+    announce(os.environ.get("DVC_STAGE", ""), main.__globals__["__doc__"])
+    typer.run(stage)
+
+
+def announce(stage: str, description: str) -> None:
+    """Say where in its pipeline a stage stands; nothing where DVC does not run it.
+
+    Args:
+        stage: as DVC calls it, `tune` or `evidence/dvc.yaml:headline`.
+        description: docstring of its module; after the first colon it says what the stage does.
+    """
+    if not stage:
+        return
+    file, _, name = stage.rpartition(":")
+    names = _stage_names(Path(file or "dvc.yaml"))  # all stages run at the top of the repository
+    what = description.splitlines()[0].partition(": ")[2].removesuffix(".")
+    print(f"stage {names.index(name) + 1} of {len(names)}, {name}: {what}", file=sys.stderr)
+
+
+def _stage_names(pipeline: Path) -> list[str]:
+    from ruamel.yaml import YAML
+
+    return list(YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"])
+
+
+@contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Turn an error in what the user gave (`ValueError`, `OSError`) into one line and exit 1.
+
+    So is a package that is missing because its extra was not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(
+            f"error: {error.name} is not installed: pip install 'brain-tumor[{extra}]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from error
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error

@@ -1,0 +1,1 @@
+"""The folder of images: its check, copies, split, growth, and the phantom."""

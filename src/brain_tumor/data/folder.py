@@ -1,0 +1,357 @@
+"""A folder of images: its layout, its patients, and the facts of each file."""
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from brain_tumor.data.copies import difference_hash, thumbnail
+from brain_tumor.imaging.picture import eight_bits
+from brain_tumor.settings import MASKS_FOLDER, ValidateParams
+
+
+class Finding(NamedTuple):
+    """A file (or folder, ending in `/`), relative to the data folder, and what is odd about it."""
+
+    path: str
+    reason: str
+
+
+# What Pillow may try, and the file name extensions each format goes by.
+EXTENSIONS = {
+    "BMP": {".bmp", ".dib"},
+    "GIF": {".gif"},
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "PNG": {".png"},
+    "TIFF": {".tif", ".tiff"},
+    "WEBP": {".webp"},
+}
+
+
+class BadImageError(ValueError):
+    """A file that cannot be used as an image; the message is the reason, without the path."""
+
+
+class ImageFacts(NamedTuple):
+    """What a decoded image is.
+
+    `width` and `height` are as stored, in pixels, before the EXIF `orientation` (1 to 8, 1 = as
+    stored) is applied; `dhash` and `thumbnail` are of the picture the right way up.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    dhash: int
+    thumbnail: npt.NDArray[np.uint8]
+    orientation: int
+    blank: bool
+
+
+def read_facts(file: Path, params: ValidateParams) -> ImageFacts:
+    """Decode every pixel of `file` and describe it.
+
+    Raises:
+        BadImageError: it is empty, broken, no image, animated, too large or too small.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise BadImageError(f"cannot be read: {error.strerror or error}") from error
+    if not data:
+        raise BadImageError("empty file (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; what matters raises
+            return _decode(data, params)
+    except BadImageError:
+        raise
+    except UnidentifiedImageError as error:
+        known = ", ".join(EXTENSIONS)
+        raise BadImageError(f"not an image that can be read ({known})") from error
+    except Image.DecompressionBombError as error:
+        raise BadImageError(f"too large: {error}") from error
+    except Exception as error:  # Pillow's decoders raise many kinds (OSError, SyntaxError, struct)
+        raise BadImageError(f"broken image: {error}") from error
+
+
+def _decode(data: bytes, params: ValidateParams) -> ImageFacts:
+    with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+        _check_size(image.size, params)
+        image.verify()  # checksums, which loading alone skips
+    with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+        frames = int(getattr(image, "n_frames", 1))
+        if frames > 1:
+            raise BadImageError(f"animated or multi-page: {frames} frames, one is wanted")
+        upright = upright_grey(image)  # decodes every pixel
+        return ImageFacts(
+            format=str(image.format),
+            mode=image.mode,
+            width=image.width,
+            height=image.height,
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            dhash=difference_hash(upright),
+            thumbnail=thumbnail(upright),
+            orientation=int(image.getexif().get(ExifTags.Base.Orientation, 1)),
+            blank=len(set(upright.getextrema())) == 1,
+        )
+
+
+def _check_size(size: tuple[int, int], params: ValidateParams) -> None:
+    width, height = size
+    if width * height > params.max_megapixels * 1e6:
+        raise BadImageError(
+            f"too large: {width}x{height} px is more than validate.max_megapixels = "
+            f"{params.max_megapixels:g}"
+        )
+    if min(size) < params.min_side_px:
+        raise BadImageError(
+            f"too small: {width}x{height} px, validate.min_side_px = {params.min_side_px}"
+        )
+
+
+def upright_grey(image: Image.Image) -> Image.Image:
+    """The picture that is hashed: the right way up, 8-bit grey, transparency ignored.
+
+    Pictures of more than 8 bits are stretched as the network sees them.
+
+    Raises:
+        ValueError: values that `imaging.decode` does not take.
+    """
+    image = ImageOps.exif_transpose(image)
+    if not image.mode.startswith(("I", "F")):
+        return image.convert("L")
+    return Image.fromarray(eight_bits(np.asarray(image, dtype=np.float64)))
+
+
+PATIENTS_FILE = "patients.csv"
+_OS_FILES = {"Thumbs.db", "desktop.ini", "__MACOSX"}
+
+
+class Found(NamedTuple):
+    """The files of a data folder, sorted; `images` are (path relative to it, label)."""
+
+    images: list[tuple[str, str]]
+    excluded: list[Finding]
+    errors: list[Finding]
+    warnings: list[Finding]
+
+
+def is_junk(name: str) -> bool:
+    """Tell by the name of a file or folder whether it is hidden or an operating system's own."""
+    return name.startswith(".") or name in _OS_FILES
+
+
+def find_images(data: Path, params: ValidateParams) -> Found:
+    """List the files of the class folders of `data` and what is wrong with its layout.
+
+    Files are taken from class folders at any depth. `masks/`, `patients.csv` and what operating
+    systems leave behind (`.DS_Store`, `Thumbs.db`, ...) are no images.
+    """
+    found = Found([], [], [], [])
+    if not data.is_dir():
+        found.errors.append(Finding(".", f"data folder '{data}' is missing or not a folder"))
+        return found
+    reasons = {str(PurePosixPath(item.path)): item.reason for item in params.exclude}
+    strays: dict[str, list[str]] = {}
+    for path in _files(data, found):
+        top = path.split("/")[0] if "/" in path else ""
+        if path in reasons:
+            found.excluded.append(Finding(path, reasons[path]))
+        elif top in params.folders:
+            _add_image(data, path, params.folders[top], found)
+        elif top != MASKS_FOLDER and path != PATIENTS_FILE:
+            strays.setdefault(top, []).append(path)
+    _report_strays(data, strays, params, found)
+    _report_unmatched(params, found)
+    return found
+
+
+def _files(data: Path, found: Found) -> Iterator[str]:
+    for file in sorted(data.rglob("*")):
+        path = file.relative_to(data).as_posix()
+        if file.is_dir():
+            if file.is_symlink():
+                reason = "link to a folder: not followed, copy the files instead"
+                found.errors.append(Finding(f"{printable(path)}/", reason))
+        elif any(map(is_junk, path.split("/"))):
+            found.warnings.append(Finding(printable(path), "hidden file: ignored"))
+        else:
+            yield path
+
+
+def _add_image(data: Path, path: str, label: str, found: Found) -> None:
+    if printable(path) != path:
+        found.errors.append(Finding(printable(path), "file name is not valid UTF-8: rename it"))
+    elif not (data / path).exists():
+        found.errors.append(Finding(path, "link to a file that does not exist"))
+    else:
+        found.images.append((path, label))
+
+
+def _report_strays(
+    data: Path, strays: dict[str, list[str]], params: ValidateParams, found: Found
+) -> None:
+    classes = " and ".join(f"{folder}/" for folder in params.folders)
+    for path in strays.pop("", []):
+        if _is_image(data / path):
+            reason = f"image outside the class folders {classes}"
+            found.errors.append(Finding(printable(path), reason))
+        else:
+            found.warnings.append(Finding(printable(path), "not part of the data: ignored"))
+    for folder, paths in strays.items():
+        images = sum(_is_image(data / path) for path in paths)
+        where = f"{printable(folder)}/"
+        if images:
+            reason = f"label outside the set: {images} images, but the classes are {classes}"
+            found.errors.append(Finding(where, reason))
+        else:
+            found.warnings.append(Finding(where, "folder without images: ignored"))
+
+
+def _report_unmatched(params: ValidateParams, found: Found) -> None:
+    labels = {label for _, label in found.images}
+    for folder, label in params.folders.items():
+        if label not in labels:
+            reason = f"class folder is missing or empty: images of class '{label}' belong there"
+            found.errors.append(Finding(f"{folder}/", reason))
+    matched = {item.path for item in found.excluded}
+    for exclusion in params.exclude:
+        if str(PurePosixPath(exclusion.path)) not in matched:
+            reason = "listed in validate.exclude, but there is no such file"
+            found.errors.append(Finding(exclusion.path, reason))
+
+
+def _is_image(file: Path) -> bool:
+    """Whether the file is meant as an image, by its header or else its name; it is not decoded."""
+    try:
+        with Image.open(file, formats=tuple(EXTENSIONS)):
+            return True
+    except Exception:  # whatever Pillow makes of it
+        return file.suffix.lower() in set().union(*EXTENSIONS.values())
+
+
+def printable(path: str) -> str:
+    """The path with what is no text in it escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+_COLUMNS = ["path", "patient"]
+
+
+def read_patients(
+    file: Path, paths: Collection[str], excluded: Collection[str] = ()
+) -> tuple[dict[str, str], list[Finding]]:
+    """Read a table with columns `path` (relative to the data folder) and `patient`.
+
+    Args:
+        file: CSV in UTF-8; where there is none no patient is known.
+        paths: the images there are; the table must name each of them once and nothing else. A
+            patient may be left empty: unknown.
+        excluded: files that are left out; they may be named or not.
+
+    Returns:
+        The patient of each path named, and what is wrong with the table.
+    """
+    if not file.exists():
+        return {}, []
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if not set(_COLUMNS) <= set(rows.fieldnames or []):
+                reason = f"columns path,patient expected, received {rows.fieldnames}"
+                return {}, [Finding(file.name, reason)]
+            pairs = [(row["path"] or "", (row["patient"] or "").strip()) for row in rows]
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        return {}, [Finding(file.name, f"cannot be read as CSV in UTF-8: {error}")]
+    named = [path for path, _ in pairs if path not in set(excluded)]
+    return dict(pairs), _differences(file.name, named, paths)
+
+
+def _differences(name: str, named: list[str], paths: Collection[str]) -> list[Finding]:
+    twice = sorted(path for path, times in Counter(named).items() if times > 1)
+    absent = sorted(set(named) - set(paths))
+    lacking = sorted(set(paths) - set(named))
+    return [
+        *(Finding(path, f"named more than once in {name}") for path in twice),
+        *(Finding(path, f"named in {name}, but there is no such image") for path in absent),
+        *(Finding(path, f"not named in {name}, which must name every image") for path in lacking),
+    ]
+
+
+_SHOWN = 12  # folders named in an error
+
+
+class ClassFoldersError(ValueError):
+    """The class folders are missing, empty, or not to be told apart."""
+
+
+def find_class_folders(root: Path, names: Sequence[str]) -> Path:
+    """Return the folder that holds all of `names`: the one nearest to `root` (or `root`).
+
+    Deeper pairs are taken for nested copies, as in the Kaggle archive, and left out.
+
+    Raises:
+        ClassFoldersError: there is none, or there are several equally near.
+    """
+    folders = list(_folders(root))
+    holders = [folder for folder in folders if all((folder / name).is_dir() for name in names)]
+    if not holders:
+        shown = [folder.relative_to(root).as_posix() for folder in folders[1:]]
+        raise ClassFoldersError(
+            f"no class folders {' and '.join(map(repr, names))} side by side; found "
+            f"{', '.join(shown[:_SHOWN]) or 'no folders'}{' ...' if shown[_SHOWN:] else ''}; "
+            "validate.negative_folder and validate.positive_folder in params.yaml name them"
+        )
+    nearest = min(len(holder.parts) for holder in holders)
+    rivals = [holder for holder in holders if len(holder.parts) == nearest]
+    if len(rivals) > 1:
+        listed = ", ".join(rival.relative_to(root).as_posix() for rival in rivals)
+        raise ClassFoldersError(f"class folders in several places: {listed}; fetch one of them")
+    return rivals[0]
+
+
+def copy_class_folders(holder: Path, target: Path, names: Sequence[str]) -> dict[str, int]:
+    """Copy class folders, and masks and patients.csv where there are any, into `target`.
+
+    Returns:
+        The number of files of each class folder.
+
+    Raises:
+        ClassFoldersError: a class folder has no files.
+    """
+    counts = {}
+    for name in names:
+        shutil.copytree(holder / name, target / name, ignore=_junk)
+        counts[name] = sum(path.is_file() for path in (target / name).rglob("*"))
+        if not counts[name]:
+            raise ClassFoldersError(f"class folder {name!r} is empty")
+    if (holder / MASKS_FOLDER).is_dir():
+        shutil.copytree(holder / MASKS_FOLDER, target / MASKS_FOLDER, ignore=_junk)
+    if (holder / PATIENTS_FILE).is_file():
+        shutil.copyfile(holder / PATIENTS_FILE, target / PATIENTS_FILE)
+    return counts
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    for folder, subfolders, _ in os.walk(root):
+        yield Path(folder)
+        subfolders[:] = sorted(name for name in subfolders if not is_junk(name))
+
+
+def _junk(_: object, names: list[str]) -> set[str]:
+    return set(filter(is_junk, names))

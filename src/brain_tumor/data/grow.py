@@ -1,0 +1,572 @@
+"""Adding labelled images to the data set: what would be added, and adding it."""
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from PIL import UnidentifiedImageError
+
+from brain_tumor.data import dvc
+from brain_tumor.data.compare import DataDiff, compare, count, counted, images, listed, number_of
+from brain_tumor.data.dvc import default_remote, ignored, in_folder, md5, on_record
+from brain_tumor.data.fetch import has_files
+from brain_tumor.data.folder import (
+    EXTENSIONS,
+    PATIENTS_FILE,
+    BadImageError,
+    Finding,
+    ImageFacts,
+    is_junk,
+    printable,
+    read_facts,
+    read_patients,
+)
+from brain_tumor.files import write_text
+from brain_tumor.machine import track
+from brain_tumor.settings import MASKS_FOLDER, ValidateParams
+
+_IMAGE_SUFFIXES = frozenset[str]().union(*EXTENSIONS.values())
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """Files of a folder that may be added; paths are relative to that folder.
+
+    Attributes:
+        root: the folder.
+        images: MD5 of each image, by its path.
+        masks: path of the mask, by the path of its image.
+        patients: patient of each image named in patients.csv, "" if unknown, by its path.
+        left_out: files that are not meant as images.
+        problems: what stands against taking any of it.
+    """
+
+    root: Path
+    images: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
+
+
+def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
+    """Decode and check all of a folder, or a single image; problems are listed, not raised.
+
+    Args:
+        source: folder with images at any depth, and perhaps masks/IMAGE.png for each path IMAGE,
+            and patients.csv; or an image file.
+        folder: class folder the images are for. The source may have such a folder, as the data
+            folder has, but none of the other class.
+        params: what an image must be.
+
+    Raises:
+        FileNotFoundError: there is no such folder or file.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: no such folder or image file")
+    incoming = Incoming(source if source.is_dir() else source.parent)
+    paths = list(_files(source, incoming)) if source.is_dir() else [source.name]
+    masks = [path for path in paths if path.startswith(f"{MASKS_FOLDER}/")]
+    images = [path for path in paths if path not in {*masks, PATIENTS_FILE}]
+    facts = _decoded(images, incoming, params)
+    other = next(name for name in params.folders if name != folder)
+    _check_class(source, facts, other, incoming)
+    _match_masks(masks, facts, folder, incoming, params)
+    if PATIENTS_FILE in paths:
+        patients, findings = read_patients(source / PATIENTS_FILE, images)
+        incoming.patients.update(patients)
+        incoming.problems.extend(item for item in findings if item.path not in incoming.left_out)
+    return incoming
+
+
+def in_class(path: str, folder: str) -> str:
+    """Path within the class folder of a path in the source: a leading class folder goes."""
+    return path.removeprefix(f"{folder}/")
+
+
+def _files(source: Path, incoming: Incoming) -> Iterator[str]:
+    for top, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if not is_junk(name))
+        for name in folders:
+            if (Path(top) / name).is_symlink():
+                path = (Path(top) / name).relative_to(source).as_posix()
+                incoming.problems.append(Finding(f"{path}/", "link to a folder: not followed"))
+        for name in sorted(name for name in names if not is_junk(name)):
+            path = (Path(top) / name).relative_to(source).as_posix()
+            if printable(path) == path:
+                yield path
+            else:
+                incoming.problems.append(Finding(printable(path), "file name is not valid UTF-8"))
+
+
+def _decoded(
+    paths: Sequence[str], incoming: Incoming, params: ValidateParams
+) -> dict[str, ImageFacts]:
+    facts: dict[str, ImageFacts] = {}
+    for path in track(paths, "decode", total=len(paths)):
+        file = incoming.root / path
+        try:
+            facts[path] = read_facts(file, params)
+        except BadImageError as error:
+            if _is_no_image(file, error):
+                incoming.left_out.append(path)
+            else:
+                incoming.problems.append(Finding(path, str(error)))
+        else:
+            incoming.images[path] = md5(file)
+    return facts
+
+
+def _is_no_image(file: Path, error: BadImageError) -> bool:
+    """Whether neither name nor header speak for an image, so that nobody can miss it."""
+    unknown = isinstance(error.__cause__, UnidentifiedImageError)
+    empty = file.exists() and not file.stat().st_size
+    return file.suffix.lower() not in _IMAGE_SUFFIXES and (unknown or empty)
+
+
+def _check_class(
+    source: Path, facts: dict[str, ImageFacts], other: str, incoming: Incoming
+) -> None:
+    inside = {parent.as_posix() for path in facts for parent in PurePosixPath(path).parents}
+    for path in sorted(folder for folder in inside if PurePosixPath(folder).name == other):
+        reason = "named like the folder of the other class: add each class by itself"
+        incoming.problems.append(Finding(f"{path}/", reason))
+    if source.is_dir() and source.resolve().name == other:
+        reason = f"is named '{other}', like the folder of the other class: is the label right?"
+        incoming.problems.append(Finding(".", reason))
+
+
+def _match_masks(
+    masks: Sequence[str],
+    facts: dict[str, ImageFacts],
+    folder: str,
+    incoming: Incoming,
+    params: ValidateParams,
+) -> None:
+    """Give each mask, masks/IMAGE.png or masks/CLASS/IMAGE.png, to its image."""
+    owners = {in_class(path, folder): path for path in facts} | {path: path for path in facts}
+    for mask in masks:
+        name = mask.removeprefix(f"{MASKS_FOLDER}/").removesuffix(".png")
+        owner = owners.get(name) or owners.get(in_class(name, folder))
+        if owner is None:
+            reason = f"mask of no image here: {MASKS_FOLDER}/IMAGE.png is that of IMAGE"
+            incoming.problems.append(Finding(mask, reason))
+        elif problem := _mask_problem(incoming.root / mask, facts[owner], params):
+            incoming.problems.append(Finding(mask, problem))
+        else:
+            incoming.masks[owner] = mask
+
+
+def _mask_problem(file: Path, image: ImageFacts, params: ValidateParams) -> str:
+    try:
+        mask = read_facts(file, params)
+    except BadImageError as error:
+        return str(error)
+    if (mask.width, mask.height) == (image.width, image.height):
+        return ""
+    return f"mask of {mask.width}x{mask.height} px for {image.width}x{image.height} px"
+
+
+_COLUMNS = ("path", "patient")
+_TOO_MANY = "\0"  # key of what a row has beyond the columns
+
+
+class PatientsError(ValueError):
+    """The data folder's table of patients cannot be read."""
+
+
+def grown_table(
+    table: Path, images: Iterable[str], new: Iterable[str], patients: Mapping[str, str]
+) -> tuple[str | None, list[Finding]]:
+    """Extend the table by the images that are new, and by the patients that became known.
+
+    Args:
+        table: the data folder's patients.csv, which need not exist.
+        images: all images the data folder will have, by their paths in it.
+        new: those of them that are new.
+        patients: patients now known, by the same paths.
+
+    Returns:
+        The text of the table, None if it stays as it is or is not needed, and contradictions.
+
+    Raises:
+        PatientsError: the table is no CSV with the columns path and patient.
+    """
+    if not table.exists() and not patients:
+        return None, []
+    columns, rows = _read(table) if table.exists() else (list(_COLUMNS), [])
+    before = [dict(row) for row in rows]
+    by_path = {row["path"]: row for row in rows}
+    for path in (*new, *patients) if table.exists() else images:
+        if path not in by_path:
+            by_path[path] = dict.fromkeys(columns, "") | {"path": path}
+            rows.append(by_path[path])
+    findings = [finding for path in patients for finding in _set(by_path, path, patients[path])]
+    return (None if rows == before else _text(columns, rows)), findings
+
+
+def _set(rows: Mapping[str, dict[str, str]], path: str, patient: str) -> list[Finding]:
+    row = rows.get(path, {})
+    known = (row.get("patient") or "").strip()
+    if known and known != patient:
+        return [Finding(path, f"patient {patient!r} here, but {known!r} in the data folder")]
+    row["patient"] = patient
+    return []
+
+
+def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, restkey=_TOO_MANY, restval="")
+            columns = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PatientsError(f"{table}: cannot be read as CSV in UTF-8: {error}") from error
+    if not set(_COLUMNS) <= set(columns) or any(_TOO_MANY in row for row in rows):
+        raise PatientsError(f"{table}: columns path,patient expected, received {columns}")
+    return columns, rows
+
+
+def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+@dataclass
+class Plan:
+    """What becomes of each incoming file; targets are paths in the data folder.
+
+    Attributes:
+        listing: MD5 of every file of the data folder once the plan is carried out.
+        images: target of each image that is taken, by its incoming path.
+        skipped: the file with the same bytes, by the incoming path of the image that is not taken.
+        masks: target of each mask that is taken, by its incoming path.
+        table: text of patients.csv, None if it stays as it is.
+        problems: what stands against carrying it out.
+    """
+
+    listing: dict[str, str]
+    images: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    table: str | None = None
+    problems: list[Finding] = field(default_factory=list)
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """Target of each file to copy, by its incoming path."""
+        return self.images | self.masks
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would change."""
+        return not self.copies and self.table is None
+
+
+def make_plan(
+    incoming: Incoming,
+    listing: Mapping[str, str],
+    table: Path,
+    folder: str,
+    params: ValidateParams,
+) -> Plan:
+    """Find a place for every incoming image; the same files always get the same places.
+
+    An image whose bytes are in the class folder already is skipped. One whose name is taken by
+    other bytes (or would be, where file names know no case) gets eight digits of its MD5 into it.
+
+    Args:
+        incoming: what is offered.
+        listing: MD5 of the files of the data folder, by their paths in it.
+        table: its patients.csv.
+        folder: class folder the images are for.
+        params: names the class folders and what is left out.
+    """
+    plan = Plan(dict(listing))
+    owners = _owners(listing, folder, params)
+    taken = {_folded(path) for path in listing}
+    for path, digest in incoming.images.items():
+        twin = owners.get(digest)
+        if twin and not twin.startswith(f"{folder}/"):
+            reason = f"same bytes as {twin} of the other class: which label is right?"
+            plan.problems.append(Finding(path, reason))
+        elif twin:
+            plan.skipped[path] = twin
+        else:
+            target = _free(f"{folder}/{in_class(path, folder)}", digest, taken)
+            taken.add(_folded(target))
+            owners[digest] = plan.images[path] = target
+            plan.listing[target] = digest
+    _place_masks(plan, incoming)
+    _place_patients(plan, incoming, table, params)
+    return plan
+
+
+def _owners(listing: Mapping[str, str], folder: str, params: ValidateParams) -> dict[str, str]:
+    """The image that has each MD5: one of the class if there is one; of the other, none left out.
+
+    An image left out for its wrong label may come back with the right one.
+    """
+    excluded = {str(PurePosixPath(item.path)) for item in params.exclude}
+    digests = images(listing, tuple(params.folders))
+    own = {path for path in digests if path.startswith(f"{folder}/")}
+    others = digests.keys() - own - excluded
+    return {digests[path]: path for path in [*sorted(others), *sorted(own, reverse=True)]}
+
+
+def _folded(path: str) -> str:
+    """One text for all paths that some file systems take for the same."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _free(target: str, digest: str, taken: set[str]) -> str:
+    path = PurePosixPath(target)
+    named = path.with_name(f"{path.stem}-{digest[:8]}{path.suffix}")
+    longer = path.with_name(f"{path.stem}-{digest}{path.suffix}")
+    return next(
+        (str(free) for free in (path, named) if _folded(str(free)) not in taken), str(longer)
+    )
+
+
+def _place_masks(plan: Plan, incoming: Incoming) -> None:
+    places = plan.skipped | plan.images
+    for image, mask in incoming.masks.items():
+        if image not in places:
+            continue
+        digest, target = md5(incoming.root / mask), f"{MASKS_FOLDER}/{places[image]}.png"
+        if target not in plan.listing:
+            plan.masks[mask], plan.listing[target] = target, digest
+        elif plan.listing[target] != digest:
+            plan.problems.append(Finding(mask, f"other bytes than {target} of the data folder"))
+
+
+def _place_patients(plan: Plan, incoming: Incoming, table: Path, params: ValidateParams) -> None:
+    places = plan.skipped | plan.images
+    known: dict[str, str] = {}
+    for path, patient in incoming.patients.items():
+        if patient and path in places and known.setdefault(places[path], patient) != patient:
+            reason = f"same bytes as another image, but of patient {patient!r} instead of "
+            plan.problems.append(Finding(path, f"{reason}{known[places[path]]!r}"))
+    everything = images(plan.listing, tuple(params.folders))
+    plan.table, contradictions = grown_table(table, sorted(everything), plan.images.values(), known)
+    plan.problems.extend(contradictions)
+    if plan.table is not None:
+        digest = hashlib.md5(plan.table.encode(), usedforsecurity=False).hexdigest()
+        plan.listing[PATIENTS_FILE] = digest
+
+
+class AddError(ValueError):
+    """A batch cannot be added now; the data folder is as it was."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What came of adding a batch.
+
+    Attributes:
+        plan: what became of each of its files.
+        left_out: files that are not meant as images.
+        unknown_patients: whether a table of patients is kept, but the batch has none.
+        counts: images of each class folder now.
+        remote: the default DVC remote, None if none is set.
+    """
+
+    plan: Plan
+    left_out: tuple[str, ...]
+    unknown_patients: bool
+    counts: dict[str, int]
+    remote: str | None
+
+
+def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
+    """Take a folder's images (or one image) into the data folder and its data.dvc.
+
+    All is checked first, and copied beside the data folder. Then each file takes its place in one
+    step, and `dvc add` runs. Where that is cut off, the same call completes it.
+
+    Args:
+        source: see `incoming.collect`; it stays as it is.
+        label: the images' label, "no" or "yes".
+        data: the data folder, as data.dvc describes it.
+        params: what an image must be, and the class folders.
+
+    Raises:
+        AddError: the data folder is not what data.dvc describes, something of the batch cannot be
+            taken (the message names all of it), a file changes while it is copied, or another run
+            is adding.
+        OSError: files cannot be read or written.
+        PatientsError: the data folder's patients.csv cannot be read.
+        DvcError: `dvc add` failed.
+    """
+    if source.resolve().is_relative_to(data.resolve()):
+        raise AddError(f"{source} lies in {data} already: give a folder outside it")
+    if data.resolve().is_relative_to(source.resolve()):
+        raise AddError(f"{source} holds {data} itself: give a folder outside it")
+    folder = next(name for name, its_label in params.folders.items() if its_label == label)
+    with _only_one(data):
+        _require_data(data)
+        incoming = collect(source, folder, params)
+        recorded, present = on_record(data), in_folder(data)
+        plan = make_plan(incoming, recorded, data / PATIENTS_FILE, folder, params)
+        _require_no_problem(source, incoming, plan, data)
+        missing = {
+            path: target
+            for path, target in plan.copies.items()
+            if present.get(target) != plan.listing[target]
+        }
+        if present != _expected(recorded, present, plan, placed=not missing):
+            _refuse(data, compare(recorded, present, tuple(params.folders)))
+        if not plan.is_empty:
+            _copy(missing, incoming.root, plan, data)
+            _record(source, label, plan, data, resumed=present != recorded)
+    return Added(
+        plan,
+        tuple(incoming.left_out),
+        (data / PATIENTS_FILE).exists() and not incoming.patients and bool(plan.images),
+        count(plan.listing, tuple(params.folders)),
+        default_remote(data),
+    )
+
+
+@contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Keep a second run out, which would not know of what this one is about to place."""
+    from filelock import FileLock, Timeout
+
+    folder = dvc.require_repository(data) / "tmp"
+    folder.mkdir(exist_ok=True)
+    try:
+        with FileLock(folder / f"brain-tumor-add-{data.name}.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise AddError(
+            f"something is being added to {data} right now: wait until it ends"
+        ) from error
+
+
+def _require_data(data: Path) -> None:
+    pointer = dvc.pointer(data)
+    if not pointer.is_file():
+        first = f"`dvc add {data}`" if has_files(data) else "`brain-tumor data fetch SOURCE`"
+        raise AddError(f"{data} is not under DVC, there is no {pointer}: run {first} first")
+    if not has_files(data):
+        raise AddError(f"{data} is missing: run `brain-tumor data ensure` first")
+
+
+def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path) -> None:
+    left = ignored(data, plan.copies.values())
+    problems = [
+        *incoming.problems,
+        *plan.problems,
+        *(Finding(path, "would be ignored by DVC, see .dvcignore: rename it") for path in left),
+    ]
+    if problems:
+        lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))
+        raise AddError(f"nothing was added, {source} has to be put right first:{lines}")
+    if not incoming.images:
+        advice = "; DICOM has to be exported first" if incoming.left_out else ""
+        raise AddError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
+
+
+def _expected(
+    recorded: dict[str, str], present: dict[str, str], plan: Plan, *, placed: bool
+) -> dict[str, str]:
+    """What the folder may hold: what is on record, and what a killed run had placed."""
+    expected = recorded | {
+        path: digest for path, digest in plan.listing.items() if present.get(path) == digest
+    }
+    if placed and plan.copies and plan.table is None and PATIENTS_FILE in present:
+        expected[PATIENTS_FILE] = present[PATIENTS_FILE]  # written last, after all files
+    return expected
+
+
+def _refuse(data: Path, differences: DataDiff) -> None:
+    pointer = dvc.pointer(data)
+    raise AddError(
+        f"{data} is not what {pointer} describes ({differences}): `dvc add {data}` keeps what is "
+        f"in the folder, `dvc checkout {pointer}` brings back what is on record; then add again"
+    )
+
+
+def _copy(files: dict[str, str], root: Path, plan: Plan, data: Path) -> None:
+    """Copy files beside the data folder, then move each to its target and write the table."""
+    aside = data.with_name(f".{data.name}.added.partial")
+    shutil.rmtree(aside, ignore_errors=True)  # of a killed run
+    try:
+        for path, target in files.items():
+            (aside / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / path, aside / target)
+            if md5(aside / target) != plan.listing[target]:
+                raise AddError(f"{path} changed while it was copied: nothing was added")
+        for target in files.values():
+            (data / target).parent.mkdir(parents=True, exist_ok=True)
+            (aside / target).replace(data / target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    if plan.table is not None:
+        write_text(data / PATIENTS_FILE, plan.table)
+
+
+def _record(source: Path, label: str, plan: Plan, data: Path, *, resumed: bool) -> None:
+    """Put the batch on record and run `dvc add`; the record goes first, so none can be missing."""
+    pointer, meta = dvc.pointer(data), dvc.read_meta(data)
+    batches = list(meta.get(dvc.ADDED, []))
+    batch = {"name": source.resolve().name, "label": label, "files": len(plan.images)}
+    if not (resumed and batches[-1:] == [batch]):
+        batches.append(batch)
+    before = pointer.read_text(encoding="utf-8")
+    meta[dvc.ADDED] = batches
+    try:
+        dvc.write_meta(data, meta)
+        dvc.add(data, meta)
+    except dvc.DvcError as error:
+        write_text(pointer, before)
+        raise dvc.DvcError(
+            f"{error}\nThe files are in {data}, {pointer} is as it was: the same command again "
+            f"completes it, `dvc checkout {pointer}` undoes it"
+        ) from error
+
+
+def added_lines(added: Added, data: Path) -> Iterator[str]:
+    """Describe what became of a batch and of the data folder, and what is next."""
+    plan = added.plan
+    renamed = {
+        path: target
+        for path, target in plan.images.items()
+        if PurePosixPath(target).name != PurePosixPath(path).name
+    }
+    masks = f" and {number_of(len(plan.masks), 'mask')}" if plan.masks else ""
+    yield f"added: {number_of(len(plan.images), 'image')}{masks}"
+    yield from _explained("under another name, theirs was taken", renamed, "->")
+    yield from _explained("skipped, the same bytes are there already", plan.skipped, "=")
+    if added.left_out:
+        yield f"left out, no images ({len(added.left_out)}):"
+        yield from listed(added.left_out, show_all=False)
+    if plan.table is not None:
+        yield "patients.csv: extended"
+    if added.unknown_patients:
+        yield (
+            "their patients are unknown: a patients.csv (columns path,patient) in the folder "
+            "would keep images of one patient in one split"
+        )
+    yield f"{data}: {counted(added.counts)}"
+    if not plan.is_empty:
+        pushed = "" if added.remote is None else ", then `dvc push`"
+        yield f"next: `git add {dvc.pointer(data)} && git commit`{pushed}"
+
+
+def _explained(title: str, pairs: Mapping[str, str], sign: str) -> Iterator[str]:
+    if pairs:
+        yield f"{title} ({len(pairs)}):"
+        lines = [f"{path} {sign} {other}" for path, other in pairs.items()]
+        yield from listed(lines, show_all=False)

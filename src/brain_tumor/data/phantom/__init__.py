@@ -1,0 +1,1 @@
+"""The phantom: labelled slices made from nothing but a seed."""

@@ -1,0 +1,93 @@
+"""The pictures a model was made from, for whoever must recognise them."""
+
+import csv
+import io
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from PIL import Image
+
+from brain_tumor.data.copies import frequency_hash
+from brain_tumor.data.folder import EXTENSIONS, upright_grey
+from brain_tumor.files import write_text
+
+
+def read_picture(file: Path) -> Image.Image | None:
+    """The picture upright and in 8-bit grey.
+
+    Returns:
+        None where the file is not one picture of the formats of the data folder: it cannot be
+        read, or is of several frames, a volume or DICOM.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF
+            with Image.open(file, formats=tuple(EXTENSIONS)) as image:
+                return None if getattr(image, "n_frames", 1) > 1 else upright_grey(image)
+    except Exception:  # Pillow's decoders raise many kinds
+        return None
+
+
+TRAINING_IMAGES = "training_images.csv"  # its name in a model's folder
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """An image a model was trained on or chosen by; "" is what an older table does not tell.
+
+    Attributes:
+        path: relative to the data folder.
+        sha256: of the file, hexadecimal.
+        group: names of all groups (copies, patients) it belongs to, between spaces.
+        split: train or val.
+        dhash: `dataset.validation.duplicates.difference_hash` of the picture, hexadecimal.
+        fhash: `dataset.frequency_hash` of the picture, hexadecimal.
+    """
+
+    path: str
+    sha256: str
+    group: str
+    split: str
+    dhash: str
+    fhash: str
+
+
+def hash_file(file: Path) -> str:
+    """The frequency hash of a picture, 64 hexadecimal digits; "" if it cannot be read."""
+    picture = read_picture(file)
+    return "" if picture is None else f"{frequency_hash(picture):064x}"
+
+
+def write(path: Path, images: Iterable[TrainingImage]) -> None:
+    """Write the table as CSV (UTF-8), whole or not at all."""
+    text = io.StringIO()
+    names = [field.name for field in fields(TrainingImage)]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(image) for image in images)
+    write_text(path, text.getvalue())
+
+
+def read(path: Path) -> list[TrainingImage]:
+    """Read a table; those of earlier versions hold training images only, and fewer columns.
+
+    Raises:
+        ValueError: it is missing, no table, or has not even the column `sha256`.
+    """
+    names = [field.name for field in fields(TrainingImage)]
+    earlier = dict.fromkeys(names, "") | {"split": "train"}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if "sha256" not in (reader.fieldnames or ()):
+                raise ValueError(f"{path}: no column sha256, received {reader.fieldnames}")
+            return [
+                TrainingImage(**earlier | {name: row[name] for name in names if row.get(name)})
+                for row in reader
+            ]
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: missing; pull or register the model anew") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not readable as CSV: {error}") from error

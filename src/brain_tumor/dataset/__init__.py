@@ -1,1 +1,0 @@
-"""Where images come from, what they are and how they are split."""

@@ -1,1 +1,0 @@
-"""Where the data folder comes from."""

@@ -1,1 +1,0 @@
-"""Growing the data set, comparing its states, and telling where it stands."""

@@ -1,1 +1,0 @@
-"""The embedded default: labelled phantom slices made from the MNI152 template and a seed."""

@@ -1,1 +1,0 @@
-"""Which images train, which choose and which judge."""

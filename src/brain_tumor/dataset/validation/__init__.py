@@ -1,1 +1,0 @@
-"""What the images are, and whether they can be trusted."""

@@ -1,1 +1,0 @@
-"""Whether new images are unlike those a registered model was made from."""

@@ -1,1 +1,0 @@
-"""What the reported evidence rests on: tracks, baselines, tested explanations, robustness."""

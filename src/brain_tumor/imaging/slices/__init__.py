@@ -1,1 +1,0 @@
-"""What people have, DICOM and NIfTI among it, to grey slices as a radiologist sees them."""

@@ -1,1 +1,0 @@
-"""Search of hyperparameters: a shared, resumable Optuna study and what it found."""

@@ -1,0 +1,1 @@
+"""A registered model against images that came later."""

@@ -1,0 +1,472 @@
+"""Whether new images look like those a model was made from."""
+
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brain_tumor.data.check import describe as describe_files
+from brain_tumor.data.copies import clusters, grouped, sharing
+from brain_tumor.data.folder import find_images
+from brain_tumor.inference import profile
+from brain_tumor.monitoring.drift_test import Design, Difference, Direction, Floats, compare, design
+from brain_tumor.settings import DriftParams, ValidateParams
+from brain_tumor.tracking import connection, models
+from brain_tumor.tracking.models import Version, describe, find_version
+
+_BLOCK = 512  # images at a time
+
+
+def training_distance(
+    features: NDArray[np.float32],
+    is_training: NDArray[np.bool_],
+    cluster: NDArray[np.str_],
+    neighbours: int,
+) -> NDArray[np.float64]:
+    """Mean distance to the nearest training images of other clusters.
+
+    Features are standardised by the training images (one that hardly varies keeps a floor of a
+    hundredth of the median variance, as in the head), and the distance is per feature: 1 is one
+    standard deviation in each.
+
+    Args:
+        features: of all images, (images, channels).
+        is_training: whether the network was trained on it.
+        cluster: of each image; copies and slices of one patient are no neighbours.
+        neighbours: how many, where there are as many.
+
+    Returns:
+        For each image; infinite where there is no training image of another cluster.
+    """
+    training = features[is_training].astype(np.float64)
+    variance = training.var(axis=0)
+    scale = np.sqrt(np.maximum(variance, max(float(np.median(variance)) / 100, 1e-24)))
+    points = (features - training.mean(axis=0)) / scale
+    near, names = points[is_training], cluster[is_training]
+    distances = np.full(len(points), np.inf)
+    for start in range(0, len(points), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        squared = _squared(points[block], near)
+        squared[cluster[block, None] == names[None]] = np.inf
+        nearest = np.sort(squared, axis=1)[:, :neighbours]
+        found = np.isfinite(nearest)
+        total = np.sqrt(np.where(found, nearest, 0) / points.shape[1]).sum(axis=1)
+        counts = found.sum(axis=1)
+        distances[block] = np.where(counts > 0, total / np.maximum(counts, 1), np.inf)
+    return distances
+
+
+def _squared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
+    return np.asarray(np.maximum(lengths - 2 * (a @ b.T), 0))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of each image.
+
+    Attributes:
+        name: its column.
+        what: the quantity, with its unit, as an axis label.
+        higher: what is said where new images have more of it.
+        lower: where they have less.
+        unit: printed after a value.
+        digits: of a value, after the point; what they do not show is no difference.
+        share: a yes (1) or no (0), so that its mean is a share; else its median is told.
+        held_out: depends on what the network was trained on, so only the reference images it was
+            not trained on are compared with.
+        of_class: images are compared with reference images of the same class.
+    """
+
+    name: str
+    what: str
+    higher: str
+    lower: str
+    unit: str = ""
+    digits: int = 2
+    share: bool = False
+    held_out: bool = False
+    of_class: bool = True
+
+    def said(self, direction: Direction) -> str:
+        """How new images differ."""
+        varies = f"the {self.what.partition(',')[0]} varies differently"
+        return {"higher": self.higher, "lower": self.lower, "spread": varies}[direction]
+
+    def shown(self, value: float) -> str:
+        """A value with its unit."""
+        if self.share:
+            return f"{value:.0%}"
+        return f"{value:.{self.digits}f}{self.unit}"
+
+
+MEASURES = (
+    Measure("side_px", "size, px", "images are larger", "images are smaller", " px", 0),
+    Measure("aspect", "width / height", "images are wider", "images are narrower"),
+    Measure(
+        "bytes_per_px",
+        "bytes per pixel",
+        "files are less compressed",
+        "files are more compressed",
+        " bytes per pixel",
+        digits=1,
+    ),
+    Measure(
+        "black_level",
+        "darkest grey of the head, 0 to 255",
+        "the darkest grey of the head is brighter",
+        "the darkest grey of the head is darker",
+        digits=0,
+    ),
+    Measure(
+        "white_level",
+        "brightest grey of the head, 0 to 255",
+        "heads are brighter",
+        "heads are darker",
+        digits=0,
+    ),
+    Measure(
+        "head_mean",
+        "mean grey of the head, 0 to 1",
+        "heads are brighter after preprocessing",
+        "heads are darker after preprocessing",
+    ),
+    Measure(
+        "head_deviation",
+        "contrast of the head, 0 to 1",
+        "heads have more contrast",
+        "heads have less contrast",
+    ),
+    Measure(
+        "detail",
+        "fine detail, differences of neighbours",
+        "images are sharper or noisier",
+        "images are more blurred or less noisy",
+        digits=3,
+    ),
+    Measure(
+        "head_fraction",
+        "head area, fraction of the image",
+        "heads fill more of the image",
+        "heads fill less of the image",
+    ),
+    Measure(
+        "overlap",
+        "overlap of head and atlas, 0 to 1",
+        "heads fit the atlas better",
+        "heads fit the atlas worse (cut off, other shapes or planes)",
+    ),
+    Measure(
+        "axial",
+        "share of axial slices",
+        "more slices are axial",
+        "fewer slices are axial",
+        share=True,
+    ),
+    Measure(
+        "is_yes",
+        "share of tumour images",
+        "more images show a tumour",
+        "fewer images show a tumour",
+        share=True,
+        of_class=False,
+    ),
+    Measure(
+        "distance",
+        "distance to training images, standard deviations",
+        "images lie farther from the training images, as the network sees them",
+        "images lie nearer to the training images, as the network sees them",
+        held_out=True,
+    ),
+    Measure(
+        "right",
+        "probability of the true class",
+        "the model is surer of the true class",
+        "the model is less sure of the true class",
+        held_out=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values of images and the weight of each in the comparison (they sum to 1)."""
+
+    values: Floats
+    weights: Floats
+
+    def quantile(self, fraction: float) -> float:
+        """The value below which that fraction of the weight lies."""
+        order = np.argsort(self.values)
+        reached = np.cumsum(self.weights[order])
+        index = int(np.searchsorted(reached, fraction * reached[-1] - 1e-9))
+        return float(self.values[order][min(index, len(order) - 1)])
+
+    def typical(self, *, share: bool) -> float:
+        """The mean of a share, else the median."""
+        if share:
+            return float(np.average(self.values, weights=self.weights))
+        return self.quantile(0.5)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measure of the reference and of the new images.
+
+    Attributes:
+        measure: which.
+        reference: the champion's images, weighted to the classes of the new ones.
+        new: the new images.
+        difference: between them.
+        adjusted_p: p, adjusted for all the measures (Benjamini and Hochberg).
+        warns: whether it is sure and large enough to be told.
+    """
+
+    measure: Measure
+    reference: Sample
+    new: Sample
+    difference: Difference
+    adjusted_p: float
+    warns: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        share = self.measure.share
+        return {
+            "name": self.measure.name,
+            "what": self.measure.what,
+            "compared_with": "val and test images" if self.measure.held_out else "all images",
+            "typical": "share" if share else "median",
+            "reference": self.reference.typical(share=share),
+            "new": self.new.typical(share=share),
+            "effect": self.difference.effect,
+            "direction": self.difference.direction,
+            "p": self.difference.p,
+            "adjusted_p": self.adjusted_p,
+            "warns": self.warns,
+        }
+
+    def sentence(self) -> str:
+        """The difference in plain words."""
+        said = self.measure.said(self.difference.direction)
+        sure = f"KS {self.difference.effect:.2f}, adjusted p {self.adjusted_p:.2g}"
+        return f"{said}: {self._figures()} ({sure})"
+
+    def _figures(self) -> str:
+        shown, share = self.measure.shown, self.measure.share
+        if self.difference.direction == "spread":
+            low, high = (shown(self.new.quantile(q)) for q in (0.1, 0.9))
+            before = " to ".join(shown(self.reference.quantile(q)) for q in (0.1, 0.9))
+            return f"80% lie in {low} to {high} against {before}"
+        new, known = (shown(one.typical(share=share)) for one in (self.new, self.reference))
+        return f"{'' if share else 'median '}{new} against {known}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images, or clusters, were compared."""
+
+    reference: int = 0
+    new: int = 0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the images that are new to the champion differ from those it was made from.
+
+    Attributes:
+        champion: URI of the version compared with; None if there is none.
+        images: counts; those of the reference are all of train, val and test.
+        clusters: counts of what copies or a patient join.
+        measures: what was compared; empty where nothing could be.
+        note: why not, or what else there is to know; may be empty.
+    """
+
+    champion: str | None
+    images: Counts = Counts()
+    clusters: Counts = Counts()
+    measures: tuple[Measured, ...] = ()
+    note: str = ""
+
+    @cached_property
+    def warned(self) -> tuple[Measured, ...]:
+        """Measures that warn, the largest difference first."""
+        found = [one for one in self.measures if one.warns]
+        return tuple(sorted(found, key=lambda one: -one.difference.effect))
+
+    def warnings(self) -> list[str]:
+        """A line for each."""
+        return [one.sentence() for one in self.warned]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "champion": self.champion,
+            "images": {"reference": self.images.reference, "new": self.images.new},
+            "clusters": {"reference": self.clusters.reference, "new": self.clusters.new},
+            "note": self.note,
+            "warnings": self.warnings(),
+            "measures": [one.as_dict() for one in self.measures],
+        }
+
+
+_Compared = tuple[Measure, Sample, Sample, Difference]
+
+
+def with_model_measures(
+    images: pd.DataFrame, features: NDArray[np.float32], neighbours: int
+) -> pd.DataFrame:
+    """Add what follows from class, probability and features of each image.
+
+    Args:
+        images: columns label, split ("" for new images), cluster, probability.
+        features: of the same images, (images, channels).
+        neighbours: see `training_distance`.
+
+    Returns:
+        `images` with the columns is_new, is_yes, right and distance.
+    """
+    is_yes = (images["label"] == "yes").to_numpy()
+    probability = images["probability"].to_numpy(np.float64)
+    is_training = (images["split"] == "train").to_numpy()
+    cluster = images["cluster"].to_numpy(str)
+    return images.assign(
+        is_new=images["split"] == "",
+        is_yes=is_yes.astype(np.float64),
+        right=np.where(is_yes, probability, 1 - probability),
+        distance=training_distance(features, is_training, cluster, neighbours),
+    )
+
+
+def measure_all(images: pd.DataFrame, params: DriftParams) -> tuple[Measured, ...]:
+    """Compare new images with the reference in every measure there are columns of.
+
+    A measure is left out where the reference has fewer than `params.min_clusters` clusters for it.
+
+    Args:
+        images: as `with_model_measures` gives them.
+        params: section `drift`.
+    """
+    from scipy.stats import false_discovery_control
+
+    known = [measure for measure in MEASURES if measure.name in images]
+    tried = [_compare(measure, images, params) for measure in known]
+    found = [one for one in tried if one is not None]
+    if not found:
+        return ()
+    adjusted = false_discovery_control([difference.p for *_, difference in found])
+    return tuple(
+        Measured(
+            *one,
+            adjusted_p=float(p),
+            warns=bool(p < params.alpha and one[-1].effect >= params.min_effect),
+        )
+        for one, p in zip(found, adjusted, strict=True)
+    )
+
+
+def _compare(measure: Measure, images: pd.DataFrame, params: DriftParams) -> _Compared | None:
+    if measure.held_out:
+        images = images[images["split"] != "train"]
+    laid = design(
+        images["cluster"].to_numpy(str),
+        images["is_new"].to_numpy(bool),
+        images["is_yes"].to_numpy() > 0,
+        of_class=measure.of_class,
+    )
+    if np.count_nonzero(~laid.is_new) < params.min_clusters:
+        return None
+    values = np.round(images[measure.name].to_numpy(np.float64), measure.digits)
+    difference = compare(values, laid, params.permutations, params.seed)
+    return measure, _sample(values, laid, new=False), _sample(values, laid, new=True), difference
+
+
+def _sample(values: NDArray[np.float64], laid: Design, *, new: bool) -> Sample:
+    side = laid.is_new[laid.unit] == new
+    return Sample(values[side], np.abs(laid.image_weights()[side]))
+
+
+def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftParams) -> Drift:
+    """Compare new images with a model's.
+
+    New are those of the data folder whose bytes are not among the model's train, val and test
+    images. The model's own code describes them; where there are too few, nothing is tested.
+
+    Args:
+        uri: of the model, as `models:/NAME@champion`.
+        data: the data folder; images that cannot be read are left out.
+        validate: section `validate`: class folders, exclusions and what counts as a copy.
+        params: section `drift`.
+
+    Raises:
+        ValueError: `uri` names no model of MLflow's, the profile is unreadable, or (as
+            `ModelUnusableError`) the model cannot be run.
+    """
+    client = connection.connect()
+    version = find_version(client, uri)
+    if version is None:
+        return Drift(None, note=f"There is no {uri} to compare with.")
+    known = _profile(client, version)
+    if known is None:
+        note = "It has no profile of its images (registered before there were any), or lost it."
+        return Drift(version.uri, note=f"{note} The next model that is registered has one.")
+    images = _with_new_images(known.table, _present(data, validate))
+    return _compared(version, known, images, data, params)
+
+
+def _compared(
+    version: Version, known: profile.Profile, images: pd.DataFrame, data: Path, params: DriftParams
+) -> Drift:
+    is_new = images["split"] == ""
+    counts = Counts(int((~is_new).sum()), int(is_new.sum()))
+    units = images.groupby(is_new)["cluster"].nunique()
+    groups = Counts(int(units.get(False, 0)), int(units.get(True, 0)))
+    if groups.new < params.min_clusters:
+        few = f"Too few to tell: {groups.new} independent groups of new images (copies and slices "
+        few += f"of a patient are one), drift.min_clusters is {params.min_clusters}."
+        note = few if counts.new else "No image is new to it."
+        return Drift(version.uri, counts, groups, note=note)
+    rows, features = describe(version, [data / path for path in images.loc[is_new, "path"]])
+    looks = pd.concat([known.table.drop(columns=list(profile.KEYS)), pd.DataFrame(rows)])
+    seen = pd.concat([images, looks.set_axis(images.index)], axis=1)
+    both = np.concatenate([known.features, features])
+    measures = measure_all(with_model_measures(seen, both, params.neighbours), params)
+    return Drift(version.uri, counts, groups, measures)
+
+
+def _profile(client: Any, version: Version) -> profile.Profile | None:
+    """The profile in a registered model; None if it has none."""
+    if models.missing_files(client, version, profile.IN_MODEL):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return profile.Profile.load(models.fetch(version, profile.FOLDER, Path(folder)))
+
+
+def _present(data: Path, validate: ValidateParams) -> pd.DataFrame:
+    """The manifest of the data folder as it is now, with clusters."""
+    found = find_images(data, validate)
+    if not found.images:
+        raise ValueError(f"{data}: no images of the classes {' and '.join(validate.folders)}")
+    manifest = describe_files(data, found, validate).manifest
+    return manifest.assign(cluster=clusters(manifest).to_numpy())
+
+
+def _with_new_images(known: pd.DataFrame, present: pd.DataFrame) -> pd.DataFrame:
+    """The profile's images, then the new ones, in clusters that take in both.
+
+    What joined images then and what joins them now counts: a new slice of a known patient is of
+    that patient's cluster.
+    """
+    new = present[~present["sha256"].isin(known["sha256"])].assign(split="")
+    images = pd.concat([known[list(profile.KEYS)], new[list(profile.KEYS)]], ignore_index=True)
+    now = present.drop_duplicates("sha256").set_index("sha256")["cluster"]
+    then = [f"then {name}" for name in known["cluster"]] + [""] * len(new)
+    since = [f"now {name}" for name in images["sha256"].map(now).fillna("")]
+    pairs = [*sharing(then), *sharing([name if name != "now " else "" for name in since])]
+    names = [f"{index:08d}" for index in range(len(images))]
+    return images.assign(cluster=grouped(names, pairs))

@@ -1,0 +1,280 @@
+"""The report of an evaluation on images from elsewhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from brain_tumor.data.copies import MAX_BITS
+from brain_tumor.figure_text import decimals
+from brain_tumor.files import write_json, write_text
+from brain_tumor.model.metrics import Rate
+from brain_tumor.monitoring.evaluate import NAMES, QUANTILES, Evaluation, confident_errors
+from brain_tumor.report.drawings import Interval, intervals_svg, probabilities_svg
+from brain_tumor.report.page import (
+    Cell,
+    Drawing,
+    KeyFigure,
+    KeyFigures,
+    Note,
+    Part,
+    Section,
+    Table,
+    page,
+)
+from brain_tumor.report.words import Number
+from brain_tumor.settings import LABELS, POSITIVE
+
+CLASSES = {"yes": "with a tumour", "no": "without a tumour"}
+_ERRORS_SHOWN, _LEFT_OUT_SHOWN = 15, 60
+
+
+def probabilities(evaluation: Evaluation) -> list[Part]:
+    """The distribution of the probability in each class."""
+    table = evaluation.table
+    if table.empty:
+        return ["No slices are left."]
+    y_true = (table["label"] == POSITIVE).to_numpy().astype(np.int64)
+    svg = probabilities_svg(y_true, table["probability"].to_numpy(float), evaluation.threshold)
+    head = ["quantile", *(f"{quantile:.0%}" for quantile in QUANTILES)]
+    present = [figures for figures in evaluation.classes if figures.quantiles]
+    rows = [
+        [CLASSES[figures.label], *(f"{value:.3f}" for value in figures.quantiles)]
+        for figures in present
+    ]
+    tenths = ["probability", *(f"{i / 10:.1f} to {(i + 1) / 10:.1f}" for i in range(10))]
+    shares = [[CLASSES[figures.label], *map(str, figures.histogram)] for figures in present]
+    caption = f"Probability of a tumour of {len(table)} slices, by their label"
+    alt = "; ".join(
+        f"median {figures.quantiles[3]:.2f} {CLASSES[figures.label]}" for figures in present
+    )
+    return [
+        Drawing(svg, caption, alt),
+        Table(head, rows, "Probability of a tumour at quantiles of each class"),
+        Table(tenths, shares, "Slices in each tenth of the probability"),
+        "Calibration is not shown: it would depend on the mixture of the classes, which is an "
+        "accident here.",
+    ]
+
+
+def unlike(evaluation: Evaluation) -> list[Part]:
+    """What the model itself flags."""
+    rows = [
+        [
+            CLASSES[figures.label],
+            share(figures.unlike),
+            share(figures.right),
+            share(figures.right_familiar),
+        ]
+        for figures in evaluation.classes
+    ]
+    head = ["slices", "flagged", "called right: all", "called right: not flagged"]
+    return [
+        Table(head, rows, "Slices the model itself flags as unlike its training images"),
+        "The flag is fitted on training images, of which 5 % would be flagged by default. The more "
+        "are flagged here, the further these images are from what the model knows.",
+    ]
+
+
+def subgroups(evaluation: Evaluation) -> list[Part]:
+    """Figures by format and size."""
+    rows = [
+        [f"{group.by}: {group.kind}", NAMES[group.label], str(group.right.images),
+         str(group.right.clusters), share(group.right)]
+        for group in evaluation.subgroups
+    ]  # fmt: skip
+    head = ["subgroup", "figure", "slices", "clusters", "called right"]
+    caption = "By format and size, with 95 % intervals, not corrected for their number"
+    return [Table(head, rows, caption)] if rows else ["No slices are left."]
+
+
+def errors(evaluation: Evaluation) -> list[Part]:
+    """The most confident errors, by name."""
+    parts: list[Part] = []
+    for figures in evaluation.classes:
+        rows = confident_errors(evaluation.table, figures.label, _ERRORS_SHOWN)
+        if rows.empty:
+            parts.append(f"No slice {CLASSES[figures.label]} is called wrong.")
+            continue
+        cells = [
+            [name, f"{probability:.3f}", "yes" if unlike else "no", warnings]
+            for name, probability, unlike, warnings in zip(
+                (rows["path"] + " " + rows["slice"]).str.strip(),
+                rows["probability"],
+                rows["out_of_distribution"],
+                rows["warnings"],
+                strict=True,
+            )
+        ]
+        head = ["file", "probability", "flagged", "warnings"]
+        wrong = figures.right.images - figures.right.hits if figures.right else 0
+        caption = (
+            f"{CLASSES[figures.label].capitalize()}, called wrong: the {len(rows)} of {wrong} that "
+            "are furthest from the threshold"
+        )
+        parts.append(Table(head, cells, caption))
+    return parts
+
+
+def left_out(evaluation: Evaluation) -> list[Part]:
+    """Files that are left out, and why."""
+    out = evaluation.predictions.left_out
+    if out.empty:
+        return ["Nothing."]
+    shown = out.head(_LEFT_OUT_SHOWN)
+    rows = [
+        [path, why, detail, f"{image} ({split})" if image else split]
+        for path, why, detail, image, split in shown[
+            ["path", "why", "detail", "training_image", "training_split"]
+        ].itertuples(index=False)
+    ]
+    head = ["file", "why", "detail", "training image"]
+    more = f"; {len(out) - len(shown)} more in left_out.csv" if len(out) > len(shown) else ""
+    return [Table(head, rows, f"Files that are left out{more}")]
+
+
+def share(rate: Rate | None) -> Cell:
+    """A proportion with its interval, or none."""
+    return "none" if rate is None else Number(rate.value, rate.low, rate.high)
+
+
+_NO_JOINT = (
+    "There is no joint figure. The classes of a folder from elsewhere often come from different "
+    "sources, and how many there are of each is an accident; accuracy, AUROC and calibration over "
+    "both would measure the sources too."
+)
+
+
+def report(evaluation: Evaluation) -> str:
+    """The whole page as HTML, self-contained."""
+    lead = (
+        f"{evaluation.model} on the labelled images of {evaluation.folder}, at the model's own "
+        f"threshold of {evaluation.threshold:g}. Research only, not for diagnosis."
+    )
+    sections = [
+        Section("Sensitivity and specificity", _figures(evaluation)),
+        Section("Images", _images(evaluation)),
+        Section("Probability of a tumour", probabilities(evaluation)),
+        Section("Unlike the training images", unlike(evaluation)),
+        Section("Subgroups", subgroups(evaluation)),
+        Section("Most confident errors", errors(evaluation)),
+        Section("Left out", left_out(evaluation)),
+        Section("How this was made", _methods(evaluation)),
+    ]
+    return page(f"External evaluation: {evaluation.folder}", lead, sections)
+
+
+def _figures(evaluation: Evaluation) -> list[Part]:
+    keys = [
+        KeyFigure(
+            figures.name.capitalize(), decimals(figures.right.value), _interval(figures.right)
+        )
+        for figures in evaluation.classes
+        if figures.right
+    ]
+    kinds = (
+        ("model", "right", "each slice counts"),
+        ("model, per cluster", "right_clusters", "each distinct picture counts once"),
+        ("model, not flagged", "right_familiar", "slices like the training images"),
+        ("metadata alone", "baseline", "each slice counts; trained here"),
+    )
+    rows = [
+        [kind, *(share(getattr(figures, field)) for figures in evaluation.classes), meaning]
+        for kind, field, meaning in kinds
+    ]
+    head = ["", *(figures.name for figures in evaluation.classes), "of what"]
+    drawn = [
+        Interval(figures.name, right.value, right.low, right.high, kind)
+        for kind, field, _ in kinds
+        if field != "right_familiar"
+        for figures in evaluation.classes
+        if (right := getattr(figures, field)) is not None
+    ]
+    parts: list[Part] = [KeyFigures(keys, "With 95 % intervals")] if keys else []
+    parts += [Note(note) for note in evaluation.notes]
+    parts += [_NO_JOINT, Table(head, rows, "Share called right, with 95 % intervals")]
+    if drawn:
+        caption = "Share called right, with 95 % intervals; the model and a baseline without eyes"
+        alt = "; ".join(f"{row.series}, {row.label}: {decimals(row.value)}" for row in drawn)
+        parts.append(Drawing(intervals_svg(drawn, "share called right"), caption, alt))
+    parts.append(
+        "The metadata baseline is a random forest that sees no picture: only width, height, size "
+        "in bytes, compression, format, mode, EXIF and colour profile. It is trained inside this "
+        "folder, on folds that divide no cluster. As far as it is right, the classes are told "
+        "apart by where the files come from, and a model that is right here need not be right "
+        "because of what it sees."
+    )
+    return parts
+
+
+def _images(evaluation: Evaluation) -> list[Part]:
+    counts = {figures.label: evaluation.counts(figures.label) for figures in evaluation.classes}
+    names = {
+        "files": "files in the folder",
+        "copies_of_training_images": "left out: copies of training images",
+        "related_to_copies": "left out: copies, or patients, of such copies",
+        "unreadable": "left out: unreadable",
+        "used_files": "files that count",
+        "slices": "slices of these",
+        "clusters": "clusters (distinct pictures or patients)",
+    }
+    rows = [
+        [name, *(str(counts[figures.label][key]) for figures in evaluation.classes)]
+        for key, name in names.items()
+    ]
+    head = ["", *(CLASSES[figures.label] for figures in evaluation.classes)]
+    return [
+        Table(head, rows, "The images of the folder"),
+        "Copies, mirrored copies, slices of one file and, where `patients.csv` names them, slices "
+        "of one patient form a cluster: they are not independent, and intervals take clusters for "
+        "the unit.",
+    ]
+
+
+def _methods(evaluation: Evaluation) -> list[Part]:
+    rows: Sequence[Sequence[str]] = [
+        ["date", evaluation.date],
+        ["model", evaluation.model],
+        ["model digest", evaluation.model_digest],
+        ["engine", evaluation.engine],
+        ["folder digest", evaluation.folder_digest],
+        ["files", ", ".join(f"{evaluation.counts(label)['files']} {label}" for label in LABELS)],
+    ]
+    return [
+        Table(["what", "value"], rows, "What was evaluated"),
+        "Intervals are 95 %: Wilson's where every slice is a cluster of its own, else the "
+        "percentiles of 2000 resamples of the clusters; where all slices are right, or all wrong, "
+        "Wilson's for as many clusters. A copy of a training image has its bytes, or a 255-bit "
+        f"frequency hash within {MAX_BITS} bits of it, straight or mirrored. Copies within the "
+        "folder are told as in stage validate, and mirrored too. Nothing here has chosen a "
+        "parameter, a threshold or a model.",
+    ]
+
+
+def _interval(right: Rate) -> str:
+    return f"{decimals(right.low)} to {decimals(right.high)}, {right.hits} of {right.images} slices"
+
+
+PREDICTIONS, LEFT_OUT, METRICS, REPORT = FILES = (
+    "predictions.csv", "left_out.csv", "metrics.json", "report.html",
+)  # fmt: skip
+__all__: Final = ["FILES", "check_folder", "write_all"]
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError, before any work, if nothing can be written to this folder."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file; give a folder with --out")
+
+
+def write_all(folder: Path, evaluation: Evaluation) -> None:
+    """Write `FILES` into a folder, made when missing; each whole or not at all."""
+    page = report(evaluation)
+    for name, table in (
+        (PREDICTIONS, evaluation.table),
+        (LEFT_OUT, evaluation.predictions.left_out),
+    ):
+        write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
+    write_json(folder / METRICS, evaluation.as_dict())
+    write_text(folder / REPORT, page)

@@ -1,0 +1,1 @@
+"""Doors for others: the HTTP API and its page."""

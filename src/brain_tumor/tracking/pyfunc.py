@@ -1,0 +1,129 @@
+"""Write a model that takes raw image bytes to the store."""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brain_tumor.tracking.runs import Run
+
+LOGGED_MODEL_NAME = "classifier"  # as the UI lists it under its run
+_COLUMNS = {
+    "input": "long",
+    "slice": "string",
+    "probability": "double",
+    "label": "string",
+    "threshold": "double",
+    "calibrated": "boolean",
+    "out_of_distribution": "boolean",
+    "ood_score": "double",
+    "warnings": "string",
+    "engine": "string",
+    "model": "string",
+}
+
+
+@dataclass(frozen=True)
+class PyfuncParts:
+    """What an MLflow model that takes raw image bytes is made of.
+
+    Attributes:
+        code_file: models-from-code file; a data frame with a column `image` in, the columns of
+            `_COLUMNS` out.
+        package: folder of the package it imports; travels with the model.
+        bundle: folder of files it loads, as its artifact `bundle`.
+        extras: files and folders for people, put at the top of the model by name.
+        requirements: pinned packages.
+    """
+
+    code_file: Path
+    package: Path
+    bundle: Path
+    extras: Mapping[str, Path]
+    requirements: Sequence[str]
+
+
+def log_model(run: Run, parts: PyfuncParts, metrics: Mapping[str, float]) -> str:
+    """Write a model to the store under its run; it becomes READY when every file is there.
+
+    It carries the parameters of its run.
+
+    Args:
+        run: the run it came from.
+        parts: what it is made of.
+        metrics: its figures.
+
+    Returns:
+        MLflow's id of the logged model.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    client, source = run.client, run.client.get_run(run.run_id)
+    logged = client.create_logged_model(
+        source.info.experiment_id,
+        LOGGED_MODEL_NAME,
+        source_run_id=run.run_id,
+        params=source.data.params,
+    )
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "model"
+            _save(folder, parts, logged, run.run_id)
+            client.log_model_artifacts(logged.model_id, str(folder))
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    run.log_epoch(0, metrics, model_id=str(logged.model_id))
+    return str(logged.model_id)
+
+
+def _save(folder: Path, parts: PyfuncParts, logged: Any, run_id: str) -> None:
+    import mlflow
+    from mlflow.models import Model
+
+    description = Model(
+        artifact_path=logged.artifact_location,
+        run_id=run_id,
+        model_uuid=logged.model_id,
+        model_id=logged.model_id,
+    )
+    with warnings.catch_warnings():
+        # An example would be stored as JSON, which raw image bytes do not survive.
+        warnings.filterwarnings("ignore", ".*An input example was not provided", UserWarning)
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=str(parts.code_file),
+            code_paths=[str(parts.package)],
+            artifacts={"bundle": str(parts.bundle)},
+            signature=_signature(),
+            pip_requirements=list(parts.requirements),
+            mlflow_model=description,
+        )
+    for name, source in parts.extras.items():
+        _copy(source, folder / name)
+
+
+def _signature() -> Any:
+    """What MLflow checks callers by, and shows on the model's page."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    inputs = [ColSpec(DataType.binary, "image")]
+    outputs = [ColSpec(DataType[kind], name) for name, kind in _COLUMNS.items()]
+    params = [
+        ParamSpec("engine", DataType.string, "keras"),
+        ParamSpec("slices", DataType.long, 3),
+    ]
+    return ModelSignature(Schema([*inputs]), Schema([*outputs]), ParamSchema(params))
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)

@@ -1,0 +1,218 @@
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brain_tumor.data.check import Validation, to_report, validate
+from brain_tumor.data.folder import Finding
+from brain_tumor.settings import ClassCounts, Exclusion, SplitCounts
+from tests import sections
+
+ONE_EACH = ClassCounts(no=1, yes=1)
+SPLIT = sections.split(mode="counts", counts=SplitCounts(val=ONE_EACH, test=ONE_EACH, train=None))
+
+
+def picture(seed: int, side_px: int = 96) -> Image.Image:
+    noise = np.random.default_rng(seed).integers(0, 256, size=(9, 9), dtype=np.uint8)
+    return Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four distinct images of each class and nothing wrong."""
+    for seed in range(8):
+        file = tmp_path / "data" / ("no" if seed < 4 else "yes") / f"{seed}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture(seed).save(file)
+    return tmp_path / "data"
+
+
+def check(data: Path, exclude: tuple[Exclusion, ...] = ()) -> Validation:
+    return validate(data, sections.validate(exclude=exclude), SPLIT)
+
+
+def test_good_data_has_nothing_to_report(data: Path) -> None:
+    validation = check(data)
+    assert len(validation.manifest) == 8
+    assert validation.errors == validation.warnings == validation.excluded == []
+
+
+def test_broken_file_is_named_and_the_good_ones_stay_in_the_manifest(data: Path) -> None:
+    (data / "no" / "0.png").write_bytes(b"")
+    validation = check(data)
+    assert validation.errors == [Finding("no/0.png", "empty file (0 bytes)")]
+    assert len(validation.manifest) == 7
+
+
+def loose_image(data: Path) -> None:
+    picture(9).save(data / "loose.png")
+
+
+def unknown_label(data: Path) -> None:
+    (data / "maybe").mkdir()
+    picture(9).save(data / "maybe" / "a.png")
+    (data / "maybe" / "b.jpg").write_bytes(b"broken, but meant as an image")
+
+
+def same_bytes_in_both(data: Path) -> None:
+    shutil.copy(data / "no" / "0.png", data / "yes" / "copy.png")
+
+
+def near_duplicate_in_both(data: Path) -> None:
+    picture(0).resize((80, 80)).save(data / "yes" / "copy.jpg")
+
+
+def patients_name_absent(data: Path) -> None:
+    names = [file.relative_to(data).as_posix() for file in sorted(data.rglob("*.png"))]
+    rows = ["path,patient", *(f"{name},p" for name in names), "no/gone.png,p"]
+    (data / "patients.csv").write_text("\n".join(rows))
+
+
+def patients_lack_some(data: Path) -> None:
+    (data / "patients.csv").write_text("path,patient\nno/0.png,p\nno/0.png,q\n")
+
+
+def patients_without_columns(data: Path) -> None:
+    (data / "patients.csv").write_text("file,who\nno/0.png,p\n")
+
+
+def patients_not_text(data: Path) -> None:
+    (data / "patients.csv").write_bytes(b"path,patient\n\xff\xfe\n")
+
+
+def too_few_left(data: Path) -> None:
+    for name in ("0.png", "1.png"):
+        (data / "no" / name).unlink()
+
+
+def dangling_link(data: Path) -> None:
+    (data / "no" / "link.png").symlink_to("nowhere.png")
+
+
+def linked_folder(data: Path) -> None:
+    (data / "no" / "more").symlink_to(data / "yes")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "path", "reason"),
+    [
+        (loose_image, "loose.png", "image outside the class folders no/ and yes/"),
+        (unknown_label, "maybe/", "label outside the set: 2 images"),
+        (same_bytes_in_both, "yes/copy.png", "same bytes as no/0.png, which is of the other"),
+        (same_bytes_in_both, "no/0.png", "same bytes as yes/copy.png"),
+        (near_duplicate_in_both, "no/0.png", "near-duplicate of yes/copy.jpg"),
+        (patients_name_absent, "no/gone.png", "named in patients.csv, but there is no such image"),
+        (patients_lack_some, "yes/7.png", "not named in patients.csv"),
+        (patients_lack_some, "no/0.png", "named more than once"),
+        (patients_without_columns, "patients.csv", "columns path,patient expected"),
+        (patients_not_text, "patients.csv", "cannot be read as CSV in UTF-8"),
+        (too_few_left, "no/", "2 usable images, the split needs at least 3"),
+        (dangling_link, "no/link.png", "link to a file that does not exist"),
+        (linked_folder, "no/more/", "link to a folder: not followed"),
+        (lambda data: shutil.rmtree(data / "yes"), "yes/", "missing or empty"),
+        (lambda data: [f.unlink() for f in (data / "no").iterdir()], "no/", "missing or empty"),
+        (shutil.rmtree, ".", "is missing or not a folder"),
+    ],
+)
+def test_what_is_wrong_is_an_error_with_its_path(
+    data: Path, spoil: Callable[[Path], object], path: str, reason: str
+) -> None:
+    spoil(data)
+    errors = check(data).errors
+    assert [one for one in errors if one.path == path and reason in one.reason], errors
+
+
+def test_everything_wrong_is_reported_at_once(data: Path) -> None:
+    (data / "no" / "0.png").write_text("text")
+    (data / "yes" / "7.png").write_bytes(b"")
+    loose_image(data)
+    assert [one.path for one in check(data).errors] == ["loose.png", "no/0.png", "yes/7.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_a_name_that_is_not_text_is_an_error(data: Path) -> None:
+    (data / "no" / "0.png").rename(data / "no" / os.fsdecode(b"\xff.png"))
+    assert check(data).errors == [
+        Finding("no/\\udcff.png", "file name is not valid UTF-8: rename it")
+    ]
+
+
+def test_oddities_are_warnings_and_do_not_stop(data: Path) -> None:
+    (data / "no" / "0.png").rename(data / "no" / "0.jpg")
+    shutil.copy(data / "yes" / "4.png", data / "yes" / "5 copy.png")
+    picture(5).resize((80, 80)).save(data / "yes" / "near.jpg")
+    Image.new("L", (96, 96), 7).save(data / "no" / "blank.png")
+    (data / "README.txt").write_text("notes")
+    (data / "docs").mkdir()
+    (data / "docs" / "notes.txt").write_text("notes")
+    (data / "no" / ".DS_Store").write_bytes(b"x")
+    (data / "yes" / "Thumbs.db").write_bytes(b"x")
+    validation = check(data)
+    assert validation.errors == []
+    assert validation.warnings == [
+        Finding("README.txt", "not part of the data: ignored"),
+        Finding("docs/", "folder without images: ignored"),
+        Finding("no/.DS_Store", "hidden file: ignored"),
+        Finding("no/0.jpg", "content is PNG, file name says '.jpg'"),
+        Finding("no/blank.png", "blank: every pixel has the same value"),
+        Finding("yes/5 copy.png", "same bytes as yes/4.png"),
+        Finding("yes/Thumbs.db", "hidden file: ignored"),
+        Finding("yes/near.jpg", "near-duplicate of yes/5.png"),
+    ]
+
+
+def test_masks_are_no_class_and_are_not_in_the_manifest(data: Path) -> None:
+    (data / "masks" / "yes").mkdir(parents=True)
+    picture(4).save(data / "masks" / "yes" / "4.png.png")
+    validation = check(data)
+    assert validation.errors == validation.warnings == []
+    assert len(validation.manifest) == 8
+
+
+def test_excluded_files_are_recorded_and_not_checked(data: Path) -> None:
+    (data / "no" / "bad.png").write_bytes(b"")
+    validation = check(data, (Exclusion(path="no/bad.png", reason="export failed"),))
+    assert validation.errors == []
+    assert validation.excluded == [Finding("no/bad.png", "export failed")]
+    assert "no/bad.png" not in set(validation.manifest["path"])
+
+
+def test_an_exclusion_that_matches_nothing_is_an_error(data: Path) -> None:
+    validation = check(data, (Exclusion(path="no/gone.png", reason="blurred"),))
+    assert [one.path for one in validation.errors] == ["no/gone.png"]
+
+
+def test_patients_of_excluded_files_may_stay_in_the_table(data: Path) -> None:
+    names = [file.relative_to(data).as_posix() for file in sorted(data.rglob("*.png"))]
+    rows = ["path,patient", *(f"{name},{name[-5]}" for name in names)]
+    (data / "patients.csv").write_text("\n".join(rows))
+    validation = check(data, (Exclusion(path="no/0.png", reason="blurred"),))
+    assert validation.errors == []
+    assert list(validation.manifest["patient"]) == list("1234567")
+
+
+def test_a_split_that_groups_make_impossible_is_found_before_the_split_stage(data: Path) -> None:
+    names = [file.relative_to(data).as_posix() for file in sorted(data.rglob("*.png"))]
+    rows = ["path,patient", *(f"{name},{name[:2]}" for name in names)]
+    (data / "patients.csv").write_text("\n".join(rows))
+    (error,) = check(data).errors
+    assert "test cannot hold exactly 1 no and 1 yes images" in error.reason
+
+
+def test_report_leads_with_numbers_and_is_the_same_each_time(data: Path) -> None:
+    shutil.copy(data / "yes" / "4.png", data / "yes" / "copy.png")
+    first, second = (to_report(check(data), []) for _ in range(2))
+    assert first == second
+    assert (first["ok"], first["images"], first["no"], first["yes"]) == (True, 9, 4, 5)
+    assert first["distinct"] == 8
+    assert first["duplicates"] == {
+        "groups": 1,
+        "files": 2,
+        "identical_groups": 1,
+        "identical_files": 2,
+    }

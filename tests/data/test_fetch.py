@@ -1,0 +1,256 @@
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from brain_tumor.data import dvc
+from brain_tumor.data.dvc import DvcError
+from brain_tumor.data.fetch import ArchiveError, FetchError, SourceError, ensure, fetch
+from brain_tumor.data.folder import ClassFoldersError
+from tests import sections
+
+PHANTOM = sections.phantom(no=3, yes=3, exact_duplicates=0, near_duplicates=0, canvas_px=(75, 80))
+NAMES = ("no", "yes")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory as the Kaggle archive is: every image twice, the second time nested."""
+    root = tmp_path / "download"
+    for holder in (root, root / "brain_tumor_dataset"):
+        for label, count in (("no", 2), ("yes", 3)):
+            (holder / label).mkdir(parents=True)
+            for index in range(count):
+                (holder / label / f"{label} {index}.jpg").write_bytes(f"{label}{index}".encode())
+    return root
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    return root
+
+
+def fill(
+    source: Path | str, data: Path, class_folders: tuple[str, str] = NAMES, *, force: bool = False
+) -> dict[str, int]:
+    """Fetch without DVC."""
+    with patch.object(dvc, "require_repository"), patch.object(dvc, "add"):
+        return fetch(str(source), data, PHANTOM, class_folders, force=force)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def zipped(folder: Path, archive: Path) -> Path:
+    with zipfile.ZipFile(archive, "w") as bundle:
+        for name in names(folder):
+            bundle.write(folder / name, name)
+    return archive
+
+
+def test_nested_copies_are_taken_once(source: Path, tmp_path: Path) -> None:
+    assert fill(source, tmp_path / "data") == {"no": 2, "yes": 3}
+    assert [name for name in names(tmp_path / "data") if "no" in name] == [
+        "no/no 0.jpg",
+        "no/no 1.jpg",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
+def test_archives_give_what_the_directory_gives(kind: str, source: Path, tmp_path: Path) -> None:
+    archive = tmp_path / f"images.{kind}"
+    if kind == "zip":
+        zipped(source, archive)
+    else:
+        with tarfile.open(archive, "w:xz" if kind.endswith("xz") else "w:gz") as tar:
+            tar.add(source, "some/where")
+    assert fill(archive, tmp_path / "data") == {"no": 2, "yes": 3}
+    assert (tmp_path / "data/yes/yes 1.jpg").read_bytes() == b"yes1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "download", archive.name]
+
+
+def test_masks_and_patients_come_along_and_junk_does_not(source: Path, tmp_path: Path) -> None:
+    (source / "masks/yes").mkdir(parents=True)
+    (source / "masks/yes/yes 0.jpg.png").write_bytes(b"mask")
+    (source / "patients.csv").write_text("path,patient\n")
+    (source / "no/.DS_Store").write_bytes(b"junk")
+    (source / "__MACOSX/no").mkdir(parents=True)
+    fill(source, tmp_path / "data")
+    others = [name for name in names(tmp_path / "data") if not name.endswith(".jpg")]
+    assert others == ["masks/yes/yes 0.jpg.png", "patients.csv"]
+
+
+def test_class_folders_may_have_other_names(source: Path, tmp_path: Path) -> None:
+    (source / "no").rename(source / "healthy")
+    (source / "yes").rename(source / "tumour")
+    assert fill(source, tmp_path / "data", ("healthy", "tumour")) == {"healthy": 2, "tumour": 3}
+
+
+def test_missing_class_folders_name_what_was_found_and_the_parameters(tmp_path: Path) -> None:
+    (tmp_path / "set/glioma").mkdir(parents=True)
+    with pytest.raises(ClassFoldersError, match=r"found glioma; validate\.negative_folder"):
+        fill(tmp_path / "set", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_rival_class_folders_are_not_guessed_between(source: Path, tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        shutil.copytree(source / "brain_tumor_dataset", tmp_path / "parts" / name)
+    with pytest.raises(ClassFoldersError, match="several places: test, train"):
+        fill(tmp_path / "parts", tmp_path / "data")
+
+
+def test_an_empty_class_folder_is_refused(source: Path, tmp_path: Path) -> None:
+    shutil.rmtree(source / "no")
+    (source / "no").mkdir()
+    with pytest.raises(ClassFoldersError, match="'no' is empty"):
+        fill(source, tmp_path / "data")
+
+
+def test_broken_archives_are_refused_and_leave_nothing(source: Path, tmp_path: Path) -> None:
+    whole = zipped(source, tmp_path / "whole.zip").read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b"yes0")] ^= 1
+    with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as tar:
+        tar.add(source, "x")
+    packed = (tmp_path / "whole.tar.gz").read_bytes()
+    broken = {
+        "cut.zip": whole[:200],
+        "flip.zip": bytes(flipped),
+        "cut.tar.gz": packed[:-30],
+        "text.zip": b"x",
+    }
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ArchiveError, match=name):
+            fill(tmp_path / name, tmp_path / "data")
+        assert not list(tmp_path.glob("*data*"))
+        assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "C:\\evil.txt", "a/../../evil.txt"])
+def test_archives_cannot_write_elsewhere(name: str, source: Path, tmp_path: Path) -> None:
+    bad_zip = zipped(source, tmp_path / "bad.zip")
+    with zipfile.ZipFile(bad_zip, "a") as bundle:
+        bundle.writestr(name, "evil")
+    with pytest.raises(ArchiveError, match="leads outside"):
+        fill(bad_zip, tmp_path / "data")
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+def test_tar_links_cannot_lead_outside(source: Path, tmp_path: Path) -> None:
+    link = tarfile.TarInfo("no/link.jpg")
+    link.type, link.linkname = tarfile.SYMTYPE, "../../../../etc/hostname"
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        tar.add(source, ".")
+        tar.addfile(link)
+    with pytest.raises(ArchiveError, match="leads outside"):
+        fill(tmp_path / "bad.tar", tmp_path / "data")
+
+
+def test_existing_data_are_kept_unless_forced(source: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "mine.txt").write_text("precious")
+    with pytest.raises(FetchError, match="--force"):
+        fill(source, data)
+    with pytest.raises(ClassFoldersError):
+        fill(source, data, ("a", "b"), force=True)
+    assert names(data) == ["mine.txt"]
+    fill(source, data, force=True)
+    assert len(names(data)) == 5
+
+
+def test_a_source_inside_the_data_folder_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match="lies in"):
+        fill(source, source, force=True)
+    assert len(names(source)) == 10
+
+
+@pytest.mark.parametrize("name", ["nowhere", "kaggle:nonsense"])
+def test_unknown_sources_are_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=name):
+        fill(name, tmp_path / "data")
+
+
+def test_kaggle_without_its_extra_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(SourceError, match=r"pip install 'brain-tumor\[kaggle\]'"):
+        fill("kaggle:owner/name", tmp_path / "data")
+
+
+def test_without_a_dvc_repository_nothing_is_made(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(DvcError, match="git init && dvc init"):
+        fetch(str(source), tmp_path / "data", PHANTOM, NAMES)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+def test_fetching_the_phantom_again_leaves_data_dvc_as_it_is(repository: Path) -> None:
+    data = repository / "data"
+    fetch("phantom", data, PHANTOM, NAMES)
+    first = (repository / "data.dvc").read_bytes()
+    assert dvc.read_meta(data) == {
+        "source": "phantom",
+        "phantom": PHANTOM.model_dump(mode="json"),
+    }
+    fetch("phantom", data, PHANTOM, NAMES, force=True)
+    assert (repository / "data.dvc").read_bytes() == first
+    shutil.rmtree(data)
+    shutil.rmtree(repository / ".dvc/cache")
+    assert ensure(data, PHANTOM, NAMES).endswith("the phantom")
+    assert (repository / "data.dvc").read_bytes() == first
+    assert ensure(data, PHANTOM, NAMES).endswith("is there")
+
+
+@pytest.mark.slow
+def test_a_phantom_other_than_the_recorded_one_is_not_passed_off_as_it(repository: Path) -> None:
+    data = repository / "data"
+    fetch("phantom", data, PHANTOM, NAMES)
+    pointer = repository / "data.dvc"
+    other = re.sub(
+        r"md5: \w+", "md5: 0123456789abcdef0123456789abcdef", pointer.read_text(), count=1
+    )
+    pointer.write_text(other)
+    shutil.rmtree(data)
+    with pytest.raises(FetchError, match=r"source: phantom.*could not be pulled"):
+        ensure(data, PHANTOM, NAMES)
+    assert pointer.read_text() == other
+    assert not data.exists()
+
+
+@pytest.mark.slow
+def test_an_archive_is_on_record_without_a_path_and_is_pulled(
+    source: Path, repository: Path, tmp_path: Path
+) -> None:
+    data = repository / "data"
+    archive = zipped(source, tmp_path / "images.zip")
+    fetch(str(archive), data, PHANTOM, NAMES)
+    meta = dvc.read_meta(data)
+    assert (meta["source"], meta["name"], meta["files"]) == ("archive", "images.zip", 5)
+    assert str(tmp_path) not in (repository / "data.dvc").read_text()
+    shutil.rmtree(data)
+    cache = (repository / ".dvc/cache").rename(tmp_path / "cache")
+    with pytest.raises(FetchError, match=r"source: archive.*dvc remote add"):
+        ensure(data, PHANTOM, NAMES)
+    assert not data.exists()
+    shutil.rmtree(repository / ".dvc/cache", ignore_errors=True)
+    cache.rename(repository / ".dvc/cache")
+    for arguments in (["remote", "add", "-d", "store", str(tmp_path / "store")], ["push", "-q"]):
+        subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=repository, check=True)
+    shutil.rmtree(repository / ".dvc/cache")
+    assert ensure(data, PHANTOM, NAMES).endswith("pulled")
+    assert len(names(data)) == 5

@@ -1,0 +1,248 @@
+"""Development data: train and val only, each image held out once, copies never judged on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_tumor.imaging.augment import augment_folder, copy_names
+from brain_tumor.model.folds import Development, TrainingData, read_development
+from brain_tumor.outputs import StoredImageError, load_images, save_image, stored
+from brain_tumor.settings import AugmentParams
+from tests import sections
+
+AUGMENT = sections.augment(copies=2)
+SIDE_PX = 12
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Outputs of the stages split, preprocess and augment, as development data is read from."""
+
+    folder: Path
+    table: pd.DataFrame
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "images"
+
+    @property
+    def augmented(self) -> Path:
+        return self.folder / "augmented"
+
+    def read(self) -> Development:
+        return read_development(
+            self.folder / "split.csv", self.images, self.augmented, self.folder / "records.csv"
+        )
+
+    def paths(self, *splits: str) -> list[str]:
+        return list(self.table.loc[self.table["split"].isin(splits), "path"])
+
+
+def drawn(folder: Path, params: AugmentParams) -> Stored:
+    """24 images of random pixels, in an order that mixes classes and splits."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(24):
+        label = "yes" if number % 3 else "no"
+        split = ("train", "train", "val", "train", "test", "val")[number % 6]
+        rows.append({"path": f"{label}/{number}.jpg", "label": label, "split": split})
+    table = pd.DataFrame(rows)
+    for path in table["path"]:
+        image = rng.integers(1, 255, (SIDE_PX, SIDE_PX)).astype(np.uint8)
+        save_image(stored(folder / "images", path), image)
+    table.to_csv(folder / "split.csv", index=False)
+    made = Stored(folder, table)
+    write_copies(made, params)
+    return made
+
+
+def write_copies(made: Stored, params: AugmentParams) -> None:
+    train = made.paths("train")
+    augment_folder(made.images, train, made.augmented, params)
+    records = [
+        {"path": name, "source": path, "label": path.partition("/")[0]}
+        for path in train
+        for name in copy_names(path, params)
+    ]
+    columns = ["path", "source", "label"]
+    pd.DataFrame(records, columns=columns).to_csv(made.folder / "records.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """Not to be changed; others are `drawn`."""
+    return drawn(tmp_path_factory.mktemp("stored"), AUGMENT)
+
+
+def by_class(paths: list[str]) -> pd.Series:
+    """Clusters of two neighbours of the same class, the others alone."""
+    names = [f"{path.partition('/')[0]}-{i // 4}" for i, path in enumerate(paths)]
+    return pd.Series(names, index=paths)
+
+
+@pytest.fixture
+def clusters(made: Stored) -> pd.Series:
+    return by_class(list(made.table["path"]))
+
+
+def sources(data: Development, rows: np.ndarray) -> set[str]:
+    return set(data.rows["source"].iloc[rows])
+
+
+def test_test_images_are_never_opened(tmp_path: Path) -> None:
+    made = drawn(tmp_path, AUGMENT)
+    before = made.read()
+    for path in made.paths("test"):
+        stored(made.images, path).unlink()
+    after = made.read()
+    np.testing.assert_array_equal(after.images, before.images)
+    pd.testing.assert_frame_equal(after.rows, before.rows)
+    assert not set(before.rows["source"]) & set(made.paths("test"))
+
+
+def test_every_row_is_the_image_it_says(made: Stored) -> None:
+    data = made.read()
+    originals = data.rows[~data.rows["copy"]]
+    assert list(originals["source"]) == made.paths("train") + made.paths("val")
+    np.testing.assert_array_equal(
+        data.images[originals.index], load_images(made.images, list(originals["source"]))
+    )
+    copies = data.rows[data.rows["copy"]]
+    names = [name for path in made.paths("train") for name in copy_names(path, AUGMENT)]
+    np.testing.assert_array_equal(data.images[copies.index], load_images(made.augmented, names))
+    assert list(copies["source"]) == [name.partition("--")[0] for name in names]
+    assert set(copies["split"]) == {"train"}
+    assert list(data.rows["label"]) == [path.partition("/")[0] for path in data.rows["source"]]
+
+
+def test_missing_image_is_named(tmp_path: Path) -> None:
+    made = drawn(tmp_path, AUGMENT)
+    missing = stored(made.images, made.paths("val")[1])
+    missing.unlink()
+    with pytest.raises(StoredImageError, match=missing.name):
+        made.read()
+
+
+def test_augmentation_may_have_made_no_copies(tmp_path: Path) -> None:
+    made = drawn(tmp_path, sections.augment(copies=0))
+    data = made.read()
+    assert not data.rows["copy"].any()
+    assert len(data.images) == len(made.paths("train", "val"))
+    assert data.with_copies_of_val(sections.augment(copies=0)) is data
+
+
+def test_holdout_fits_train_with_copies_and_stops_by_val(made: Stored) -> None:
+    data = made.read()
+    held = data.holdout()
+    assert sources(data, held.train) == set(made.paths("train"))
+    assert list(data.rows["source"].iloc[held.val]) == made.paths("val")
+    assert len(held.train) == len(made.paths("train")) * (1 + AUGMENT.copies)
+    assert held.labels.dtype == np.float32
+    np.testing.assert_array_equal(held.labels, data.rows["label"] == "yes")
+    assert held.train.dtype == held.val.dtype == np.int64
+
+
+def folds(made: Stored, clusters: pd.Series, count: int = 3, seed: int = 0) -> list[TrainingData]:
+    data = made.read().with_copies_of_val(AUGMENT)
+    return list(data.folds(clusters, count, seed))
+
+
+def test_every_original_is_held_out_exactly_once(made: Stored, clusters: pd.Series) -> None:
+    data = made.read().with_copies_of_val(AUGMENT)
+    parts = folds(made, clusters)
+    held = np.concatenate([part.val for part in parts])
+    assert len(parts) == 3
+    assert sorted(held) == list(np.flatnonzero(~data.rows["copy"]))
+
+
+def test_no_fold_divides_a_cluster(made: Stored, clusters: pd.Series) -> None:
+    data = made.read().with_copies_of_val(AUGMENT)
+    for part in folds(made, clusters):
+        fitted = set(clusters.loc[list(sources(data, part.train))])
+        assert not fitted & set(clusters.loc[list(sources(data, part.val))])
+
+
+def test_no_copy_of_a_held_out_image_is_fitted_and_none_is_judged_on(
+    made: Stored, clusters: pd.Series
+) -> None:
+    data = made.read().with_copies_of_val(AUGMENT)
+    for part in folds(made, clusters):
+        assert not data.rows["copy"].iloc[part.val].any()
+        assert not sources(data, part.train) & sources(data, part.val)
+        fitted = data.rows["source"].iloc[part.train].value_counts()
+        assert set(fitted) == {1 + AUGMENT.copies}
+
+
+def test_folds_hold_both_classes(made: Stored, clusters: pd.Series) -> None:
+    for part in folds(made, clusters):
+        for rows in (part.train, part.val):
+            assert set(part.labels[rows]) == {0.0, 1.0}
+
+
+def test_folds_follow_from_the_seed(made: Stored, clusters: pd.Series) -> None:
+    def held(seed: int) -> list[list[int]]:
+        return [part.val.tolist() for part in folds(made, clusters, seed=seed)]
+
+    assert held(0) == held(0)
+    assert any(held(seed) != held(0) for seed in range(1, 5))
+
+
+def test_folds_share_the_images(made: Stored, clusters: pd.Series) -> None:
+    parts = folds(made, clusters)
+    assert all(part.images is parts[0].images for part in parts)
+
+
+def test_too_many_folds_are_named_with_how_many_there_may_be(made: Stored) -> None:
+    paths = list(made.table["path"])
+    names = ["one patient" if path.startswith("no/") else path for path in paths]
+    one_patient = pd.Series(names, index=paths)
+    with pytest.raises(ValueError, match=r"3 folds asked for .*only 1 groups"):
+        folds(made, one_patient)
+
+
+def test_copies_of_val_are_what_stage_augment_would_write(made: Stored, tmp_path: Path) -> None:
+    val = made.paths("val")
+    data = made.read()
+    more = data.with_copies_of_val(AUGMENT)
+    augment_folder(made.images, val, tmp_path / "of_val", AUGMENT)
+    names = [name for path in val for name in copy_names(path, AUGMENT)]
+    np.testing.assert_array_equal(
+        more.images[len(data.images) :], load_images(tmp_path / "of_val", names)
+    )
+    added = more.rows.iloc[len(data.rows) :]
+    assert list(added["source"]) == [name.partition("--")[0] for name in names]
+    assert added["copy"].all()
+    assert list(added["label"]) == [path.partition("/")[0] for path in added["source"]]
+    pd.testing.assert_frame_equal(more.rows.iloc[: len(data.rows)], data.rows)
+
+
+def test_copies_of_val_do_not_change_the_holdout(made: Stored) -> None:
+    held, more = made.read().holdout(), made.read().with_copies_of_val(AUGMENT).holdout()
+    np.testing.assert_array_equal(held.train, more.train)
+    np.testing.assert_array_equal(held.val, more.val)
+
+
+def test_an_epoch_draws_each_image_once_and_a_like_share_of_phantoms() -> None:
+    """Three images with two copies each and nine phantoms: three rows and three phantoms."""
+    sources = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, *range(3, 12), 12])
+    labels, train = np.zeros(19, np.float32), np.arange(18)
+    images = np.zeros((19, 1, 1), np.uint8)
+    given = TrainingData(images, labels, train, np.array([18]), sources)
+    rng = np.random.default_rng(0)
+    drawn = [given.draw(rng) for _ in range(200)]
+    for rows in drawn:
+        assert sorted(sources[rows][sources[rows] < 3]) == [0, 1, 2]
+        assert len(rows) == len(set(rows)) == 6
+        assert 18 not in rows
+    counts = np.bincount(np.concatenate(drawn), minlength=19)[:18]
+    assert counts.min() > 40  # 200 draws of every third row: 67 each
+    assert counts.max() < 95
+
+
+def test_an_epoch_draws_every_row_where_there_are_no_copies() -> None:
+    images = np.zeros((5, 1, 1), np.uint8)
+    given = TrainingData(images, np.zeros(5, np.float32), np.arange(4), np.array([4]))
+    assert sorted(given.draw(np.random.default_rng(1))) == [0, 1, 2, 3]

@@ -1,0 +1,277 @@
+"""Training: repeatable, frozen where it says so, and the same as that of the whole network."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brain_tumor.model.features import FeatureCache, Output, trunk_outputs
+from brain_tumor.model.folds import TrainingData
+from brain_tumor.model.phase import Epoch
+from brain_tumor.model.saved import predict_proba, to_unit
+from brain_tumor.model.training import Fitted, Start, fit, network_of, penalty_path
+from brain_tumor.settings import TrainParams
+
+pytestmark = pytest.mark.slow
+
+PARAMS = TrainParams(
+    seed=0,
+    head="gap",
+    head_block=2,
+    fine_tune_blocks=1,
+    dropout=0.2,
+    head_penalty=None,
+    learning_rate=1e-2,
+    fine_tune_rate_fraction=0.1,
+    weight_decay=1e-3,
+    batch_size=8,
+    precision="float32",
+    head_epochs=6,
+    fine_tune_epochs=2,
+    patience=3,
+    class_weight="balanced",
+)
+
+
+PEAK = 5e-5  # learning rate: features of random weights hardly differ, so small steps reach far
+
+
+@pytest.fixture(scope="module")
+def start(random_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    return Start(random_weights, FeatureCache(tmp_path_factory.mktemp("cache"), 10**9))
+
+
+def blobs(n: int, seed: int) -> tuple[Any, Any]:
+    """Noise images; the positive ones hold a bright square somewhere."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 120, (n, 75, 75)).astype(np.uint8)
+    labels = (np.arange(n) % 2).astype(np.float32)
+    for i in np.flatnonzero(labels == 1):
+        row, column = rng.integers(5, 45, 2)
+        images[i, row : row + 25, column : column + 25] = 230
+    return images, labels
+
+
+def data() -> TrainingData:
+    (fit_x, fit_y), (val_x, val_y) = blobs(32, 1), blobs(16, 2)
+    images, labels = np.concatenate([fit_x, val_x]), np.concatenate([fit_y, val_y])
+    return TrainingData(images, labels, np.arange(32), np.arange(32, 48))
+
+
+def run(start: Start, **changes: Any) -> tuple[Fitted, list[Epoch]]:
+    rows: list[Epoch] = []
+    params = PARAMS.model_copy(update=changes)
+    return fit(start, data(), params, lambda _, row: rows.append(row)), rows
+
+
+@pytest.fixture(scope="module")
+def trained_head_and_block(start: Start) -> tuple[Fitted, list[Epoch]]:
+    """With the parameters as they are."""
+    return run(start)
+
+
+@pytest.fixture(scope="module")
+def trained_head(start: Start) -> Fitted:
+    """With no block fine-tuned."""
+    return run(start, fine_tune_blocks=0)[0]
+
+
+def same(one: Fitted, two: Fitted) -> bool:
+    pairs = zip([*one.head, *(one.tuned or [])], [*two.head, *(two.tuned or [])], strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_same_seed_gives_the_same_weights_to_the_bit(
+    start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]], tmp_path: Path
+) -> None:
+    (one, _), (two, _) = trained_head_and_block, run(start)
+    other_cache = Start(start.weights, FeatureCache(tmp_path, 10**9))
+    (three, _) = run(other_cache)
+    assert same(one, two)
+    assert same(one, three)
+    assert one.history == two.history == three.history
+
+
+def test_another_seed_gives_other_weights(
+    start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]]
+) -> None:
+    (one, _), (two, _) = trained_head_and_block, run(start, seed=1)
+    assert not same(one, two)
+
+
+def test_every_epoch_is_reported_as_it_ends_and_kept(
+    trained_head_and_block: tuple[Fitted, list[Epoch]],
+) -> None:
+    fitted, rows = trained_head_and_block
+    assert rows == fitted.history
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [row["fine_tuning"] for row in rows[-2:]] == [1.0, 1.0]
+    assert {row["fine_tuning"] for row in rows[:-2]} == {0.0}
+    assert 0 < rows[-1]["learning_rate"] < rows[-2]["learning_rate"] < 1e-3  # peak of the cosine
+
+
+def test_fine_tuning_goes_on_from_the_solved_head_as_epoch_0(start: Start) -> None:
+    fitted, rows = run(start, head_penalty=0.1, learning_rate=1e-6)
+    frozen, (only,) = run(start, head_penalty=0.1, fine_tune_blocks=0, learning_rate=None)
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[0] == only
+    assert frozen.tuned is None
+    assert fitted.tuned is not None
+    assert not np.array_equal(fitted.head[-2], frozen.head[-2])
+    assert abs(rows[1]["loss"] - only["loss"]) < 0.1  # it starts where that ended
+
+
+def test_trained_head_is_that_of_the_lowest_validation_loss(trained_head: Fitted) -> None:
+    from brain_tumor.model import metrics
+
+    fitted = trained_head
+    best = min(row["val_loss"] for row in fitted.history)
+    labels = data().labels[data().val].astype(np.int64)
+    assert metrics.log_loss(labels, fitted.val_probability) == pytest.approx(best, rel=1e-3)
+
+
+@pytest.mark.parametrize(("head", "depth"), [("gap", 0), ("gap", 1), ("paper", 1)])
+def test_validation_figures_are_those_of_the_whole_network(
+    start: Start, head: str, depth: int
+) -> None:
+    changes: Any = {"head": head, "fine_tune_blocks": depth}
+    fitted, rows = run(start, **changes)
+    assert sum(row["fine_tuning"] for row in rows) == 2 * depth
+    params = PARAMS.model_copy(update=changes)
+    network = network_of(start.weights, fitted, params, 75)
+    whole = predict_proba(network, data().images[data().val])
+    np.testing.assert_allclose(fitted.val_probability, whole, atol=1e-6)
+    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
+
+
+def test_last_epoch_of_fine_tuning_is_what_comes_out(
+    trained_head_and_block: tuple[Fitted, list[Epoch]],
+) -> None:
+    from brain_tumor.model import metrics
+
+    fitted, rows = trained_head_and_block
+    labels = data().labels[data().val].astype(np.int64)
+    assert metrics.log_loss(labels, fitted.val_probability) == rows[-1]["val_loss"]
+
+
+def test_held_out_images_decide_nothing_in_fine_tuning(start: Start) -> None:
+    given = data()
+    params = PARAMS.model_copy(update={"head_penalty": 0.1, "learning_rate": 1e-5})
+    other = replace(given, labels=np.where(np.arange(48) < 32, given.labels, 1 - given.labels))
+    one, two = (fit(start, each, params, lambda *_: None) for each in (given, other))
+    assert same(one, two)
+    assert one.history[-1]["val_loss"] != two.history[-1]["val_loss"]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_stored_maps_train_as_the_whole_network_does(start: Start, depth: int) -> None:
+    """The steps of `fine_tuning`, written down again for the whole network from the images up."""
+    changes: Any = {"head_penalty": 0.1, "learning_rate": PEAK, "fine_tune_epochs": 3}
+    params = PARAMS.model_copy(update={**changes, "fine_tune_blocks": depth})
+    fitted = fit(start, data(), params, lambda *_: None)
+    said = whole_network(start, params)
+    np.testing.assert_allclose(fitted.val_probability, said, rtol=1e-4)
+    before, after = fitted.history[0]["val_loss"], fitted.history[-1]["val_loss"]
+    assert abs(before - after) > 1e-3  # it did learn something to differ in
+
+
+def whole_network(start: Start, params: TrainParams) -> Any:
+    """Probability of the held-out images after the same fine-tuning of the whole network."""
+    import keras
+    import tensorflow as tf
+
+    given = data()
+    frozen = params.model_copy(update={"fine_tune_blocks": 0})
+    solved = fit(start, given, frozen, lambda *_: None)
+    net = network_of(start.weights, replace(solved, tuned=None), params, 75)
+    x, y = to_unit(given.images), given.labels
+    trained = [v for v in net.trainable_variables if "frozen" not in v.path]
+    slope = next(v for v in trained if v.path.endswith("probability/kernel"))
+    average = [np.asarray(v) for v in trained]
+    adam, rng = keras.optimizers.Adam(1.0), np.random.default_rng(params.seed)
+    adam.build(trained)
+    steps = 3 * 4
+    for step in range(steps):
+        if step % 4 == 0:
+            drawn = given.draw(rng)
+        rows = drawn[8 * (step % 4) : 8 * (step % 4) + 8]
+        rate = PEAK * (1 if step == 0 else 0.5 * (1 + np.cos(np.pi * (step - 1) / (steps - 1))))
+        with tf.GradientTape() as tape:
+            p = net(x[rows], training=False)[:, 0]
+            loss = tf.reduce_mean(keras.losses.binary_crossentropy(y[rows, None], p[:, None]))
+            loss += 0.05 * tf.reduce_sum(tf.square(slope.value))
+        gradients = tape.gradient(loss, [v.value for v in trained])
+        adam.learning_rate.assign(rate)
+        adam.apply(gradients, trained)
+        decay = min(0.9, (step + 1) / (step + 11))
+        for place, variable in enumerate(trained):
+            variable.assign(variable * (1 - rate * (params.weight_decay or 0.0)))
+            average[place] = decay * average[place] + (1 - decay) * np.asarray(variable)
+    for variable, value in zip(trained, average, strict=True):
+        variable.assign(value)
+    return np.asarray(net(x[given.val], training=False))[:, 0]
+
+
+def test_second_training_is_not_touched_by_the_first(start: Start) -> None:
+    """Trainings share the prepared step; what it holds is set anew."""
+    changes: Any = {"head_penalty": 0.1, "learning_rate": 1e-5}
+    alone, _ = run(start, **changes)
+    run(start, **{**changes, "seed": 3, "learning_rate": 1e-1, "weight_decay": 0.5})
+    again, _ = run(start, **changes)
+    assert same(alone, again)
+    assert alone.history == again.history
+
+
+def test_penalty_path_has_the_penalty_that_was_given(start: Start) -> None:
+    params = PARAMS.model_copy(update={"head_penalty": 0.1, "fine_tune_blocks": 0})
+    path = penalty_path(start, data(), params)
+    _, (row,) = run(start, head_penalty=0.1, fine_tune_blocks=0)
+    given = path[path["given"]].iloc[0]
+    assert given["val_loss"] == pytest.approx(row["val_loss"])
+    assert path["penalty"].is_monotonic_increasing
+    assert path["loss"].is_monotonic_increasing  # the more penalty, the worse the fit
+
+
+def test_head_training_leaves_the_trunk_as_it_was(start: Start, trained_head: Fitted) -> None:
+    from brain_tumor.model import network
+
+    params = PARAMS.model_copy(update={"fine_tune_blocks": 0})
+    trunk = network.inception_v3()
+    trunk.load_weights(start.weights)
+    before = [layer.get_weights() for layer in trunk.layers if layer.get_weights()]
+    frozen = network_of(start.weights, trained_head, params, 75).get_layer("frozen_trunk")
+    after = [layer.get_weights() for layer in frozen.layers if layer.get_weights()]
+    assert len(after) > 30
+    for old, new in zip(before, after, strict=False):
+        for a, b in zip(old, new, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_training_that_diverges_names_the_rate(start: Start) -> None:
+    with pytest.raises(ValueError, match=r"diverged in epoch 1.*learning rate nan"):
+        run(start, learning_rate=float("nan"))
+
+
+def test_blocks_in_half_precision_give_nearly_the_same_maps(start: Start) -> None:
+    from brain_tumor.model import network
+
+    (maps,) = trunk_outputs(start.weights, data().images, [Output(1, "maps")], start.cache)
+    exact, half = (
+        np.asarray(network.top_blocks(start.weights, 2, 1, name)(np.asarray(maps)), np.float64)
+        for name in ("float32", "bfloat16")
+    )
+    error = float(np.linalg.norm(half - exact) / np.linalg.norm(exact))
+    assert 0 < error < 0.02  # bfloat16 has 8 bits of precision
+
+
+def test_what_half_precision_trained_is_judged_in_float32(start: Start) -> None:
+    changes: Any = {"precision": "bfloat16", "fine_tune_rate_fraction": 1e-3}
+    fitted, rows = run(start, **changes)
+    assert any(row["fine_tuning"] for row in rows)
+    network = network_of(start.weights, fitted, PARAMS.model_copy(update=changes), 75)
+    floats = [array for array in network.get_weights() if array.dtype.kind not in "iu"]
+    assert {array.dtype.name for array in floats} == {"float32"}
+    whole = predict_proba(network, data().images[data().val])
+    np.testing.assert_allclose(fitted.val_probability, whole, atol=1e-6)

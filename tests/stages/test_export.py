@@ -1,0 +1,120 @@
+"""The stage as `dvc repro` calls it, on a small model and images that were not trained on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from typer.testing import Result
+
+from brain_tumor.files import write_json
+from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.inference import bundle
+from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+from brain_tumor.inference.engine import load_engine
+from brain_tumor.inference.export import REPORT_FILE, exported_digest
+from brain_tumor.inference.familiarity import Familiarity
+from brain_tumor.inference.profile import Profile
+from brain_tumor.model import saved
+from brain_tumor.outputs import save_image, stored
+from brain_tumor.stages.export import main
+from tests import sections
+from tests.inference.toy import toy_network
+from tests.model.networks import SIZE_PX, images
+from tests.stages.command import invoke
+
+pytestmark = pytest.mark.slow
+TRAIN, OTHERS = 24, 8
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Outputs of the stages before; only the training images are there to be read."""
+    folder = tmp_path / "outputs"
+    pixels = images(TRAIN)
+    rng = np.random.default_rng(3)
+    paths = [f"no/{n}.png" for n in range(TRAIN + OTHERS)]
+    table = pd.DataFrame(
+        {
+            "path": paths,
+            "sha256": "0" * 64,
+            "label": "no",
+            "split": ["train"] * TRAIN + ["val", "test"] * (OTHERS // 2),
+            "cluster": paths,
+            "upright": rng.normal(1, 0.1, len(paths)),
+        }
+    )
+    for path, image in zip(paths, pixels, strict=False):
+        save_image(stored(folder / "preprocess" / "images", path), image)
+    features = rng.normal(0, 1, (TRAIN + OTHERS, 4)).astype(np.float32)
+    features[TRAIN:] += 100
+    Profile(table, features).save(folder / "profile")
+    network = toy_network()
+    meta = saved.ModelMeta(
+        head="gap",
+        head_block=0,
+        fine_tuned_blocks=0,
+        size_px=SIZE_PX,
+        threshold=0.5,
+        initial_weights="random",
+        initial_weights_sha256="0" * 64,
+        parameters=network.count_params(),
+        seed=0,
+    )
+    saved.save_network(folder / "train" / "model.keras", network)
+    write_json(folder / "calibrate" / "model.json", meta.model_dump())
+    grid = np.zeros((1, 128, 128), dtype=np.uint8)
+    atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
+    atlas.save(folder / "preprocess" / "atlas.npz")
+    return folder
+
+
+def run(outputs: Path) -> Result:
+    alarms, as_it_is = {"false_alarm_fraction": 0.1}, {"normalisation": "none"}
+    sections.write_params(outputs.parent, export=alarms, preprocess=as_it_is)
+    return invoke(main, outputs.parent)
+
+
+def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outputs: Path) -> None:
+    result = run(outputs)
+    assert result.exit_code == 0, result.output
+    export = outputs / "export"
+    assert {path.name for path in export.iterdir()} == {FAST_FILE, FAMILIARITY_FILE, REPORT_FILE}
+    report = json.loads((export / REPORT_FILE).read_text(encoding="utf-8"))
+    files = bundle.sources(
+        outputs / "train" / "model.keras",
+        outputs / "calibrate" / "model.json",
+        outputs / "preprocess" / "atlas.npz",
+        export,
+    )
+    bundle.write(outputs / "bundle", files, sections.preprocess(normalisation="none"))
+    assert report["digest"] == exported_digest(export) == bundle.digest(outputs / "bundle")
+    assert report["engine"] == f"onnxruntime {onnxruntime.__version__}"
+    assert report["familiar"] == {"images": TRAIN, "clusters": TRAIN}
+    agreement = report["agreement"]
+    assert agreement.pop("images") == TRAIN
+    assert set(agreement) == {"probability", "features", "contributions"}
+    assert max(agreement.values()) < 1e-4
+    keras = load_engine(outputs / "bundle", "keras").see(images(3)).probability
+    fast = load_engine(export, "fast").see(images(3)).probability
+    np.testing.assert_allclose(fast, keras, atol=1e-5)
+    looks = Profile.load(outputs / "profile")
+    expected = Familiarity.fit(
+        looks.features[:TRAIN],
+        looks.table[:TRAIN],
+        looks.table["cluster"][:TRAIN].to_numpy(str),
+        sections.export(false_alarm_fraction=0.1),
+    )
+    scores = Familiarity.load(export / FAMILIARITY_FILE).score(looks.features, looks.table)
+    assert np.array_equal(scores, expected.score(looks.features, looks.table))
+    assert (scores[TRAIN:] > 1).all()
+
+
+def test_a_training_image_that_is_gone_is_named_in_one_line(outputs: Path) -> None:
+    missing = stored(Path("outputs/preprocess/images"), "no/3.png")
+    (outputs.parent / missing).unlink()
+    result = run(outputs)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"error: {missing}: cannot be read")

@@ -1,0 +1,164 @@
+"""How a stage begins and ends on a command line: what it says, and what it leaves out."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from brain_tumor.command import INTERRUPTED
+from tests import sections
+from tests.small_project import FOREIGN
+
+ROOT = Path(__file__).parents[1]
+NOTICES = ("absl::InitializeLog", "oneDNN", "cpu_feature_guard", "To enable the following")
+SLOW_STAGE = """\
+'''Stage wait: waits for a minute.'''
+import time
+from brain_tumor.command import reporting_errors, run
+
+def main() -> None:
+    with reporting_errors():
+        print("begun", flush=True)
+        time.sleep(60)
+
+run(main)
+"""
+PIPELINE = """\
+stages:
+  before: {cmd: echo, deps: [wait.py], outs: [nothing]}
+  wait: {cmd: python wait.py, deps: [wait.py], outs: [other]}
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of a user who has set nothing."""
+    foreign = (*FOREIGN, "TF_")
+    kept = {key: text for key, text in os.environ.items() if not key.startswith(foreign)}
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": binaries, "PYTHONPATH": str(ROOT / "src")} | more
+
+
+def run(folder: Path, stage: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """The command of dvc.yaml."""
+    pipeline = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    _, *words = pipeline["stages"][stage]["cmd"].split()
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def in_foreground(*command: str) -> list[str]:
+    """A command that hears Ctrl-C, even where the tests run in a shell's background."""
+    code = "signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", f"import os, signal, sys; {code}", *command]
+
+
+def test_a_stage_says_which_of_how_many_it_is(tmp_path: Path) -> None:
+    for file in ("dvc.yaml", "evidence/dvc.yaml"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    said = run(tmp_path, "train", DVC_STAGE="train").stderr.splitlines()[0]
+    assert said.startswith("stage 7 of 12, train: fit InceptionV3")
+    said = run(tmp_path, "train", DVC_STAGE="evidence/dvc.yaml:paper").stderr
+    assert ", paper: " in said.splitlines()[0]
+    assert not run(tmp_path, "train").stderr.startswith("stage")
+
+
+@pytest.mark.slow
+def test_tensorflow_starts_without_notices_and_its_errors_are_shown(tmp_path: Path) -> None:
+    sections.write_params(tmp_path, backbone={"source": "random"})
+    done = run(tmp_path, "backbone")
+    assert done.returncode == 0, done.stderr
+    assert "initial weights: random" in done.stderr
+    assert not [line for line in done.stderr.splitlines() if any(one in line for one in NOTICES)]
+    (tmp_path / "other.weights.h5").write_bytes(b"no weights")
+    sections.write_params(tmp_path, backbone={"source": "other.weights.h5"})
+    done = run(tmp_path, "backbone")
+    assert done.returncode == 1
+    assert "other.weights.h5" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_errors_of_tensorflow_itself_reach_standard_error() -> None:
+    code = (
+        "from brain_tumor.machine import quiet_tensorflow; quiet_tensorflow(); "
+        "import tensorflow as tf; tf.ones((2, 3)) @ tf.ones((2, 3))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Matrix size-incompatible" in done.stderr
+    assert not [one for one in NOTICES if one in done.stderr]
+
+
+def test_last_words_of_a_crash_are_shown() -> None:
+    code = """\
+import os
+from brain_tumor.machine import without_notices
+with without_notices():
+    os.write(2, b"I0000 port.cc:153] oneDNN custom operations are on.\\nF0000 no memory\\n")
+    os.abort()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGABRT
+    assert "F0000 no memory" in done.stderr
+    assert "oneDNN" not in done.stderr
+
+
+def test_interrupted_stage_says_in_a_line_that_the_same_command_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "wait.py").write_text(SLOW_STAGE, encoding="utf-8")
+    with subprocess.Popen(
+        in_foreground(sys.executable, "wait.py"),
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED == 130
+    assert said == "interrupted: the same command goes on from here\n"
+
+
+def test_so_does_dvc_repro(tmp_path: Path) -> None:
+    (tmp_path / "wait.py").write_text(SLOW_STAGE, encoding="utf-8")
+    (tmp_path / "dvc.yaml").write_text(PIPELINE.replace("echo", "touch nothing"), encoding="utf-8")
+    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=tmp_path, env=environment(), check=True)
+    with subprocess.Popen(
+        in_foreground("dvc", "repro"),
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "begun\n")
+        before = list(lines)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        after, _ = process.communicate(timeout=60)
+    assert "stage 2 of 2, wait: waits for a minute\n" in before
+    assert after.count("the same command goes on from here") == 1
+    assert "Traceback" not in after
+    assert process.returncode != 0

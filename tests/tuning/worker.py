@@ -1,0 +1,97 @@
+"""A search over a cheap formula, as one of the processes that share it.
+
+Run as a script: URL, section `tune` as JSON, the trial it kills itself in (-1: none), and how many
+parameters of that trial are drawn before.
+"""
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from brain_tumor.settings import TUNABLE, Space, TuneParams
+from brain_tumor.tuning.search import Progress, open_study, run, suggest
+from brain_tumor.tuning.storage import open_storage
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+SECTION = TuneParams.model_validate(
+    {
+        "seed": 7,
+        "n_trials": 12,
+        "timeout_s": None,
+        "objective": "log_loss",
+        "folds": 2,
+        "pruner": "median",
+        "startup_trials": 4,
+        "space": {
+            "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+            "dropout": {"low": 0.0, "high": 0.6, "log": False},
+            "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+            "head_penalty": {"low": 1e-3, "high": 1.0, "log": True},
+            "head_block": {"low": 2, "high": 10},
+            "fine_tune_blocks": {"low": 0, "high": 3},
+        },
+    }
+)
+
+
+def formula(trial: "Trial", space: Space) -> float:
+    """A value that hyperparameters decide, reported in steps; worse than others: pruned."""
+    from optuna import TrialPruned
+
+    drawn = suggest(trial, space, lambda _: TUNABLE)
+    value = (math.log10(drawn["learning_rate"]) + 3) ** 2 + (drawn["dropout"] - 0.2) ** 2
+    value += 0.1 * abs(drawn["head_block"] - 6) + 0.05 * drawn["fine_tune_blocks"]
+    for step in range(3):
+        trial.report(value + 0.1 * (2 - step), step)
+        if trial.should_prune():
+            raise TrialPruned
+    return value
+
+
+def search(
+    url: str,
+    params: TuneParams,
+    objective: "Callable[[Trial], float] | None" = None,
+    on_trial: Callable[[Progress], None] = lambda _: None,
+    on_interrupted: "Callable[[FrozenTrial], None]" = lambda _: None,
+) -> "Study":
+    study = open_study(open_storage(url), "search", params, create=True)
+    run(
+        study,
+        params,
+        objective or (lambda trial: formula(trial, params.space)),
+        on_trial,
+        on_interrupted,
+    )
+    return study
+
+
+def outcomes(study: "Study") -> list[tuple[str, float | None, dict[str, float | int]]]:
+    from brain_tumor.tuning.trials import finished_trials
+
+    return [(trial.state.name, trial.value, trial.params) for trial in finished_trials(study)]
+
+
+def main(url: str, section: str, dies_in: int, drawn_before: int) -> None:
+    params = TuneParams.model_validate_json(section)
+
+    def objective(trial: "Trial") -> float:
+        trial.set_user_attr("note", f"of trial {trial.number}")
+        if trial.number == dies_in:
+            suggest(trial, params.space, lambda _: TUNABLE[:drawn_before])
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.02)
+        return formula(trial, params.space)
+
+    search(url, params, objective, lambda progress: print(progress.number, flush=True))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
