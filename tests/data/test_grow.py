@@ -214,11 +214,11 @@ def test_a_file_that_changes_while_it_is_copied_stops_the_batch(
 ) -> None:
     before = files(repository / "data")
 
-    def md5(file: Path) -> str:
+    def md5_of_copy(file: Path) -> str:
         """Wrong for copies, right for the files they are of."""
         return "0" * 32 if repository in file.parents else md5(file)
 
-    monkeypatch.setattr(add_module, "md5", md5)
+    monkeypatch.setattr(add_module, "md5", md5_of_copy)
     with pytest.raises(AddError, match="changed while it was copied"):
         grow(source, repository)
     assert files(repository / "data") == before
