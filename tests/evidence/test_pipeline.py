@@ -22,7 +22,11 @@ FIGURES = "docs/evidence/figures"
 THREE = {"no": 3, "yes": 3}
 SMALL: dict[str, dict[str, Any]] = {
     "headline": {"repeats": 1, "folds": 2},
-    "paper": {"seeds": 2, "paper_step_px": 50, "counts": {"val": THREE, "test": THREE}},
+    "paper": {
+        "seeds": 2,
+        "paper_step_px": 50,
+        "counts": {"val": THREE, "test": THREE, "train": None},
+    },
     "summary": {"bootstrap_resamples": 20},
 }
 
