@@ -55,7 +55,6 @@ model = mlflow.pyfunc.load_model("models:/{NAME}@champion")
 data = Path(sys.argv[1]).read_bytes()
 frame = model.predict(pd.DataFrame({{"image": [data, data]}}))
 import brain_tumor.inference.classifier as loaded
-from tests import sections
 files = mlflow.artifacts.download_artifacts("models:/{NAME}@champion")
 print(json.dumps({{
     "rows": frame.to_dict("records"),
