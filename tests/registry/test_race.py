@@ -27,9 +27,9 @@ from brain_tumor.settings import PreprocessParams
 from brain_tumor.outputs import StageOutputs
 from brain_tumor.settings import RegisterParams
 from brain_tumor.registry.register import register
-from brain_tumor.tracking import logged
+from brain_tumor.tracking import pyfunc
 
-write, (root, me, other) = logged.log_model, map(Path, sys.argv[1:])
+write, (root, me, other) = pyfunc.log_model, map(Path, sys.argv[1:])
 
 def write_and_wait(*arguments):
     model_id = write(*arguments)
@@ -38,7 +38,7 @@ def write_and_wait(*arguments):
         time.sleep(0.01)
     return model_id
 
-logged.log_model = write_and_wait
+pyfunc.log_model = write_and_wait
 outputs = StageOutputs(**{name: root / path for name, path in vars(StageOutputs()).items()})
 params = RegisterParams(
     name="brain-tumor-inceptionv3", metric="balanced_accuracy", margin=0.025,

@@ -39,7 +39,6 @@ _ELSEWHERE = """
 import importlib.util, json, sys
 from pathlib import Path
 import mlflow, pandas as pd
-from tests import sections
 model = mlflow.pyfunc.load_model(sys.argv[1])
 frame = pd.DataFrame({"image": [Path(sys.argv[2]).read_bytes()]})
 rows = [model.predict(frame, params={"engine": name}).to_dict("records")[0]
