@@ -391,7 +391,7 @@ network.trunk = lambda *_: Trunk()
 images = np.arange(3 * 75 * 75, dtype=np.uint8).reshape(3, 75, 75)
 cache = FeatureCache(Path(sys.argv[1]), 10**6)
 weights = Path(sys.argv[3])
-(found,) = features.trunk_outputs(weights, images, [features.Output(-1, "gap")], small_cache)
+(found,) = features.trunk_outputs(weights, images, [features.Output(-1, "gap")], cache)
 print(float(np.asarray(found, dtype=np.float64).sum()))
 """
 
