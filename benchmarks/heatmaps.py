@@ -1,7 +1,7 @@
 """How well heat maps point at tumours of phantoms, by their reference and by smoothing.
 
 Run `dvc repro train` first: this takes its model and its training images. A reference's
-contributions are taken off those of an image before they are smoothed; `model.explanation` has
+contributions are taken off those of an image before they are smoothed; `model.explain` has
 what was chosen, by the seeds below (docs/evidence/decisions.md, section 7):
 
     python benchmarks/heatmaps.py --pairs 60 4 5

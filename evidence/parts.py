@@ -147,7 +147,7 @@ def read_pool(manifest: pd.DataFrame, images: Path, params: AugmentParams) -> Po
     """Read preprocessed images and make their copies, each by seed, path and number alone.
 
     Args:
-        manifest: see `dataset.manifest`; the order of its rows does not matter.
+        manifest: see `outputs.MANIFEST_COLUMNS`; the order of its rows does not matter.
         images: folder of preprocessed images.
         params: section `augment`.
 

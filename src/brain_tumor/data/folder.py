@@ -130,7 +130,7 @@ def upright_grey(image: Image.Image) -> Image.Image:
     Pictures of more than 8 bits are stretched as the network sees them.
 
     Raises:
-        ValueError: values that `imaging.decode` does not take.
+        ValueError: values that `imaging.picture` does not take.
     """
     image = ImageOps.exif_transpose(image)
     if not image.mode.startswith(("I", "F")):

@@ -42,8 +42,8 @@ class TrainingImage:
         sha256: of the file, hexadecimal.
         group: names of all groups (copies, patients) it belongs to, between spaces.
         split: train or val.
-        dhash: `dataset.validation.duplicates.difference_hash` of the picture, hexadecimal.
-        fhash: `dataset.frequency_hash` of the picture, hexadecimal.
+        dhash: `data.copies.difference_hash` of the picture, hexadecimal.
+        fhash: `data.copies.frequency_hash` of the picture, hexadecimal.
     """
 
     path: str

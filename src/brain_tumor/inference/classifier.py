@@ -114,7 +114,7 @@ class Finding:
         prediction: what the model says.
         prepared: the slice as read and as the network sees it.
         contributions: float32 (h, w): what each place and its neighbours add to the logit, before
-            calibration, beside what they add in an empty picture (see `explanation.Seen`).
+            calibration, beside what they add in an empty picture (see `explain.Seen`).
         stride_px: pixels of the network's input between neighbouring places, which are centred on
             it.
     """

@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from brain_tumor.model.saved import BATCH, to_unit
 
-_POOLING = ("GlobalAveragePooling2D", "Flatten")  # see `head.pooling`
+_POOLING = ("GlobalAveragePooling2D", "Flatten")  # see `network.pooling`
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def standardisation(head: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]
     """Mean and divisor, float64 (features,), of what the sigmoid unit of a head takes.
 
     Args:
-        head: see `head.make_head`; one without standardisation has means 0 and divisors 1.
+        head: see `network.make_head`; one without standardisation has means 0 and divisors 1.
     """
     for layer in head.layers:
         if type(layer).__name__ == "Normalization":

@@ -45,7 +45,7 @@ def draw_penalty_path(path: pd.DataFrame) -> Any:
     """Loss of train and val over the penalty of a solved head, and the penalty it was given.
 
     Args:
-        path: see `fit.penalty_path`.
+        path: see `training.penalty_path`.
     """
     figure, axes = _figure(6.0, 4.0)
     axes.plot(

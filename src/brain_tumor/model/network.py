@@ -116,7 +116,7 @@ def build(
 
     Args:
         weights: a `.weights.h5` file of `inception_v3()`.
-        head: see `head.make_head`; `paper` on `mixed10` at 299 px has the 21,933,857 parameters of
+        head: see `make_head`; `paper` on `mixed10` at 299 px has the 21,933,857 parameters of
             Kim & Ye 2019.
         head_block: the `mixed` block the head sits on, 0 to 10.
         fine_tune_blocks: how many blocks below the head are trainable, 0 to `head_block + 1`.

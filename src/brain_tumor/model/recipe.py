@@ -1,7 +1,7 @@
 """The recipe: a trial over held-out folds, what it predicts out of fold, and the network.
 
 Stages tune and train call it, with tracking and files around it, and so does the cross-validation
-of the evidence, for any division of the images. (Which trials there are: `model.search`;
+of the evidence, for any division of the images. (Which trials there are: `tuning.search`;
 temperature and threshold: `model.calibration`.)
 """
 

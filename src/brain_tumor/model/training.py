@@ -199,7 +199,7 @@ def solve_head(
     """Set the head's sigmoid unit to the optimum for the training rows.
 
     Args:
-        top: a `gap` head whose standardisation is set (see `head.standardise`).
+        top: a `gap` head whose standardisation is set (see `network.standardise`).
         vectors: float32 (N, features), of all images.
         data: says which rows train; validation rows are not looked at.
         params: head_penalty and class_weight.

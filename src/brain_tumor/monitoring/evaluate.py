@@ -44,7 +44,7 @@ def metadata_probability(features: pd.DataFrame, table: pd.DataFrame) -> NDArray
     them. So it knows the folder's habits, which the model does not.
 
     Args:
-        features: `dataset.metadata.metadata_features`, (N, ...).
+        features: `data.metadata.metadata_features`, (N, ...).
         table: N rows with `label` and `cluster`.
 
     Returns:

@@ -42,7 +42,7 @@ class BrainTumorClassifier(PythonModel):
 
         Returns:
             A row per slice, a picture being one: `input` (the row it came from, int64) and the
-            fields of `inference.finding.Prediction`.
+            fields of `inference.classifier.Prediction`.
         """
         wanted = params or {}
         classifier = self._classifier(str(wanted.get("engine", "keras")))

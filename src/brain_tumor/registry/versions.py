@@ -138,7 +138,7 @@ class Image:
         is_yes: 1 for `yes`, 0 for `no`.
         split: train, val or test; empty if the split leaves it out.
         groups: of duplicates and of what the split keeps together.
-        dhash: of the picture, hexadecimal (see `dataset.validation.duplicates`).
+        dhash: of the picture, hexadecimal (see `data.copies`).
     """
 
     path: str

@@ -75,7 +75,7 @@ class Data(Section):
 
 
 class Calibration(Section):
-    """How probabilities and calls come about; see `model.calibration_params`.
+    """How probabilities and calls come about; see `outputs.OperatingPoint`.
 
     Attributes:
         temperature: the logit is divided by it.
