@@ -18,7 +18,7 @@ from brain_tumor.tracking.connection import relocate
 from tests.warm_python import VARIABLE
 
 ROOT = Path(__file__).parent.parent
-FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_", "AWS_", "TF_")
+FOREIGN = ("MLFLOW", "OPTUNA", "BRAIN_TUMOR", "DVC_", "AWS_", "TF_", "MAKE", "MFLAGS")
 TUNED = {"fine_tune_blocks": "tuned", "learning_rate": "tuned"}  # they train blocks too
 SMALL: dict[str, dict[str, Any]] = {
     "phantom": {

@@ -1,6 +1,7 @@
 """Maps judged by masks and against each other, where they point, scanner text, what is said."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -368,7 +369,12 @@ def command() -> str:
 def run(project: Path) -> subprocess.CompletedProcess[str]:
     words = command().split()
     return subprocess.run(
-        [sys.executable, *words[1:]], cwd=project, capture_output=True, text=True, check=False
+        [sys.executable, *words[1:]],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},  # where the study is imported from
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

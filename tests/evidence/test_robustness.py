@@ -1,6 +1,7 @@
 """Robustness: pictures degraded, classified as a user's are, and figured level by level."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -214,7 +215,12 @@ def command() -> str:
 def run(project: Path) -> subprocess.CompletedProcess[str]:
     words = command().split()
     return subprocess.run(
-        [sys.executable, *words[1:]], cwd=project, capture_output=True, text=True, check=False
+        [sys.executable, *words[1:]],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},  # where the study is imported from
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
