@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from brain_tumor.errors import UserError
 from brain_tumor.machine import counting
 from brain_tumor.model import metrics
 from brain_tumor.model.recipe import VERSION
@@ -111,7 +112,7 @@ def missing_folds(track: Headline, finished: Finished) -> list[Fold]:
     """The folds that are not finished yet.
 
     Raises:
-        StaleError: see `Finished.missing`.
+        UserError: see `Finished.missing`.
     """
     names = set(finished.missing({fold.name: track.digest(fold) for fold in track.folds}))
     return [fold for fold in track.folds if fold.name in names]
@@ -163,7 +164,7 @@ def read_folds(
         The columns of their CSVs with `repeat`, `fold` and `y` (0 or 1), and the JSON of each.
 
     Raises:
-        ValueError: one is missing, or images are missing from a repeat or twice in it.
+        UserError: one is missing, or images are missing from a repeat or twice in it.
     """
     places = product(range(params.repeats), range(params.folds))
     names = [Fold(repeat, number, (), ()).name for repeat, number in places]
@@ -178,7 +179,7 @@ def read_folds(
     counts = whole.groupby("path")["repeat"].agg(["size", "nunique"])
     wrong = counts[(counts != params.repeats).any(axis=1)]
     if len(wrong):
-        raise ValueError(
+        raise UserError(
             f"{finished.folder}: {wrong.index[0]} is predicted {wrong['size'].iloc[0]} times in "
             f"{params.repeats} repeats: folds of different runs; delete the folder and run "
             "`make evidence`"
@@ -231,7 +232,7 @@ def run_track(
         tags: lineage tags of the runs.
 
     Raises:
-        StaleError: see `Finished.missing`.
+        UserError: see `Finished.missing`.
     """
     missing = missing_folds(track, finished)
     if not missing:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from brain_tumor.errors import UserError
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.explain import Explainer
 from brain_tumor.model.metrics import (
@@ -101,7 +102,7 @@ def tested(model: SavedModel, maker: Maker, params: LocalisationParams) -> Teste
         params: section `localisation`.
 
     Raises:
-        ValueError: no phantom has its tumour in view.
+        UserError: no phantom has its tumour in view.
     """
     phantoms = maker.make(params.seed, pairs(params.pairs), "phantoms")
     look, stride = looking(model.network, model.meta.temperature), stride_px(model.meta.head_block)
@@ -109,7 +110,7 @@ def tested(model: SavedModel, maker: Maker, params: LocalisationParams) -> Teste
     has = np.array([one.tumour.any() for one in phantoms])
     healthy = np.array([not one.case.tumour for one in phantoms])
     if not has.any():
-        raise ValueError(f"none of {params.pairs} phantoms has its tumour in view; make more pairs")
+        raise UserError(f"none of {params.pairs} phantoms has its tumour in view; make more pairs")
     with_tumour, without = _those(phantoms, has), _those(phantoms, healthy)
     random = _random_maps(model.network, _images(with_tumour), params)
     scored = judged(with_tumour, maps[has], random, stride, params.chance_draws, params.seed)

@@ -137,7 +137,7 @@ def missing_seeds(track: PaperTrack, finished: Finished) -> list[int]:
     """The seeds that are not finished yet.
 
     Raises:
-        StaleError: see `Finished.missing`.
+        UserError: see `Finished.missing`.
     """
     seeds = range(track.params.seeds)
     names = set(finished.missing({name_of(seed): track.digest(seed) for seed in seeds}))
@@ -171,7 +171,7 @@ def read_seeds(
         The columns of their CSVs with `seed` and `y` (0 or 1), and the JSON of each.
 
     Raises:
-        ValueError: one is missing.
+        UserError: one is missing.
     """
     tables, facts = zip(
         *(finished.read(name_of(seed)) for seed in range(params.seeds)), strict=True

@@ -17,16 +17,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.data.copies import clusters
+from brain_tumor.errors import UserError
 from brain_tumor.files import write_json, write_text
 from brain_tumor.machine import processors
 from brain_tumor.model.folds import Development
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import POSITIVE, AugmentParams
 from brain_tumor.tracking.lineage import trace
-
-
-class StaleError(ValueError):
-    """A finished part was made from something else than what is there now."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Finished:
         says so. Parts of different recipes are never mixed.
 
         Raises:
-            StaleError: a part is of other images, or some parts are stale and others are not.
+            UserError: a part is of other images, or some parts are stale and others are not.
         """
         changes = {name: self._changed(name, digest) for name, digest in digests.items()}
         stale = {name: changed for name, changed in changes.items() if changed}
@@ -70,7 +67,7 @@ class Finished:
             return [name for name, changed in changes.items() if changed is None]
         name, changed = next(iter(stale.items()))
         if len(stale) < len(digests) or any("images" in fields for fields in stale.values()):
-            raise StaleError(
+            raise UserError(
                 f"{self.folder / name}.json: made from other {' and '.join(changed)} than there is "
                 f"now; delete {self.folder / name}.csv and .json (or all of {self.folder}; git "
                 "keeps what was committed) and run again, or go back to what it was made from"
@@ -104,16 +101,16 @@ class Finished:
         """Table and facts of a part.
 
         Raises:
-            ValueError: it is not there or not readable.
+            UserError: it is not there or not readable.
         """
         csv, about = self._paths(name)
         facts = self._facts(name)
         if facts is None:
-            raise ValueError(f"{about}: missing; run `make evidence`")
+            raise UserError(f"{about}: missing; run `make evidence`")
         try:
             return pd.read_csv(csv), facts
         except (OSError, ValueError) as error:
-            raise ValueError(f"{csv}: not readable; delete it and {about}: {error}") from error
+            raise UserError(f"{csv}: not readable; delete it and {about}: {error}") from error
 
     def _paths(self, name: str) -> tuple[Path, Path]:
         return self.folder / f"{name}.csv", self.folder / f"{name}.json"
@@ -125,7 +122,7 @@ class Finished:
         try:
             return dict(json.loads(about.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise ValueError(f"{about}: not readable; delete it and {csv}: {error}") from error
+            raise UserError(f"{about}: not readable; delete it and {csv}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,7 @@ def read_pool(manifest: pd.DataFrame, images: Path, params: AugmentParams) -> Po
         params: section `augment`.
 
     Raises:
-        StoredImageError: an image is missing or unreadable.
+        UserError: an image is missing or unreadable.
     """
     table = manifest.sort_values("path", ignore_index=True)
     rows = pd.DataFrame(
@@ -178,7 +175,7 @@ def with_phantoms(pool: Pool, augmented: Path, records: Path) -> Pool:
         records: its records.csv; a phantom is its own source there.
 
     Raises:
-        StoredImageError: a phantom is missing or unreadable.
+        UserError: a phantom is missing or unreadable.
     """
     table = pd.read_csv(records, dtype=str, keep_default_na=False)
     table = table[table["source"] == table["path"]].sort_values("path")
@@ -308,14 +305,14 @@ def outer_folds(pool: Pool, count: int, repeat: int) -> Iterator[Fold]:
         repeat: from 0.
 
     Raises:
-        ValueError: a class has fewer clusters than there are folds.
+        UserError: a class has fewer clusters than there are folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     rows = originals(pool).sort_values("source")
     fewest = int(rows.groupby("label")["cluster"].nunique().min())
     if fewest < count:
-        raise ValueError(
+        raise UserError(
             f"headline.folds is {count}, but a class has only {fewest} groups of images; lower it"
         )
     paths = rows["source"].to_numpy(str)

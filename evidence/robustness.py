@@ -20,6 +20,7 @@ from PIL import Image
 from pydantic import Field, model_validator
 from scipy import ndimage
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.picture import decode
 from brain_tumor.inference.classifier import Classifier, Prepared, prepare
@@ -185,7 +186,7 @@ def predict_degraded(
         training images), aligned (with the atlas, not merely centred).
 
     Raises:
-        ValueError: a file is missing or not a picture; the message names it.
+        UserError: a file is missing or not a picture; the message names it.
     """
     job = _Job(data, classifier.atlas, classifier.preprocess, params.seed)
     tasks = [(condition, path) for condition in conditions(params) for path in images["path"]]
@@ -200,7 +201,7 @@ def _prepared(job: _Job, task: _Task) -> Prepared:
         original = (job.data / path).read_bytes()
         return prepare(_picture(original, condition, job, path), job.atlas, job.preprocess, 1)[0]
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be degraded and read: {error}") from error
+        raise UserError(f"{path}: cannot be degraded and read: {error}") from error
 
 
 def _picture(original: bytes, condition: Condition, job: _Job, path: str) -> bytes:

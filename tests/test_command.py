@@ -162,3 +162,33 @@ def test_so_does_dvc_repro(tmp_path: Path) -> None:
     assert after.count("the same command goes on from here") == 1
     assert "Traceback" not in after
     assert process.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("raised", "lines"),
+    [
+        ("UserError('scan.png: no picture; give another')", 1),
+        ("FileNotFoundError(2, 'No such file or directory', 'scan.png')", 1),
+        ("ValueError('operands could not be broadcast together')", None),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_a_fault_keeps_its_traceback(
+    raised: str, lines: int | None
+) -> None:
+    code = f"""\
+from brain_tumor.command import reporting_errors
+from brain_tumor.errors import UserError
+with reporting_errors():
+    raise {raised}
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    if lines:
+        assert len(done.stderr.splitlines()) == lines
+        assert done.stderr.startswith("error: ")
+        assert "scan.png" in done.stderr
+    else:
+        assert done.stderr.startswith("Traceback")
+        assert "broadcast together" in done.stderr.splitlines()[-1]

@@ -12,9 +12,9 @@ from PIL import Image
 
 from brain_tumor.data.check import describe
 from brain_tumor.data.folder import BadImageError, find_images, read_facts
+from brain_tumor.errors import UserError
 from brain_tumor.outputs import (
     MANIFEST_COLUMNS,
-    StoredImageError,
     load_images,
     read_manifest,
     save_image,
@@ -212,18 +212,18 @@ def test_nothing_asked_is_an_empty_array(folder: Path) -> None:
 
 
 def test_a_missing_image_is_named(folder: Path) -> None:
-    with pytest.raises(StoredImageError, match=r"no/2\.png\.png: cannot be read"):
+    with pytest.raises(UserError, match=r"no/2\.png\.png: cannot be read"):
         load_images(folder, [*PATHS, "no/2.png"])
 
 
 @pytest.mark.parametrize("shape", [(21, 21), (20, 30)])
 def test_an_image_of_another_shape_is_named(shape: tuple[int, int], folder: Path) -> None:
     save_image(stored(folder, "no/odd.png"), np.zeros(shape, np.uint8))
-    with pytest.raises(StoredImageError, match=r"odd\.png\.png: shape"):
+    with pytest.raises(UserError, match=r"odd\.png\.png: shape"):
         load_images(folder, [*PATHS, "no/odd.png"])
 
 
 def test_a_coloured_image_is_refused(folder: Path) -> None:
     save_image(stored(folder, "no/rgb.png"), np.zeros((20, 20, 3), np.uint8))
-    with pytest.raises(StoredImageError, match="mode RGB"):
+    with pytest.raises(UserError, match="mode RGB"):
         load_images(folder, ["no/rgb.png"])

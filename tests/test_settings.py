@@ -10,11 +10,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from brain_tumor import settings
+from brain_tumor.errors import UserError
 from brain_tumor.settings import (
     TUNABLE,
     Section,
     Settings,
-    SettingsError,
     TrainParams,
     TrainSection,
     TuneParams,
@@ -35,7 +35,7 @@ def error(tmp_path: Path, *changes: tuple[str, str]) -> str:
         text = text.replace(old, new)
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         settings.read(path)
     return str(caught.value).removeprefix(f"{path}: ")
 
@@ -124,10 +124,10 @@ def test_the_code_has_no_defaults() -> None:
 
 def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    with pytest.raises(SettingsError, match=f"^{path}: cannot be read as YAML: "):
+    with pytest.raises(UserError, match=f"^{path}: cannot be read as YAML: "):
         settings.read(path)
     path.write_text("a: [", encoding="utf-8")
-    with pytest.raises(SettingsError, match=f"^{path}: cannot be read as YAML: "):
+    with pytest.raises(UserError, match=f"^{path}: cannot be read as YAML: "):
         settings.read(path)
 
 
@@ -164,7 +164,7 @@ def test_fields_that_may_be_tuned_are_those_a_study_can_choose(tmp_path: Path) -
     solved, descended = written(tmp_path), written(tmp_path, head_penalty="null")
     assert (*solved.tuned(), "dropout") == TUNABLE
     assert {*descended.tuned(), "head_penalty"} == set(TUNABLE)
-    with pytest.raises(SettingsError, match=r"train\.batch_size"):
+    with pytest.raises(UserError, match=r"train\.batch_size"):
         written(tmp_path, batch_size="tuned")
 
 
@@ -293,7 +293,7 @@ def test_numbers_may_be_written_as_yaml_allows(
 def test_wrong_value_is_named_with_its_one_reason(
     tmp_path: Path, name: str, text: str, problem: str
 ) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         written(tmp_path, **{name: text})
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'params.yaml'}: train.{name}")

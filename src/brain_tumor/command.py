@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from brain_tumor.errors import UserError
 from brain_tumor.machine import quiet_tensorflow
 
 In = Annotated[Path, typer.Option(help="A file or folder the stage reads.")]
@@ -68,9 +69,10 @@ def _stage_names(pipeline: Path) -> list[str]:
 
 @contextmanager
 def reporting_errors() -> Iterator[None]:
-    """Turn an error in what the user gave (`ValueError`, `OSError`) into one line and exit 1.
+    """Show what the user can mend as one line, and exit 1; other errors keep their traceback.
 
-    So is a package that is missing because its extra was not installed.
+    The user can mend a `UserError`, an `OSError` (a file or a store that cannot be reached) and a
+    package that is missing because its extra was not installed.
     """
     try:
         yield
@@ -83,6 +85,6 @@ def reporting_errors() -> Iterator[None]:
             file=sys.stderr,
         )
         raise SystemExit(1) from error
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

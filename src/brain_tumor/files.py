@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from brain_tumor.errors import UserError
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -86,7 +88,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
         remedy: what the error tells the user to do, as `RESTORE` does.
 
     Raises:
-        ValueError: the file is missing or is not JSON; the message names it.
+        UserError: the file is missing or is not JSON; the message names it.
     """
     return _read(path, json.loads, remedy)
 
@@ -103,7 +105,7 @@ def read_artefact(path: Path, kind: type[ArtefactT], remedy: str = "") -> Artefa
         remedy: what the error tells the user to do.
 
     Raises:
-        ValueError: the file is missing or holds something else; the message names it.
+        UserError: the file is missing or holds something else; the message names it.
     """
     return _read(path, lambda text: kind.model_validate_json(text, extra="ignore"), remedy)
 
@@ -113,9 +115,9 @@ def _read(path: Path, parse: Callable[[str], T], remedy: str) -> T:
     try:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: missing{after}") from error
+        raise UserError(f"{path}: missing{after}") from error
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable{after}: {error}") from error
+        raise UserError(f"{path}: not readable{after}: {error}") from error
 
 
 def _remove(path: Path) -> None:

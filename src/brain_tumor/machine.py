@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from brain_tumor.errors import UserError
+
 _INSTALLATION = Path("/etc/machine-id")  # machine-id(5); a machine without one has only its name
 
 
@@ -133,7 +135,7 @@ def _bar() -> Progress:
     )
 
 
-class GitError(ValueError):
+class GitError(UserError):
     """git is missing or failed; holds the command and what git said."""
 
 
@@ -189,13 +191,13 @@ def worker_count() -> int:
     """Processes to use: `BRAIN_TUMOR_WORKERS`, else the processors this process may use.
 
     Raises:
-        ValueError: the variable is not a positive whole number.
+        UserError: the variable is not a positive whole number.
     """
     wanted = os.environ.get(WORKERS_VARIABLE, "")
     if not wanted:
         return processors()
     if not wanted.isdecimal() or int(wanted) < 1:
-        raise ValueError(f"{WORKERS_VARIABLE}={wanted}: a whole number from 1 is needed")
+        raise UserError(f"{WORKERS_VARIABLE}={wanted}: a whole number from 1 is needed")
     return int(wanted)
 
 

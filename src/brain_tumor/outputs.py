@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import Field
 
 from brain_tumor import files
+from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact, replacing, write_json, write_text
 from brain_tumor.settings import PARAMS, Section
 
@@ -67,32 +68,25 @@ TEST: Final = "test"
 SPLITS: Final = (TRAIN, VAL, TEST)
 
 
-class OutputsError(ValueError):
-    """A file of the pipeline is missing or unreadable."""
-
-
 def read_json(path: Path) -> Any:
     """Read a JSON file of a stage.
 
     Raises:
-        OutputsError: it is missing or no JSON.
+        UserError: it is missing or no JSON.
     """
-    try:
-        return files.read_json(path, "run `dvc pull` or `dvc repro`")
-    except ValueError as error:
-        raise OutputsError(str(error)) from error
+    return files.read_json(path, "run `dvc pull` or `dvc repro`")
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV file of a stage.
 
     Raises:
-        ValueError: it is missing or no such file.
+        UserError: it is missing or no such file.
     """
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable; run `dvc repro`: {error}") from error
+        raise UserError(f"{path}: not readable; run `dvc repro`: {error}") from error
 
 
 def write_table(path: Path, table: pd.DataFrame, digits: int | None = None) -> None:
@@ -133,7 +127,7 @@ def read_manifest(path: Path = MANIFEST) -> pd.DataFrame:
     """Read a manifest with the types of `MANIFEST_COLUMNS` (`patient` is "" where unknown).
 
     Raises:
-        ValueError: columns are missing.
+        UserError: columns are missing.
     """
     manifest = pd.read_csv(path, dtype=MANIFEST_COLUMNS, keep_default_na=False)
     return _columns(path, manifest, MANIFEST_COLUMNS)
@@ -148,7 +142,7 @@ def read_split(path: Path = SPLIT) -> pd.DataFrame:
     """Read columns path, label, split (train, val, test), group; all are texts.
 
     Raises:
-        ValueError: columns are missing.
+        UserError: columns are missing.
     """
     table = pd.read_csv(path, dtype="str", keep_default_na=False)
     return _columns(path, table, SPLIT_COLUMNS)
@@ -157,12 +151,8 @@ def read_split(path: Path = SPLIT) -> pd.DataFrame:
 def _columns(path: Path, table: pd.DataFrame, columns: Any) -> pd.DataFrame:
     missing = [column for column in columns if column not in table]
     if missing:
-        raise ValueError(f"{path}: columns {missing} are missing, received {list(table)}")
+        raise UserError(f"{path}: columns {missing} are missing, received {list(table)}")
     return table[list(columns)]
-
-
-class StoredImageError(ValueError):
-    """A stored image is missing, unreadable or of the wrong size; the message names it."""
 
 
 def stored(folder: Path, path: str) -> Path:
@@ -187,12 +177,12 @@ def load_images(folder: Path, paths: Sequence[str]) -> np.ndarray:
         uint8 (len(paths), side, side), in order; (0, 0, 0) without paths.
 
     Raises:
-        StoredImageError: a file is missing, not an 8-bit grey image, or unlike the first in size.
+        UserError: a file is missing, not an 8-bit grey image, or unlike the first in size.
     """
     images = [_load(stored(folder, path)) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape != images[0].shape or image.shape[0] != image.shape[1]:
-            raise StoredImageError(
+            raise UserError(
                 f"{stored(folder, path)}: shape {image.shape}, expected a square like the first, "
                 f"{stored(folder, paths[0])}: {images[0].shape}"
             )
@@ -203,10 +193,10 @@ def _load(file: Path) -> np.ndarray:
     try:
         with Image.open(file) as image:
             if image.mode != "L":
-                raise StoredImageError(f"{file}: mode {image.mode}, expected L (8-bit grey)")
+                raise UserError(f"{file}: mode {image.mode}, expected L (8-bit grey)")
             return np.array(image, dtype=np.uint8)
     except OSError as error:
-        raise StoredImageError(
+        raise UserError(
             f"{file}: cannot be read ({error}); run the stage that writes it (`dvc repro`)"
         ) from error
 
@@ -233,7 +223,7 @@ class InitialWeights(Section):
         """Read backbone.json.
 
         Raises:
-            ValueError: it is missing or not such a file.
+            UserError: it is missing or not such a file.
         """
         return read_artefact(path, cls, "run `dvc repro backbone`")
 
@@ -244,7 +234,7 @@ class InitialWeights(Section):
     def check_covers(self, head_block: int) -> None:
         """Refuse a head above the last block that the source fills."""
         if head_block > self.complete_to_block:
-            raise ValueError(
+            raise UserError(
                 f"a head on block {head_block} is asked for (train.head_block or, tuned, "
                 f"tune.space.head_block), but the initial weights {self.source} end at block "
                 f"{self.complete_to_block}; lower it or choose another backbone.source"
@@ -282,7 +272,7 @@ class Best(Section):
         """Read best.json.
 
         Raises:
-            ValueError: it is missing or not such a file.
+            UserError: it is missing or not such a file.
         """
         return read_artefact(path, cls, "run `dvc repro tune`")
 
@@ -319,7 +309,7 @@ class OperatingPoint(Section):
         """Read calibration.json.
 
         Raises:
-            ValueError: it is missing or not such a file.
+            UserError: it is missing or not such a file.
         """
         return read_artefact(path, cls, "run `dvc repro calibrate`")
 
@@ -376,11 +366,11 @@ class StageOutputs:
     params: Path = PARAMS
 
     def check(self) -> None:
-        """Raise `OutputsError` unless all that is needed is there."""
+        """Raise `UserError` unless all that is needed is there."""
         names = {field.name for field in fields(self)} - {"data", "figures", "registered"}
         paths = [getattr(self, field.name) for field in fields(self) if field.name in names]
         paths += [self.profile / name for name in PROFILE_FILES if self.profile.exists()]
         paths += [self.export / name for name in EXPORTED if self.export.exists()]
         missing = [str(path) for path in paths if not path.exists()]
         if missing:
-            raise OutputsError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")
+            raise UserError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")

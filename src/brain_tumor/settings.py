@@ -25,6 +25,8 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from brain_tumor.errors import UserError
+
 PARAMS: Final = Path("params.yaml")
 
 # The two classes, under the names every file of the pipeline uses for them.
@@ -44,10 +46,6 @@ class Section(BaseModel):
     """Base of every section of params.yaml: immutable, strictly typed, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class SettingsError(ValueError):
-    """params.yaml is missing, unreadable or holds a value that does not fit."""
 
 
 Natural = Annotated[int, Field(ge=0)]
@@ -537,7 +535,7 @@ def read(path: Path = PARAMS) -> Settings:
     """Read the whole of params.yaml.
 
     Raises:
-        SettingsError: a section or value is missing, unknown or does not fit; the message names
+        UserError: a section or value is missing, unknown or does not fit; the message names
             the file, each such key and the value received.
     """
     document = _document(path)
@@ -546,7 +544,7 @@ def read(path: Path = PARAMS) -> Settings:
         _require_section(path, name, document)
     unknown = [str(name) for name in document if name not in classes]
     if unknown:
-        raise SettingsError(f"{path}: unknown section '{unknown[0]}'")
+        raise UserError(f"{path}: unknown section '{unknown[0]}'")
     sections: dict[str, Any] = {}
     problems: list[str] = []
     for name, section in classes.items():
@@ -555,7 +553,7 @@ def read(path: Path = PARAMS) -> Settings:
         except ValidationError as error:
             problems += _describe(name, section, error.errors())
     if problems:
-        raise SettingsError(f"{path}: {'; '.join(problems)}")
+        raise UserError(f"{path}: {'; '.join(problems)}")
     return Settings(**sections)
 
 
@@ -563,7 +561,7 @@ def load(path: Path, name: str, section: type[SectionT]) -> SectionT:
     """Read one section of another params file, such as evidence/params.yaml.
 
     Raises:
-        SettingsError: as `read` does.
+        UserError: as `read` does.
     """
     document = _document(path)
     _require_section(path, name, document)
@@ -571,7 +569,7 @@ def load(path: Path, name: str, section: type[SectionT]) -> SectionT:
         return section.model_validate_json(json.dumps(document[name]))
     except ValidationError as error:
         problems = "; ".join(_describe(name, section, error.errors()))
-        raise SettingsError(f"{path}: {problems}") from error
+        raise UserError(f"{path}: {problems}") from error
 
 
 def idle(values: Mapping[str, object]) -> dict[str, str]:
@@ -684,7 +682,7 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
+        raise UserError(f"{path}: cannot be read as YAML: {error}") from error
     return document if isinstance(document, dict) else {}
 
 
@@ -692,7 +690,7 @@ def _require_section(path: Path, name: str, document: Mapping[str, object]) -> N
     if name not in document:
         closest = get_close_matches(name, [str(key) for key in document], n=1)
         hint = f"; it has '{closest[0]}', is that a misspelling?" if closest else ""
-        raise SettingsError(f"{path}: section '{name}' is missing{hint}")
+        raise UserError(f"{path}: section '{name}' is missing{hint}")
 
 
 def _require_order(low: float, high: float) -> None:

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.ci.facts import CommandError, RestoreError, push, restore
+from brain_tumor.ci.facts import (
+    CommandError,
+    push,
+    restore,
+)
 from brain_tumor.data.dvc import default_remote
-from brain_tumor.data.fetch import FetchError, fetch
+from brain_tumor.data.fetch import fetch
+from brain_tumor.errors import UserError
 from tests import sections
 
 pytestmark = pytest.mark.slow
@@ -98,12 +103,12 @@ def test_remote_that_cannot_be_read_stops_but_for_a_fork(
 def test_own_data_that_are_nowhere_are_an_error(repository: Path, tmp_path: Path) -> None:
     fetch(str(own_images(tmp_path / "own")), DATA, PHANTOM, NAMES)
     forget(repository)
-    with pytest.raises(FetchError, match=r"data is missing.*could not be pulled"):
+    with pytest.raises(UserError, match=r"data is missing.*could not be pulled"):
         restore(DATA, PHANTOM, NAMES)
 
 
 def test_data_other_than_data_dvc_are_an_error(repository: Path, tmp_path: Path) -> None:
     fetch(str(own_images(tmp_path / "own")), DATA, PHANTOM, NAMES)
     (DATA / "yes" / "2.png").write_bytes(b"new")
-    with pytest.raises(RestoreError, match=r"not the data that data\.dvc describes"):
+    with pytest.raises(UserError, match=r"not the data that data\.dvc describes"):
         restore(DATA, PHANTOM, NAMES)

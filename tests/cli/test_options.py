@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from brain_tumor.cli.options import SHIPPED, registered_name
-from brain_tumor.settings import SettingsError
+from brain_tumor.errors import UserError
 from tests.small_project import ROOT
 
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -39,5 +39,5 @@ def test_it_has_the_shipped_name_where_no_params_yaml_gives_one(repository: Path
 def test_a_section_that_does_not_fit_is_an_error(repository: Path) -> None:
     text = PARAMS.replace(f"  name: {SHIPPED}", "  nam: ours")
     (repository / "params.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"params\.yaml: register\.nam: unknown key"):
+    with pytest.raises(UserError, match=r"params\.yaml: register\.nam: unknown key"):
         registered_name()

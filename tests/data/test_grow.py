@@ -11,17 +11,16 @@ from filelock import FileLock
 from brain_tumor.data import dvc as data_dvc
 from brain_tumor.data import grow as add_module
 from brain_tumor.data.dvc import DvcError, in_folder, md5, on_record
-from brain_tumor.data.fetch import FetchError, ensure
+from brain_tumor.data.fetch import ensure
 from brain_tumor.data.grow import (
     Added,
-    AddError,
     Incoming,
-    PatientsError,
     Plan,
     add,
     collect,
     make_plan,
 )
+from brain_tumor.errors import UserError
 from brain_tumor.settings import Exclusion, ValidateParams
 from tests import sections
 from tests.data.growing import batch, commit, dvc, files, picture, run
@@ -106,7 +105,7 @@ def test_a_phantom_that_was_added_to_is_pulled_not_made(repository: Path) -> Non
     shutil.rmtree(data)
     shutil.rmtree(repository / ".dvc/cache")
     shutil.rmtree(repository.parent / "store")
-    with pytest.raises(FetchError, match=r"phantom; added: b \(1 yes\).*dvc remote add"):
+    with pytest.raises(UserError, match=r"phantom; added: b \(1 yes\).*dvc remote add"):
         ensure(data, sections.phantom(), ("no", "yes"))
     assert not data.exists()
 
@@ -116,7 +115,7 @@ def test_one_bad_file_keeps_out_all(source: Path, repository: Path) -> None:
     (source / "other.png").write_bytes((repository / "data/no/1.png").read_bytes())
     (source / "patients.csv").unlink()
     before, record = files(repository / "data"), (repository / "data.dvc").read_bytes()
-    with pytest.raises(AddError) as raised:
+    with pytest.raises(UserError) as raised:
         grow(source, repository)
     head, *lines = str(raised.value).splitlines()
     assert "nothing was added" in head
@@ -127,21 +126,21 @@ def test_one_bad_file_keeps_out_all(source: Path, repository: Path) -> None:
 
 def test_names_that_dvc_ignores_are_refused(source: Path, repository: Path) -> None:
     (repository / ".dvcignore").write_text("*a.png\n")
-    with pytest.raises(AddError, match=r"yes/s/a\.png: would be ignored by DVC"):
+    with pytest.raises(UserError, match=r"yes/s/a\.png: would be ignored by DVC"):
         grow(source, repository)
 
 
 def test_folders_without_images_are_refused(repository: Path, tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans/IM0001").write_bytes(b"\0" * 128 + b"DICM")
-    with pytest.raises(AddError, match=r"no image in it \(1 other files\); DICOM"):
+    with pytest.raises(UserError, match=r"no image in it \(1 other files\); DICOM"):
         grow(tmp_path / "scans", repository)
 
 
 def test_the_data_folder_is_no_batch(repository: Path) -> None:
-    with pytest.raises(AddError, match="lies in"):
+    with pytest.raises(UserError, match="lies in"):
         grow(repository / "data/yes", repository)
-    with pytest.raises(AddError, match="holds"):
+    with pytest.raises(UserError, match="holds"):
         grow(repository, repository)
 
 
@@ -149,20 +148,20 @@ def test_data_that_are_not_as_recorded_are_not_added_to(source: Path, repository
     data = repository / "data"
     record = (repository / "data.dvc").read_bytes()
     (data / "no/1.png").rename(data / "yes/moved.png")
-    with pytest.raises(AddError, match=r"\(1 relabelled\): `dvc add .*`dvc checkout"):
+    with pytest.raises(UserError, match=r"\(1 relabelled\): `dvc add .*`dvc checkout"):
         grow(source, repository)
     shutil.rmtree(data)
-    with pytest.raises(AddError, match="brain-tumor data ensure"):
+    with pytest.raises(UserError, match="brain-tumor data ensure"):
         grow(source, repository)
     assert (repository / "data.dvc").read_bytes() == record
     (repository / "data.dvc").unlink()
-    with pytest.raises(AddError, match="brain-tumor data fetch SOURCE"):
+    with pytest.raises(UserError, match="brain-tumor data fetch SOURCE"):
         grow(source, repository)
 
 
 def test_only_one_adds_at_a_time(source: Path, repository: Path) -> None:
     lock = FileLock(repository / ".dvc/tmp/brain-tumor-add-data.lock")
-    with lock, pytest.raises(AddError, match="right now"):
+    with lock, pytest.raises(UserError, match="right now"):
         grow(source, repository)
     assert in_folder(repository / "data") == on_record(repository / "data")
 
@@ -201,7 +200,7 @@ def test_killed_while_files_take_their_places_the_same_command_completes_it(
         with pytest.raises(Killed):
             grow(source, repository)
     assert len(in_folder(data)) == 4 + placed
-    with pytest.raises(AddError, match="added"):
+    with pytest.raises(UserError, match="added"):
         grow(batch(source.parent / "other", {"o.png": 50}), repository)
     assert len(grow(source, repository).plan.images) == 2
     assert on_record(data) == in_folder(data)
@@ -219,7 +218,7 @@ def test_a_file_that_changes_while_it_is_copied_stops_the_batch(
         return "0" * 32 if repository in file.parents else md5(file)
 
     monkeypatch.setattr(add_module, "md5", md5_of_copy)
-    with pytest.raises(AddError, match="changed while it was copied"):
+    with pytest.raises(UserError, match="changed while it was copied"):
         grow(source, repository)
     assert files(repository / "data") == before
 
@@ -236,7 +235,7 @@ def test_killed_before_dvc_add_the_same_command_completes_it(
         with pytest.raises(Killed):
             grow(source, repository)
     other = batch(source.parent / "other", {"o.png": 50})
-    with pytest.raises(AddError, match="2 added"):
+    with pytest.raises(UserError, match="2 added"):
         grow(other, repository)
     assert len(grow(source, repository).plan.images) == 2
     data = repository / "data"
@@ -480,7 +479,7 @@ class TestPatients:
         self, table: str, source: Path, data: Path
     ) -> None:
         (data / "patients.csv").write_text(table, encoding="latin-1")
-        with pytest.raises(PatientsError, match=r"patients\.csv"):
+        with pytest.raises(UserError, match=r"patients\.csv"):
             planned(source, data)
 
 

@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from scipy.stats import chi2_contingency, ks_2samp
 
 from brain_tumor.data.copies import difference_hash, near_duplicates, thumbnail
-from brain_tumor.data.phantom.anatomy import PhantomError, load_template
+from brain_tumor.data.phantom.anatomy import load_template
 from brain_tumor.data.phantom.folder import generate, plan
 from brain_tumor.data.phantom.pairs import PhantomImage, draw, phantom_images
 from brain_tumor.data.phantom.slices import make_slice
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model.folds import Development
@@ -164,7 +165,7 @@ def test_planted_duplicates_and_only_they_are_found(folder: Path) -> None:
 
 
 def test_impossible_requests_are_refused() -> None:
-    with pytest.raises(PhantomError, match="exact_duplicates"):
+    with pytest.raises(UserError, match="exact_duplicates"):
         plan(sections.phantom(no=4, yes=4, exact_duplicates=6, near_duplicates=0))
     with pytest.raises(ValidationError, match="canvas_px"):
         sections.phantom(canvas_px=(200, 100))

@@ -9,9 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_tumor.errors import UserError
 from brain_tumor.model.recipe import VERSION
 from evidence.headline import Headline, missing_folds, read_folds, run_folds
-from evidence.parts import Finished, Fold, Pool, StaleError, originals
+from evidence.parts import (
+    Finished,
+    Fold,
+    Pool,
+    originals,
+)
 from evidence.recipe import Answer
 from tests.evidence.small_pool import brightness_recipe, small_pool, small_track
 
@@ -129,21 +135,21 @@ def test_other_data_are_an_error_that_says_what_to_delete(
     change: Any, track: Headline, finished: Finished, weights: Path
 ) -> None:
     run(track, finished, track.folds[:1])
-    with pytest.raises(StaleError, match=r"headline-r0-f0\.json: made from other data.*delete"):
+    with pytest.raises(UserError, match=r"headline-r0-f0\.json: made from other data.*delete"):
         missing_folds(small_track(change(POOL), weights), finished)
 
 
 def test_other_weights_are_other_data(track: Headline, finished: Finished, weights: Path) -> None:
     run(track, finished, track.folds[:1])
     weights.write_bytes(b"others")
-    with pytest.raises(StaleError, match="made from other data"):
+    with pytest.raises(UserError, match="made from other data"):
         missing_folds(small_track(POOL, weights), finished)
 
 
 def test_other_parameters_are_an_error(track: Headline, finished: Finished, weights: Path) -> None:
     run(track, finished, track.folds[:1])
     for changed in (small_track(POOL, weights, rate=0.2), small_track(POOL, weights, folds=4)):
-        with pytest.raises(StaleError, match="made from other params"):
+        with pytest.raises(UserError, match="made from other params"):
             missing_folds(changed, finished)
 
 
@@ -152,7 +158,7 @@ def test_another_recipe_is_an_error(
 ) -> None:
     run(track, finished, track.folds[:1])
     monkeypatch.setattr("evidence.headline.VERSION", VERSION + 1)
-    with pytest.raises(StaleError, match="made from other recipe"):
+    with pytest.raises(UserError, match="made from other recipe"):
         missing_folds(track, finished)
 
 
@@ -162,7 +168,7 @@ def test_a_whole_track_is_kept_unless_it_is_of_other_images(
     run(track, finished)
     assert missing_folds(small_track(POOL, weights, rate=0.2), finished) == []
     assert "were made from other params" in capsys.readouterr().err
-    with pytest.raises(StaleError, match="made from other images"):
+    with pytest.raises(UserError, match="made from other images"):
         missing_folds(small_track(POOL, weights, images="others"), finished)
 
 

@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_tumor.errors import UserError
 from brain_tumor.model.features import FeatureCache
 from brain_tumor.model.training import Start
 from brain_tumor.outputs import MANIFEST_COLUMNS
 from brain_tumor.settings import ClassCounts, SplitCounts, TrainParams
 from evidence.paper import PaperTrack, divided, missing_seeds, read_seeds, run_seed, train_seed
-from evidence.parts import Finished, StaleError, originals
+from evidence.parts import (
+    Finished,
+    originals,
+)
 from evidence.settings import PaperParams
 from tests.evidence.small_pool import small_pool
 
@@ -109,5 +113,5 @@ def test_finished_seeds_are_kept_and_stale_ones_refused(track: PaperTrack, tmp_p
     changed = PaperTrack(track.start, POOL, track.manifest, params, "data", "random")
     assert missing_seeds(changed, finished) == []  # kept whole
     (finished.folder / "seed-01.json").unlink()
-    with pytest.raises(StaleError, match=r"seed-00\.json: made from other params"):
+    with pytest.raises(UserError, match=r"seed-00\.json: made from other params"):
         missing_seeds(changed, finished)

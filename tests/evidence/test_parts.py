@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import variants
 from brain_tumor.outputs import MANIFEST_COLUMNS, save_image, stored
 from evidence.parts import (
     Digest,
     Finished,
     Pool,
-    StaleError,
     images_digest,
     is_tumour,
     originals,
@@ -65,7 +65,7 @@ def test_an_unreadable_part_is_named(finished: Finished) -> None:
 def test_a_part_without_digests_is_of_other_images(finished: Finished) -> None:
     finished.write("a-0", TABLE, DIGEST, {})
     (finished.folder / "a-0.json").write_text(json.dumps({}), encoding="utf-8")
-    with pytest.raises(StaleError, match="other images and data and params and recipe"):
+    with pytest.raises(UserError, match="other images and data and params and recipe"):
         finished.missing({"a-0": DIGEST})
 
 
@@ -91,7 +91,7 @@ def test_parts_of_two_recipes_are_never_mixed(
     finished.write("a-0", TABLE, DIGEST, {})
     if second:
         finished.write("a-1", TABLE, now, {})
-    with pytest.raises(StaleError, match=r"a-0\.json: made from other data.*delete"):
+    with pytest.raises(UserError, match=r"a-0\.json: made from other data.*delete"):
         finished.missing({"a-0": now, "a-1": now})
 
 

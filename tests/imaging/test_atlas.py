@@ -3,7 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brain_tumor.imaging.atlas import Atlas, AtlasError, build_atlas
+from brain_tumor.errors import UserError
+from brain_tumor.imaging.atlas import (
+    Atlas,
+    build_atlas,
+)
 from tests import sections
 
 
@@ -43,14 +47,14 @@ def test_what_is_no_atlas_is_named(content: bytes | None, tmp_path: Path) -> Non
     path = tmp_path / "atlas.npz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(AtlasError, match=r"atlas\.npz: not an atlas"):
+    with pytest.raises(UserError, match=r"atlas\.npz: not an atlas"):
         Atlas.load(path)
 
 
 @pytest.mark.parametrize("position_mm", [500.0, 84.0])
 def test_a_position_without_brain_is_refused_by_name(position_mm: float) -> None:
     params = sections.preprocess(axial_mm=(position_mm,), coronal_mm=(), sagittal_mm=())
-    with pytest.raises(AtlasError, match=f"axial_mm: {position_mm:g} mm"):
+    with pytest.raises(UserError, match=f"axial_mm: {position_mm:g} mm"):
         build_atlas(params)
 
 

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.figures import draw_figures
 from brain_tumor.imaging.geometry import invert, transform
 from brain_tumor.imaging.picture import DecodeError, decode
 from brain_tumor.imaging.preprocess import (
-    PreprocessError,
     Record,
     apply_geometry,
     preprocess_folder,
@@ -184,7 +184,7 @@ def test_a_broken_image_is_named(
 ) -> None:
     monkeypatch.setenv("BRAIN_TUMOR_WORKERS", workers)
     (data / "no" / "broken.png").write_bytes(b"no image")
-    with pytest.raises(PreprocessError, match=r"no/broken\.png: cannot decode"):
+    with pytest.raises(UserError, match=r"no/broken\.png: cannot decode"):
         preprocess_folder(data, ["no/broken.png", *PATHS], tmp_path, atlas, FOLDER_PARAMS)
 
 

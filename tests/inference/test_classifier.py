@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.inference import bundle
-from brain_tumor.inference.classifier import Classifier, Prediction, PredictionError
+from brain_tumor.inference.classifier import (
+    Classifier,
+    Prediction,
+)
 from brain_tumor.inference.familiarity import REASONS
 from brain_tumor.model import saved
 from brain_tumor.model.explain import Explainer
@@ -91,7 +95,7 @@ def test_contributions_add_up_to_the_logit(folder: Path, classifier: Classifier)
 
 @pytest.mark.parametrize("bad", [b"", b"not an image", IMAGES[0][:200]])
 def test_bad_image_is_named_by_its_index(classifier: Classifier, bad: bytes) -> None:
-    with pytest.raises(PredictionError, match="image 33: cannot decode"):
+    with pytest.raises(UserError, match="image 33: cannot decode"):
         classifier.predict([*IMAGES * 11, bad])
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.model import features
 from brain_tumor.model.features import (
-    CacheError,
     Entry,
     FeatureCache,
     Output,
@@ -414,7 +414,7 @@ def test_processes_that_want_the_same_compute_it_once(
 
 def test_cache_that_cannot_be_written_names_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CacheError, match=r"file/cache.*BRAIN_TUMOR_CACHE"):
+    with pytest.raises(UserError, match=r"file/cache.*BRAIN_TUMOR_CACHE"):
         put(FeatureCache(tmp_path / "file" / "cache", 10), entry("a"))
 
 
@@ -428,5 +428,5 @@ def test_environment_names_folder_and_size(tmp_path: Path, monkeypatch: Any) -> 
 @pytest.mark.parametrize("size", ["0", "-1", "many", "nan", "inf"])
 def test_unusable_size_is_named(size: str, monkeypatch: Any) -> None:
     monkeypatch.setenv(features.SIZE_VARIABLE, size)
-    with pytest.raises(CacheError, match=f"BRAIN_TUMOR_CACHE_GB={size}"):
+    with pytest.raises(UserError, match=f"BRAIN_TUMOR_CACHE_GB={size}"):
         default_cache()

@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import augment_folder, copy_names
 from brain_tumor.model.folds import Development, TrainingData, read_development
-from brain_tumor.outputs import StoredImageError, load_images, save_image, stored
+from brain_tumor.outputs import (
+    load_images,
+    save_image,
+    stored,
+)
 from brain_tumor.settings import AugmentParams
 from tests import sections
 
@@ -122,7 +127,7 @@ def test_missing_image_is_named(tmp_path: Path) -> None:
     made = drawn(tmp_path, AUGMENT)
     missing = stored(made.images, made.paths("val")[1])
     missing.unlink()
-    with pytest.raises(StoredImageError, match=missing.name):
+    with pytest.raises(UserError, match=missing.name):
         made.read()
 
 

@@ -14,9 +14,13 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from brain_tumor.cli.app import app
+from brain_tumor.errors import UserError
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.profile import Profile
-from brain_tumor.outputs import PROFILE_FILES, OutputsError, StageOutputs
+from brain_tumor.outputs import (
+    PROFILE_FILES,
+    StageOutputs,
+)
 from brain_tumor.registry.register import register
 from brain_tumor.registry.versions import find_version
 from brain_tumor.settings import RegisterParams
@@ -145,7 +149,7 @@ def test_model_describes_raw_files_as_its_profile_does(
 
 def test_profile_belongs_to_the_model(outputs: StageOutputs, params: RegisterParams) -> None:
     (outputs.profile / PROFILE_FILES[1]).rename("aside")
-    with pytest.raises(OutputsError, match=r"profile/features\.npy: missing"):
+    with pytest.raises(UserError, match=r"profile/features\.npy: missing"):
         register(outputs, PREPROCESS, params)
     Path("aside").rename(outputs.profile / PROFILE_FILES[1])
     first = register(outputs, PREPROCESS, params)

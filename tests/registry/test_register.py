@@ -16,11 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import write_json
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.inference.profile import KEYS, Profile
-from brain_tumor.outputs import EXPORTED, OutputsError, StageOutputs
+from brain_tumor.outputs import (
+    EXPORTED,
+    StageOutputs,
+)
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
 from brain_tumor.registry.champion import promote
@@ -293,7 +297,7 @@ def test_missing_raw_images_are_named_when_they_are_needed(
     register(make_outputs(tmp_path), PREPROCESS, params)
     outputs = make_outputs(tmp_path, slope=40.0)
     shutil.rmtree(outputs.data)
-    with pytest.raises(OutputsError, match=r"data/no/1\.png: missing.*dvc pull"):
+    with pytest.raises(UserError, match=r"data/no/1\.png: missing.*dvc pull"):
         register(outputs, PREPROCESS, params)
 
 
@@ -387,7 +391,7 @@ def test_missing_outputs_are_named(
 ) -> None:
     outputs = make_outputs(tmp_path)
     outputs.predictions.unlink()
-    with pytest.raises(OutputsError, match=r"predictions\.csv: missing; run `dvc pull`"):
+    with pytest.raises(UserError, match=r"predictions\.csv: missing; run `dvc pull`"):
         register(outputs, PREPROCESS, params)
 
 
@@ -470,7 +474,7 @@ class TestSync:
         make_outputs(tmp_path)
         run_stage(tmp_path)
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
-        with pytest.raises(OutputsError, match="names digest"):
+        with pytest.raises(UserError, match="names digest"):
             sync(make_outputs(tmp_path, slope=1.0), PREPROCESS, params)
         assert models.versions(connection.connect(), NAME) == []
 
@@ -578,7 +582,7 @@ class TestPromotionLeftToCi:
         outputs = make_outputs(tmp_path / "only", slope=20.0)
         registered = register(outputs, PREPROCESS, params)
         write_registered(outputs, replace(registered, digest="0" * 64))
-        with pytest.raises(OutputsError, match="registry sync"):
+        with pytest.raises(UserError, match="registry sync"):
             promote(outputs, params)
 
     def test_other_values_of_the_variable_are_refused(

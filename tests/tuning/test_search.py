@@ -20,6 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from brain_tumor import settings
+from brain_tumor.errors import UserError
 from brain_tumor.settings import TUNABLE, TuneParams
 from brain_tumor.tuning import search as run_module
 from brain_tumor.tuning import trials
@@ -252,7 +253,7 @@ def test_values_that_do_not_fit_are_named(
     (section[folders[0]] if folders else section)[name] = value
     with (tmp_path / "params.yaml").open("w") as file:
         YAML().dump({"tune": section}, file)
-    with pytest.raises(settings.SettingsError, match=message):
+    with pytest.raises(UserError, match=message):
         settings.load(tmp_path / "params.yaml", "tune", TuneParams)
 
 

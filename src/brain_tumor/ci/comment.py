@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brain_tumor.errors import UserError
+
 MARKER = "<!-- brain-tumor-retrain -->"
 _MOST_CHARACTERS = 60_000  # GitHub takes 65,536
 _PAGE = 100
@@ -25,7 +27,7 @@ _RUN = ("REPOSITORY", "BRANCH", "SHA", "URL")  # variables RUN_..., as comment.y
 _BREAK = "\u200b"  # not seen, but no mention, link or reference goes over it
 
 
-class CommentError(ValueError):
+class CommentError(UserError):
     """GitHub cannot be asked or refuses; holds what it said."""
 
 

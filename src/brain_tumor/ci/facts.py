@@ -14,12 +14,13 @@ from ruamel.yaml import YAML
 from brain_tumor.data.compare import DataDiff, compare
 from brain_tumor.data.dvc import at_revision, default_remote, in_folder, pointer
 from brain_tumor.data.fetch import ensure, has_files
+from brain_tumor.errors import UserError
 from brain_tumor.files import read_json, replacing
 from brain_tumor.machine import GitError, git
 from brain_tumor.settings import PhantomParams
 
 
-class CommandError(ValueError):
+class CommandError(UserError):
     """DVC failed; holds the command and what it said."""
 
 
@@ -227,10 +228,6 @@ def _yaml(text: str) -> dict[str, Any]:
     return dict(YAML(typ="safe", pure=True).load(text) or {})
 
 
-class RestoreError(ValueError):
-    """The data cannot be brought to the state data.dvc describes."""
-
-
 def restore(
     data: Path, phantom: PhantomParams, names: Sequence[str], *, without_access: bool = False
 ) -> list[str]:
@@ -248,8 +245,8 @@ def restore(
 
     Raises:
         CommandError: the remote cannot be read.
-        FetchError: the data are neither there nor to be had.
-        RestoreError: the data are not those of data.dvc.
+        UserError: the data are neither there nor to be had.
+        UserError: the data are not those of data.dvc.
     """
     if has_files(data):
         _require_recorded(data)
@@ -260,7 +257,7 @@ def restore(
 
 def _require_recorded(data: Path) -> None:
     if dvc_json("status", pointer(data).name):
-        raise RestoreError(
+        raise UserError(
             f"{data}: not the data that {pointer(data)} describes; `brain-tumor data diff` says "
             f"what differs, `dvc checkout {pointer(data)}` brings them back"
         )

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from brain_tumor.errors import UserError
+
 _AUTHOR = ("-c", "user.name=CI", "-c", "user.email=ci@localhost")
 _ALLOWED = ("--include=dvc.lock", "--include=outputs/*")
 # What decides the results, as `paths` of retrain.yml has it, and the results themselves: a branch
@@ -19,7 +21,7 @@ DECIDES = (
 )  # fmt: skip
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """The results cannot be committed; holds what git said."""
 
 

@@ -41,7 +41,7 @@ def registered_name() -> str:
     is no such section (another project may have a params.yaml too) it is the shipped name.
 
     Raises:
-        SettingsError: the section does not fit.
+        UserError: the section does not fit.
     """
     from brain_tumor.machine import repository_root
     from brain_tumor.settings import RegisterParams, load

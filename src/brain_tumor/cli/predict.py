@@ -16,6 +16,7 @@ import typer
 
 from brain_tumor.cli.options import Model, chosen
 from brain_tumor.command import reporting_errors
+from brain_tumor.errors import UserError
 
 if TYPE_CHECKING:
     from brain_tumor.inference.classifier import Finding
@@ -164,7 +165,7 @@ def predict(
     with reporting_errors():
         files = [file for file in expand(paths) if not _drawn(file, heatmap)]
         if not files:
-            raise ValueError(f"{', '.join(paths)}: no files that may be images")
+            raise UserError(f"{', '.join(paths)}: no files that may be images")
         found = find_model(chosen(model))
         classifier = Classifier.load(found.bundle, engine.value, found.name)
         rows = _rows(examine_files(classifier, files, slices), heatmap, files)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
 from brain_tumor.machine import GitError, git
 
@@ -20,7 +21,7 @@ Meta = dict[str, Any]
 ADDED = "added"  # in `meta`: the batches that came after the source, oldest first
 
 
-class DvcError(ValueError):
+class DvcError(UserError):
     """DVC cannot do what is needed here."""
 
 
@@ -94,7 +95,7 @@ def _dvc(arguments: list[str], folder: Path) -> None:
         raise DvcError(f"`dvc {' '.join(arguments)}` failed in {folder.name}: {reason}")
 
 
-class RemoteError(ValueError):
+class RemoteError(UserError):
     """There is no default remote, or it cannot be asked."""
 
 
@@ -146,7 +147,7 @@ def _default(repo: Any) -> str | None:
     return repo.config["core"].get("remote") or None
 
 
-class ListingError(ValueError):
+class ListingError(UserError):
     """It cannot be told which files a data folder holds, or held."""
 
 

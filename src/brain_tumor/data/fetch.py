@@ -15,19 +15,16 @@ from typing import Any
 
 from brain_tumor.data import dvc
 from brain_tumor.data.folder import copy_class_folders, find_class_folders
+from brain_tumor.errors import UserError
 from brain_tumor.files import replacing, write_text
 from brain_tumor.settings import PhantomParams
-
-
-class ArchiveError(ValueError):
-    """An archive is broken, of an unknown kind, or reaches outside its own folder."""
 
 
 def extract(archive: Path, folder: Path) -> None:
     """Unpack `archive` (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, told by content) into `folder`.
 
     Raises:
-        ArchiveError: it is none of these, is broken or encrypted, or holds a path or link that
+        UserError: it is none of these, is broken or encrypted, or holds a path or link that
             leads outside `folder`.
     """
     broken = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
@@ -38,18 +35,18 @@ def extract(archive: Path, folder: Path) -> None:
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
         else:
-            raise ArchiveError(f"{archive}: no zip or tar archive, or its start or end is missing")
+            raise UserError(f"{archive}: no zip or tar archive, or its start or end is missing")
     except tarfile.FilterError as error:
-        raise ArchiveError(f"{archive}: refused, a member leads outside: {error}") from error
+        raise UserError(f"{archive}: refused, a member leads outside: {error}") from error
     except (*broken, RuntimeError, NotImplementedError, OSError) as error:
-        raise ArchiveError(f"{archive}: cannot be unpacked: {error}; fetch it again") from error
+        raise UserError(f"{archive}: cannot be unpacked: {error}; fetch it again") from error
 
 
 def _extract_zip(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as bundle:
         for name in bundle.namelist():
             if _leads_outside(name):
-                raise ArchiveError(f"{archive}: refused, a member leads outside: {name!r}")
+                raise UserError(f"{archive}: refused, a member leads outside: {name!r}")
         bundle.extractall(folder)
 
 
@@ -60,10 +57,6 @@ def _leads_outside(name: str) -> bool:
 
 PHANTOM = "phantom"
 _KAGGLE = re.compile(r"kaggle:([\w-]+/[\w.-]+)")
-
-
-class SourceError(ValueError):
-    """A source does not exist, cannot be reached or is not understood."""
 
 
 def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]) -> dict[str, Any]:
@@ -79,9 +72,9 @@ def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]
         What identifies the source, without any path of this machine.
 
     Raises:
-        SourceError: `source` is none of these or cannot be had.
-        ArchiveError: the archive is broken or unsafe.
-        ClassFoldersError: the class folders are not there.
+        UserError: `source` is none of these or cannot be had.
+        UserError: the archive is broken or unsafe.
+        UserError: the class folders are not there.
     """
     target.mkdir(parents=True)
     if source == PHANTOM:
@@ -96,7 +89,7 @@ def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]
         return {"source": "directory", "name": path.resolve().name} | _copy(path, target, names)
     if path.is_file():
         return _fill_from_archive(path, target, names)
-    raise SourceError(
+    raise UserError(
         f"{source}: no such directory or archive (nor is it 'phantom' or 'kaggle:OWNER/NAME')"
     )
 
@@ -120,24 +113,20 @@ def _fill_from_archive(archive: Path, target: Path, names: Sequence[str]) -> dic
 def _fill_from_kaggle(source: str, target: Path, names: Sequence[str]) -> dict[str, Any]:
     match = _KAGGLE.fullmatch(source)
     if not match:
-        raise SourceError(f"{source}: write kaggle:OWNER/NAME")
+        raise UserError(f"{source}: write kaggle:OWNER/NAME")
     try:
         import kagglehub
     except ImportError as error:
-        raise SourceError(f"{source} needs kagglehub: pip install 'brain-tumor[kaggle]'") from error
+        raise UserError(f"{source} needs kagglehub: pip install 'brain-tumor[kaggle]'") from error
     try:
         folder = Path(kagglehub.dataset_download(match[1]))
     except Exception as error:  # kagglehub and requests raise many kinds
-        raise SourceError(
+        raise UserError(
             f"{source}: Kaggle did not hand it out ({error}); check the name and the connection, "
             "or download the archive in a browser and fetch that"
         ) from error
     version = {"version": folder.name} if folder.parent.name == "versions" else {}
     return {"source": source} | version | _copy(folder, target, names)
-
-
-class FetchError(ValueError):
-    """The data folder cannot be filled as asked."""
 
 
 def fetch(
@@ -161,14 +150,14 @@ def fetch(
         The number of files in each class folder.
 
     Raises:
-        FetchError: `data` is not empty, or `source` lies in it.
+        UserError: `data` is not empty, or `source` lies in it.
         DvcError: `data` is not in a DVC repository, or `dvc add` fails.
-        ValueError: the source's own errors, see `sources.fill`.
+        UserError: the source's own errors, see `sources.fill`.
     """
     if has_files(data) and not force:
-        raise FetchError(f"{data} is not empty: pass --force to replace what is in it")
+        raise UserError(f"{data} is not empty: pass --force to replace what is in it")
     if source != PHANTOM and Path(source).resolve().is_relative_to(data.resolve()):
-        raise FetchError(f"{source} lies in {data}, which would be replaced: move it first")
+        raise UserError(f"{source} lies in {data}, which would be replaced: move it first")
     dvc.require_repository(data)
     with replacing(data) as aside:
         meta = fill(source, aside, phantom, names)
@@ -185,7 +174,7 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
         What was done, in a few words.
 
     Raises:
-        FetchError: other data could not be pulled; the message says what to do.
+        UserError: other data could not be pulled; the message says what to do.
     """
     if has_files(data):
         return f"{data} is there"
@@ -199,7 +188,7 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
     try:
         dvc.pull(data)
     except dvc.DvcError as error:
-        raise FetchError(
+        raise UserError(
             f"{data} is missing and {dvc.pointer(data)} (source: {dvc.origin(meta)}) "
             f"could not be pulled: {error}. Set up a DVC remote that has it "
             "(`dvc remote add -d NAME URL`), or fetch it again: "

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from brain_tumor.data.copies import difference_hash, thumbnail
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.picture import eight_bits
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
@@ -38,7 +39,7 @@ EXTENSIONS = {
 }
 
 
-class BadImageError(ValueError):
+class BadImageError(UserError):
     """A file that cannot be used as an image; the message is the reason, without the path."""
 
 
@@ -130,7 +131,7 @@ def upright_grey(image: Image.Image) -> Image.Image:
     Pictures of more than 8 bits are stretched as the network sees them.
 
     Raises:
-        ValueError: values that `imaging.picture` does not take.
+        UserError: values that `imaging.picture` does not take.
     """
     image = ImageOps.exif_transpose(image)
     if not image.mode.startswith(("I", "F")):
@@ -296,23 +297,19 @@ def _differences(name: str, named: list[str], paths: Collection[str]) -> list[Fi
 _SHOWN = 12  # folders named in an error
 
 
-class ClassFoldersError(ValueError):
-    """The class folders are missing, empty, or not to be told apart."""
-
-
 def find_class_folders(root: Path, names: Sequence[str]) -> Path:
     """Return the folder that holds all of `names`: the one nearest to `root` (or `root`).
 
     Deeper pairs are taken for nested copies, as in the Kaggle archive, and left out.
 
     Raises:
-        ClassFoldersError: there is none, or there are several equally near.
+        UserError: there is none, or there are several equally near.
     """
     folders = list(_folders(root))
     holders = [folder for folder in folders if all((folder / name).is_dir() for name in names)]
     if not holders:
         shown = [folder.relative_to(root).as_posix() for folder in folders[1:]]
-        raise ClassFoldersError(
+        raise UserError(
             f"no class folders {' and '.join(map(repr, names))} side by side; found "
             f"{', '.join(shown[:_SHOWN]) or 'no folders'}{' ...' if shown[_SHOWN:] else ''}; "
             "validate.negative_folder and validate.positive_folder in params.yaml name them"
@@ -321,7 +318,7 @@ def find_class_folders(root: Path, names: Sequence[str]) -> Path:
     rivals = [holder for holder in holders if len(holder.parts) == nearest]
     if len(rivals) > 1:
         listed = ", ".join(rival.relative_to(root).as_posix() for rival in rivals)
-        raise ClassFoldersError(f"class folders in several places: {listed}; fetch one of them")
+        raise UserError(f"class folders in several places: {listed}; fetch one of them")
     return rivals[0]
 
 
@@ -332,14 +329,14 @@ def copy_class_folders(holder: Path, target: Path, names: Sequence[str]) -> dict
         The number of files of each class folder.
 
     Raises:
-        ClassFoldersError: a class folder has no files.
+        UserError: a class folder has no files.
     """
     counts = {}
     for name in names:
         shutil.copytree(holder / name, target / name, ignore=_junk)
         counts[name] = sum(path.is_file() for path in (target / name).rglob("*"))
         if not counts[name]:
-            raise ClassFoldersError(f"class folder {name!r} is empty")
+            raise UserError(f"class folder {name!r} is empty")
     if (holder / MASKS_FOLDER).is_dir():
         shutil.copytree(holder / MASKS_FOLDER, target / MASKS_FOLDER, ignore=_junk)
     if (holder / PATIENTS_FILE).is_file():

@@ -28,6 +28,7 @@ from brain_tumor.data.folder import (
     read_facts,
     read_patients,
 )
+from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
 from brain_tumor.machine import track
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
@@ -178,10 +179,6 @@ _COLUMNS = ("path", "patient")
 _TOO_MANY = "\0"  # key of what a row has beyond the columns
 
 
-class PatientsError(ValueError):
-    """The data folder's table of patients cannot be read."""
-
-
 def grown_table(
     table: Path, images: Iterable[str], new: Iterable[str], patients: Mapping[str, str]
 ) -> tuple[str | None, list[Finding]]:
@@ -197,7 +194,7 @@ def grown_table(
         The text of the table, None if it stays as it is or is not needed, and contradictions.
 
     Raises:
-        PatientsError: the table is no CSV with the columns path and patient.
+        UserError: the table is no CSV with the columns path and patient.
     """
     if not table.exists() and not patients:
         return None, []
@@ -228,9 +225,9 @@ def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
             columns = list(reader.fieldnames or [])
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise PatientsError(f"{table}: cannot be read as CSV in UTF-8: {error}") from error
+        raise UserError(f"{table}: cannot be read as CSV in UTF-8: {error}") from error
     if not set(_COLUMNS) <= set(columns) or any(_TOO_MANY in row for row in rows):
-        raise PatientsError(f"{table}: columns path,patient expected, received {columns}")
+        raise UserError(f"{table}: columns path,patient expected, received {columns}")
     return columns, rows
 
 
@@ -365,10 +362,6 @@ def _place_patients(plan: Plan, incoming: Incoming, table: Path, params: Validat
         plan.listing[PATIENTS_FILE] = digest
 
 
-class AddError(ValueError):
-    """A batch cannot be added now; the data folder is as it was."""
-
-
 @dataclass(frozen=True)
 class Added:
     """What came of adding a batch.
@@ -401,17 +394,17 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
         params: what an image must be, and the class folders.
 
     Raises:
-        AddError: the data folder is not what data.dvc describes, something of the batch cannot be
+        UserError: the data folder is not what data.dvc describes, something of the batch cannot be
             taken (the message names all of it), a file changes while it is copied, or another run
             is adding.
         OSError: files cannot be read or written.
-        PatientsError: the data folder's patients.csv cannot be read.
+        UserError: the data folder's patients.csv cannot be read.
         DvcError: `dvc add` failed.
     """
     if source.resolve().is_relative_to(data.resolve()):
-        raise AddError(f"{source} lies in {data} already: give a folder outside it")
+        raise UserError(f"{source} lies in {data} already: give a folder outside it")
     if data.resolve().is_relative_to(source.resolve()):
-        raise AddError(f"{source} holds {data} itself: give a folder outside it")
+        raise UserError(f"{source} holds {data} itself: give a folder outside it")
     folder = next(name for name, its_label in params.folders.items() if its_label == label)
     with _only_one(data):
         _require_data(data)
@@ -449,7 +442,7 @@ def _only_one(data: Path) -> Iterator[None]:
         with FileLock(folder / f"brain-tumor-add-{data.name}.lock", timeout=0):
             yield
     except Timeout as error:
-        raise AddError(
+        raise UserError(
             f"something is being added to {data} right now: wait until it ends"
         ) from error
 
@@ -458,9 +451,9 @@ def _require_data(data: Path) -> None:
     pointer = dvc.pointer(data)
     if not pointer.is_file():
         first = f"`dvc add {data}`" if has_files(data) else "`brain-tumor data fetch SOURCE`"
-        raise AddError(f"{data} is not under DVC, there is no {pointer}: run {first} first")
+        raise UserError(f"{data} is not under DVC, there is no {pointer}: run {first} first")
     if not has_files(data):
-        raise AddError(f"{data} is missing: run `brain-tumor data ensure` first")
+        raise UserError(f"{data} is missing: run `brain-tumor data ensure` first")
 
 
 def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path) -> None:
@@ -472,10 +465,10 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path
     ]
     if problems:
         lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))
-        raise AddError(f"nothing was added, {source} has to be put right first:{lines}")
+        raise UserError(f"nothing was added, {source} has to be put right first:{lines}")
     if not incoming.images:
         advice = "; DICOM has to be exported first" if incoming.left_out else ""
-        raise AddError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
+        raise UserError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
 
 
 def _expected(
@@ -492,7 +485,7 @@ def _expected(
 
 def _refuse(data: Path, differences: DataDiff) -> None:
     pointer = dvc.pointer(data)
-    raise AddError(
+    raise UserError(
         f"{data} is not what {pointer} describes ({differences}): `dvc add {data}` keeps what is "
         f"in the folder, `dvc checkout {pointer}` brings back what is on record; then add again"
     )
@@ -507,7 +500,7 @@ def _copy(files: dict[str, str], root: Path, plan: Plan, data: Path) -> None:
             (aside / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / path, aside / target)
             if md5(aside / target) != plan.listing[target]:
-                raise AddError(f"{path} changed while it was copied: nothing was added")
+                raise UserError(f"{path} changed while it was copied: nothing was added")
         for target in files.values():
             (data / target).parent.mkdir(parents=True, exist_ok=True)
             (aside / target).replace(data / target)

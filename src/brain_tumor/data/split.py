@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from brain_tumor.data.copies import clusters
+from brain_tumor.errors import UserError
 from brain_tumor.outputs import SPLITS, TEST, TRAIN, VAL
 from brain_tumor.settings import LABELS, NEGATIVE, POSITIVE, ClassCounts, SplitParams
 
@@ -109,7 +110,7 @@ def _reachable(units: Sequence[Unit], no: int, yes: int, stride: int) -> list[in
     return sums[::-1]
 
 
-class SplitError(ValueError):
+class SplitError(UserError):
     """The images cannot be divided as asked."""
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from brain_tumor.data.copies import frequency_hash
 from brain_tumor.data.folder import EXTENSIONS, upright_grey
+from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
 
 
@@ -74,7 +75,7 @@ def read(path: Path) -> list[TrainingImage]:
     """Read a table; those of earlier versions hold training images only, and fewer columns.
 
     Raises:
-        ValueError: it is missing, no table, or has not even the column `sha256`.
+        UserError: it is missing, no table, or has not even the column `sha256`.
     """
     names = [field.name for field in fields(TrainingImage)]
     earlier = dict.fromkeys(names, "") | {"split": "train"}
@@ -82,12 +83,12 @@ def read(path: Path) -> list[TrainingImage]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if "sha256" not in (reader.fieldnames or ()):
-                raise ValueError(f"{path}: no column sha256, received {reader.fieldnames}")
+                raise UserError(f"{path}: no column sha256, received {reader.fieldnames}")
             return [
                 TrainingImage(**earlier | {name: row[name] for name in names if row.get(name)})
                 for row in reader
             ]
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: missing; pull or register the model anew") from error
+        raise UserError(f"{path}: missing; pull or register the model anew") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not readable as CSV: {error}") from error
+        raise UserError(f"{path}: not readable as CSV: {error}") from error

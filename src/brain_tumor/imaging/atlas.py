@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import replacing
 from brain_tumor.imaging.geometry import similarity, warp
 from brain_tumor.imaging.head import head_box, square_matrix
@@ -24,10 +25,6 @@ ATLAS_PX_MM = 2.0
 CENTRE_MM = (0.0, -18.0, 10.0)  # MNI x, y, z
 SQUARE_PX = 64
 _MARGIN_FRACTION = 0.03  # around the head in a square, of its longer side
-
-
-class AtlasError(ValueError):
-    """An atlas file is missing or not an atlas."""
 
 
 @dataclass(frozen=True, eq=False)  # one atlas is itself: what is made from it can be kept
@@ -94,7 +91,7 @@ class Atlas:
         """Read what `save` wrote.
 
         Raises:
-            AtlasError: the file is missing or not an atlas.
+            UserError: the file is missing or not an atlas.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -106,7 +103,7 @@ class Atlas:
                     mirrored=stored["mirrored"],
                 )
         except (OSError, KeyError, ValueError) as error:
-            raise AtlasError(
+            raise UserError(
                 f"{path}: not an atlas (build it with stage preprocess): {error}"
             ) from error
 
@@ -128,7 +125,7 @@ def build_atlas(params: PreprocessParams) -> Atlas:
     Source: ICBM 152 nonlinear symmetric 2009a. Slices with under 20 cm2 of brain are refused.
 
     Raises:
-        AtlasError: a position in `params` lies outside the brain.
+        UserError: a position in `params` lies outside the brain.
     """
     from nilearn.datasets import load_mni152_template
 
@@ -162,7 +159,7 @@ def _cut(volume: np.ndarray, origin: np.ndarray, plane: Plane, position_mm: floa
     axis = {"sagittal": 0, "coronal": 1, "axial": 2}[plane]
     index = round((position_mm - float(origin[axis])) / ATLAS_PX_MM)
     if not 0 <= index < volume.shape[axis]:
-        raise AtlasError(f"preprocess.{plane}_mm: {position_mm:g} mm is outside the template")
+        raise UserError(f"preprocess.{plane}_mm: {position_mm:g} mm is outside the template")
     starts = np.round((np.delete(CENTRE_MM, axis) - np.delete(origin, axis)) / ATLAS_PX_MM)
     across = np.take(volume, index, axis=axis)
     canvas = np.zeros((ATLAS_SIDE_PX, ATLAS_SIDE_PX))
@@ -178,7 +175,7 @@ def _without_specks(brain: np.ndarray, name: str) -> np.ndarray:
     areas_mm2 = np.bincount(labels.ravel()) * ATLAS_PX_MM**2
     kept = np.isin(labels, 1 + np.flatnonzero(areas_mm2[1:] > _MIN_PART_MM2))
     if kept.sum() * ATLAS_PX_MM**2 < _MIN_BRAIN_MM2:
-        raise AtlasError(f"{name} shows under {_MIN_BRAIN_MM2:.0f} mm2 of brain")
+        raise UserError(f"{name} shows under {_MIN_BRAIN_MM2:.0f} mm2 of brain")
     return np.where(kept, shown, 0.0)
 
 

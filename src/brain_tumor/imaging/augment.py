@@ -128,7 +128,7 @@ def augment_folder(
         params: section `augment`.
 
     Raises:
-        StoredImageError: an image is missing or unreadable.
+        UserError: an image is missing or unreadable.
     """
     job = _Job(images, augmented, params)
     augmented.mkdir(parents=True, exist_ok=True)

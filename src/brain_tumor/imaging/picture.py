@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from scipy import ndimage
 
+from brain_tumor.errors import UserError
+
 _SIXTEEN_BIT_MAX = 65535
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: of more than 4 GiB
 
 
-class DecodeError(ValueError):
+class DecodeError(UserError):
     """The bytes are not an image that can be read; the message names what was received."""
 
 

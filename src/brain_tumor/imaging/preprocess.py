@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.geometry import compose, resized, warp
 from brain_tumor.imaging.head import Box, head_box, in_square, inside, square_matrix
@@ -226,10 +227,6 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
 Drawn = tuple[str, Callable[[], NDArray[np.uint8]]]  # path, and what draws the raw picture
 
 
-class PreprocessError(ValueError):
-    """An image cannot be preprocessed; the message names the file."""
-
-
 @dataclass(frozen=True)
 class _Job:
     data: Path
@@ -258,7 +255,7 @@ def preprocess_folder(
         A record for each path, in order.
 
     Raises:
-        PreprocessError: a file is missing or not an image.
+        UserError: a file is missing or not an image.
     """
     job = _Job(data, images, atlas, params)
     return list(spread(partial(_preprocess_file, job), list(paths), "preprocess"))
@@ -268,7 +265,7 @@ def _preprocess_file(job: _Job, path: str) -> Record:
     try:
         done = preprocess_image((job.data / path).read_bytes(), job.atlas, job.params)
     except (OSError, ValueError) as error:
-        raise PreprocessError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     save_image(stored(job.images, path), np.asarray(done.image))
     return done.record
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import ATLAS_PX_MM, ATLAS_SIDE_PX, Atlas
 from brain_tumor.imaging.geometry import compose, magnification, similarity, warp
 from brain_tumor.imaging.head import head_mask
@@ -366,13 +367,13 @@ def normalise(image: np.ndarray, atlas: Atlas | None, params: PreprocessParams) 
         params: what is allowed.
 
     Raises:
-        ValueError: `atlas` is needed and missing.
+        UserError: `atlas` is needed and missing.
     """
     mask = head_mask(image)
     if params.normalisation == "none":
         return Normalisation(similarity(1.0, 0.0, (0.0, 0.0)), mask)
     if atlas is None:
-        raise ValueError(f"preprocess.normalisation: {params.normalisation} needs an atlas")
+        raise UserError(f"preprocess.normalisation: {params.normalisation} needs an atlas")
     start = _centring(mask, largest_head_px(atlas))
     picture = warp(image, start, ATLAS_SIDE_PX)
     head = warp(mask, start, ATLAS_SIDE_PX, order=0)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact, write_text
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
@@ -51,7 +52,7 @@ def check(folder: Path) -> None:
     """Raise ValueError if a bundle is older than stage export; it names what is missing."""
     missing = [name for name in EXPORTED if not (folder / name).is_file()]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version of "
             "this project lacks what came later: run `dvc repro` to register it anew"
         )
@@ -61,7 +62,7 @@ def load_preprocess(folder: Path) -> PreprocessParams:
     """The preprocessing of a bundle.
 
     Raises:
-        ValueError: it is missing or unreadable.
+        UserError: it is missing or unreadable.
     """
     return read_artefact(folder / PREPROCESS_FILE, PreprocessParams)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.picture import DecodeError
 from brain_tumor.imaging.preprocess import Record, preprocess_grey
@@ -128,10 +129,6 @@ class Finding:
 _BATCH = 32  # images preprocessed and held at a time
 
 
-class PredictionError(ValueError):
-    """An image cannot be predicted; the message says which and why."""
-
-
 @dataclass(frozen=True)
 class Classifier:
     """A trained network with the preprocessing it was trained behind.
@@ -169,7 +166,7 @@ class Classifier:
             threads: of the fast engine; by default as many as there are processors.
 
         Raises:
-            ValueError: a file is missing or unreadable; the message names it.
+            UserError: a file is missing or unreadable; the message names it.
         """
         check(folder)
         return cls(
@@ -188,7 +185,7 @@ class Classifier:
             For each file a prediction for each of its slices; a picture has one.
 
         Raises:
-            PredictionError: one cannot be read; the message holds its index.
+            UserError: one cannot be read; the message holds its index.
         """
         found = []
         for start in range(0, len(images), _BATCH):
@@ -232,7 +229,7 @@ class Classifier:
             features, float32 (pictures, channels).
 
         Raises:
-            PredictionError: one cannot be read; the message holds its index.
+            UserError: one cannot be read; the message holds its index.
         """
         return describe(self.engine, self.atlas, self.preprocess, images)
 
@@ -240,7 +237,7 @@ class Classifier:
         try:
             return prepare(data, self.atlas, self.preprocess, slices)
         except DecodeError as error:
-            raise PredictionError(f"image {index}: {error}") from error
+            raise UserError(f"image {index}: {error}") from error
 
     def _prediction(
         self, one: Prepared, probability: float, unlike: NDArray[np.float64]
@@ -280,7 +277,7 @@ def _look(atlas: Atlas, params: PreprocessParams, task: tuple[int, bytes]) -> Pr
     try:
         return prepare(data, atlas, params, slices=1)[0]
     except DecodeError as error:
-        raise PredictionError(f"image {index}: {error}") from error
+        raise UserError(f"image {index}: {error}") from error
 
 
 def _unaligned(one: Prepared) -> tuple[str, ...]:

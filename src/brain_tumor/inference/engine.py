@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.machine import processors
 from brain_tumor.model.explain import Explainer, Seen, beside, empty_picture
@@ -52,7 +53,7 @@ class OnnxEngine:
             threads: it computes with; by default one for each processor this process may use.
 
         Raises:
-            ValueError: it is missing or unreadable.
+            UserError: it is missing or unreadable.
         """
         self._session = _session(path, threads or processors())
         self._empty = self._parts(empty_picture(self._session.get_inputs()[0].shape[1]))
@@ -79,7 +80,7 @@ def load_engine(folder: Path, name: EngineName, threads: int | None = None) -> E
         threads: of the fast engine; by default one for each processor this process may use.
 
     Raises:
-        ValueError: the network is missing or unreadable; the message names the file.
+        UserError: the network is missing or unreadable; the message names the file.
     """
     if name == "keras":
         return KerasEngine(load(folder).network)
@@ -90,11 +91,11 @@ def _session(path: Path, threads: int) -> Any:
     import onnxruntime
 
     if not path.is_file():
-        raise ValueError(f"{path}: no network for the fast engine; run `dvc repro` or use keras")
+        raise UserError(f"{path}: no network for the fast engine; run `dvc repro` or use keras")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no other class
-        raise ValueError(f"{path}: not a readable exported network: {error}") from error
+        raise UserError(f"{path}: not a readable exported network: {error}") from error

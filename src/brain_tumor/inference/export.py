@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import RESTORE, read_json, replacing
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine
 from brain_tumor.model.explain import Seen
@@ -47,7 +48,7 @@ def export_network(
         How well both agree.
 
     Raises:
-        ValueError: they do not, or the network holds a layer that cannot be exported.
+        UserError: they do not, or the network holds a layer that cannot be exported.
     """
     from brain_tumor.inference.onnx import to_onnx
 
@@ -63,12 +64,12 @@ def exported_digest(folder: Path) -> str:
     """The digest of the model that stage export left in `folder`, as the registry has it.
 
     Raises:
-        ValueError: its report is missing or older than the digest.
+        UserError: its report is missing or older than the digest.
     """
     path = folder / REPORT_FILE
     report = read_json(path, RESTORE)
     if "digest" not in report:
-        raise ValueError(f"{path}: no digest of a model; run `dvc repro`")
+        raise UserError(f"{path}: no digest of a model; run `dvc repro`")
     return str(report["digest"])
 
 
@@ -76,10 +77,10 @@ def compare(reference: Seen, seen: Seen) -> Agreement:
     """How far `seen` is from `reference`, of the same images.
 
     Raises:
-        ValueError: there are no images, or a difference is above `TOLERANCE`.
+        UserError: there are no images, or a difference is above `TOLERANCE`.
     """
     if not len(reference.probability):
-        raise ValueError("no images to compare the exported network with the trained one on")
+        raise UserError("no images to compare the exported network with the trained one on")
     probability = float(np.abs(seen.probability - reference.probability).max())
     differences = {
         "probability": probability,
@@ -93,7 +94,7 @@ def compare(reference: Seen, seen: Seen) -> Agreement:
 def _check(differences: Mapping[str, float]) -> None:
     for name, difference in differences.items():
         if not difference <= TOLERANCE:  # so that nan fails
-            raise ValueError(
+            raise UserError(
                 f"the exported network's {name} is {difference:.2g} from the trained network's; "
                 f"at most {TOLERANCE} is allowed"
             )

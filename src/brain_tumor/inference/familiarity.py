@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import replacing
 from brain_tumor.settings import ExportParams
 
@@ -63,7 +64,7 @@ class Cloud:
             ValueError: another number of channels.
         """
         if points.shape[1] != len(self.centre):
-            raise ValueError(
+            raise UserError(
                 f"{points.shape[1]} features an image, {len(self.centre)} at the fit: "
                 "they come from another network"
             )
@@ -107,11 +108,11 @@ def held_out_distance(
         folds: parts the points are held out in, at most one for each cluster.
 
     Raises:
-        ValueError: `clusters` has another length, or names too few.
+        UserError: `clusters` has another length, or names too few.
     """
     names, cluster = np.unique(clusters, return_inverse=True)
     if len(clusters) != len(points) or len(names) < MIN_CLUSTERS:
-        raise ValueError(
+        raise UserError(
             f"{len(points)} training images, clusters named for {len(clusters)}, {len(names)} "
             f"different clusters: at least {MIN_CLUSTERS} are needed to tell what is unlike them"
         )
@@ -213,14 +214,14 @@ class Familiarity:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the file is missing or holds something else.
+            UserError: the file is missing or holds something else.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
                 cloud = Cloud(**{field.name: stored[field.name] for field in fields(Cloud)})
                 return cls(cloud, **{name: float(stored[name]) for name in _NUMBERS})
         except (OSError, KeyError, ValueError) as error:
-            raise ValueError(
+            raise UserError(
                 f"{path}: does not say what training images look like (stage export writes it): "
                 f"{error}"
             ) from error

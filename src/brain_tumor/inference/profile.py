@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import replacing, write_text
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import Record
@@ -49,16 +50,16 @@ class Profile:
         """Read a profile.
 
         Raises:
-            ValueError: a file is missing or unreadable, or the two do not belong together.
+            UserError: a file is missing or unreadable, or the two do not belong together.
         """
         try:
             table = pd.read_csv(folder / TABLE_FILE, dtype=KEYS, keep_default_na=False)
             features = np.load(folder / FEATURES_FILE, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise ValueError(f"{folder}: no readable profile of a model: {error}") from error
+            raise UserError(f"{folder}: no readable profile of a model: {error}") from error
         missing = set(KEYS) - set(table)
         if missing or len(table) != len(features):
-            raise ValueError(
+            raise UserError(
                 f"{folder}: a profile of {len(table)} images and {len(features)} rows of features"
                 f", columns {sorted(missing)} missing"
             )
@@ -82,14 +83,14 @@ def statistics_table(
         atlas: the images were normalised to.
 
     Raises:
-        ValueError: `records` lacks an image.
+        UserError: `records` lacks an image.
     """
     table = pd.read_csv(records, dtype=str, keep_default_na=False).set_index("path")
     sizes = manifest.set_index("path")["bytes"]
     rows = []
     for path, image in zip(paths, images, strict=True):
         if path not in table.index:
-            raise ValueError(f"{records}: has no row for {path}; run `dvc repro`")
+            raise UserError(f"{records}: has no row for {path}; run `dvc repro`")
         record = Record.from_row({str(key): text for key, text in table.loc[path].items()})
         rows.append(image_statistics(image, record, int(sizes[path]), atlas).row())
     return pd.DataFrame(rows)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import replacing
 from brain_tumor.outputs import InitialWeights
 from brain_tumor.settings import BackboneParams
@@ -31,7 +32,7 @@ def prepare(
         download_model: fetches a `models:/…` URI and returns a folder with its `model.keras`.
 
     Raises:
-        ValueError: the source cannot be reached, read, or does not fit.
+        UserError: the source cannot be reached, read, or does not fit.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -74,7 +75,7 @@ def _imagenet() -> Any:
     try:
         return keras.applications.InceptionV3(include_top=False, weights="imagenet")
     except Exception as error:  # Keras wraps every network error in a bare Exception
-        raise ValueError(
+        raise UserError(
             f"backbone.source is imagenet, but Keras's weights cannot be fetched: {error}. "
             "Connect once (they are kept in ~/.keras), or set backbone.source to a weights file"
         ) from error

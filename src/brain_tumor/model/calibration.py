@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from brain_tumor.errors import UserError
 from brain_tumor.model.metrics import BINS, bins_of, wilson
 from brain_tumor.outputs import OperatingPoint
 from brain_tumor.settings import CalibrateParams
@@ -71,11 +72,11 @@ def threshold_for_sensitivity(
         The probability of one of the tumours.
 
     Raises:
-        ValueError: there are no tumours.
+        UserError: there are no tumours.
     """
     tumours = np.sort(probability[y_true == 1])
     if not len(tumours):
-        raise ValueError(f"none of {len(y_true)} images is a tumour: there is no sensitivity")
+        raise UserError(f"none of {len(y_true)} images is a tumour: there is no sensitivity")
     missed = int(np.floor((1.0 - target) * len(tumours) + 1e-9))
     return float(tumours[min(missed, len(tumours) - 1)])
 

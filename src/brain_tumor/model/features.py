@@ -23,6 +23,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import replacing
 from brain_tumor.machine import repository_root, track
 from brain_tumor.model.saved import BATCH, to_unit
@@ -30,10 +31,6 @@ from brain_tumor.model.shapes import Form, output_shape
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "BRAIN_TUMOR_CACHE", "BRAIN_TUMOR_CACHE_GB"
 DEFAULT_GB = 10.0
-
-
-class CacheError(ValueError):
-    """The cache cannot be written; the message says where and what to do."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ class FeatureCache:
         path = self.folder / entry.file
         array = np.load(path, mmap_mode="r")
         if array.shape != entry.shape or array.dtype.itemsize != entry.dtype.itemsize:
-            raise ValueError(f"{path}: holds {array.dtype} {array.shape}")
+            raise UserError(f"{path}: holds {array.dtype} {array.shape}")
         os.utime(path)
         view: NDArray[Any] = array.view(entry.dtype)
         return view
@@ -127,7 +124,7 @@ def default_cache() -> FeatureCache:
     `BRAIN_TUMOR_CACHE` names another folder, `BRAIN_TUMOR_CACHE_GB` another size.
 
     Raises:
-        CacheError: the size is not a positive number.
+        UserError: the size is not a positive number.
     """
     folder = os.environ.get(FOLDER_VARIABLE)
     size = os.environ.get(SIZE_VARIABLE) or str(DEFAULT_GB)
@@ -136,7 +133,7 @@ def default_cache() -> FeatureCache:
     except (ValueError, OverflowError):
         max_bytes = 0
     if max_bytes <= 0:
-        raise CacheError(f"{SIZE_VARIABLE}={size}: a positive number of gigabytes is needed")
+        raise UserError(f"{SIZE_VARIABLE}={size}: a positive number of gigabytes is needed")
     path = Path(folder) if folder else Path(".cache") / "features"
     return FeatureCache(repository_root() / path, max_bytes)
 
@@ -153,7 +150,7 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CacheError(
+        raise UserError(
             f"{folder}: the frozen trunk's features cannot be kept here: {error}. Free space, "
             f"or name another folder in {FOLDER_VARIABLE}"
         ) from error
@@ -196,7 +193,7 @@ def trunk_outputs(
         For each output a memory-mapped array (N, ...), to be read only.
 
     Raises:
-        CacheError: the cache cannot be written.
+        UserError: the cache cannot be written.
     """
     prefix = f"{_code_digest()}-{_file_digest(weights)}-{_images_digest(images)}"
     size_px, count = images.shape[1], len(images)
@@ -275,7 +272,7 @@ def _code_digest() -> str:
 
 def _file_digest(path: Path) -> str:
     if not path.is_file():
-        raise ValueError(f"{path}: no such weights file")
+        raise UserError(f"{path}: no such weights file")
     state = path.stat()
     return _content_digest(path, state.st_mtime_ns, state.st_size)
 

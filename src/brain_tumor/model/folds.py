@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import variants
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import AugmentParams
@@ -86,7 +87,7 @@ class Development:
             among: manifest paths that take part; by default all. Others are in no fold.
 
         Raises:
-            ValueError: a class has fewer clusters than there are folds.
+            UserError: a class has fewer clusters than there are folds.
         """
         from sklearn.model_selection import StratifiedGroupKFold
 
@@ -97,14 +98,14 @@ class Development:
         groups = clusters.loc[originals["source"]].to_numpy()
         fewest = int(pd.Series(groups).groupby(originals["label"].to_numpy()).nunique().min())
         if fewest < count:
-            raise ValueError(
+            raise UserError(
                 f"{count} folds asked for (tune.folds), but a class has only "
                 f"{fewest} groups of images to divide; lower it"
             )
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         for _, held in splitter.split(originals, originals["label"], groups):
             if originals["label"].iloc[held].nunique() < 2:
-                raise ValueError(
+                raise UserError(
                     f"of {count} folds (tune.folds) one has images of one class only; lower it"
                 )
             held_out = self.rows["source"].isin(set(originals["source"].iloc[held]))
@@ -157,7 +158,7 @@ def read_development(split: Path, images: Path, augmented: Path, records: Path) 
         records: the copies' records.csv.
 
     Raises:
-        StoredImageError: an image is missing or unreadable.
+        UserError: an image is missing or unreadable.
     """
     table, copies = pd.read_csv(split), pd.read_csv(records)
     originals = table[table["split"].isin(["train", "val"])].sort_values("split", kind="stable")

@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from brain_tumor.errors import UserError
 from brain_tumor.figure_text import with_interval
 from brain_tumor.settings import EvaluateParams
 
@@ -415,11 +416,11 @@ class OutOfFold:
         """Resamples with both classes; none where a class has a single cluster: nothing varies.
 
         Raises:
-            ValueError: a class is missing.
+            UserError: a class is missing.
         """
         truth = self.samples[0].y_true
         if len(np.unique(truth)) < 2:
-            raise ValueError("the images are of one class only; both are needed")
+            raise UserError("the images are of one class only; both are needed")
         if min(len(np.unique(self.member[truth == label])) for label in (0, 1)) < 2:
             return np.empty((0, len(truth)))
         return cluster_bootstrap(self.member, params, truth)
@@ -432,7 +433,7 @@ class OutOfFold:
         that percentiles may lie above it.
 
         Raises:
-            ValueError: a class is missing.
+            UserError: a class is missing.
         """
         if not intervals:
             once = np.ones((1, len(self.member)))
@@ -478,10 +479,10 @@ def evaluate(
         out.
 
     Raises:
-        ValueError: a class is missing.
+        UserError: a class is missing.
     """
     if set(np.unique(y_true)) != {0, 1}:
-        raise ValueError(f"labels are {np.unique(y_true).tolist()}; both classes (0, 1) are needed")
+        raise UserError(f"labels are {np.unique(y_true).tolist()}; both classes (0, 1) are needed")
     predicted = OutOfFold.of_one(Sample(y_true, probability, probability >= threshold), group)
     figures = predicted.figures(params, intervals=intervals)
     if not intervals:
@@ -508,7 +509,7 @@ def evaluate_repeats(table: pd.DataFrame, params: EvaluateParams) -> dict[str, E
         are left out.
 
     Raises:
-        ValueError: a class is missing.
+        UserError: a class is missing.
     """
     predicted = OutOfFold.of_table(table)
     place = {path: number for number, path in enumerate(predicted.paths)}
@@ -548,7 +549,7 @@ def paired_difference(
     compute = FIGURES[figure]
     difference = estimate(lambda w: one.mean(compute, w) - two.mean(compute, w), one.draw(params))
     if difference is None:
-        raise ValueError(f"{figure} is undefined in one of the tables: there is no difference")
+        raise UserError(f"{figure} is undefined in one of the tables: there is no difference")
     return difference
 
 

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.model.precision import Format
 from brain_tumor.model.shapes import Form
 from brain_tumor.settings import LAST_BLOCK
@@ -125,7 +126,7 @@ def build(
         seed: of the head's weights and dropout.
 
     Raises:
-        ValueError: a block outside its range, or weights that do not fit.
+        UserError: a block outside its range, or weights that do not fit.
     """
     _check_blocks(head_block, fine_tune_blocks)
     full = _loaded(weights)
@@ -207,9 +208,9 @@ def _loaded(weights: Path) -> Model:
 
 def _check_blocks(head_block: int, fine_tune_blocks: int) -> None:
     if not 0 <= head_block <= LAST_BLOCK:
-        raise ValueError(f"head_block is {head_block}; InceptionV3 has blocks 0 to {LAST_BLOCK}")
+        raise UserError(f"head_block is {head_block}; InceptionV3 has blocks 0 to {LAST_BLOCK}")
     if not 0 <= fine_tune_blocks <= head_block + 1:
-        raise ValueError(
+        raise UserError(
             f"fine_tune_blocks is {fine_tune_blocks}; with head_block {head_block} it may be "
             f"0 to {head_block + 1}"
         )
@@ -227,11 +228,11 @@ def _tuned_blocks(full: Model, head_block: int, fine_tune_blocks: int) -> Model:
 def load_weights(model: Model, weights: Path) -> None:
     """Load a weights file into a model; an error names the file when it does not fit."""
     if not weights.is_file():
-        raise ValueError(f"{weights}: no such weights file")
+        raise UserError(f"{weights}: no such weights file")
     try:
         model.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(
+        raise UserError(
             f"{weights}: not weights of a Keras InceptionV3 without top: {error}"
         ) from error
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
 from brain_tumor.model.folds import Rows
 from brain_tumor.settings import TrainParams
 
@@ -136,7 +137,7 @@ class Training:
         return dict(enumerate(map(float, weights)))
 
 
-class DivergedError(ValueError):
+class DivergedError(UserError):
     """The loss of a training is not finite any more."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact, replacing, write_json
 from brain_tumor.settings import Section
 
@@ -79,7 +80,7 @@ def load(folder: Path) -> SavedModel:
     """Load a model whose files lie together, as those of a registered model do.
 
     Raises:
-        ValueError: a file is missing or not readable; the message names it.
+        UserError: a file is missing or not readable; the message names it.
     """
     return load_parts(folder / NETWORK_FILE, folder / META_FILE)
 
@@ -94,7 +95,7 @@ def load_network(path: Path) -> Any:
     """Load a network, uncompiled.
 
     Raises:
-        ValueError: it is missing or not readable.
+        UserError: it is missing or not readable.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -102,7 +103,7 @@ def load_network(path: Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable Keras model: {error}") from error
+        raise UserError(f"{path}: not a readable Keras model: {error}") from error
 
 
 def load_meta(folder: Path) -> ModelMeta:
@@ -114,7 +115,7 @@ def read_meta(path: Path) -> ModelMeta:
     """Read a `model.json`.
 
     Raises:
-        ValueError: it is missing or not readable.
+        UserError: it is missing or not readable.
     """
     return read_artefact(path, ModelMeta)
 

@@ -91,7 +91,7 @@ class KnownImages:
         """Read the table in a model's folder; without one nothing is known.
 
         Raises:
-            ValueError: the table cannot be read.
+            UserError: the table cannot be read.
         """
         path = model / training_images.TRAINING_IMAGES
         return cls(tuple(training_images.read(path)) if path.is_file() else ())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brain_tumor.data.check import describe as describe_files
 from brain_tumor.data.copies import clusters, grouped, sharing
 from brain_tumor.data.folder import find_images
+from brain_tumor.errors import UserError
 from brain_tumor.inference import profile
 from brain_tumor.monitoring.drift_test import Design, Difference, Direction, Floats, compare, design
 from brain_tumor.settings import DriftParams, ValidateParams
@@ -404,7 +405,7 @@ def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftPar
         params: section `drift`.
 
     Raises:
-        ValueError: `uri` names no model of MLflow's, the profile is unreadable, or (as
+        UserError: `uri` names no model of MLflow's, the profile is unreadable, or (as
             `ModelUnusableError`) the model cannot be run.
     """
     client = connection.connect()
@@ -451,7 +452,7 @@ def _present(data: Path, validate: ValidateParams) -> pd.DataFrame:
     """The manifest of the data folder as it is now, with clusters."""
     found = find_images(data, validate)
     if not found.images:
-        raise ValueError(f"{data}: no images of the classes {' and '.join(validate.folders)}")
+        raise UserError(f"{data}: no images of the classes {' and '.join(validate.folders)}")
     manifest = describe_files(data, found, validate).manifest
     return manifest.assign(cluster=clusters(manifest).to_numpy())
 

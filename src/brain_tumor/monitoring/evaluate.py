@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.data.folder import PATIENTS_FILE, read_patients
 from brain_tumor.data.metadata import metadata_classifier, metadata_features
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.dicom import is_dicom
 from brain_tumor.imaging.nifti import is_nifti
 from brain_tumor.inference import bundle
@@ -92,10 +93,10 @@ def labelled_files(folder: Path) -> list[LabelledFile]:
     predict` does. Where `folder/patients.csv` (columns path,patient) is, it names every file.
 
     Raises:
-        ValueError: a folder is missing or empty, or patients.csv does not fit.
+        UserError: a folder is missing or empty, or patients.csv does not fit.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; give one that holds {_wanted()}")
+        raise UserError(f"{folder}: no such folder; give one that holds {_wanted()}")
     found = [
         (file, _text(file.relative_to(folder)), label)
         for label in LABELS
@@ -120,13 +121,13 @@ def _class_files(folder: Path, label: str) -> list[Path]:
     if not inside.is_dir():
         names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
         holds = ", ".join(names[:5]) + (", ..." if names[5:] else "")
-        raise ValueError(
+        raise UserError(
             f"{folder}: has no folder {label}/ (it holds {holds or 'nothing'}); put the images "
             f"into {_wanted()}"
         )
     files = [file for file in expand([str(inside)]) if not file.is_dir()]
     if not files:
-        raise ValueError(f"{inside}: no files that may be images; {_wanted()} are both needed")
+        raise UserError(f"{inside}: no files that may be images; {_wanted()} are both needed")
     return files
 
 
@@ -142,7 +143,7 @@ def _patients(folder: Path, paths: list[str]) -> dict[str, str]:
     patients, problems = read_patients(folder / PATIENTS_FILE, paths)
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-        raise ValueError(
+        raise UserError(
             f"{folder / PATIENTS_FILE}: {problems[0].path}: {problems[0].reason}{more}; mend it, "
             "or remove it if patients are not known"
         )
@@ -515,7 +516,7 @@ def evaluate_folder(model: ModelFolder, folder: Path, engine: EngineName = "fast
         engine: what runs the network.
 
     Raises:
-        ValueError: the folder or the model is not as it should be; says what to do.
+        UserError: the folder or the model is not as it should be; says what to do.
     """
     files = labelled_files(folder)
     known = KnownImages.load(model.root)
@@ -590,15 +591,15 @@ LOG_COLUMNS: Final = (
 def check_log(path: Path) -> None:
     """Raise ValueError, before any work, if a line cannot be added to this file."""
     if not path.parent.is_dir():
-        raise ValueError(f"{path}: no folder {path.parent}; make it first")
+        raise UserError(f"{path}: no folder {path.parent}; make it first")
     if path.is_dir():
-        raise ValueError(f"{path}: is a folder; give a file with --log")
+        raise UserError(f"{path}: is a folder; give a file with --log")
     if not path.is_file() or not path.stat().st_size:
         return
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         head = next(csv.reader(file), [])
     if head != list(LOG_COLUMNS):
-        raise ValueError(
+        raise UserError(
             f"{path}: is no log of external evaluations (its first line is {','.join(head)[:60]!r})"
             "; give a new file with --log"
         )
@@ -608,7 +609,7 @@ def append_line(path: Path, evaluation: Evaluation) -> None:
     """Add a line at the end, in one write; the header first where the file is new.
 
     Raises:
-        ValueError: the file is something else.
+        UserError: the file is something else.
     """
     check_log(path)
     text = io.StringIO()

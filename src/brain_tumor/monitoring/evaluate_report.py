@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from brain_tumor.data.copies import MAX_BITS
+from brain_tumor.errors import UserError
 from brain_tumor.figure_text import decimals
 from brain_tumor.files import write_json, write_text
 from brain_tumor.model.metrics import Rate
@@ -265,7 +266,7 @@ __all__: Final = ["FILES", "check_folder", "write_all"]
 def check_folder(folder: Path) -> None:
     """Raise ValueError, before any work, if nothing can be written to this folder."""
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file; give a folder with --out")
+        raise UserError(f"{folder}: is a file; give a folder with --out")
 
 
 def write_all(folder: Path, evaluation: Evaluation) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import RESTORE, read_json
-from brain_tumor.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry import versions
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, Outcome, champion_of, contest
 from brain_tumor.report.card import REGISTERED_REPORT_FILE, REPORT_FILE
@@ -109,8 +110,8 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
         params: section `register`.
 
     Raises:
-        OutputsError: the store does not have the model.
-        ValueError: a file is missing.
+        UserError: the store does not have the model.
+        UserError: a file is missing.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
     wanted = read_json(outputs.registered, RESTORE)
@@ -118,7 +119,7 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
     client = connection.connect()
     version = versions.find_version(client, params.name, str(wanted["digest"]))
     if version is None:
-        raise OutputsError(
+        raise UserError(
             f"{outputs.registered}: the store has no version of {params.name} with digest "
             f"{wanted['digest']}; run `brain-tumor registry sync`"
         )
@@ -132,14 +133,14 @@ def judge(client: Any, version: Version, outputs: StageOutputs, params: Register
     """Hold the contest, again if the champion changed meanwhile: others may promote as well.
 
     Raises:
-        ValueError: the champion changed during each of `_CONTESTS` contests.
+        UserError: the champion changed during each of `_CONTESTS` contests.
     """
     for _ in range(_CONTESTS):
         before = _champion(client, params.name)
         outcome = contest(client, version, outputs, params)
         if _champion(client, params.name) == before:
             return outcome
-    raise ValueError(
+    raise UserError(
         f"{params.name}: its champion changed during each of {_CONTESTS} contests with "
         f"{version.uri}; stop what else promotes models, then run the same command again"
     )
@@ -154,11 +155,11 @@ def may_promote() -> bool:
     """Whether registering may also make a champion: not with `BRAIN_TUMOR_PROMOTE=no`.
 
     Raises:
-        ValueError: `BRAIN_TUMOR_PROMOTE` is neither `yes` nor `no`.
+        UserError: `BRAIN_TUMOR_PROMOTE` is neither `yes` nor `no`.
     """
     given = os.environ.get(PROMOTE_VARIABLE) or "yes"
     if given not in ("yes", "no"):
-        raise ValueError(f"{PROMOTE_VARIABLE} is {given!r}: set it to yes or no")
+        raise UserError(f"{PROMOTE_VARIABLE} is {given!r}: set it to yes or no")
     return given == "yes"
 
 

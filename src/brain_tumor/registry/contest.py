@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from brain_tumor.data.copies import grouped
 from brain_tumor.data.metadata import metadata_classifier, metadata_features
 from brain_tumor.data.training_images import TRAINING_IMAGES
+from brain_tumor.errors import UserError
 from brain_tumor.model import metrics
 from brain_tumor.model.metrics import CONFIDENCE, FIGURES, OutOfFold, Sample
-from brain_tumor.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry.versions import (
     Image,
     is_whole,
@@ -252,7 +253,7 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
         images.
 
     Raises:
-        OutputsError: a raw file is missing.
+        UserError: a raw file is missing.
     """
     images = read_images(outputs.manifest, outputs.split)
     cluster = dict(zip((image.path for image in images), _clusters(images), strict=True))
@@ -322,7 +323,7 @@ def _from_metadata(
 def _features(images: Sequence[Image], data: Path) -> pd.DataFrame:
     missing = next((image.path for image in images if not (data / image.path).is_file()), None)
     if missing:
-        raise OutputsError(
+        raise UserError(
             f"{data / missing}: missing, and a model without a champion to beat is measured "
             "against what such files give away; run `dvc pull`"
         )
@@ -392,7 +393,7 @@ def contest(
 
     Raises:
         ModelUnusableError: the champion cannot be run.
-        OutputsError: raw images are needed and missing.
+        UserError: raw images are needed and missing.
     """
     champion = champion_of(client, params.name)
     lost = None
@@ -447,7 +448,7 @@ def _trained(version: Version) -> set[str]:
 def _predict(version: Version, images: list[Image], data: Path) -> dict[str, float]:
     missing = next((image.path for image in images if not (data / image.path).is_file()), None)
     if missing:
-        raise OutputsError(
+        raise UserError(
             f"{data / missing}: missing, and the champion is measured on it; run `dvc pull`"
         )
     if not images:

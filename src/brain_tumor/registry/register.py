@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import RESTORE, read_json
 from brain_tumor.inference import bundle
-from brain_tumor.outputs import OutputsError, StageOutputs
+from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry import champion, versions
 from brain_tumor.registry.champion import give_alias, judge, may_promote
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, champion_of
@@ -45,7 +46,7 @@ def register(
         params: section `register`.
 
     Raises:
-        OutputsError: a file is missing.
+        UserError: a file is missing.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
     promoting = may_promote()
@@ -113,7 +114,7 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
         params: section `register`.
 
     Raises:
-        OutputsError: a file is missing or does not belong to registered.json.
+        UserError: a file is missing or does not belong to registered.json.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
     wanted = read_json(outputs.registered, RESTORE)
@@ -139,7 +140,7 @@ def _restore(
     with tempfile.TemporaryDirectory() as temporary:
         folder, actual = make_bundle(Path(temporary), outputs, preprocess)
         if actual != digest:
-            raise OutputsError(
+            raise UserError(
                 f"{outputs.registered} names digest {digest}, but {outputs.model} with the atlas "
                 f"and params.yaml gives {actual}; run `dvc repro`, or `dvc checkout` the outputs "
                 "that belong together"

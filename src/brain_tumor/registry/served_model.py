@@ -11,6 +11,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
+from brain_tumor.errors import UserError
 from brain_tumor.inference.classifier import SLICES, Classifier
 from brain_tumor.tracking.models import ModelFolder
 
@@ -56,7 +57,7 @@ class BrainTumorClassifier(PythonModel):
         if engine == "keras":
             return self.classifier
         if engine != "fast":
-            raise ValueError(f"engine is {engine!r}: give keras or fast")
+            raise UserError(f"engine is {engine!r}: give keras or fast")
         self.fast = self.fast or Classifier.load(self.bundle, "fast", self.model)
         return self.fast
 

@@ -14,6 +14,7 @@ from typing import Any
 from brain_tumor import settings
 from brain_tumor.data import training_images
 from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
+from brain_tumor.errors import UserError
 from brain_tumor.files import RESTORE, read_json, write_text
 from brain_tumor.inference import bundle, profile
 from brain_tumor.model.saved import load_meta
@@ -104,7 +105,7 @@ def registered_card(outputs: StageOutputs, name: str, digest: str) -> ModelCard:
         digest: of its bundle.
 
     Raises:
-        ValueError: stage report left no readable card.
+        UserError: stage report left no readable card.
     """
     card = read_card(outputs.report / CARD_FILE)
     lineage = {**card.lineage, **lineage_of(outputs)}
@@ -153,7 +154,7 @@ def read_images(manifest: Path, split: Path) -> list[Image]:
     """All images of a manifest, in its order.
 
     Raises:
-        ValueError: a file is missing or has not the columns it should.
+        UserError: a file is missing or has not the columns it should.
     """
     placed = {row["path"]: row for row in _rows(split, ("path", "split", "group"))}
     return [
@@ -235,10 +236,10 @@ def _rows(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             missing = set(columns) - set(reader.fieldnames or ())
             if missing:
-                raise ValueError(f"{path}: columns {sorted(missing)} are missing")
+                raise UserError(f"{path}: columns {sorted(missing)} are missing")
             return list(reader)
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: missing; {RESTORE}") from error
+        raise UserError(f"{path}: missing; {RESTORE}") from error
 
 
 _PACKAGES = (

@@ -193,7 +193,7 @@ def read_card(path: Path) -> ModelCard:
     """Read a card.
 
     Raises:
-        ValueError: it is missing or does not fit the schema.
+        UserError: it is missing or does not fit the schema.
     """
     return read_artefact(path, ModelCard, "run `dvc repro report`")
 

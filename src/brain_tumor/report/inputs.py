@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.data.copies import clusters
+from brain_tumor.errors import UserError
 from brain_tumor.inference.export import REPORT_FILE
 from brain_tumor.model.saved import ModelMeta, read_meta
 from brain_tumor.outputs import Best, InitialWeights, OperatingPoint, read_manifest
@@ -81,7 +82,7 @@ class Evidence:
         """Read what there is in `folder`.
 
         Raises:
-            ValueError: a file is there but not readable.
+            UserError: a file is there but not readable.
         """
         return cls(
             summary=_evidence_json(folder / SUMMARY),
@@ -217,7 +218,7 @@ def read(sources: Sources, settings: Settings, origin: str, lineage: Mapping[str
     """Read all files.
 
     Raises:
-        ValueError: one is missing or not what it should be.
+        UserError: one is missing or not what it should be.
     """
     manifest = read_manifest(sources.manifest)
     cluster = clusters(manifest)
@@ -258,14 +259,14 @@ def _table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable; run `dvc repro`: {error}") from error
+        raise UserError(f"{path}: not readable; run `dvc repro`: {error}") from error
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable; run `dvc repro`: {error}") from error
+        raise UserError(f"{path}: not readable; run `dvc repro`: {error}") from error
     return content
 
 
@@ -296,9 +297,9 @@ def _evidence_json(path: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable as JSON: {error}") from error
+        raise UserError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds {type(content).__name__}; an object is needed")
+        raise UserError(f"{path}: holds {type(content).__name__}; an object is needed")
     return content
 
 
@@ -309,4 +310,4 @@ def _log(path: Path) -> pd.DataFrame:
     except (FileNotFoundError, pd.errors.EmptyDataError):
         return pd.DataFrame()
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable as CSV: {error}") from error
+        raise UserError(f"{path}: not readable as CSV: {error}") from error

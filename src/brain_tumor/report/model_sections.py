@@ -445,7 +445,7 @@ def thumbnails(images: Path, paths: Sequence[str]) -> Mapping[str, bytes]:
         paths: as the manifest has them.
 
     Raises:
-        ValueError: an image is missing.
+        UserError: an image is missing.
     """
     if not paths:
         return {}

@@ -35,7 +35,7 @@ def serve(
 
     Raises:
         OSError: the address is taken or not this machine's; the message names it.
-        ValueError: the model cannot be loaded.
+        UserError: the model cannot be loaded.
     """
     _log_shortly()
     with _bound(*address) as listening:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brain_tumor.errors import UserError
 from brain_tumor.serving import schema
 from brain_tumor.serving.schema import Limits
 
@@ -252,7 +253,7 @@ class WorkerPool:
         """Start the workers and wait until they have loaded the model.
 
         Raises:
-            ValueError: they cannot load it; the message says why.
+            UserError: they cannot load it; the message says why.
         """
         self._setup, self._limits = setup, limits
         self._jobs: queue.Queue[_Job] = queue.Queue()
@@ -266,7 +267,7 @@ class WorkerPool:
         except WorkerGoneError as error:
             for one in self._hired:
                 one.dismiss()
-            raise ValueError(str(error)) from error
+            raise UserError(str(error)) from error
         self._threads = [
             threading.Thread(target=self._look_after, args=(number,)) for number in range(workers)
         ]

@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from brain_tumor.errors import UserError
 from brain_tumor.machine import repository_root
 
 if TYPE_CHECKING:
@@ -197,11 +198,11 @@ def tracking_uri() -> str:
     A relative SQLite path is taken from the repository, wherever the process runs.
 
     Raises:
-        ValueError: it is an address without `http://`, which MLflow would take for a folder.
+        UserError: it is an address without `http://`, which MLflow would take for a folder.
     """
     given = (os.environ.get(_URI_VARIABLE) or "").strip() or f"{_SQLITE}mlruns/mlflow.db"
     if _ADDRESS.fullmatch(given):
-        raise ValueError(f"{_URI_VARIABLE} is {given!r}: write http://{given} or https://{given}")
+        raise UserError(f"{_URI_VARIABLE} is {given!r}: write http://{given} or https://{given}")
     if not given.startswith(_SQLITE):
         return given.rstrip("/") if is_server(given) else given
     # Joining leaves an absolute path as it is.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from brain_tumor.errors import UserError
 from brain_tumor.files import read_json, replacing, write_json
 from brain_tumor.tracking import connection
 from brain_tumor.tracking.connection import shown, tracking_uri
@@ -172,7 +173,7 @@ def _aliases(client: "MlflowClient", name: str) -> dict[str, tuple[str, ...]]:
 _SCRIPT = Path(__file__).with_name("alone.py")
 
 
-class ModelUnusableError(ValueError):
+class ModelUnusableError(UserError):
     """A registered model cannot be loaded or does not predict."""
 
 
@@ -318,7 +319,7 @@ def download(uri: str) -> Path:
         uri: as `models:/brain-tumor-inceptionv3@champion`.
 
     Raises:
-        ValueError: the store has no such model.
+        UserError: the store has no such model.
     """
     return _download(uri, f"/{BUNDLE}", None)
 
@@ -329,13 +330,13 @@ def find_model(model: str) -> ModelFolder:
     A folder needs neither store nor mlflow.
 
     Raises:
-        ValueError: it is neither.
+        UserError: it is neither.
     """
     if model.startswith("models:/"):
         return ModelFolder(_download(model, "", None))
     found = ModelFolder(Path(model))
     if not found.bundle.is_dir():
-        raise ValueError(
+        raise UserError(
             f"{model}: no registered model: give models:/NAME@ALIAS, models:/NAME/NUMBER or a "
             "folder that `brain-tumor pull` made"
         )
@@ -351,21 +352,21 @@ def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
         force: replace a model that is in the folder, if nothing else is.
 
     Raises:
-        ValueError: the store has no such model, or the folder is not free.
+        UserError: the store has no such model, or the folder is not free.
     """
     if not uri.startswith("models:/"):
-        raise ValueError(f"{uri}: only models of a store can be pulled: models:/NAME@ALIAS")
+        raise UserError(f"{uri}: only models of a store can be pulled: models:/NAME@ALIAS")
     folder = folder.resolve()
     _check_free(folder, force=force)
     with replacing(folder) as aside:
         aside.mkdir()
         pulled = ModelFolder(_download(uri, "", aside))
         if not pulled.bundle.is_dir():
-            raise ValueError(f"{uri}: is no model of this project: it has no {BUNDLE}")
+            raise UserError(f"{uri}: is no model of this project: it has no {BUNDLE}")
         theirs = {path.name for path in folder.iterdir()} if folder.exists() else set()
         others = sorted(theirs - {path.name for path in aside.iterdir()})
         if others:
-            raise ValueError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
+            raise UserError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
     return ModelFolder(folder)
 
 
@@ -375,13 +376,13 @@ def _check_free(folder: Path, *, force: bool) -> None:
     is_model = (folder / "MLmodel").is_file()
     if not (force and is_model):
         hint = "give --force to replace it" if is_model else "give another"
-        raise ValueError(f"{folder}: exists already; {hint}")
+        raise UserError(f"{folder}: exists already; {hint}")
 
 
 def _download(uri: str, part: str, folder: Path | None) -> Path:
     database = connection.database_path(connection.tracking_uri())
     if database is not None and not database.is_file():
-        raise ValueError(f"{uri}: no model yet, there is no {database}. {_REMEDY}")
+        raise UserError(f"{uri}: no model yet, there is no {database}. {_REMEDY}")
     client = connection.connect()
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -395,7 +396,7 @@ def _download(uri: str, part: str, folder: Path | None) -> Path:
             artifact_uri=f"{uri}{part}", dst_path=target, tracking_uri=client.tracking_uri
         )
     except (MlflowException, OSError) as error:
-        raise ValueError(shown(_reason(uri, client.tracking_uri, error))) from error
+        raise UserError(shown(_reason(uri, client.tracking_uri, error))) from error
     return Path(path)
 
 
@@ -449,11 +450,11 @@ def find_version(client: "MlflowClient", uri: str) -> "Version | None":
         uri: `models:/NAME@ALIAS` or `models:/NAME/NUMBER`.
 
     Raises:
-        ValueError: it is neither.
+        UserError: it is neither.
     """
     name, at, alias = uri.removeprefix("models:/").partition("@")
     name, _, number = (name, "", "") if at else name.partition("/")
     if not uri.startswith("models:/") or not name or not (alias or number) or "/" in alias + number:
-        raise ValueError(f"model is {uri!r}: give models:/NAME@ALIAS or models:/NAME/NUMBER")
+        raise UserError(f"model is {uri!r}: give models:/NAME@ALIAS or models:/NAME/NUMBER")
     listed = versions(client, name)
     return next((one for one in listed if alias in one.aliases or number == one.number), None)

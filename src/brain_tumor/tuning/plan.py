@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.data.copies import clusters
+from brain_tumor.errors import UserError
 from brain_tumor.model import precision, recipe
 from brain_tumor.model.features import SIZE_VARIABLE, default_cache, stored_bytes, trunk_outputs
 from brain_tumor.model.folds import Development, TrainingData, read_development
@@ -113,7 +114,7 @@ def read_plan(
     """Read what a study needs; test images are not touched.
 
     Raises:
-        ValueError: an input does not fit; the message names it.
+        UserError: an input does not fit; the message names it.
     """
     initial = InitialWeights.read(inputs.source)
     _check_blocks(initial, section, tune)
@@ -135,7 +136,7 @@ def _check_blocks(initial: InitialWeights, section: TrainSection, tune: TunePara
         deepest, what = section.fine_tune_blocks, "train.fine_tune_blocks"
     initial.check_covers(highest)
     if deepest > lowest + 1:
-        raise ValueError(
+        raise UserError(
             f"{what} is {deepest}, but with {at} {lowest} there are {lowest + 1} blocks to tune; "
             f"lower it, or raise {at}"
         )

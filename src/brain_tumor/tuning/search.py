@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from brain_tumor.errors import UserError
 from brain_tumor.model.recipe import OUT_OF_FOLD
 from brain_tumor.outputs import Best
 from brain_tumor.settings import TUNABLE, FloatRange, Space, TuneParams
@@ -46,7 +47,7 @@ def open_study(storage: "BaseStorage", name: str, params: TuneParams, *, create:
     With `create` it is made when missing; several processes may do so at once.
 
     Raises:
-        ValueError: it is missing and not to be made.
+        UserError: it is missing and not to be made.
     """
     import optuna
 
@@ -68,7 +69,7 @@ def open_study(storage: "BaseStorage", name: str, params: TuneParams, *, create:
                 study_name=name, storage=storage, sampler=sampler, pruner=_pruner(params)
             )
         except KeyError as error:
-            raise ValueError(
+            raise UserError(
                 f"study {name} is not in the storage: start `dvc repro tune` first, with the same "
                 "data, weights, parameters, recipe and number format (unlike machines: give "
                 "train.precision a value), and the same OPTUNA_STORAGE"
@@ -280,7 +281,7 @@ def _value(trial: "Trial", objective: "Objective") -> float:
     except KeyboardInterrupt as error:
         raise _Interrupted from error
     if math.isnan(value):  # Optuna would fail the trial without a word and go on
-        raise ValueError(f"trial {trial.number} {trial.params}: the objective is not a number")
+        raise UserError(f"trial {trial.number} {trial.params}: the objective is not a number")
     return value
 
 
@@ -317,12 +318,12 @@ def best(study: "Study", n_trials: int) -> Best:
     """The best of the first `n_trials` finished trials.
 
     Raises:
-        ValueError: no trial has run to its end.
+        UserError: no trial has run to its end.
     """
     trial = best_trial(study, n_trials)
     trials = finished_trials(study, n_trials)
     if trial is None or trial.value is None:
-        raise ValueError(
+        raise UserError(
             f"study {study.study_name}: no trial has run to its end ({len(trials)} pruned): raise "
             "tune.timeout_s or tune.n_trials, or set tune.pruner to none"
         )

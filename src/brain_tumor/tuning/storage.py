@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brain_tumor.errors import UserError
 from brain_tumor.tuning.trials import experimental_on_purpose, queue_again
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def parse(url: str) -> "URL":
     """The URL with the PostgreSQL driver this project installs, if it names none.
 
     Raises:
-        ValueError: it is not the URL of a database that keeps anything.
+        UserError: it is not the URL of a database that keeps anything.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -32,12 +33,12 @@ def parse(url: str) -> "URL":
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:  # the rest of it may hold a password
         scheme = url.partition("://")[0] if "://" in url else "no scheme"
-        raise ValueError(
+        raise UserError(
             f"{STORAGE_VARIABLE} ({scheme}) is not the URL of a database such as "
             "postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///PATH"
         ) from error
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ValueError(f"{url} would be forgotten with the process: name a file")
+        raise UserError(f"{url} would be forgotten with the process: name a file")
     if parsed.drivername in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
@@ -124,7 +125,7 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> "RDBS
         grace_s: a trial not heard of for so long is taken for interrupted and queued again.
 
     Raises:
-        ValueError: the database cannot be used; the message says why and what to do.
+        UserError: the database cannot be used; the message says why and what to do.
     """
     parsed = parse(url)
     try:
@@ -132,7 +133,7 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> "RDBS
             reach(parsed)
             storage = _open_patiently(parsed, heartbeat_s, grace_s)
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"{shown(parsed)}: the driver of this database is not installed ({error}); "
             "for PostgreSQL: uv pip install -e '.[team]'"
         ) from error

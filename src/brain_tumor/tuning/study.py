@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brain_tumor.errors import UserError
 from brain_tumor.machine import repository_root
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.recipe import fit_folds
@@ -106,7 +107,7 @@ def run_study(plan: Plan, figures: Path) -> Outcome:
         Its best trial and all that were finished.
 
     Raises:
-        ValueError: the storage cannot be reached, or no trial was completed.
+        UserError: the storage cannot be reached, or no trial was completed.
         StoreError: the MLflow server cannot be reached.
     """
     storage = _storage()
@@ -141,14 +142,14 @@ def join_study(plan: Plan) -> int:
         How many of its trials this worker ended.
 
     Raises:
-        ValueError: there is no such study.
+        UserError: there is no such study.
     """
     storage = _storage()
     with explaining(storage.engine.url):
         study = open_study(storage, plan.name, plan.tune, create=False)
         parent = _known_run(study)
         if parent is None:
-            raise ValueError(
+            raise UserError(
                 f"study {plan.name} has no run in this MLflow store; is MLFLOW_TRACKING_URI that "
                 "of the process that started it?"
             )

@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.errors import UserError
+
 Floats = NDArray[np.float64]
 
 _ORIGIN_MM = (98.0, 134.0, 72.0)  # of voxel (0, 0, 0), negated: template mm + this = voxel
 _FACE_MM = ((0, 34, -62), (62, 62, 58))  # centre and radii of the ellipsoid below the brain
 _NECK_MM = ((0, -38, -110), (54, 56, 78))
-
-
-class PhantomError(ValueError):
-    """The phantom cannot be made as asked."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +109,11 @@ def _load_map(name: str) -> NDArray[np.float32]:
 
     spec = find_spec("nilearn")
     if spec is None or spec.submodule_search_locations is None:
-        raise PhantomError("the phantom needs nilearn: pip install 'brain-tumor[pipeline]'")
+        raise UserError("the phantom needs nilearn: pip install 'brain-tumor[pipeline]'")
     folder = Path(spec.submodule_search_locations[0]) / "datasets" / "data"
     path = folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
     if not path.is_file():
-        raise PhantomError(
-            f"{path}: this nilearn does not ship the MNI152 maps; see pyproject.toml"
-        )
+        raise UserError(f"{path}: this nilearn does not ship the MNI152 maps; see pyproject.toml")
     values = np.asarray(nibabel.load(path).dataobj, dtype=np.float32)
     return np.asarray(values / values.max())
 

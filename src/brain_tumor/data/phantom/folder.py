@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.data.phantom.anatomy import Floats, PhantomError, load_template
+from brain_tumor.data.phantom.anatomy import (
+    Floats,
+    load_template,
+)
 from brain_tumor.data.phantom.slices import PhantomSlice, make_slice
+from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
 from brain_tumor.machine import processors, track
 from brain_tumor.settings import MASKS_FOLDER, PhantomParams
@@ -47,7 +51,7 @@ def _block(data: bytes, last: bool) -> bytes:
     return struct.pack("<BHH", last, len(data), len(data) ^ 0xFFFF) + data
 
 
-__all__ = ["PhantomError", "PhantomSlice", "generate", "make_slice", "plan"]
+__all__ = ["PhantomSlice", "UserError", "generate", "make_slice", "plan"]
 
 _PLAN, _EDIT = 101, 102  # random streams beside those of phantom_slice
 
@@ -72,14 +76,14 @@ def plan(params: PhantomParams) -> list[Planned]:
     """Decide what is made: exactly `params.no` and `params.yes` files, copies included.
 
     Raises:
-        PhantomError: more copies are asked for than there are slices to copy.
+        UserError: more copies are asked for than there are slices to copy.
     """
     rng = np.random.default_rng((params.seed, 0, 0, _PLAN))
     counts = {False: params.no, True: params.yes}
     copies = {version: _shares(params, version) for version in ("copy", "edit")}
     distinct = {label: counts[label] - sum(copies[v][label] for v in copies) for label in counts}
     if any(copies[version][label] > distinct[label] for version in copies for label in counts):
-        raise PhantomError(
+        raise UserError(
             f"phantom: exact_duplicates ({params.exact_duplicates}) and near_duplicates "
             f"({params.near_duplicates}) leave too few slices of {params.no} no and "
             f"{params.yes} yes to copy; lower them"
@@ -102,7 +106,7 @@ def generate(
     Images are grey 8-bit PNGs. The same params give the same bytes.
 
     Raises:
-        PhantomError: the params contradict each other or the MNI152 maps are missing.
+        UserError: the params contradict each other or the MNI152 maps are missing.
     """
     planned = plan(params)
     load_template()  # once, before the threads start
