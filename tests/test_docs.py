@@ -27,7 +27,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests.documents import ROOT, anchors, blocks, commands, links, pages
-from tests.small_project import Project, copy_project
+from tests.small_project import Project, cold_path, copy_project, copy_trained
 
 SHELL = sorted({(block.page, command) for block in blocks() if block.language == "sh"
                 for command in commands(block.text)})  # fmt: skip
@@ -199,16 +199,10 @@ def test_commands_of_benchmarks_parse() -> None:
         parse(typer.main.get_command(program), rest)
 
 
-# What follows needs a project whose pipeline has run. Where the tests share one, made once, this
-# starts from a copy of it (`copy_trained` of tests/small_project.py) and runs no pipeline itself.
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small project after `make repro`, with the files that commands of the pages name."""
-    project = copy_project(tmp_path_factory.mktemp("docs") / "project")
-    project.run("brain-tumor", "data", "fetch", "phantom")
-    project.commit("Small phantom")
-    project.run("dvc", "repro")
-    project.commit("First run")
+    project = copy_trained(trained, tmp_path_factory.mktemp("docs") / "project")
     files_of_the_pages(project)
     return project
 
@@ -246,9 +240,14 @@ def run(project: Project, command: str) -> str:
     return project.run(*words)
 
 
+COLD = RUN[:3]  # the commands on the README's first screen start as a user's do
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", RUN)
-def test_command_runs(project: Project, command: str) -> None:
+def test_command_runs(project: Project, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if command in COLD:
+        monkeypatch.setitem(project.env, "PATH", cold_path())
     output = run(project, command)
     assert "Traceback" not in output
     noise = ("oneDNN", "absl::", "cpu_feature_guard", "To enable the following instructions")
