@@ -19,8 +19,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 from brain_tumor.data.copies import difference_hash, near_duplicates, thumbnail
 from brain_tumor.data.phantom.anatomy import load_template
 from brain_tumor.data.phantom.folder import generate, plan
-from brain_tumor.data.phantom.pairs import PhantomImage, draw, phantom_images
-from brain_tumor.data.phantom.slices import make_slice
+from brain_tumor.data.phantom.slices import PhantomImage, draw, make_slice, phantom_images
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_drawn

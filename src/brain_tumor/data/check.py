@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.data.copies import THUMBNAIL_PX, duplicate_groups
-from brain_tumor.data.expectations import Outcome
 from brain_tumor.data.folder import (
     EXTENSIONS,
     PATIENTS_FILE,
     BadImageError,
+    Contents,
     Finding,
-    Found,
     ImageFacts,
     find_images,
     read_facts,
@@ -64,33 +63,27 @@ def _likeness(group: pd.DataFrame, path: str, twin: str) -> str:
     return f"{'same bytes as' if digests[path] == digests[twin] else 'near-duplicate of'} {twin}"
 
 
-class Described(NamedTuple):
-    """The manifest of all images that decode, and what was found on the way."""
+def describe(data: Path, contents: Contents, params: ValidateParams) -> pd.DataFrame:
+    """Decode every image in `contents.images` and lay out the manifest, sorted by path.
 
-    manifest: pd.DataFrame
-    errors: list[Finding]
-    warnings: list[Finding]
-
-
-def describe(data: Path, found: Found, params: ValidateParams) -> Described:
-    """Decode every image in `found.images` and lay out the manifest, sorted by path."""
-    described = Described(pd.DataFrame(), [], [])
+    What is wrong or odd is added to `contents.errors` and `contents.warnings`.
+    """
     rows: list[tuple[str, str, ImageFacts]] = []
-    for path, label in track(sorted(found.images), "decode", total=len(found.images)):
+    for path, label in track(sorted(contents.images), "decode", total=len(contents.images)):
         try:
             facts = read_facts(data / path, params)
         except BadImageError as error:
-            described.errors.append(Finding(path, str(error)))
+            contents.errors.append(Finding(path, str(error)))
             continue
         rows.append((path, label, facts))
-        described.warnings.extend(_oddities(path, facts))
+        contents.warnings.extend(_oddities(path, facts))
     patients, problems = read_patients(
         data / PATIENTS_FILE,
-        [path for path, _ in found.images],
-        excluded=[item.path for item in found.excluded],
+        [path for path, _ in contents.images],
+        excluded=[item.path for item in contents.excluded],
     )
-    described.errors.extend(problems)
-    return described._replace(manifest=_table(rows, patients, params))
+    contents.errors.extend(problems)
+    return _table(rows, patients, params)
 
 
 def _table(
@@ -118,15 +111,16 @@ def _table(
 
 
 def _oddities(path: str, facts: ImageFacts) -> list[Finding]:
-    odd: list[Finding] = []
     suffix = Path(path).suffix.lower()
-    if suffix not in EXTENSIONS.get(facts.format, set()):
-        odd.append(Finding(path, f"content is {facts.format}, file name says '{suffix}'"))
-    if facts.orientation != 1:
-        odd.append(Finding(path, f"EXIF orientation {facts.orientation}: turned when decoded"))
-    if facts.blank:
-        odd.append(Finding(path, "blank: every pixel has the same value"))
-    return odd
+    checks = (
+        (
+            suffix not in EXTENSIONS.get(facts.format, set()),
+            f"content is {facts.format}, file name says '{suffix}'",
+        ),
+        (facts.orientation != 1, f"EXIF orientation {facts.orientation}: turned when decoded"),
+        (facts.blank, "blank: every pixel has the same value"),
+    )
+    return [Finding(path, reason) for odd, reason in checks if odd]
 
 
 class Validation(NamedTuple):
@@ -140,13 +134,13 @@ class Validation(NamedTuple):
 
 def validate(data: Path, params: ValidateParams, split_params: SplitParams) -> Validation:
     """Scan, decode and compare all images of a data folder; there must be enough for the split."""
-    found = find_images(data, params)
-    manifest, errors, warnings = describe(data, found, params)
-    errors = [*found.errors, *errors, *across_classes(manifest)]
-    if found.images:
+    contents = find_images(data, params)
+    manifest = describe(data, contents, params)
+    errors = [*contents.errors, *across_classes(manifest)]
+    if contents.images:
         errors.extend(_shortages(manifest, params, split_params))
-    warnings = [*found.warnings, *warnings, *within_class(manifest)]
-    return Validation(manifest, sorted(errors), sorted(warnings), found.excluded)
+    warnings = [*contents.warnings, *within_class(manifest)]
+    return Validation(manifest, sorted(errors), sorted(warnings), contents.excluded)
 
 
 def _shortages(
@@ -183,8 +177,8 @@ def with_problems(manifest: pd.DataFrame, errors: Sequence[Finding]) -> pd.DataF
     for path, reason in errors:
         start = f"{problems[path]};" if path in problems else f"{escape(path)}:"
         problems[path] = f"{start} {escape(reason)}"
-    found = pd.DataFrame({"path": sorted({*manifest["path"], *problems})}, dtype="str")
-    table = found.merge(manifest, on="path", how="left")
+    paths = pd.DataFrame({"path": sorted({*manifest["path"], *problems})}, dtype="str")
+    table = paths.merge(manifest, on="path", how="left")
     table["problem"] = table["path"].map(problems).astype("str")
     table["labels_in_group"] = table.groupby("group")["label"].transform("nunique")
     table["megapixels"] = table["width"] * table["height"] / 1e6
@@ -246,6 +240,60 @@ def manifest_expectations(
     ]
 
 
+class Outcome(NamedTuple):
+    """One expectation met or not; `observed` is what was found in the table."""
+
+    name: str
+    success: bool
+    observed: Any
+
+
+def run_suite(
+    name: str, table: pd.DataFrame, expectations: Sequence["Expectation"]
+) -> "ExpectationSuiteValidationResult":
+    """Check `table` against `expectations` (great_expectations takes seconds to import).
+
+    Returns:
+        Great Expectations' own result, for `outcomes` and `write_data_docs`.
+    """
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    suite = gx.ExpectationSuite(name=name, expectations=list(expectations))
+    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe(name).get_batch({"dataframe": table})
+    return batch.validate(
+        suite,
+        result_format={
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": 1000,
+            "include_unexpected_rows": False,
+        },
+    )
+
+
+def outcomes(result: "ExpectationSuiteValidationResult") -> list[Outcome]:
+    """List what each expectation found, in the order the suite was written in.
+
+    Every expectation needs a description: it is its name.
+    """
+    return [
+        Outcome(entry["expectation_config"]["description"], entry["success"], _observed(entry))
+        for entry in result.to_json_dict()["results"]
+    ]
+
+
+def _observed(entry: dict[str, Any]) -> Any:
+    figures, error = entry["result"], entry["exception_info"]
+    if error.get("raised_exception"):
+        return f"error: {error.get('exception_message')}"
+    if "observed_value" in figures:
+        return figures["observed_value"]
+    return f"{figures['unexpected_count']} of {figures['element_count']} unexpected"
+
+
 def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[str, object]:
     """Everything found; numbers first.
 
@@ -257,22 +305,27 @@ def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[s
     """
     manifest = validation.manifest
     return {
-        "ok": is_ok(validation, expectations),
+        "ok": not complaints(validation, expectations),
         "images": len(manifest),
-        **{label: int((manifest["label"] == label).sum()) for label in LABELS},
+        **_class_counts(manifest),
         "distinct": manifest["group"].nunique(),
         "patients": manifest.loc[manifest["patient"] != "", "patient"].nunique(),
-        "duplicates": {**_repeated(validation, "group"), **_repeated(validation, "sha256")},
-        "errors": _listed(validation.errors),
-        "warnings": _listed(validation.warnings),
-        "excluded": _listed(validation.excluded),
+        "duplicates": {
+            **dict(zip(("groups", "files"), _repeated(manifest["group"]), strict=True)),
+            **dict(
+                zip(
+                    ("identical_groups", "identical_files"),
+                    _repeated(manifest["sha256"]),
+                    strict=True,
+                )
+            ),
+        },
+        **{
+            kind: [finding._asdict() for finding in getattr(validation, kind)]
+            for kind in ("errors", "warnings", "excluded")
+        },
         "expectations": [outcome._asdict() for outcome in expectations],
     }
-
-
-def is_ok(validation: Validation, expectations: Sequence[Outcome]) -> bool:
-    """Whether nothing stands against using the data."""
-    return not validation.errors and all(outcome.success for outcome in expectations)
 
 
 def complaints(validation: Validation, expectations: Sequence[Outcome]) -> list[str]:
@@ -290,13 +343,13 @@ def about(validation: Validation, data: str) -> str:
     `data` is the folder and where its content comes from.
     """
     manifest = validation.manifest
-    near, identical = _repeated(validation, "group"), _repeated(validation, "sha256")
-    labels = ", ".join(f"{int((manifest['label'] == label).sum())} {label}" for label in LABELS)
+    groups, files = _repeated(manifest["group"])
+    identical_groups, identical_files = _repeated(manifest["sha256"])
+    labels = ", ".join(f"{count} {label}" for label, count in _class_counts(manifest).items())
     copies = (
-        f"{near['files']} lie in {near['groups']} groups of copies or near-copies, of them "
-        f"{identical['identical_files']} in {identical['identical_groups']} groups of identical "
-        "bytes."
-        if near["groups"]
+        f"{files} lie in {groups} groups of copies or near-copies, of them {identical_files} in "
+        f"{identical_groups} groups of identical bytes."
+        if groups
         else "No copies were found."
     )
     return (
@@ -305,15 +358,14 @@ def about(validation: Validation, data: str) -> str:
     )
 
 
-def _repeated(validation: Validation, column: str) -> dict[str, int]:
-    kind = {"group": "", "sha256": "identical_"}[column]
-    sizes = validation.manifest[column].value_counts()
-    several = sizes[sizes > 1]
-    return {f"{kind}groups": len(several), f"{kind}files": int(several.sum())}
+def _class_counts(manifest: pd.DataFrame) -> dict[str, int]:
+    return {label: int((manifest["label"] == label).sum()) for label in LABELS}
 
 
-def _listed(findings: Sequence[Finding]) -> list[dict[str, str]]:
-    return [finding._asdict() for finding in findings]
+def _repeated(column: pd.Series) -> tuple[int, int]:
+    """How many values occur more than once, and in how many rows."""
+    sizes = column.value_counts()
+    return int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
 
 
 # Great Expectations' own page loads styles, scripts and a counting pixel from six hosts and prints
@@ -349,13 +401,9 @@ def write_data_docs(
 ) -> None:
     """Write `folder/index.html`: what was expected, what was found, the values that failed.
 
-    The paragraph `lead` under the title says which data these are.
+    The paragraph `lead` under the title says which data these are. The sections are those of Great
+    Expectations' own page.
     """
-    write_text(folder / "index.html", render_page(title, lead, result))
-
-
-def render_page(title: str, lead: str, result: "ExpectationSuiteValidationResult") -> str:
-    """Render the sections of Great Expectations' validation page into one HTML page."""
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
@@ -363,7 +411,8 @@ def render_page(title: str, lead: str, result: "ExpectationSuiteValidationResult
     sections = [_without_run(section) for section in document["sections"]]
     body = DefaultJinjaPageView().env.from_string(_SECTIONS).render(sections=sections)
     lines = "\n".join(line.rstrip() for line in body.splitlines() if line.strip())
-    return _PAGE.format(title=escape(title), lead=escape(lead), style=_STYLE, body=lines)
+    page = _PAGE.format(title=escape(title), lead=escape(lead), style=_STYLE, body=lines)
+    write_text(folder / "index.html", page)
 
 
 def _without_run(section: dict[str, Any]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ PATIENTS_FILE = "patients.csv"
 _OS_FILES = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
 
-class Found(NamedTuple):
+class Contents(NamedTuple):
     """The files of a data folder, sorted; `images` are (path relative to it, label)."""
 
     images: list[tuple[str, str]]
@@ -157,84 +157,84 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name in _OS_FILES
 
 
-def find_images(data: Path, params: ValidateParams) -> Found:
+def find_images(data: Path, params: ValidateParams) -> Contents:
     """List the files of the class folders of `data` and what is wrong with its layout.
 
     Files are taken from class folders at any depth. `masks/`, `patients.csv` and what operating
     systems leave behind (`.DS_Store`, `Thumbs.db`, ...) are no images.
     """
-    found = Found([], [], [], [])
+    contents = Contents([], [], [], [])
     if not data.is_dir():
-        found.errors.append(Finding(".", f"data folder '{data}' is missing or not a folder"))
-        return found
+        contents.errors.append(Finding(".", f"data folder '{data}' is missing or not a folder"))
+        return contents
     reasons = {str(PurePosixPath(item.path)): item.reason for item in params.exclude}
     strays: dict[str, list[str]] = {}
-    for path in _files(data, found):
+    for path in _files(data, contents):
         top = path.split("/")[0] if "/" in path else ""
         if path in reasons:
-            found.excluded.append(Finding(path, reasons[path]))
+            contents.excluded.append(Finding(path, reasons[path]))
         elif top in params.folders:
-            _add_image(data, path, params.folders[top], found)
+            _add_image(data, path, params.folders[top], contents)
         elif top != MASKS_FOLDER and path != PATIENTS_FILE:
             strays.setdefault(top, []).append(path)
-    _report_strays(data, strays, params, found)
-    _report_unmatched(params, found)
-    return found
+    _report_strays(data, strays, params, contents)
+    _report_unmatched(params, contents)
+    return contents
 
 
-def _files(data: Path, found: Found) -> Iterator[str]:
+def _files(data: Path, contents: Contents) -> Iterator[str]:
     for file in sorted(data.rglob("*")):
         path = file.relative_to(data).as_posix()
         if file.is_dir():
             if file.is_symlink():
                 reason = "link to a folder: not followed, copy the files instead"
-                found.errors.append(Finding(f"{printable(path)}/", reason))
+                contents.errors.append(Finding(f"{printable(path)}/", reason))
         elif any(map(is_junk, path.split("/"))):
-            found.warnings.append(Finding(printable(path), "hidden file: ignored"))
+            contents.warnings.append(Finding(printable(path), "hidden file: ignored"))
         else:
             yield path
 
 
-def _add_image(data: Path, path: str, label: str, found: Found) -> None:
+def _add_image(data: Path, path: str, label: str, contents: Contents) -> None:
     if printable(path) != path:
-        found.errors.append(Finding(printable(path), "file name is not valid UTF-8: rename it"))
+        contents.errors.append(Finding(printable(path), "file name is not valid UTF-8: rename it"))
     elif not (data / path).exists():
-        found.errors.append(Finding(path, "link to a file that does not exist"))
+        contents.errors.append(Finding(path, "link to a file that does not exist"))
     else:
-        found.images.append((path, label))
+        contents.images.append((path, label))
 
 
 def _report_strays(
-    data: Path, strays: dict[str, list[str]], params: ValidateParams, found: Found
+    data: Path, strays: dict[str, list[str]], params: ValidateParams, contents: Contents
 ) -> None:
     classes = " and ".join(f"{folder}/" for folder in params.folders)
     for path in strays.pop("", []):
         if _is_image(data / path):
             reason = f"image outside the class folders {classes}"
-            found.errors.append(Finding(printable(path), reason))
+            contents.errors.append(Finding(printable(path), reason))
         else:
-            found.warnings.append(Finding(printable(path), "not part of the data: ignored"))
+            contents.warnings.append(Finding(printable(path), "not part of the data: ignored"))
     for folder, paths in strays.items():
         images = sum(_is_image(data / path) for path in paths)
         where = f"{printable(folder)}/"
         if images:
             reason = f"label outside the set: {images} images, but the classes are {classes}"
-            found.errors.append(Finding(where, reason))
+            contents.errors.append(Finding(where, reason))
         else:
-            found.warnings.append(Finding(where, "folder without images: ignored"))
+            contents.warnings.append(Finding(where, "folder without images: ignored"))
 
 
-def _report_unmatched(params: ValidateParams, found: Found) -> None:
-    labels = {label for _, label in found.images}
+def _report_unmatched(params: ValidateParams, contents: Contents) -> None:
+    labels = {label for _, label in contents.images}
     for folder, label in params.folders.items():
         if label not in labels:
             reason = f"class folder is missing or empty: images of class '{label}' belong there"
-            found.errors.append(Finding(f"{folder}/", reason))
-    matched = {item.path for item in found.excluded}
+            contents.errors.append(Finding(f"{folder}/", reason))
+    matched = {item.path for item in contents.excluded}
     for exclusion in params.exclude:
         if str(PurePosixPath(exclusion.path)) not in matched:
             reason = "listed in validate.exclude, but there is no such file"
-            found.errors.append(Finding(exclusion.path, reason))
+            contents.errors.append(Finding(exclusion.path, reason))
 
 
 def _is_image(file: Path) -> bool:
@@ -251,7 +251,21 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-_COLUMNS = ["path", "patient"]
+def read_patient_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a patients.csv; what a row has beyond the columns has the key "".
+
+    Raises:
+        UserError: it is no CSV in UTF-8 with the columns `path` and `patient`.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, restkey="", restval="")
+            columns, rows = list(reader.fieldnames or []), list(reader)
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise UserError(f"cannot be read as CSV in UTF-8: {error}") from error
+    if not {"path", "patient"} <= set(columns):
+        raise UserError(f"columns path,patient expected, received {columns}")
+    return columns, rows
 
 
 def read_patients(
@@ -271,14 +285,10 @@ def read_patients(
     if not file.exists():
         return {}, []
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if not set(_COLUMNS) <= set(rows.fieldnames or []):
-                reason = f"columns path,patient expected, received {rows.fieldnames}"
-                return {}, [Finding(file.name, reason)]
-            pairs = [(row["path"] or "", (row["patient"] or "").strip()) for row in rows]
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        return {}, [Finding(file.name, f"cannot be read as CSV in UTF-8: {error}")]
+        _, rows = read_patient_rows(file)
+    except UserError as error:
+        return {}, [Finding(file.name, str(error))]
+    pairs = [(row["path"], row["patient"].strip()) for row in rows]
     named = [path for path, _ in pairs if path not in set(excluded)]
     return dict(pairs), _differences(file.name, named, paths)
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from PIL import UnidentifiedImageError
 
 from brain_tumor.data import dvc
-from brain_tumor.data.compare import DataDiff, compare, count, counted, images, listed, number_of
+from brain_tumor.data.compare import compare, count, counted, images, listed, number_of
 from brain_tumor.data.dvc import default_remote, ignored, in_folder, md5, on_record
 from brain_tumor.data.fetch import has_files
 from brain_tumor.data.folder import (
@@ -26,10 +26,11 @@ from brain_tumor.data.folder import (
     is_junk,
     printable,
     read_facts,
+    read_patient_rows,
     read_patients,
 )
 from brain_tumor.errors import UserError
-from brain_tumor.files import write_text
+from brain_tumor.files import replacing, write_text
 from brain_tumor.machine import track
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
@@ -175,10 +176,6 @@ def _mask_problem(file: Path, image: ImageFacts, params: ValidateParams) -> str:
     return f"mask of {mask.width}x{mask.height} px for {image.width}x{image.height} px"
 
 
-_COLUMNS = ("path", "patient")
-_TOO_MANY = "\0"  # key of what a row has beyond the columns
-
-
 def grown_table(
     table: Path, images: Iterable[str], new: Iterable[str], patients: Mapping[str, str]
 ) -> tuple[str | None, list[Finding]]:
@@ -198,7 +195,7 @@ def grown_table(
     """
     if not table.exists() and not patients:
         return None, []
-    columns, rows = _read(table) if table.exists() else (list(_COLUMNS), [])
+    columns, rows = _read(table) if table.exists() else (["path", "patient"], [])
     before = [dict(row) for row in rows]
     by_path = {row["path"]: row for row in rows}
     for path in (*new, *patients) if table.exists() else images:
@@ -220,14 +217,11 @@ def _set(rows: Mapping[str, dict[str, str]], path: str, patient: str) -> list[Fi
 
 def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restkey=_TOO_MANY, restval="")
-            columns = list(reader.fieldnames or [])
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table}: cannot be read as CSV in UTF-8: {error}") from error
-    if not set(_COLUMNS) <= set(columns) or any(_TOO_MANY in row for row in rows):
-        raise UserError(f"{table}: columns path,patient expected, received {columns}")
+        columns, rows = read_patient_rows(table)
+    except UserError as error:
+        raise UserError(f"{table}: {error}") from error
+    if any("" in row for row in rows):
+        raise UserError(f"{table}: columns {','.join(columns)} expected, a row has more")
     return columns, rows
 
 
@@ -384,21 +378,20 @@ class Added:
 def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
     """Take a folder's images (or one image) into the data folder and its data.dvc.
 
-    All is checked first, and copied beside the data folder. Then each file takes its place in one
-    step, and `dvc add` runs. Where that is cut off, the same call completes it.
+    All is checked first. Then the files are copied and `dvc add` runs. If that fails, the data
+    folder and data.dvc are as they were.
 
     Args:
-        source: see `incoming.collect`; it stays as it is.
+        source: see `collect`; it stays as it is.
         label: the images' label, "no" or "yes".
         data: the data folder, as data.dvc describes it.
         params: what an image must be, and the class folders.
 
     Raises:
-        UserError: the data folder is not what data.dvc describes, something of the batch cannot be
-            taken (the message names all of it), a file changes while it is copied, or another run
-            is adding.
+        UserError: the data folder is not what data.dvc describes, its patients.csv cannot be read,
+            something of the batch cannot be taken (the message names all of it), a file changes
+            while it is copied, or another run is adding.
         OSError: files cannot be read or written.
-        UserError: the data folder's patients.csv cannot be read.
         DvcError: `dvc add` failed.
     """
     if source.resolve().is_relative_to(data.resolve()):
@@ -407,21 +400,13 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
         raise UserError(f"{source} holds {data} itself: give a folder outside it")
     folder = next(name for name, its_label in params.folders.items() if its_label == label)
     with _only_one(data):
-        _require_data(data)
+        listing = _recorded(data, tuple(params.folders))
         incoming = collect(source, folder, params)
-        recorded, present = on_record(data), in_folder(data)
-        plan = make_plan(incoming, recorded, data / PATIENTS_FILE, folder, params)
+        plan = make_plan(incoming, listing, data / PATIENTS_FILE, folder, params)
         _require_no_problem(source, incoming, plan, data)
-        missing = {
-            path: target
-            for path, target in plan.copies.items()
-            if present.get(target) != plan.listing[target]
-        }
-        if present != _expected(recorded, present, plan, placed=not missing):
-            _refuse(data, compare(recorded, present, tuple(params.folders)))
         if not plan.is_empty:
-            _copy(missing, incoming.root, plan, data)
-            _record(source, label, plan, data, resumed=present != recorded)
+            batch = {"name": source.resolve().name, "label": label, "files": len(plan.images)}
+            _carry_out(plan, incoming.root, data, batch)
     return Added(
         plan,
         tuple(incoming.left_out),
@@ -447,13 +432,22 @@ def _only_one(data: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_data(data: Path) -> None:
+def _recorded(data: Path, folders: tuple[str, ...]) -> dict[str, str]:
+    """MD5 of the files that data.dvc describes; the data folder must hold just these."""
     pointer = dvc.pointer(data)
     if not pointer.is_file():
         first = f"`dvc add {data}`" if has_files(data) else "`brain-tumor data fetch SOURCE`"
         raise UserError(f"{data} is not under DVC, there is no {pointer}: run {first} first")
     if not has_files(data):
         raise UserError(f"{data} is missing: run `brain-tumor data ensure` first")
+    recorded, present = on_record(data), in_folder(data)
+    if present != recorded:
+        raise UserError(
+            f"{data} is not what {pointer} describes ({compare(recorded, present, folders)}): "
+            f"`dvc add {data}` keeps what is in the folder, `dvc checkout {pointer}` brings back "
+            "what is on record; then add again"
+        )
+    return recorded
 
 
 def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path) -> None:
@@ -471,63 +465,29 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path
         raise UserError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
 
 
-def _expected(
-    recorded: dict[str, str], present: dict[str, str], plan: Plan, *, placed: bool
-) -> dict[str, str]:
-    """What the folder may hold: what is on record, and what a killed run had placed."""
-    expected = recorded | {
-        path: digest for path, digest in plan.listing.items() if present.get(path) == digest
-    }
-    if placed and plan.copies and plan.table is None and PATIENTS_FILE in present:
-        expected[PATIENTS_FILE] = present[PATIENTS_FILE]  # written last, after all files
-    return expected
-
-
-def _refuse(data: Path, differences: DataDiff) -> None:
-    pointer = dvc.pointer(data)
-    raise UserError(
-        f"{data} is not what {pointer} describes ({differences}): `dvc add {data}` keeps what is "
-        f"in the folder, `dvc checkout {pointer}` brings back what is on record; then add again"
-    )
-
-
-def _copy(files: dict[str, str], root: Path, plan: Plan, data: Path) -> None:
-    """Copy files beside the data folder, then move each to its target and write the table."""
-    aside = data.with_name(f".{data.name}.added.partial")
-    shutil.rmtree(aside, ignore_errors=True)  # of a killed run
+def _carry_out(plan: Plan, root: Path, data: Path, batch: dict[str, object]) -> None:
+    """Copy files from `root`, extend patients.csv and run `dvc add`; undo it if anything fails."""
+    meta, table = dvc.read_meta(data), data / PATIENTS_FILE
+    written = [dvc.pointer(data), *([table] if plan.table is not None else [])]
+    before = {file: file.read_bytes() if file.exists() else None for file in written}
     try:
-        for path, target in files.items():
-            (aside / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / path, aside / target)
-            if md5(aside / target) != plan.listing[target]:
-                raise UserError(f"{path} changed while it was copied: nothing was added")
-        for target in files.values():
-            (data / target).parent.mkdir(parents=True, exist_ok=True)
-            (aside / target).replace(data / target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    if plan.table is not None:
-        write_text(data / PATIENTS_FILE, plan.table)
-
-
-def _record(source: Path, label: str, plan: Plan, data: Path, *, resumed: bool) -> None:
-    """Put the batch on record and run `dvc add`; the record goes first, so none can be missing."""
-    pointer, meta = dvc.pointer(data), dvc.read_meta(data)
-    batches = list(meta.get(dvc.ADDED, []))
-    batch = {"name": source.resolve().name, "label": label, "files": len(plan.images)}
-    if not (resumed and batches[-1:] == [batch]):
-        batches.append(batch)
-    before = pointer.read_text(encoding="utf-8")
-    meta[dvc.ADDED] = batches
-    try:
-        dvc.write_meta(data, meta)
-        dvc.add(data, meta)
-    except dvc.DvcError as error:
-        write_text(pointer, before)
-        raise dvc.DvcError(
-            f"{error}\nThe files are in {data}, {pointer} is as it was: the same command again "
-            f"completes it, `dvc checkout {pointer}` undoes it"
-        ) from error
+        for path, target in plan.copies.items():
+            with replacing(data / target) as aside:
+                shutil.copyfile(root / path, aside)
+                if md5(aside) != plan.listing[target]:
+                    raise UserError(f"{path} changed while it was copied: nothing was added")
+        if plan.table is not None:
+            write_text(table, plan.table)
+        dvc.add(data, meta | {dvc.ADDED: [*meta.get(dvc.ADDED, []), batch]})
+    except BaseException:
+        for target in plan.copies.values():
+            (data / target).unlink(missing_ok=True)
+        for file, content in before.items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_text(file, content.decode("utf-8"))
+        raise
 
 
 def added_lines(added: Added, data: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.data.phantom.pairs import draw, phantom_images
+from brain_tumor.data.phantom.slices import draw, phantom_images
 from brain_tumor.files import replacing
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.augment import augment_folder, augment_sheet, copy_names
