@@ -49,9 +49,8 @@ def run(main: Callable[..., None]) -> None:
 def announce(stage: str, description: str) -> None:
     """Say where in its pipeline a stage stands; nothing where DVC does not run it.
 
-    Args:
-        stage: as DVC calls it, `tune` or `evidence/dvc.yaml:headline`.
-        description: docstring of its module; after the first colon it says what the stage does.
+    `stage` is as DVC calls it, `tune` or `evidence/dvc.yaml:headline`; the description is the
+    docstring of its module, which says after the first colon what the stage does.
     """
     if not stage:
         return

@@ -165,10 +165,8 @@ def repository_root(start: Path | None = None) -> Path:
 
     DVC sets `DVC_ROOT` for every stage; for experiments that run in a temporary copy
     (`dvc exp run --temp` or `--queue`) it names the original repository, so their runs land in
-    the one store. Elsewhere it is the nearest folder above `start` that holds `.dvc` or `.git`.
-
-    Args:
-        start: where to look from; the current folder by default.
+    the one store. Elsewhere it is the nearest folder above `start` (or the current folder) that
+    holds `.dvc` or `.git`.
     """
     if os.environ.get("DVC_ROOT"):
         return Path(os.environ["DVC_ROOT"]).resolve()
@@ -210,11 +208,8 @@ def spread(
 ) -> Iterator[Result]:
     """Yield `function(task)` for each task, in order, with a progress bar.
 
-    Args:
-        function: picklable, its result independent of the process and of other tasks.
-        tasks: picklable.
-        description: shown with the bar.
-        apart: never in this process, however few the tasks: one that crashes must not end it.
+    Function and tasks must be picklable, and a result independent of the process and of other
+    tasks. With `apart` none runs in this process, however few: one that crashes must not end it.
     """
     count = min(worker_count(), max(1, len(tasks) // _MIN_PER_WORKER))
     if count == 1 and not apart:

@@ -15,12 +15,7 @@ from brain_tumor.data.copies import (
     sharing,
     thumbnail,
 )
-
-
-def picture(seed: int, side_px: int = 128) -> Image.Image:
-    """A smooth random grey picture, unlike those of other seeds."""
-    noise = np.random.default_rng(seed).integers(0, 256, size=(9, 9), dtype=np.uint8)
-    return Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC)
+from tests.data.pictures import smooth
 
 
 def groups_of(pictures: dict[str, Image.Image]) -> dict[str, str]:
@@ -45,8 +40,8 @@ def test_hash_bits_say_where_brightness_rises_to_the_right() -> None:
 
 
 def test_a_resized_and_brightened_copy_is_a_near_duplicate_and_another_picture_is_not() -> None:
-    copy = picture(1).resize((90, 90)).point(lambda value: value * 0.8 + 20)
-    found = groups_of({"a": picture(1), "b": picture(2), "c": copy})
+    copy = smooth(1).resize((90, 90)).point(lambda value: value * 0.8 + 20)
+    found = groups_of({"a": smooth(1), "b": smooth(2), "c": copy})
     assert found == {"a": "a", "b": "b", "c": "a"}
 
 
@@ -59,7 +54,7 @@ def test_same_hash_with_low_correlation_is_no_duplicate() -> None:
 
 
 def test_high_correlation_with_another_hash_is_no_duplicate() -> None:
-    thumbnails = np.array([thumbnail(picture(1))] * 2)
+    thumbnails = np.array([thumbnail(smooth(1))] * 2)
     for apart_bits, pairs in ((6, [(0, 1)]), (7, [])):
         hashes = [0, 2**apart_bits - 1]
         assert list(near_duplicates(hashes, thumbnails, 6, 0.97)) == pairs
@@ -72,7 +67,7 @@ def test_blank_pictures_of_different_brightness_are_no_duplicates_but_identical_
 
 
 def test_groups_do_not_depend_on_the_order_of_images() -> None:
-    pictures = {str(seed): picture(seed % 3, 64 + 8 * seed) for seed in range(6)}
+    pictures = {str(seed): smooth(seed % 3, 64 + 8 * seed) for seed in range(6)}
     expected = groups_of(pictures)
     assert len(set(expected.values())) == 3
     for order in itertools.islice(itertools.permutations(pictures), 0, None, 97):

@@ -4,14 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import Result
 
 from brain_tumor.outputs import read_manifest
 from brain_tumor.stages.validate import main
 from tests import sections
+from tests.data.pictures import smooth
 from tests.stages.command import invoke
 
 pytestmark = pytest.mark.slow
@@ -22,10 +21,9 @@ ONE_EACH = {"no": 1, "yes": 1}
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     for seed in range(8):
-        noise = np.random.default_rng(seed).integers(0, 256, size=(9, 9), dtype=np.uint8)
         file = tmp_path / "data" / ("no" if seed < 4 else "yes") / f"{seed}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(file)
+        smooth(seed).save(file)
     (tmp_path / "data" / "yes" / "left out.png").write_bytes(b"broken")
     sections.write_params(
         tmp_path,

@@ -86,15 +86,10 @@ class DataDiff:
 def compare(
     before: Mapping[str, str], after: Mapping[str, str], folders: Sequence[str]
 ) -> DataDiff:
-    """Compare two listings of the data folder.
+    """Compare two listings (MD5 of each file, by its path) of the data folder.
 
     Where several files have the same bytes, as many as can be are taken to have kept their class,
     and of those as many as can be their name.
-
-    Args:
-        before: MD5 of each file, by its path in the folder; `after` likewise.
-        after: the later state.
-        folders: class folders.
     """
     old, new = images(before, folders), images(after, folders)
     moved = sorted(_moves(_lost(old, new), _lost(new, old)))

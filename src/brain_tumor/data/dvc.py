@@ -154,10 +154,6 @@ class ListingError(UserError):
 def at_revision(data: Path, revision: str) -> dict[str, str]:
     """List the data of a git revision, from DVC's cache or else its remote; no image is fetched.
 
-    Args:
-        data: the data folder, as it is called now.
-        revision: commit, branch, tag, `HEAD~1` ...
-
     Returns:
         MD5 of each file, by its path in the folder; nothing where the revision has no data.
 

@@ -273,11 +273,8 @@ def read_patients(
 ) -> tuple[dict[str, str], list[Finding]]:
     """Read a table with columns `path` (relative to the data folder) and `patient`.
 
-    Args:
-        file: CSV in UTF-8; where there is none no patient is known.
-        paths: the images there are; the table must name each of them once and nothing else. A
-            patient may be left empty: unknown.
-        excluded: files that are left out; they may be named or not.
+    The table must name each of `paths` once, and nothing else but what is `excluded`. A patient may
+    be left empty: unknown. Where there is no table no patient is known.
 
     Returns:
         The patient of each path named, and what is wrong with the table.

@@ -275,13 +275,7 @@ def make_plan(
 
     An image whose bytes are in the class folder already is skipped. One whose name is taken by
     other bytes (or would be, where file names know no case) gets eight digits of its MD5 into it.
-
-    Args:
-        incoming: what is offered.
-        listing: MD5 of the files of the data folder, by their paths in it.
-        table: its patients.csv.
-        folder: class folder the images are for.
-        params: names the class folders and what is left out.
+    `listing` is the MD5 of the files of the data folder, `table` its patients.csv.
     """
     plan = Plan(dict(listing))
     owners = _owners(listing, folder, params)
@@ -376,16 +370,10 @@ class Added:
 
 
 def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
-    """Take a folder's images (or one image) into the data folder and its data.dvc.
+    """Take images of label `no` or `yes` (see `collect`) into the data folder and its data.dvc.
 
     All is checked first. Then the files are copied and `dvc add` runs. If that fails, the data
     folder and data.dvc are as they were.
-
-    Args:
-        source: see `collect`; it stays as it is.
-        label: the images' label, "no" or "yes".
-        data: the data folder, as data.dvc describes it.
-        params: what an image must be, and the class folders.
 
     Raises:
         UserError: the data folder is not what data.dvc describes, its patients.csv cannot be read,

@@ -115,7 +115,7 @@ class SplitError(UserError):
 
 
 def split(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
-    """Divide the images of a manifest.
+    """Divide the images of a manifest (columns path, label, sha256, group, patient).
 
     Deterministic, and independent of the order of rows. What holds when images are added, with the
     same seed and `group_by`:
@@ -129,10 +129,6 @@ def split(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
       (`group_by: none`, or no duplicates and patients) a newcomer can only push others from test to
       val and from val to train. With larger units another set of units may be needed to meet the
       counts, and nothing is promised.
-
-    Args:
-        manifest: columns path, label, sha256, group, patient.
-        params: how they are divided.
 
     Returns:
         Columns path, label, split (train, val, test), group (the unit); sorted by path.

@@ -57,8 +57,7 @@ class Atlas:
     @cached_property
     def heads(self) -> np.ndarray:
         """Brain and drawn head, bool (slices, side, side)."""
-        heads: np.ndarray = self.images > 0
-        return heads
+        return np.asarray(self.images > 0)
 
     @cached_property
     def squares(self) -> np.ndarray:

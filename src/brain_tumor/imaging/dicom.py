@@ -213,14 +213,7 @@ def _take(source: Any, tags: Any) -> None:
 
 
 def grey_levels(stored: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
-    """Grey levels of a frame.
-
-    Args:
-        stored: (H, W), or colours (H, W, 3).
-        tags: what `frame_tags` gave.
-
-    Returns:
-        uint8 (H, W).
+    """Grey levels of a frame, uint8 (H, W), from stored values (H, W) or colours (H, W, 3).
 
     Raises:
         DecodeError: values are no numbers.
@@ -301,14 +294,10 @@ def is_dicom(data: bytes) -> bool:
 
 
 def read_dicom(data: bytes, count: int) -> list[Slice]:
-    """The picture of a file, or middle frames of several.
+    """The picture of a file, or at most `count` middle frames of several.
 
     Grey levels follow the modality's table and the first stored window; without a window,
     percentiles. Eight-bit pictures without either stay as they are.
-
-    Args:
-        data: a DICOM file.
-        count: how many frames, at most.
 
     Raises:
         DecodeError: it is damaged, holds no picture, or one in a compression that cannot be

@@ -29,8 +29,7 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Apply a (2, 3) map to points (n, 2) of (x, y)."""
-    moved: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
 def magnification(matrix: np.ndarray) -> float:

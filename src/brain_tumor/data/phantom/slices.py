@@ -248,10 +248,8 @@ def phantom_images(count: int) -> list[PhantomImage]:
 def draw(phantom: PhantomImage, looks: PhantomParams, augment: AugmentParams) -> NDArray[np.uint8]:
     """The raw picture of a phantom, uint8 (H, W).
 
-    Args:
-        phantom: one of `phantom_images`.
-        looks: section `phantom`; its counts, its seed and its radius are not read.
-        augment: section `augment`: the seed and the radius.
+    It looks as section `phantom` has it, whose counts, seed and radius are not read; seed and
+    radius are those of section `augment`.
     """
     looks = looks.model_copy(update={"tumour_radius_mm": augment.phantom_tumour_radius_mm})
     contrast = phantom.pair // len(PLANES)
