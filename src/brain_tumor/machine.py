@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -55,7 +55,13 @@ def identify(pid: int) -> str | None:
     """
     stat = Path(f"/proc/{pid}/stat")
     if not stat.parent.parent.joinpath("self").exists():
-        return str(pid) if _signal_reaches(pid) else None
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass
+        return str(pid)
     try:
         fields = stat.read_text().rpartition(")")[2].split()
     except OSError:
@@ -67,16 +73,6 @@ def is_alive(process: str) -> bool:
     """Whether the process that `identify` gave this id to still runs."""
     pid = process.partition(":")[0]
     return pid.isdigit() and identify(int(pid)) == process
-
-
-def _signal_reaches(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 Item = TypeVar("Item")
@@ -297,21 +293,11 @@ class _Finder(MetaPathFinder):
         sys.meta_path.remove(self)
         spec = find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Quietly(spec.loader)
+            load = spec.loader.exec_module
+
+            def load_quietly(module: ModuleType) -> None:
+                with without_notices():
+                    load(module)
+
+            spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
         return spec
-
-
-class _Quietly(Loader):
-    """A loader that loads without notices."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._loader
-        with without_notices():
-            self._loader.exec_module(module)

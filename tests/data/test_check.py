@@ -124,14 +124,14 @@ def test_what_is_wrong_is_an_error_with_its_path(
 ) -> None:
     spoil(data)
     errors = check(data).errors
-    assert [one for one in errors if one.path == path and reason in one.reason], errors
+    assert [error for error in errors if error.path == path and reason in error.reason], errors
 
 
 def test_everything_wrong_is_reported_at_once(data: Path) -> None:
     (data / "no" / "0.png").write_text("text")
     (data / "yes" / "7.png").write_bytes(b"")
     loose_image(data)
-    assert [one.path for one in check(data).errors] == ["loose.png", "no/0.png", "yes/7.png"]
+    assert [error.path for error in check(data).errors] == ["loose.png", "no/0.png", "yes/7.png"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
@@ -184,7 +184,7 @@ def test_excluded_files_are_recorded_and_not_checked(data: Path) -> None:
 
 def test_an_exclusion_that_matches_nothing_is_an_error(data: Path) -> None:
     validation = check(data, (Exclusion(path="no/gone.png", reason="blurred"),))
-    assert [one.path for one in validation.errors] == ["no/gone.png"]
+    assert [error.path for error in validation.errors] == ["no/gone.png"]
 
 
 def test_patients_of_excluded_files_may_stay_in_the_table(data: Path) -> None:

@@ -11,10 +11,7 @@ import pytest
 
 from brain_tumor.data import dvc
 from brain_tumor.data.dvc import DvcError
-from brain_tumor.data.fetch import (
-    ensure,
-    fetch,
-)
+from brain_tumor.data.fetch import ensure, fetch
 from brain_tumor.errors import UserError
 from tests import sections
 

@@ -12,8 +12,8 @@ from brain_tumor.imaging.picture import decode
 from tests.data.pictures import smooth
 
 
-def distance(one: Image.Image, other: Image.Image) -> int:
-    return (frequency_hash(one) ^ frequency_hash(other)).bit_count()
+def distance(picture: Image.Image, other: Image.Image) -> int:
+    return (frequency_hash(picture) ^ frequency_hash(other)).bit_count()
 
 
 def test_half_of_the_bits_are_set() -> None:
@@ -78,11 +78,12 @@ def test_tables_of_earlier_versions_hold_training_images(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "missing"), (b"path\na\n", "sha256"), (b"\xff\xfe\n", "readable")]
+    ("content", "message"),
+    [(None, "missing"), (b"path\na\n", "sha256"), (b"\xff\xfe\n", "readable")],
 )
-def test_what_is_no_table_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_what_is_no_table_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     table = tmp_path / "t.csv"
     if content is not None:
         table.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"t\.csv: .*{said}"):
+    with pytest.raises(ValueError, match=rf"t\.csv: .*{message}"):
         read(table)

@@ -49,7 +49,9 @@ def test_a_tilted_and_shifted_picture_gives_nearly_the_same_input(
     image: np.ndarray, atlas: Atlas, encode: Encode
 ) -> None:
     tilted = np.pad(ndimage.rotate(image, 12, order=1), ((0, 40), (15, 0)))
-    first, second = (preprocess_image(encode(one), atlas, PARAMS).image for one in (image, tilted))
+    first, second = (
+        preprocess_image(encode(picture), atlas, PARAMS).image for picture in (image, tilted)
+    )
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.9
 
 
@@ -62,9 +64,9 @@ def test_points_of_a_mask_land_where_the_record_says(
     mask[y - 4 : y + 5, x + 10 : x + 19] = True
     warped = apply_geometry(mask, record, order=0)
     assert warped.dtype == bool
-    found = np.argwhere(warped).mean(axis=0)[::-1]
-    wanted = transform(invert(record.matrix), np.array([[x + 14.0, float(y)]]))[0]
-    np.testing.assert_allclose(found, wanted, atol=0.7)
+    centre = np.argwhere(warped).mean(axis=0)[::-1]
+    expected = transform(invert(record.matrix), np.array([[x + 14.0, float(y)]]))[0]
+    np.testing.assert_allclose(centre, expected, atol=0.7)
 
 
 def test_the_image_warped_by_its_record_is_the_input_but_for_grey_levels(
@@ -75,9 +77,9 @@ def test_the_image_warped_by_its_record_is_the_input_but_for_grey_levels(
     record = Record.from_row({name: str(value) for name, value in done.record.row().items()})
     assert record == done.record
     unit = (apply_geometry(image, record, order=1) - record.low) / (record.high - record.low)
-    inner = done.image > 0
+    head = done.image > 0
     np.testing.assert_allclose(
-        np.clip(unit, 0, 1)[inner] * 255, done.image[inner].astype(float), atol=0.51
+        np.clip(unit, 0, 1)[head] * 255, done.image[head].astype(float), atol=0.51
     )
 
 
@@ -110,7 +112,9 @@ def test_the_step_of_the_paper_removes_detail(
     assert rough.steps["cropped"].shape == (100, 100)
     assert rough.image.shape == (299, 299)
     assert np.corrcoef(rough.image.ravel(), fine.image.ravel())[0, 1] > 0.97
-    detail = [np.abs(ndimage.laplace(one.image.astype(float))).mean() for one in (rough, fine)]
+    detail = [
+        np.abs(ndimage.laplace(result.image.astype(float))).mean() for result in (rough, fine)
+    ]
     assert detail[0] < 0.7 * detail[1]
 
 
@@ -138,7 +142,7 @@ def test_bytes_that_are_no_image_are_refused(atlas: Atlas) -> None:
         preprocess_image(b"none", atlas, PARAMS)
 
 
-FOLDER_PARAMS = sections.preprocess(
+FEW_SLICES = sections.preprocess(
     size_px=96, axial_mm=(0, 30), coronal_mm=(), sagittal_mm=(), refined_slices=1
 )
 PATHS = [f"{label}/a {number}.jpg" for label in ("no", "yes") for number in range(4)]
@@ -168,12 +172,12 @@ def test_any_number_of_workers_writes_what_one_image_alone_gives(
     for workers in ("1", "2"):
         monkeypatch.setenv("BRAIN_TUMOR_WORKERS", workers)
         images = tmp_path / workers
-        records.append(preprocess_folder(data, PATHS, images, atlas, FOLDER_PARAMS))
+        records.append(preprocess_folder(data, PATHS, images, atlas, FEW_SLICES))
         written.append(contents(images))
     assert written[0] == written[1]
     assert records[0] == records[1]
     assert list(written[0]) == [f"{path}.png" for path in PATHS]
-    alone = preprocess_image((data / PATHS[3]).read_bytes(), atlas, FOLDER_PARAMS)
+    alone = preprocess_image((data / PATHS[3]).read_bytes(), atlas, FEW_SLICES)
     np.testing.assert_array_equal(load_images(tmp_path / "2", [PATHS[3]])[0], alone.image)
     assert alone.record == records[1][3]
 
@@ -185,7 +189,7 @@ def test_a_broken_image_is_named(
     monkeypatch.setenv("BRAIN_TUMOR_WORKERS", workers)
     (data / "no" / "broken.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"no/broken\.png: cannot decode"):
-        preprocess_folder(data, ["no/broken.png", *PATHS], tmp_path, atlas, FOLDER_PARAMS)
+        preprocess_folder(data, ["no/broken.png", *PATHS], tmp_path, atlas, FEW_SLICES)
 
 
 @pytest.mark.parametrize("workers", ["0", "two", "-1"])
@@ -194,7 +198,7 @@ def test_a_senseless_number_of_workers_is_refused(
 ) -> None:
     monkeypatch.setenv("BRAIN_TUMOR_WORKERS", workers)
     with pytest.raises(ValueError, match=f"BRAIN_TUMOR_WORKERS={workers}"):
-        preprocess_folder(data, PATHS, tmp_path, None, FOLDER_PARAMS)
+        preprocess_folder(data, PATHS, tmp_path, None, FEW_SLICES)
 
 
 def test_figures_repeat_and_stay_small(data: Path, tmp_path: Path) -> None:
@@ -214,9 +218,9 @@ def test_figures_repeat_and_stay_small(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_summary_counts_fallbacks_by_class(data: Path, atlas: Atlas, tmp_path: Path) -> None:
-    strict = FOLDER_PARAMS.model_copy(update={"min_information": 1.0})
+    strict = FEW_SLICES.model_copy(update={"min_information": 1.0})
     fell = preprocess_folder(data, PATHS[4:], tmp_path, atlas, strict)
-    kept = preprocess_folder(data, PATHS[:4], tmp_path, atlas, FOLDER_PARAMS)
+    kept = preprocess_folder(data, PATHS[:4], tmp_path, atlas, FEW_SLICES)
     summary = summarise(["yes"] * 4 + ["no"] * 4, fell + kept)
     assert summary["yes"]["fallback"] == {
         "count": 4,

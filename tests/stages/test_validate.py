@@ -59,7 +59,7 @@ def test_good_data_gives_a_manifest_report_and_data_docs_the_same_each_time(proj
     assert (report["ok"], report["images"], report["no"], report["yes"]) == (True, 8, 4, 4)
     assert report["excluded"] == [{"path": "yes/left out.png", "reason": "blurred"}]
     assert len(report["expectations"]) == 12
-    assert all(one["success"] for one in report["expectations"])
+    assert all(outcome["success"] for outcome in report["expectations"])
     assert len(read_manifest(project / "outputs" / "manifest.csv")) == 8
     page = first["validate/data_docs/index.html"].decode()
     assert "http" not in page
@@ -79,17 +79,17 @@ def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Pa
     assert result.exit_code == 1
     assert "error: no/0.png: empty file (0 bytes)\n" in result.stderr
     assert "error: no/1.png: same bytes as yes/<b>1.png, which is of the other" in result.stderr
-    found = outputs(project)
-    assert sorted(found) == ["validate/data_docs/index.html", "validate/report.json"]
-    report = json.loads(found["validate/report.json"])
+    written = outputs(project)
+    assert sorted(written) == ["validate/data_docs/index.html", "validate/report.json"]
+    report = json.loads(written["validate/report.json"])
     assert not report["ok"]
     assert report["errors"][0] == {"path": "no/0.png", "reason": "empty file (0 bytes)"}
-    unmet = [one["name"] for one in report["expectations"] if not one["success"]]
+    unmet = [outcome["name"] for outcome in report["expectations"] if not outcome["success"]]
     assert unmet == [
         "every file is one readable image of one class",
         "no duplicates across classes",
     ]
-    page = found["validate/data_docs/index.html"].decode()
+    page = written["validate/data_docs/index.html"].decode()
     assert "no/0.png: empty file (0 bytes)" in page
     assert "&lt;b&gt;1.png" in page
     assert "<b>1.png" not in page

@@ -417,13 +417,10 @@ def write_data_docs(
 
 def _without_run(section: dict[str, Any]) -> dict[str, Any]:
     """Leave out the folded block on the run (load time, batch) and links to pages not written."""
-    kept = [
-        block
-        for block in section["content_blocks"]
-        if block["content_block_type"] not in ("collapse", "header") or not _of_run(block)
-    ]
+
+    def is_of_run(block: dict[str, Any]) -> bool:
+        kind = block["content_block_type"]
+        return kind == "collapse" or (kind == "header" and "Overview" in str(block.get("header")))
+
+    kept = [block for block in section["content_blocks"] if not is_of_run(block)]
     return {**section, "content_blocks": kept}
-
-
-def _of_run(block: dict[str, Any]) -> bool:
-    return block["content_block_type"] == "collapse" or "Overview" in str(block.get("header"))

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -77,10 +76,7 @@ class DataDiff:
             kind: [{"old": old, "new": new} for old, new in getattr(self, kind)]
             for kind in ("relabelled", "renamed")
         }
-        lists = {
-            kind: list(getattr(self, kind)) for kind in ("added", "removed", "changed", "other")
-        }
-        return asdict(self) | lists | pairs
+        return asdict(self) | pairs
 
 
 def compare(
@@ -142,7 +138,7 @@ def _others(listing: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str, 
 
 def _moves(gone: dict[str, str], come: dict[str, str]) -> Iterator[Pair]:
     """Pair what has the same bytes: of one class and name first, then more and more loosely."""
-    left, right = dict(gone), dict(come)
+    sources_left, targets_left = dict(gone), dict(come)
     alike: list[Callable[[str], Pair]] = [
         lambda path: (_class(path), _name(path)),
         lambda path: (_class(path), ""),
@@ -150,10 +146,10 @@ def _moves(gone: dict[str, str], come: dict[str, str]) -> Iterator[Pair]:
         lambda _: ("", ""),
     ]
     for likeness in alike:
-        sources, targets = _grouped(left, likeness), _grouped(right, likeness)
+        sources, targets = _grouped(sources_left, likeness), _grouped(targets_left, likeness)
         for key in sources.keys() & targets.keys():
             for old, new in zip(sources[key], targets[key], strict=False):  # the rest is left over
-                del left[old], right[new]
+                del sources_left[old], targets_left[new]
                 yield old, new
 
 
@@ -245,9 +241,9 @@ def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
     yield f"source: {dvc.origin(dvc.read_meta(data))}"
     steps: list[str] = []
     for check in (
-        partial(_folder, data, folders, present, recorded),
-        partial(_git, pointer),
-        partial(_remote, data, recorded),
+        lambda: _folder(data, folders, present, recorded),
+        lambda: _git(pointer),
+        lambda: _remote(data, recorded),
     ):
         line, step = check()
         yield line
@@ -257,12 +253,12 @@ def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
 
 def _patients(data: Path, shown: Mapping[str, str]) -> str:
     patients, _ = read_patients(data / PATIENTS_FILE, shown)
-    known = [patients[path] for path in shown if patients.get(path)]
-    if not known:
+    names = [patients[path] for path in shown if patients.get(path)]
+    if not names:
         return f"patients: unknown (no {PATIENTS_FILE} names any)"
-    without = len(shown) - len(known)
+    without = len(shown) - len(names)
     rest = f"; {without} of {len(shown)} images are of unknown ones" if without else ""
-    return f"patients: {len(set(known))} known{rest}"
+    return f"patients: {len(set(names))} known{rest}"
 
 
 def _folder(data: Path, folders: tuple[str, ...], present: Listing, recorded: Listing) -> Check:

@@ -68,15 +68,10 @@ def pull(data: Path) -> None:
 
 def read_meta(data: Path) -> Meta:
     """Return what data.dvc has under `meta:`, empty if there is no data.dvc or nothing there."""
-    meta = _document(data).get("meta")
-    return meta if isinstance(meta, dict) else {}
-
-
-def _document(data: Path) -> dict[str, Any]:
     if not pointer(data).is_file():
         return {}
     document = YAML(typ="safe", pure=True).load(pointer(data).read_text(encoding="utf-8"))
-    return document if isinstance(document, dict) else {}
+    return (document or {}).get("meta") or {}
 
 
 def origin(meta: Meta) -> str:

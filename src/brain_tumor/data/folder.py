@@ -81,8 +81,8 @@ def read_facts(file: Path, params: ValidateParams) -> ImageFacts:
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
-        known = ", ".join(EXTENSIONS)
-        raise BadImageError(f"not an image that can be read ({known})") from error
+        formats = ", ".join(EXTENSIONS)
+        raise BadImageError(f"not an image that can be read ({formats})") from error
     except Image.DecompressionBombError as error:
         raise BadImageError(f"too large: {error}") from error
     except Exception as error:  # Pillow's decoders raise many kinds (OSError, SyntaxError, struct)

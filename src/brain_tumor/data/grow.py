@@ -202,17 +202,14 @@ def grown_table(
         if path not in by_path:
             by_path[path] = dict.fromkeys(columns, "") | {"path": path}
             rows.append(by_path[path])
-    findings = [finding for path in patients for finding in _set(by_path, path, patients[path])]
+    findings = []
+    for path, patient in patients.items():
+        recorded = by_path[path]["patient"].strip()
+        if recorded and recorded != patient:
+            reason = f"patient {patient!r} here, but {recorded!r} in the data folder"
+            findings.append(Finding(path, reason))
+        by_path[path]["patient"] = patient
     return (None if rows == before else _text(columns, rows)), findings
-
-
-def _set(rows: Mapping[str, dict[str, str]], path: str, patient: str) -> list[Finding]:
-    row = rows.get(path, {})
-    known = (row.get("patient") or "").strip()
-    if known and known != patient:
-        return [Finding(path, f"patient {patient!r} here, but {known!r} in the data folder")]
-    row["patient"] = patient
-    return []
 
 
 def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -337,13 +334,15 @@ def _place_masks(plan: Plan, incoming: Incoming) -> None:
 
 def _place_patients(plan: Plan, incoming: Incoming, table: Path, params: ValidateParams) -> None:
     places = plan.skipped | plan.images
-    known: dict[str, str] = {}
+    patients: dict[str, str] = {}
     for path, patient in incoming.patients.items():
-        if patient and path in places and known.setdefault(places[path], patient) != patient:
+        if patient and path in places and patients.setdefault(places[path], patient) != patient:
             reason = f"same bytes as another image, but of patient {patient!r} instead of "
-            plan.problems.append(Finding(path, f"{reason}{known[places[path]]!r}"))
+            plan.problems.append(Finding(path, f"{reason}{patients[places[path]]!r}"))
     everything = images(plan.listing, tuple(params.folders))
-    plan.table, contradictions = grown_table(table, sorted(everything), plan.images.values(), known)
+    plan.table, contradictions = grown_table(
+        table, sorted(everything), plan.images.values(), patients
+    )
     plan.problems.extend(contradictions)
     if plan.table is not None:
         digest = hashlib.md5(plan.table.encode(), usedforsecurity=False).hexdigest()
@@ -439,11 +438,14 @@ def _recorded(data: Path, folders: tuple[str, ...]) -> dict[str, str]:
 
 
 def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path) -> None:
-    left = ignored(data, plan.copies.values())
+    ignored_targets = ignored(data, plan.copies.values())
     problems = [
         *incoming.problems,
         *plan.problems,
-        *(Finding(path, "would be ignored by DVC, see .dvcignore: rename it") for path in left),
+        *(
+            Finding(path, "would be ignored by DVC, see .dvcignore: rename it")
+            for path in ignored_targets
+        ),
     ]
     if problems:
         lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))

@@ -173,12 +173,12 @@ def draw_figures(
         for label, paths in members.items()
     }
     ratio_histogram(ratios, folder / "ratios.png")
-    shown = [path for paths in members.values() for path in _middle(paths)]
+    shown = [
+        path
+        for paths in members.values()
+        for path in evenly(paths, _STEPS_PER_CLASS + 2)[1:-1] or paths[:_STEPS_PER_CLASS]
+    ]
     done = {path: preprocess_image((data / path).read_bytes(), atlas, params) for path in shown}
     steps_figure(done, folder / "steps.png")
     for label, paths in members.items():
         before_after(data, images, paths, folder / f"before_after_{label}.png", label)
-
-
-def _middle(paths: list[str]) -> list[str]:
-    return evenly(paths, _STEPS_PER_CLASS + 2)[1:-1] or paths[:_STEPS_PER_CLASS]

@@ -47,10 +47,11 @@ def _shrink(image: np.ndarray, step: float) -> np.ndarray:
 
 def _small_mask(image: np.ndarray) -> np.ndarray:
     top, bottom, left, right = _inside_margins(image)
-    inner = image[top:bottom, left:right]
-    contrast = _contrast(inner)
+    inside_margins = image[top:bottom, left:right]
+    contrast = _contrast(inside_margins)
     threshold = _THRESHOLD_FRACTION * _otsu(contrast)
-    disk = _disk(_LINE_PX)
+    y, x = np.ogrid[-_LINE_PX : _LINE_PX + 1, -_LINE_PX : _LINE_PX + 1]
+    disk = x * x + y * y <= _LINE_PX**2
     # Padding by edge values keeps a head that is cut by the picture's edge from being eaten there.
     padded = np.pad(contrast > threshold, _LINE_PX, mode="edge")
     opened = ndimage.binary_opening(padded, disk)[_LINE_PX:-_LINE_PX, _LINE_PX:-_LINE_PX]
@@ -131,11 +132,6 @@ def _hull(mask: np.ndarray) -> np.ndarray:
     return np.array(picture)
 
 
-def _disk(radius: int) -> np.ndarray:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return np.asarray(x * x + y * y <= radius * radius)
-
-
 @dataclass(frozen=True)
 class Box:
     """An upright rectangle in pixel coordinates: outer edges, so a lone pixel 0 is -0.5 to 0.5."""
@@ -170,8 +166,8 @@ def head_box(mask: np.ndarray, matrix: np.ndarray, margin_fraction: float) -> Bo
     last = mask.shape[1] - 0.5 - mask[rows, ::-1].argmax(axis=1)
     x = np.concatenate([first, last, first, last])
     y = np.concatenate([rows - 0.5, rows - 0.5, rows + 0.5, rows + 0.5])
-    seen = transform(invert(matrix), np.stack([x, y], axis=1))
-    (left, top), (right, bottom) = seen.min(axis=0), seen.max(axis=0)
+    corners = transform(invert(matrix), np.stack([x, y], axis=1))
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
     margin = margin_fraction * max(right - left, bottom - top)
     return Box(
         float(left - margin), float(top - margin), float(right + margin), float(bottom + margin)

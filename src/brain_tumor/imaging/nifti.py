@@ -56,10 +56,10 @@ def read_volume(data: bytes) -> Volume:
         notes = (f"a series of {int(np.prod(shape[3:]))} volumes: the first is used",)
     with np.errstate(all="ignore"):
         values = _values(header, raw)
-    known = np.isfinite(values)
-    if not known.all():
+    finite = np.isfinite(values)
+    if not finite.all():
         notes = (*notes, "values that are no numbers are shown black")
-        values = np.where(known, values, values[known].min() if known.any() else 0)
+        values = np.where(finite, values, values[finite].min() if finite.any() else 0)
     return _turned(values, header, notes)
 
 

@@ -160,8 +160,8 @@ def square(grey: NDArray[np.uint8], row_mm: float, column_mm: float) -> NDArray[
     Raises:
         DecodeError: one spacing is more than 20 times the other.
     """
-    known = all(isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
-    shorter, longer = sorted((row_mm, column_mm)) if known else (1.0, 1.0)
+    measured = all(isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
+    shorter, longer = sorted((row_mm, column_mm)) if measured else (1.0, 1.0)
     if longer / shorter < _UNEVEN:
         return grey
     if longer / shorter > _MOST_UNEVEN:

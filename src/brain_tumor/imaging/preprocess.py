@@ -155,53 +155,58 @@ def preprocess_grey(
     Repeats bit for bit on one machine, in any process and order. With `normalisation: none` there
     need be no atlas.
     """
-    found = normalise(grey, atlas, params)
-    box = head_box(found.mask, found.matrix, params.crop_margin_fraction)
-    cropped, shown = _crop(grey, found, box, params)
+    normalisation = normalise(grey, atlas, params)
+    box = head_box(normalisation.mask, normalisation.matrix, params.crop_margin_fraction)
+    cropped, shown = _crop(grey, normalisation, box, params)
     # Of the head only: frames, letters and the share of background must not set the contrast.
     bounds = [params.clip_low_percent, params.clip_high_percent]
-    levels = np.percentile(grey[found.mask], bounds)
+    levels = np.percentile(grey[normalisation.mask], bounds)
     unit = np.clip((cropped - levels[0]) / max(levels[1] - levels[0], 1.0), 0.0, 1.0) * shown
     image = _eight_bits(255.0 * resized(unit, params.size_px))
-    steps = {"raw": grey, "normalised": _frame(grey, found), "cropped": _eight_bits(cropped)}
-    return Preprocessed(image, _record(grey, found, box, levels, params), {**steps, "input": image})
+    normalised = _eight_bits(warp(grey, normalisation.matrix, FRAME_SIDE_PX))
+    steps = {
+        "raw": grey,
+        "normalised": normalised if normalisation.slice_name else grey,
+        "cropped": _eight_bits(cropped),
+        "input": image,
+    }
+    return Preprocessed(image, _record(grey, normalisation, box, levels, params), steps)
 
 
 def _crop(
-    grey: np.ndarray, found: Normalisation, box: Box, params: PreprocessParams
+    grey: np.ndarray, normalisation: Normalisation, box: Box, params: PreprocessParams
 ) -> tuple[np.ndarray, np.ndarray]:
     """The box of the frame as a square picture, and which pixels of it show something."""
     side_px = params.paper_step_px or params.size_px
     to_frame = square_matrix(box, side_px)
-    matrix = compose(found.matrix, to_frame)
+    matrix = compose(normalisation.matrix, to_frame)
     shown = inside(in_square(box, to_frame), side_px)
     if params.blank_outside_head:
-        far_px = ndimage.distance_transform_edt(~warp(found.mask, matrix, side_px, order=0))
+        far_px = ndimage.distance_transform_edt(~warp(normalisation.mask, matrix, side_px, order=0))
         shown &= far_px <= params.crop_margin_fraction * side_px
     return warp(grey, matrix, side_px) * shown, shown
 
 
-def _frame(grey: np.ndarray, found: Normalisation) -> np.ndarray:
-    """The normalised picture before the crop; the raw one where nothing is normalised."""
-    return _eight_bits(warp(grey, found.matrix, FRAME_SIDE_PX)) if found.slice_name else grey
-
-
 def _record(
-    grey: np.ndarray, found: Normalisation, box: Box, levels: np.ndarray, params: PreprocessParams
+    grey: np.ndarray,
+    normalisation: Normalisation,
+    box: Box,
+    levels: np.ndarray,
+    params: PreprocessParams,
 ) -> Record:
     to_frame = square_matrix(box, params.size_px)
-    matrix = compose(found.matrix, to_frame)
+    matrix = compose(normalisation.matrix, to_frame)
     names = ("m00", "m01", "m02", "m10", "m11", "m12")
     return Record(
         width=grey.shape[1],
         height=grey.shape[0],
-        slice=found.slice_name,
-        plane=found.plane,
-        rotation_deg=found.rotation_deg,
-        px_per_mm=found.px_per_mm,
-        information=found.information,
-        overlap=found.overlap,
-        fallback=found.fallback,
+        slice=normalisation.slice_name,
+        plane=normalisation.plane,
+        rotation_deg=normalisation.rotation_deg,
+        px_per_mm=normalisation.px_per_mm,
+        information=normalisation.information,
+        overlap=normalisation.overlap,
+        fallback=normalisation.fallback,
         **dict(zip(names, map(float, matrix.ravel()), strict=True)),
         **asdict(in_square(box, to_frame)),
         low=float(levels[0]),

@@ -426,8 +426,8 @@ def _refined(
     matrix = refine(atlas.images[index], counted, picture, pose.matrix, sampling)
     levels = binned(warp(picture, matrix, ATLAS_SIDE_PX))[counted]
     shared = information(binned(atlas.images[index])[counted], levels[None])
-    seen = warp(head, matrix, ATLAS_SIDE_PX, order=0)
+    moved_head = warp(head, matrix, ATLAS_SIDE_PX, order=0)
     area = np.count_nonzero(head) / magnification(matrix) ** 2
-    both = np.count_nonzero(seen & atlas.heads[index])
+    both = np.count_nonzero(moved_head & atlas.heads[index])
     overlap = 2.0 * both / (np.count_nonzero(atlas.heads[index]) + area)
     return Pose(index, matrix, float(shared[0]), float(min(overlap, 1.0)))

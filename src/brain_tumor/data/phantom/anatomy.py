@@ -217,7 +217,8 @@ def place_slice(
     drawn = PLANES[rng.choice(3, p=_PLANE_ODDS)]
     plane = plane or drawn
     height, width = (int(side) for side in rng.integers(canvas_px[0], canvas_px[1] + 1, 2))
-    height, width = _limit_aspect(height, width)
+    # The longer side is at most 1.3 times the shorter one.
+    height, width = min(height, int(1.3 * width)), min(width, int(1.3 * height))
     wide_mm, tall_mm = _EXTENT_MM[plane]
     pixel_mm = float(max(wide_mm / width, tall_mm / height) / rng.uniform(0.82, 1.02))
     reach_mm = min(0.35 * patient.focus_radius_mm, _MOST_OFFSET_MM)
@@ -240,11 +241,6 @@ def upsample(coarse: Floats, shape: tuple[int, int], stride_px: int) -> Floats:
 def coarse_shape(shape: tuple[int, int], stride_px: int) -> tuple[int, int]:
     """Return the shape of the grid that `upsample` takes for `shape`."""
     return (shape[0] - 1) // stride_px + 2, (shape[1] - 1) // stride_px + 2
-
-
-def _limit_aspect(height: int, width: int) -> tuple[int, int]:
-    """Shorten the longer side to at most 1.3 times the shorter one."""
-    return min(height, int(1.3 * width)), min(width, int(1.3 * height))
 
 
 def _plane_points(

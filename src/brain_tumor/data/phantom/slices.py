@@ -180,7 +180,9 @@ def make_slice(
     pushed = heads.grow_ventricles(pushed, person.ventricle_growth)
     wall_mm = person.fluid_mm + person.skull_mm + person.scalp_mm
     anatomy = sample_anatomy(place.points, pushed, wall_mm)
-    signal = _healthy_signal(stream(_TISSUE), person, anatomy, place, contrast)
+    tissue = stream(_TISSUE)
+    signal = tissue_signal(tissue, person, anatomy, contrast, place.pixel_mm)
+    signal = harmless_extras(tissue, signal, anatomy, contrast, place.points)
     mask = np.zeros(signal.shape, dtype=np.bool_)
     if tumour:
         texture = mottle(stream(_TEXTURE), signal.shape, place.pixel_mm)
@@ -195,17 +197,6 @@ def make_slice(
         kind=mass.kind if tumour else "none",
         pixel_mm=place.pixel_mm,
     )
-
-
-def _healthy_signal(
-    rng: np.random.Generator,
-    person: heads.Patient,
-    anatomy: Anatomy,
-    place: heads.Placement,
-    contrast: int,
-) -> Floats:
-    signal = tissue_signal(rng, person, anatomy, contrast, place.pixel_mm)
-    return harmless_extras(rng, signal, anatomy, contrast, place.points)
 
 
 _TRAINING_SEED = 1_000_000  # added to the seed: patients apart from those of a phantom data set
@@ -245,14 +236,14 @@ def phantom_images(count: int) -> list[PhantomImage]:
     ]
 
 
-def draw(phantom: PhantomImage, looks: PhantomParams, augment: AugmentParams) -> NDArray[np.uint8]:
+def draw(phantom: PhantomImage, params: PhantomParams, augment: AugmentParams) -> NDArray[np.uint8]:
     """The raw picture of a phantom, uint8 (H, W).
 
     It looks as section `phantom` has it, whose counts, seed and radius are not read; seed and
     radius are those of section `augment`.
     """
-    looks = looks.model_copy(update={"tumour_radius_mm": augment.phantom_tumour_radius_mm})
+    params = params.model_copy(update={"tumour_radius_mm": augment.phantom_tumour_radius_mm})
     contrast = phantom.pair // len(PLANES)
     is_tumour = phantom.label == POSITIVE
     seed = _TRAINING_SEED + augment.seed
-    return make_slice(seed, phantom.pair, contrast, is_tumour, looks, phantom.plane).image
+    return make_slice(seed, phantom.pair, contrast, is_tumour, params, phantom.plane).image
