@@ -11,9 +11,10 @@ from filelock import FileLock
 
 from brain_tumor.data import dvc as data_dvc
 from brain_tumor.data import grow as data_grow
+from brain_tumor.data.compare import count
 from brain_tumor.data.dvc import DvcError, in_folder, md5, on_record
 from brain_tumor.data.fetch import ensure
-from brain_tumor.data.grow import Added, Incoming, Plan, add, collect, make_plan
+from brain_tumor.data.grow import Incoming, Plan, add, collect, make_plan
 from brain_tumor.errors import UserError
 from brain_tumor.settings import Exclusion, ValidateParams
 from tests import sections
@@ -29,7 +30,7 @@ def source(tmp_path: Path) -> Path:
     return source
 
 
-def grow(source: Path, repository: Path) -> Added:
+def grow(source: Path, repository: Path) -> Plan:
     return add(source, "yes", repository / "data", PARAMS)
 
 
@@ -39,7 +40,7 @@ def test_a_batch_is_added_once_recorded_and_pulled_elsewhere(
     data = repository / "data"
     before, originals = files(data), files(source)
     added = grow(source, repository)
-    renamed = added.plan.images["1.png"]
+    renamed = added.images["1.png"]
     table = f"path,patient\nno/1.png,\nno/2.png,\nyes/1.png,\nyes/2.png,\n{renamed},b1\n"
     assert files(source) == originals
     assert {path: bytes_ for path, bytes_ in files(data).items() if path not in before} == {
@@ -49,14 +50,14 @@ def test_a_batch_is_added_once_recorded_and_pulled_elsewhere(
         "patients.csv": f"{_sorted(table + 'yes/s/a.png,b2')}".encode(),
     }
     assert {path: files(data)[path] for path in before} == before
-    assert added.counts == {"no": 2, "yes": 4}
-    assert (on_record(data), added.plan.listing) == (in_folder(data), in_folder(data))
+    assert count(added.listing, ("no", "yes")) == {"no": 2, "yes": 4}
+    assert (on_record(data), added.listing) == (in_folder(data), in_folder(data))
     record = (repository / "data.dvc").read_text()
     assert data_dvc.read_meta(data) == {"added": [{"name": "site-b", "label": "yes", "files": 2}]}
     assert str(tmp_path) not in record
 
     again = grow(source, repository)
-    assert again.plan.is_empty
+    assert again.is_empty
     assert (repository / "data.dvc").read_text() == record
 
     commit(repository, "Six images")
@@ -190,7 +191,7 @@ def test_what_fails_leaves_the_data_as_they_were_and_the_same_command_adds_them(
             grow(source, repository)
     assert files(data) == before
     assert (repository / "data.dvc").read_bytes() == record
-    assert len(grow(source, repository).plan.images) == 2
+    assert len(grow(source, repository).images) == 2
     assert on_record(data) == in_folder(data)
     assert data_dvc.read_meta(data) == {"added": [{"name": "site-b", "label": "yes", "files": 2}]}
 
@@ -202,7 +203,7 @@ def test_what_a_killed_run_left_is_named_and_dvc_checkout_makes_it_right(
     with pytest.raises(UserError, match=r"\(1 added\).*`dvc checkout"):
         grow(source, repository)
     dvc(repository, "checkout", "--quiet", "--force", "data.dvc")
-    assert len(grow(source, repository).plan.images) == 2
+    assert len(grow(source, repository).images) == 2
 
 
 def test_a_file_that_changes_while_it_is_copied_stops_the_batch(
@@ -231,7 +232,7 @@ def test_where_dvc_add_fails_all_stays_as_it_was(source: Path, repository: Path)
     assert (repository / "data.dvc").read_text() == record
     cache.unlink()
     kept.rename(cache)
-    assert len(grow(source, repository).plan.images) == 2
+    assert len(grow(source, repository).images) == 2
     assert on_record(repository / "data") == in_folder(repository / "data")
 
 

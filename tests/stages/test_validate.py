@@ -10,6 +10,7 @@ from typer.testing import Result
 from brain_tumor.outputs import read_manifest
 from brain_tumor.stages.validate import main
 from tests import sections
+from tests.data.growing import files
 from tests.data.pictures import smooth
 from tests.stages.command import invoke
 
@@ -37,19 +38,10 @@ def run(project: Path) -> Result:
     return invoke(main, project)
 
 
-def outputs(project: Path) -> dict[str, bytes]:
-    folder = project / "outputs"
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
-
-
 def test_good_data_gives_a_manifest_report_and_data_docs_the_same_each_time(project: Path) -> None:
     result = run(project)
     assert result.exit_code == 0, result.output
-    first = outputs(project)
+    first = files(project / "outputs")
     assert sorted(first) == [
         "manifest.csv",
         "validate/data_docs/index.html",
@@ -67,7 +59,7 @@ def test_good_data_gives_a_manifest_report_and_data_docs_the_same_each_time(proj
     assert "sha256 is 64 hexadecimal digits" in page
     shutil.rmtree(project / "outputs")
     assert run(project).exit_code == 0
-    assert outputs(project) == first
+    assert files(project / "outputs") == first
 
 
 def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Path) -> None:
@@ -79,7 +71,7 @@ def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Pa
     assert result.exit_code == 1
     assert "error: no/0.png: empty file (0 bytes)\n" in result.stderr
     assert "error: no/1.png: same bytes as yes/<b>1.png, which is of the other" in result.stderr
-    written = outputs(project)
+    written = files(project / "outputs")
     assert sorted(written) == ["validate/data_docs/index.html", "validate/report.json"]
     report = json.loads(written["validate/report.json"])
     assert not report["ok"]
@@ -101,7 +93,7 @@ def test_data_docs_say_which_data_and_how_many_copies(project: Path) -> None:
     )
     shutil.copy(project / "data/yes/5.png", project / "data/yes/again.png")
     assert run(project).exit_code == 0
-    page = outputs(project)["validate/data_docs/index.html"].decode()
+    page = files(project / "outputs")["validate/data_docs/index.html"].decode()
     assert (
         "data/ (source: phantom; added: site-b (2 yes)): 9 images (4 no, 5 yes), 8 of them "
         "distinct. 2 lie in 1 groups of copies or near-copies, of them 2 in 1 groups of identical "
@@ -109,7 +101,7 @@ def test_data_docs_say_which_data_and_how_many_copies(project: Path) -> None:
     ) in page
     (project / "data/yes/again.png").unlink()
     assert run(project).exit_code == 0
-    page = outputs(project)["validate/data_docs/index.html"].decode()
+    page = files(project / "outputs")["validate/data_docs/index.html"].decode()
     assert "8 images (4 no, 4 yes), 8 of them distinct. No copies were found." in page
 
 

@@ -149,8 +149,8 @@ def data_add(
             known_label = classes.label_of(label)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--label") from error
-        added = add(folder, known_label, data, classes)
-    for line in added_lines(added, data):
+        plan = add(folder, known_label, data, classes)
+    for line in added_lines(plan, data, tuple(classes.folders)):
         typer.echo(line)
 
 

@@ -241,6 +241,8 @@ class Plan:
         masks: target of each mask that is taken, by its incoming path.
         table: text of patients.csv, None if it stays as it is.
         problems: what stands against carrying it out.
+        left_out: files that are not meant as images.
+        has_patients: whether the batch names patients.
     """
 
     listing: dict[str, str]
@@ -249,6 +251,8 @@ class Plan:
     masks: dict[str, str] = field(default_factory=dict)
     table: str | None = None
     problems: list[Finding] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
+    has_patients: bool = False
 
     @property
     def copies(self) -> dict[str, str]:
@@ -274,7 +278,11 @@ def make_plan(
     other bytes (or would be, where file names know no case) gets eight digits of its MD5 into it.
     `listing` is the MD5 of the files of the data folder, `table` its patients.csv.
     """
-    plan = Plan(dict(listing))
+    plan = Plan(
+        dict(listing),
+        left_out=tuple(incoming.left_out),
+        has_patients=bool(incoming.patients),
+    )
     owners = _owners(listing, folder, params)
     taken = {_folded(path) for path in listing}
     for path, digest in incoming.images.items():
@@ -349,26 +357,7 @@ def _place_patients(plan: Plan, incoming: Incoming, table: Path, params: Validat
         plan.listing[PATIENTS_FILE] = digest
 
 
-@dataclass(frozen=True)
-class Added:
-    """What came of adding a batch.
-
-    Attributes:
-        plan: what became of each of its files.
-        left_out: files that are not meant as images.
-        unknown_patients: whether a table of patients is kept, but the batch has none.
-        counts: images of each class folder now.
-        remote: the default DVC remote, None if none is set.
-    """
-
-    plan: Plan
-    left_out: tuple[str, ...]
-    unknown_patients: bool
-    counts: dict[str, int]
-    remote: str | None
-
-
-def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
+def add(source: Path, label: str, data: Path, params: ValidateParams) -> Plan:
     """Take images of label `no` or `yes` (see `collect`) into the data folder and its data.dvc.
 
     All is checked first. Then the files are copied and `dvc add` runs. If that fails, the data
@@ -394,13 +383,7 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
         if not plan.is_empty:
             batch = {"name": source.resolve().name, "label": label, "files": len(plan.images)}
             _carry_out(plan, incoming.root, data, batch)
-    return Added(
-        plan,
-        tuple(incoming.left_out),
-        (data / PATIENTS_FILE).exists() and not incoming.patients and bool(plan.images),
-        count(plan.listing, tuple(params.folders)),
-        default_remote(data),
-    )
+    return plan
 
 
 @contextmanager
@@ -480,9 +463,8 @@ def _carry_out(plan: Plan, root: Path, data: Path, batch: dict[str, object]) -> 
         raise
 
 
-def added_lines(added: Added, data: Path) -> Iterator[str]:
+def added_lines(plan: Plan, data: Path, folders: Sequence[str]) -> Iterator[str]:
     """Describe what became of a batch and of the data folder, and what is next."""
-    plan = added.plan
     renamed = {
         path: target
         for path, target in plan.images.items()
@@ -492,19 +474,19 @@ def added_lines(added: Added, data: Path) -> Iterator[str]:
     yield f"added: {number_of(len(plan.images), 'image')}{masks}"
     yield from _explained("under another name, theirs was taken", renamed, "->")
     yield from _explained("skipped, the same bytes are there already", plan.skipped, "=")
-    if added.left_out:
-        yield f"left out, no images ({len(added.left_out)}):"
-        yield from listed(added.left_out, show_all=False)
+    if plan.left_out:
+        yield f"left out, no images ({len(plan.left_out)}):"
+        yield from listed(plan.left_out, show_all=False)
     if plan.table is not None:
         yield "patients.csv: extended"
-    if added.unknown_patients:
+    if plan.images and not plan.has_patients and (data / PATIENTS_FILE).exists():
         yield (
             "their patients are unknown: a patients.csv (columns path,patient) in the folder "
             "would keep images of one patient in one split"
         )
-    yield f"{data}: {counted(added.counts)}"
+    yield f"{data}: {counted(count(plan.listing, folders))}"
     if not plan.is_empty:
-        pushed = "" if added.remote is None else ", then `dvc push`"
+        pushed = "" if default_remote(data) is None else ", then `dvc push`"
         yield f"next: `git add {dvc.pointer(data)} && git commit`{pushed}"
 
 

@@ -6,7 +6,7 @@ that regions correspond, not that intensities do.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -76,14 +76,8 @@ class Atlas:
     def save(self, path: Path) -> None:
         """Write the atlas; the same atlas gives the same bytes (numpy dates entries 1980)."""
         with replacing(path) as aside, aside.open("wb") as file:
-            np.savez_compressed(
-                file,
-                images=self.images,
-                brains=self.brains,
-                planes=np.array(self.planes),
-                positions_mm=self.positions_mm,
-                mirrored=self.mirrored,
-            )
+            arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Atlas":
@@ -94,13 +88,8 @@ class Atlas:
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return cls(
-                    images=stored["images"],
-                    brains=stored["brains"],
-                    planes=tuple(str(plane) for plane in stored["planes"]),
-                    positions_mm=stored["positions_mm"],
-                    mirrored=stored["mirrored"],
-                )
+                arrays = {field.name: stored[field.name] for field in fields(cls)}
+                return cls(**arrays | {"planes": tuple(map(str, arrays["planes"]))})
         except (OSError, KeyError, ValueError) as error:
             raise UserError(
                 f"{path}: not an atlas (build it with stage preprocess): {error}"
