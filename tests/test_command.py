@@ -47,13 +47,16 @@ def run(folder: Path, stage: str, **more: str) -> "subprocess.CompletedProcess[s
     """The command of dvc.yaml."""
     pipeline = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     _, *words = pipeline["stages"][stage]["cmd"].split()
+    return python(*words, folder=folder, **more)
+
+
+def python(
+    *words: str, folder: Path | None = None, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    """Python in a process of its own."""
+    command = [sys.executable, *words]
     return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False
     )
 
 
@@ -96,13 +99,7 @@ def test_errors_of_tensorflow_itself_reach_standard_error() -> None:
         "from brain_tumor.machine import quiet_tensorflow; quiet_tensorflow(); "
         "import tensorflow as tf; tf.ones((2, 3)) @ tf.ones((2, 3))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", code)
     assert done.returncode == 1
     assert "Matrix size-incompatible" in done.stderr
     assert not [notice for notice in NOTICES if notice in done.stderr]
@@ -116,8 +113,7 @@ with without_notices():
     os.write(2, b"I0000 port.cc:153] oneDNN custom operations are on.\\nF0000 no memory\\n")
     os.abort()
 """
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == -signal.SIGABRT
     assert "F0000 no memory" in done.stderr
     assert "oneDNN" not in done.stderr
@@ -183,8 +179,7 @@ from brain_tumor.errors import UserError
 with reporting_errors():
     raise {raised}
 """
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 1
     assert done.stdout == ""
     if lines:

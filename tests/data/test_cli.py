@@ -28,12 +28,14 @@ def printed(folder: Path, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+def brain_tumor_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    command = [str(Path(sys.executable).with_name("brain-tumor")), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
 def printed_by_process(folder: Path, *arguments: str) -> list[str]:
-    """What a command says in a process of its own."""
-    command = [str(Path(sys.executable).with_name("brain-tumor")), "data", *arguments]
-    return subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, text=True, timeout=120, check=True
-    ).stdout.splitlines()
+    return brain_tumor_process("data", *arguments, cwd=folder).stdout.splitlines()
 
 
 @pytest.mark.slow
@@ -141,11 +143,6 @@ def project(tmp_path: Path) -> Path:
     classes = {"negative_folder": "healthy", "positive_folder": "tumour"}
     sections.write_params(tmp_path, validate=classes, phantom=PHANTOM)
     return tmp_path
-
-
-def brain_tumor_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("brain-tumor")), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
 def test_version_is_that_of_the_package(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import Result
 
-from brain_tumor.data.check import outcomes, run_suite
+from brain_tumor.data.expectations import outcomes, run_suite
 from brain_tumor.data.split import split, split_expectations, with_manifest
 from brain_tumor.outputs import (
     MANIFEST,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.data.copies import THUMBNAIL_PX, duplicate_groups
+from brain_tumor.data.expectations import Outcome
 from brain_tumor.data.folder import (
     EXTENSIONS,
     PATIENTS_FILE,
@@ -238,60 +239,6 @@ def manifest_expectations(
             column="labels_in_group", value_set=[1], description="no duplicates across classes"
         ),
     ]
-
-
-class Outcome(NamedTuple):
-    """One expectation met or not; `observed` is what was found in the table."""
-
-    name: str
-    success: bool
-    observed: Any
-
-
-def run_suite(
-    name: str, table: pd.DataFrame, expectations: Sequence["Expectation"]
-) -> "ExpectationSuiteValidationResult":
-    """Check `table` against `expectations` (great_expectations takes seconds to import).
-
-    Returns:
-        Great Expectations' own result, for `outcomes` and `write_data_docs`.
-    """
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    suite = gx.ExpectationSuite(name=name, expectations=list(expectations))
-    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe(name).get_batch({"dataframe": table})
-    return batch.validate(
-        suite,
-        result_format={
-            "result_format": "SUMMARY",
-            "partial_unexpected_count": 1000,
-            "include_unexpected_rows": False,
-        },
-    )
-
-
-def outcomes(result: "ExpectationSuiteValidationResult") -> list[Outcome]:
-    """List what each expectation found, in the order the suite was written in.
-
-    Every expectation needs a description: it is its name.
-    """
-    return [
-        Outcome(entry["expectation_config"]["description"], entry["success"], _observed(entry))
-        for entry in result.to_json_dict()["results"]
-    ]
-
-
-def _observed(entry: dict[str, Any]) -> Any:
-    figures, error = entry["result"], entry["exception_info"]
-    if error.get("raised_exception"):
-        return f"error: {error.get('exception_message')}"
-    if "observed_value" in figures:
-        return figures["observed_value"]
-    return f"{figures['unexpected_count']} of {figures['element_count']} unexpected"
 
 
 def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[str, object]:

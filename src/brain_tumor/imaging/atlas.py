@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -76,7 +76,9 @@ class Atlas:
     def save(self, path: Path) -> None:
         """Write the atlas; the same atlas gives the same bytes (numpy dates entries 1980)."""
         with replacing(path) as aside, aside.open("wb") as file:
-            arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+            arrays: dict[str, Any] = {
+                field.name: np.asarray(getattr(self, field.name)) for field in fields(self)
+            }
             np.savez_compressed(file, **arrays)
 
     @classmethod

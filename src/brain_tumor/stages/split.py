@@ -2,7 +2,7 @@
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.data.check import outcomes, run_suite
+from brain_tumor.data.expectations import outcomes, run_suite
 from brain_tumor.data.split import SplitError, split, split_expectations, summarise, with_manifest
 from brain_tumor.files import write_json
 from brain_tumor.machine import working

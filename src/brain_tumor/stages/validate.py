@@ -8,14 +8,13 @@ from brain_tumor.data.check import (
     about,
     complaints,
     manifest_expectations,
-    outcomes,
-    run_suite,
     to_report,
     validate,
     with_problems,
     write_data_docs,
 )
 from brain_tumor.data.dvc import origin, read_meta
+from brain_tumor.data.expectations import outcomes, run_suite
 from brain_tumor.data.split import required_images
 from brain_tumor.files import write_json
 
