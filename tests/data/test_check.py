@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from brain_tumor.data.check import Validation, describe, to_report, validate
-from brain_tumor.data.folder import Finding, find_images
+from brain_tumor.data.folder import Remark, find_images
 from brain_tumor.outputs import MANIFEST_COLUMNS, read_manifest, write_manifest
 from brain_tumor.settings import ClassCounts, Exclusion, SplitCounts
 from tests import sections
@@ -45,7 +45,7 @@ def test_good_data_has_nothing_to_report(data: Path) -> None:
 def test_broken_file_is_named_and_the_good_ones_stay_in_the_manifest(data: Path) -> None:
     (data / "no" / "0.png").write_bytes(b"")
     validation = check(data)
-    assert validation.errors == [Finding("no/0.png", "empty file (0 bytes)")]
+    assert validation.errors == [Remark("no/0.png", "empty file (0 bytes)")]
     assert len(validation.manifest) == 7
 
 
@@ -138,7 +138,7 @@ def test_everything_wrong_is_reported_at_once(data: Path) -> None:
 def test_a_name_that_is_not_text_is_an_error(data: Path) -> None:
     (data / "no" / "0.png").rename(data / "no" / os.fsdecode(b"\xff.png"))
     assert check(data).errors == [
-        Finding("no/\\udcff.png", "file name is not valid UTF-8: rename it")
+        Remark("no/\\udcff.png", "file name is not valid UTF-8: rename it")
     ]
 
 
@@ -155,14 +155,14 @@ def test_oddities_are_warnings_and_do_not_stop(data: Path) -> None:
     validation = check(data)
     assert validation.errors == []
     assert validation.warnings == [
-        Finding("README.txt", "not part of the data: ignored"),
-        Finding("docs/", "folder without images: ignored"),
-        Finding("no/.DS_Store", "hidden file: ignored"),
-        Finding("no/0.jpg", "content is PNG, file name says '.jpg'"),
-        Finding("no/blank.png", "blank: every pixel has the same value"),
-        Finding("yes/5 copy.png", "same bytes as yes/4.png"),
-        Finding("yes/Thumbs.db", "hidden file: ignored"),
-        Finding("yes/near.jpg", "near-duplicate of yes/5.png"),
+        Remark("README.txt", "not part of the data: ignored"),
+        Remark("docs/", "folder without images: ignored"),
+        Remark("no/.DS_Store", "hidden file: ignored"),
+        Remark("no/0.jpg", "content is PNG, file name says '.jpg'"),
+        Remark("no/blank.png", "blank: every pixel has the same value"),
+        Remark("yes/5 copy.png", "same bytes as yes/4.png"),
+        Remark("yes/Thumbs.db", "hidden file: ignored"),
+        Remark("yes/near.jpg", "near-duplicate of yes/5.png"),
     ]
 
 
@@ -178,7 +178,7 @@ def test_excluded_files_are_recorded_and_not_checked(data: Path) -> None:
     (data / "no" / "bad.png").write_bytes(b"")
     validation = check(data, (Exclusion(path="no/bad.png", reason="export failed"),))
     assert validation.errors == []
-    assert validation.excluded == [Finding("no/bad.png", "export failed")]
+    assert validation.excluded == [Remark("no/bad.png", "export failed")]
     assert "no/bad.png" not in set(validation.manifest["path"])
 
 

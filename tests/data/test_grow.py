@@ -14,7 +14,7 @@ from brain_tumor.data import grow as data_grow
 from brain_tumor.data.compare import count
 from brain_tumor.data.dvc import DvcError, in_folder, md5, on_record
 from brain_tumor.data.fetch import ensure
-from brain_tumor.data.grow import Incoming, Plan, add, collect, make_plan
+from brain_tumor.data.grow import Addition, Incoming, add, collect, plan_addition
 from brain_tumor.errors import UserError
 from brain_tumor.settings import Exclusion, ValidateParams
 from tests import sections
@@ -30,7 +30,7 @@ def source(tmp_path: Path) -> Path:
     return source
 
 
-def grow(source: Path, repository: Path) -> Plan:
+def grow(source: Path, repository: Path) -> Addition:
     return add(source, "yes", repository / "data", PARAMS)
 
 
@@ -264,10 +264,10 @@ def data(tmp_path: Path) -> Path:
 
 def planned(
     source: Path, data: Path, params: ValidateParams = PARAMS, folder: str = "yes"
-) -> tuple[Incoming, Plan]:
+) -> tuple[Incoming, Addition]:
     incoming = collect(source, folder, params)
     listing = {p.relative_to(data).as_posix(): md5(p) for p in data.rglob("*.*") if p.is_file()}
-    return incoming, make_plan(incoming, listing, data / "patients.csv", folder, params)
+    return incoming, plan_addition(incoming, listing, data / "patients.csv", folder, params)
 
 
 def reasons(source: Path, data: Path) -> dict[str, str]:
@@ -369,7 +369,7 @@ def test_nothing_that_is_there_is_overwritten_and_a_second_plan_is_empty(
     incoming, plan = planned(source, data)
     before = {p.relative_to(data).as_posix() for p in data.rglob("*.png")}
     assert len(set(plan.images.values()) - before) == 3
-    again = make_plan(incoming, plan.listing, data / "patients.csv", "yes", PARAMS)
+    again = plan_addition(incoming, plan.listing, data / "patients.csv", "yes", PARAMS)
     assert again.is_empty
     assert again.skipped == plan.images
 
@@ -460,7 +460,7 @@ class TestMasks:
             "masks/yes/s/b.jpg.png": "masks/yes/s/b.jpg.png",
             "masks/again.png.png": "masks/yes/1.png.png",
         }
-        assert make_plan(incoming, plan.listing, data / "patients.csv", "yes", PARAMS).is_empty
+        assert plan_addition(incoming, plan.listing, data / "patients.csv", "yes", PARAMS).is_empty
 
     def test_masks_that_fit_no_image_are_refused(self, tmp_path: Path, data: Path) -> None:
         source = batch(tmp_path / "new", {"a.png": 20, "b.png": 21, "again.png": 11})

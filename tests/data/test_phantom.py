@@ -1,4 +1,4 @@
-""""""
+"""The phantom repeats, is balanced, and tells the class by its tumour alone."""
 
 import csv
 import hashlib

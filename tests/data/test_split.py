@@ -1,4 +1,4 @@
-""""""
+"""No group in two splits, counts as asked for, and what growth may move."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-""""""
+"""Pictures of every kind become grey levels, or one clear error."""
 
 import gzip
 import io

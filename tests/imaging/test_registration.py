@@ -1,4 +1,4 @@
-""""""
+"""The slice of the atlas that fits, and how a picture lies on it."""
 
 import json
 from collections.abc import Callable

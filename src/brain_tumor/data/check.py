@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.data.copies import THUMBNAIL_PX, duplicate_groups
-from brain_tumor.data.expectations import Outcome
+from brain_tumor.data.expectations import ExpectationResult
 from brain_tumor.data.folder import (
     EXTENSIONS,
     PATIENTS_FILE,
     BadImageError,
     Contents,
-    Finding,
     ImageFacts,
+    Remark,
     find_images,
     read_facts,
     read_patients,
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 
-def across_classes(manifest: pd.DataFrame) -> list[Finding]:
+def across_classes(manifest: pd.DataFrame) -> list[Remark]:
     """Report every image whose duplicate group holds images of both classes."""
     return [
-        Finding(path, f"{_likeness(group, path, twin)}, which is of the other class: one is wrong")
+        Remark(path, f"{_likeness(group, path, twin)}, which is of the other class: one is wrong")
         for _, group in manifest.groupby("group")
         for path, label in zip(group["path"], group["label"], strict=True)
         if (twin := _closest(group[group["label"] != label], group, path))
     ]
 
 
-def within_class(manifest: pd.DataFrame) -> list[Finding]:
+def within_class(manifest: pd.DataFrame) -> list[Remark]:
     """Report every image that repeats an earlier one, by path, of its class."""
     return [
-        Finding(path, _likeness(group, path, twin))
+        Remark(path, _likeness(group, path, twin))
         for _, group in manifest.groupby(["group", "label"])
         for path in group["path"].iloc[1:]
         if (twin := _closest(group[group["path"] < path], group, path))
@@ -74,7 +74,7 @@ def describe(data: Path, contents: Contents, params: ValidateParams) -> pd.DataF
         try:
             facts = read_facts(data / path, params)
         except BadImageError as error:
-            contents.errors.append(Finding(path, str(error)))
+            contents.errors.append(Remark(path, str(error)))
             continue
         rows.append((path, label, facts))
         contents.warnings.extend(_oddities(path, facts))
@@ -111,7 +111,7 @@ def _table(
     return table[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS)
 
 
-def _oddities(path: str, facts: ImageFacts) -> list[Finding]:
+def _oddities(path: str, facts: ImageFacts) -> list[Remark]:
     suffix = Path(path).suffix.lower()
     checks = (
         (
@@ -121,16 +121,16 @@ def _oddities(path: str, facts: ImageFacts) -> list[Finding]:
         (facts.orientation != 1, f"EXIF orientation {facts.orientation}: turned when decoded"),
         (facts.blank, "blank: every pixel has the same value"),
     )
-    return [Finding(path, reason) for odd, reason in checks if odd]
+    return [Remark(path, reason) for odd, reason in checks if odd]
 
 
 class Validation(NamedTuple):
     """The manifest of the images that decode; errors stop the pipeline, warnings do not."""
 
     manifest: pd.DataFrame
-    errors: list[Finding]
-    warnings: list[Finding]
-    excluded: list[Finding]
+    errors: list[Remark]
+    warnings: list[Remark]
+    excluded: list[Remark]
 
 
 def validate(data: Path, params: ValidateParams, split_params: SplitParams) -> Validation:
@@ -146,12 +146,12 @@ def validate(data: Path, params: ValidateParams, split_params: SplitParams) -> V
 
 def _shortages(
     manifest: pd.DataFrame, params: ValidateParams, split_params: SplitParams
-) -> list[Finding]:
+) -> list[Remark]:
     counts = manifest["label"].value_counts()
     required = required_images(split_params)
     folder_of = {label: folder for folder, label in params.folders.items()}
     short = [
-        Finding(
+        Remark(
             f"{folder_of[label]}/",
             f"{counts.get(label, 0)} usable images, the split needs at least {required[label]}",
         )
@@ -163,11 +163,11 @@ def _shortages(
     try:
         split(manifest, split_params)
     except SplitError as error:
-        return [Finding(".", str(error))]
+        return [Remark(".", str(error))]
     return []
 
 
-def with_problems(manifest: pd.DataFrame, errors: Sequence[Finding]) -> pd.DataFrame:
+def with_problems(manifest: pd.DataFrame, errors: Sequence[Remark]) -> pd.DataFrame:
     """The table the suite checks: the manifest, and a row for each path that is only in `errors`.
 
     Added columns: `problem` ("file: reason", missing where there is none; escaped, since Data Docs
@@ -241,7 +241,9 @@ def manifest_expectations(
     ]
 
 
-def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[str, object]:
+def to_report(
+    validation: Validation, expectations: Sequence[ExpectationResult]
+) -> dict[str, object]:
     """Everything found; numbers first.
 
     Returns:
@@ -268,14 +270,14 @@ def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[s
             ),
         },
         **{
-            kind: [finding._asdict() for finding in getattr(validation, kind)]
+            kind: [remark._asdict() for remark in getattr(validation, kind)]
             for kind in ("errors", "warnings", "excluded")
         },
         "expectations": [outcome._asdict() for outcome in expectations],
     }
 
 
-def complaints(validation: Validation, expectations: Sequence[Outcome]) -> list[str]:
+def complaints(validation: Validation, expectations: Sequence[ExpectationResult]) -> list[str]:
     """One line for each error and each expectation that is not met."""
     unmet = [outcome for outcome in expectations if not outcome.success]
     return [

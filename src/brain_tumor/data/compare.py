@@ -19,7 +19,7 @@ from brain_tumor.data.fetch import has_files
 from brain_tumor.data.folder import PATIENTS_FILE, is_junk, read_patients
 from brain_tumor.machine import GitError, git
 
-Pair = tuple[str, str]
+Move = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class DataDiff:
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    relabelled: tuple[Pair, ...]
-    renamed: tuple[Pair, ...]
+    relabelled: tuple[Move, ...]
+    renamed: tuple[Move, ...]
     changed: tuple[str, ...]
     other: tuple[str, ...]
     before: dict[str, int]
@@ -136,10 +136,10 @@ def _others(listing: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str, 
     return {path: digest for path, digest in listing.items() if path not in chosen}
 
 
-def _moves(gone: dict[str, str], come: dict[str, str]) -> Iterator[Pair]:
-    """Pair what has the same bytes: of one class and name first, then more and more loosely."""
+def _moves(gone: dict[str, str], come: dict[str, str]) -> Iterator[Move]:
+    """Move what has the same bytes: of one class and name first, then more and more loosely."""
     sources_left, targets_left = dict(gone), dict(come)
-    alike: list[Callable[[str], Pair]] = [
+    alike: list[Callable[[str], Move]] = [
         lambda path: (_class(path), _name(path)),
         lambda path: (_class(path), ""),
         lambda path: ("", _name(path)),
@@ -154,9 +154,9 @@ def _moves(gone: dict[str, str], come: dict[str, str]) -> Iterator[Pair]:
 
 
 def _grouped(
-    files: Mapping[str, str], likeness: Callable[[str], Pair]
-) -> dict[tuple[str, Pair], list[str]]:
-    groups: dict[tuple[str, Pair], list[str]] = defaultdict(list)
+    files: Mapping[str, str], likeness: Callable[[str], Move]
+) -> dict[tuple[str, Move], list[str]]:
+    groups: dict[tuple[str, Move], list[str]] = defaultdict(list)
     for path in sorted(files):
         groups[files[path], likeness(path)].append(path)
     return groups
@@ -166,7 +166,7 @@ def since(revision: str, data: Path, folders: Sequence[str]) -> DataDiff:
     """Compare what lies in the data folder with what a revision's data.dvc describes.
 
     Raises:
-        ListingError: the folder is missing, or `listing.at_revision` has no answer.
+        ListingError: the folder is missing, or `at_revision` has no answer.
     """
     if not has_files(data):
         raise ListingError(f"{data} is missing: `brain-tumor data ensure` brings it back")
@@ -208,8 +208,8 @@ def number_of(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-Listing = Mapping[str, str] | None  # None: no data folder, or its list of files cannot be had
-Check = tuple[str, str]  # a line, and what to do about it ("": nothing)
+_Listing = Mapping[str, str] | None  # None: no data folder, or its list of files cannot be had
+_Check = tuple[str, str]  # a line, and what to do about it ("": nothing)
 
 
 def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
@@ -221,7 +221,7 @@ def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
     pointer = dvc.pointer(data)
     present = in_folder(data) if has_files(data) else None
     try:
-        recorded: Listing = on_record(data)
+        recorded: _Listing = on_record(data)
     except ListingError:
         recorded = None
     if present is not None:
@@ -261,7 +261,7 @@ def _patients(data: Path, shown: Mapping[str, str]) -> str:
     return f"patients: {len(set(names))} known{rest}"
 
 
-def _folder(data: Path, folders: tuple[str, ...], present: Listing, recorded: Listing) -> Check:
+def _folder(data: Path, folders: tuple[str, ...], present: _Listing, recorded: _Listing) -> _Check:
     pointer = dvc.pointer(data)
     if present is None:
         return f"{pointer}: the folder it describes is missing", "`brain-tumor data ensure`"
@@ -281,7 +281,7 @@ def _folder(data: Path, folders: tuple[str, ...], present: Listing, recorded: Li
     )
 
 
-def _git(pointer: Path) -> Check:
+def _git(pointer: Path) -> _Check:
     try:
         changed = git("status", "--porcelain", "--", pointer.name, folder=pointer.absolute().parent)
     except GitError:
@@ -295,7 +295,7 @@ def _git(pointer: Path) -> Check:
     return f"git: {pointer} is committed", ""
 
 
-def _remote(data: Path, recorded: Listing) -> Check:
+def _remote(data: Path, recorded: _Listing) -> _Check:
     wanted = len({*(recorded or {}).values()}) + 1  # with the list of files itself
     try:
         answer = missing_on_remote(data)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 
-class Outcome(NamedTuple):
+class ExpectationResult(NamedTuple):
     """One expectation met or not; `observed` is what was found in the table."""
 
     name: str
@@ -47,13 +47,15 @@ def run_suite(
     )
 
 
-def outcomes(result: "ExpectationSuiteValidationResult") -> list[Outcome]:
+def outcomes(result: "ExpectationSuiteValidationResult") -> list[ExpectationResult]:
     """List what each expectation found, in the order the suite was written in.
 
     Every expectation needs a description: it is its name.
     """
     return [
-        Outcome(entry["expectation_config"]["description"], entry["success"], _observed(entry))
+        ExpectationResult(
+            entry["expectation_config"]["description"], entry["success"], _observed(entry)
+        )
         for entry in result.to_json_dict()["results"]
     ]
 

@@ -21,7 +21,7 @@ from brain_tumor.imaging.picture import eight_bits
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 
-class Finding(NamedTuple):
+class Remark(NamedTuple):
     """A file (or folder, ending in `/`), relative to the data folder, and what is odd about it."""
 
     path: str
@@ -147,9 +147,9 @@ class Contents(NamedTuple):
     """The files of a data folder, sorted; `images` are (path relative to it, label)."""
 
     images: list[tuple[str, str]]
-    excluded: list[Finding]
-    errors: list[Finding]
-    warnings: list[Finding]
+    excluded: list[Remark]
+    errors: list[Remark]
+    warnings: list[Remark]
 
 
 def is_junk(name: str) -> bool:
@@ -165,14 +165,14 @@ def find_images(data: Path, params: ValidateParams) -> Contents:
     """
     contents = Contents([], [], [], [])
     if not data.is_dir():
-        contents.errors.append(Finding(".", f"data folder '{data}' is missing or not a folder"))
+        contents.errors.append(Remark(".", f"data folder '{data}' is missing or not a folder"))
         return contents
     reasons = {str(PurePosixPath(item.path)): item.reason for item in params.exclude}
     strays: dict[str, list[str]] = {}
     for path in _files(data, contents):
         top = path.split("/")[0] if "/" in path else ""
         if path in reasons:
-            contents.excluded.append(Finding(path, reasons[path]))
+            contents.excluded.append(Remark(path, reasons[path]))
         elif top in params.folders:
             _add_image(data, path, params.folders[top], contents)
         elif top != MASKS_FOLDER and path != PATIENTS_FILE:
@@ -188,18 +188,18 @@ def _files(data: Path, contents: Contents) -> Iterator[str]:
         if file.is_dir():
             if file.is_symlink():
                 reason = "link to a folder: not followed, copy the files instead"
-                contents.errors.append(Finding(f"{printable(path)}/", reason))
+                contents.errors.append(Remark(f"{printable(path)}/", reason))
         elif any(map(is_junk, path.split("/"))):
-            contents.warnings.append(Finding(printable(path), "hidden file: ignored"))
+            contents.warnings.append(Remark(printable(path), "hidden file: ignored"))
         else:
             yield path
 
 
 def _add_image(data: Path, path: str, label: str, contents: Contents) -> None:
     if printable(path) != path:
-        contents.errors.append(Finding(printable(path), "file name is not valid UTF-8: rename it"))
+        contents.errors.append(Remark(printable(path), "file name is not valid UTF-8: rename it"))
     elif not (data / path).exists():
-        contents.errors.append(Finding(path, "link to a file that does not exist"))
+        contents.errors.append(Remark(path, "link to a file that does not exist"))
     else:
         contents.images.append((path, label))
 
@@ -211,17 +211,17 @@ def _report_strays(
     for path in strays.pop("", []):
         if _is_image(data / path):
             reason = f"image outside the class folders {classes}"
-            contents.errors.append(Finding(printable(path), reason))
+            contents.errors.append(Remark(printable(path), reason))
         else:
-            contents.warnings.append(Finding(printable(path), "not part of the data: ignored"))
+            contents.warnings.append(Remark(printable(path), "not part of the data: ignored"))
     for folder, paths in strays.items():
         images = sum(_is_image(data / path) for path in paths)
         where = f"{printable(folder)}/"
         if images:
             reason = f"label outside the set: {images} images, but the classes are {classes}"
-            contents.errors.append(Finding(where, reason))
+            contents.errors.append(Remark(where, reason))
         else:
-            contents.warnings.append(Finding(where, "folder without images: ignored"))
+            contents.warnings.append(Remark(where, "folder without images: ignored"))
 
 
 def _report_unmatched(params: ValidateParams, contents: Contents) -> None:
@@ -229,12 +229,12 @@ def _report_unmatched(params: ValidateParams, contents: Contents) -> None:
     for folder, label in params.folders.items():
         if label not in labels:
             reason = f"class folder is missing or empty: images of class '{label}' belong there"
-            contents.errors.append(Finding(f"{folder}/", reason))
+            contents.errors.append(Remark(f"{folder}/", reason))
     matched = {item.path for item in contents.excluded}
     for exclusion in params.exclude:
         if str(PurePosixPath(exclusion.path)) not in matched:
             reason = "listed in validate.exclude, but there is no such file"
-            contents.errors.append(Finding(exclusion.path, reason))
+            contents.errors.append(Remark(exclusion.path, reason))
 
 
 def _is_image(file: Path) -> bool:
@@ -270,7 +270,7 @@ def read_patient_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 def read_patients(
     file: Path, paths: Collection[str], excluded: Collection[str] = ()
-) -> tuple[dict[str, str], list[Finding]]:
+) -> tuple[dict[str, str], list[Remark]]:
     """Read a table with columns `path` (relative to the data folder) and `patient`.
 
     The table must name each of `paths` once, and nothing else but what is `excluded`. A patient may
@@ -284,20 +284,20 @@ def read_patients(
     try:
         _, rows = read_patient_rows(file)
     except UserError as error:
-        return {}, [Finding(file.name, str(error))]
+        return {}, [Remark(file.name, str(error))]
     pairs = [(row["path"], row["patient"].strip()) for row in rows]
     named = [path for path, _ in pairs if path not in set(excluded)]
     return dict(pairs), _differences(file.name, named, paths)
 
 
-def _differences(name: str, named: list[str], paths: Collection[str]) -> list[Finding]:
+def _differences(name: str, named: list[str], paths: Collection[str]) -> list[Remark]:
     twice = sorted(path for path, times in Counter(named).items() if times > 1)
     absent = sorted(set(named) - set(paths))
     lacking = sorted(set(paths) - set(named))
     return [
-        *(Finding(path, f"named more than once in {name}") for path in twice),
-        *(Finding(path, f"named in {name}, but there is no such image") for path in absent),
-        *(Finding(path, f"not named in {name}, which must name every image") for path in lacking),
+        *(Remark(path, f"named more than once in {name}") for path in twice),
+        *(Remark(path, f"named in {name}, but there is no such image") for path in absent),
+        *(Remark(path, f"not named in {name}, which must name every image") for path in lacking),
     ]
 
 

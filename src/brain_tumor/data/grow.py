@@ -21,8 +21,8 @@ from brain_tumor.data.folder import (
     EXTENSIONS,
     PATIENTS_FILE,
     BadImageError,
-    Finding,
     ImageFacts,
+    Remark,
     is_junk,
     printable,
     read_facts,
@@ -55,7 +55,7 @@ class Incoming:
     masks: dict[str, str] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    problems: list[Finding] = field(default_factory=list)
+    problems: list[Remark] = field(default_factory=list)
 
 
 def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
@@ -82,9 +82,9 @@ def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
     _check_class(source, facts, other, incoming)
     _match_masks(masks, facts, folder, incoming, params)
     if PATIENTS_FILE in paths:
-        patients, findings = read_patients(source / PATIENTS_FILE, images)
+        patients, remarks = read_patients(source / PATIENTS_FILE, images)
         incoming.patients.update(patients)
-        incoming.problems.extend(item for item in findings if item.path not in incoming.left_out)
+        incoming.problems.extend(item for item in remarks if item.path not in incoming.left_out)
     return incoming
 
 
@@ -99,13 +99,13 @@ def _files(source: Path, incoming: Incoming) -> Iterator[str]:
         for name in folders:
             if (Path(top) / name).is_symlink():
                 path = (Path(top) / name).relative_to(source).as_posix()
-                incoming.problems.append(Finding(f"{path}/", "link to a folder: not followed"))
+                incoming.problems.append(Remark(f"{path}/", "link to a folder: not followed"))
         for name in sorted(name for name in names if not is_junk(name)):
             path = (Path(top) / name).relative_to(source).as_posix()
             if printable(path) == path:
                 yield path
             else:
-                incoming.problems.append(Finding(printable(path), "file name is not valid UTF-8"))
+                incoming.problems.append(Remark(printable(path), "file name is not valid UTF-8"))
 
 
 def _decoded(
@@ -120,7 +120,7 @@ def _decoded(
             if _is_no_image(file, error):
                 incoming.left_out.append(path)
             else:
-                incoming.problems.append(Finding(path, str(error)))
+                incoming.problems.append(Remark(path, str(error)))
         else:
             incoming.images[path] = md5(file)
     return facts
@@ -139,10 +139,10 @@ def _check_class(
     inside = {parent.as_posix() for path in facts for parent in PurePosixPath(path).parents}
     for path in sorted(folder for folder in inside if PurePosixPath(folder).name == other):
         reason = "named like the folder of the other class: add each class by itself"
-        incoming.problems.append(Finding(f"{path}/", reason))
+        incoming.problems.append(Remark(f"{path}/", reason))
     if source.is_dir() and source.resolve().name == other:
         reason = f"is named '{other}', like the folder of the other class: is the label right?"
-        incoming.problems.append(Finding(".", reason))
+        incoming.problems.append(Remark(".", reason))
 
 
 def _match_masks(
@@ -159,9 +159,9 @@ def _match_masks(
         owner = owners.get(name) or owners.get(in_class(name, folder))
         if owner is None:
             reason = f"mask of no image here: {MASKS_FOLDER}/IMAGE.png is that of IMAGE"
-            incoming.problems.append(Finding(mask, reason))
+            incoming.problems.append(Remark(mask, reason))
         elif problem := _mask_problem(incoming.root / mask, facts[owner], params):
-            incoming.problems.append(Finding(mask, problem))
+            incoming.problems.append(Remark(mask, problem))
         else:
             incoming.masks[owner] = mask
 
@@ -178,7 +178,7 @@ def _mask_problem(file: Path, image: ImageFacts, params: ValidateParams) -> str:
 
 def grown_table(
     table: Path, images: Iterable[str], new: Iterable[str], patients: Mapping[str, str]
-) -> tuple[str | None, list[Finding]]:
+) -> tuple[str | None, list[Remark]]:
     """Extend the table by the images that are new, and by the patients that became known.
 
     Args:
@@ -202,14 +202,14 @@ def grown_table(
         if path not in by_path:
             by_path[path] = dict.fromkeys(columns, "") | {"path": path}
             rows.append(by_path[path])
-    findings = []
+    remarks = []
     for path, patient in patients.items():
         recorded = by_path[path]["patient"].strip()
         if recorded and recorded != patient:
             reason = f"patient {patient!r} here, but {recorded!r} in the data folder"
-            findings.append(Finding(path, reason))
+            remarks.append(Remark(path, reason))
         by_path[path]["patient"] = patient
-    return (None if rows == before else _text(columns, rows)), findings
+    return (None if rows == before else _text(columns, rows)), remarks
 
 
 def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -231,7 +231,7 @@ def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
 
 
 @dataclass
-class Plan:
+class Addition:
     """What becomes of each incoming file; targets are paths in the data folder.
 
     Attributes:
@@ -250,7 +250,7 @@ class Plan:
     skipped: dict[str, str] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
     table: str | None = None
-    problems: list[Finding] = field(default_factory=list)
+    problems: list[Remark] = field(default_factory=list)
     left_out: tuple[str, ...] = ()
     has_patients: bool = False
 
@@ -265,20 +265,20 @@ class Plan:
         return not self.copies and self.table is None
 
 
-def make_plan(
+def plan_addition(
     incoming: Incoming,
     listing: Mapping[str, str],
     table: Path,
     folder: str,
     params: ValidateParams,
-) -> Plan:
+) -> Addition:
     """Find a place for every incoming image; the same files always get the same places.
 
     An image whose bytes are in the class folder already is skipped. One whose name is taken by
     other bytes (or would be, where file names know no case) gets eight digits of its MD5 into it.
     `listing` is the MD5 of the files of the data folder, `table` its patients.csv.
     """
-    plan = Plan(
+    plan = Addition(
         dict(listing),
         left_out=tuple(incoming.left_out),
         has_patients=bool(incoming.patients),
@@ -289,7 +289,7 @@ def make_plan(
         twin = owners.get(digest)
         if twin and not twin.startswith(f"{folder}/"):
             reason = f"same bytes as {twin} of the other class: which label is right?"
-            plan.problems.append(Finding(path, reason))
+            plan.problems.append(Remark(path, reason))
         elif twin:
             plan.skipped[path] = twin
         else:
@@ -328,7 +328,7 @@ def _free(target: str, digest: str, taken: set[str]) -> str:
     )
 
 
-def _place_masks(plan: Plan, incoming: Incoming) -> None:
+def _place_masks(plan: Addition, incoming: Incoming) -> None:
     places = plan.skipped | plan.images
     for image, mask in incoming.masks.items():
         if image not in places:
@@ -337,16 +337,18 @@ def _place_masks(plan: Plan, incoming: Incoming) -> None:
         if target not in plan.listing:
             plan.masks[mask], plan.listing[target] = target, digest
         elif plan.listing[target] != digest:
-            plan.problems.append(Finding(mask, f"other bytes than {target} of the data folder"))
+            plan.problems.append(Remark(mask, f"other bytes than {target} of the data folder"))
 
 
-def _place_patients(plan: Plan, incoming: Incoming, table: Path, params: ValidateParams) -> None:
+def _place_patients(
+    plan: Addition, incoming: Incoming, table: Path, params: ValidateParams
+) -> None:
     places = plan.skipped | plan.images
     patients: dict[str, str] = {}
     for path, patient in incoming.patients.items():
         if patient and path in places and patients.setdefault(places[path], patient) != patient:
             reason = f"same bytes as another image, but of patient {patient!r} instead of "
-            plan.problems.append(Finding(path, f"{reason}{patients[places[path]]!r}"))
+            plan.problems.append(Remark(path, f"{reason}{patients[places[path]]!r}"))
     everything = images(plan.listing, tuple(params.folders))
     plan.table, contradictions = grown_table(
         table, sorted(everything), plan.images.values(), patients
@@ -357,7 +359,7 @@ def _place_patients(plan: Plan, incoming: Incoming, table: Path, params: Validat
         plan.listing[PATIENTS_FILE] = digest
 
 
-def add(source: Path, label: str, data: Path, params: ValidateParams) -> Plan:
+def add(source: Path, label: str, data: Path, params: ValidateParams) -> Addition:
     """Take images of label `no` or `yes` (see `collect`) into the data folder and its data.dvc.
 
     All is checked first. Then the files are copied and `dvc add` runs. If that fails, the data
@@ -378,7 +380,7 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Plan:
     with _only_one(data):
         listing = _recorded(data, tuple(params.folders))
         incoming = collect(source, folder, params)
-        plan = make_plan(incoming, listing, data / PATIENTS_FILE, folder, params)
+        plan = plan_addition(incoming, listing, data / PATIENTS_FILE, folder, params)
         _require_no_problem(source, incoming, plan, data)
         if not plan.is_empty:
             batch = {"name": source.resolve().name, "label": label, "files": len(plan.images)}
@@ -420,13 +422,13 @@ def _recorded(data: Path, folders: tuple[str, ...]) -> dict[str, str]:
     return recorded
 
 
-def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path) -> None:
+def _require_no_problem(source: Path, incoming: Incoming, plan: Addition, data: Path) -> None:
     ignored_targets = ignored(data, plan.copies.values())
     problems = [
         *incoming.problems,
         *plan.problems,
         *(
-            Finding(path, "would be ignored by DVC, see .dvcignore: rename it")
+            Remark(path, "would be ignored by DVC, see .dvcignore: rename it")
             for path in ignored_targets
         ),
     ]
@@ -438,7 +440,7 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path
         raise UserError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
 
 
-def _carry_out(plan: Plan, root: Path, data: Path, batch: dict[str, object]) -> None:
+def _carry_out(plan: Addition, root: Path, data: Path, batch: dict[str, object]) -> None:
     """Copy files from `root`, extend patients.csv and run `dvc add`; undo it if anything fails."""
     meta, table = dvc.read_meta(data), data / PATIENTS_FILE
     written = [dvc.pointer(data), *([table] if plan.table is not None else [])]
@@ -463,7 +465,7 @@ def _carry_out(plan: Plan, root: Path, data: Path, batch: dict[str, object]) -> 
         raise
 
 
-def added_lines(plan: Plan, data: Path, folders: Sequence[str]) -> Iterator[str]:
+def added_lines(plan: Addition, data: Path, folders: Sequence[str]) -> Iterator[str]:
     """Describe what became of a batch and of the data folder, and what is next."""
     renamed = {
         path: target

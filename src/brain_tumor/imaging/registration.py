@@ -6,7 +6,7 @@ unknown spacing, plane and position by a similarity, with mutual information.
 Accuracy on 60 slices of the template that lie between the atlas's, with T1-, T2- and FLAIR-like
 contrast, a random head or none, bias and noise, rotated up to 20 degrees: mean point error over the
 brain 1.3 mm (median) and 4.7 mm (95th percentile); on the 40 axial ones 0.8 and 3.0 mm; the plane
-is always right. (`pytest tests/imaging/test_normalise.py -m slow -s` prints these.)
+is always right. (`pytest tests/imaging/test_registration.py -m slow -s` prints these.)
 """
 
 from collections.abc import Iterator
