@@ -47,13 +47,16 @@ def run(folder: Path, stage: str, **more: str) -> "subprocess.CompletedProcess[s
     """The command of dvc.yaml."""
     pipeline = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     _, *words = pipeline["stages"][stage]["cmd"].split()
+    return python(*words, folder=folder, **more)
+
+
+def python(
+    *words: str, folder: Path | None = None, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    """Python in a process of its own."""
+    command = [sys.executable, *words]
     return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False
     )
 
 
@@ -67,10 +70,10 @@ def test_a_stage_says_which_of_how_many_it_is(tmp_path: Path) -> None:
     for file in ("dvc.yaml", "evidence/dvc.yaml"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
-    said = run(tmp_path, "train", DVC_STAGE="train").stderr.splitlines()[0]
-    assert said.startswith("stage 7 of 12, train: fit InceptionV3")
-    said = run(tmp_path, "train", DVC_STAGE="evidence/dvc.yaml:paper").stderr
-    assert ", paper: " in said.splitlines()[0]
+    line = run(tmp_path, "train", DVC_STAGE="train").stderr.splitlines()[0]
+    assert line.startswith("stage 7 of 12, train: fit InceptionV3")
+    line = run(tmp_path, "train", DVC_STAGE="evidence/dvc.yaml:paper").stderr
+    assert ", paper: " in line.splitlines()[0]
     assert not run(tmp_path, "train").stderr.startswith("stage")
 
 
@@ -80,7 +83,9 @@ def test_tensorflow_starts_without_notices_and_its_errors_are_shown(tmp_path: Pa
     done = run(tmp_path, "backbone")
     assert done.returncode == 0, done.stderr
     assert "initial weights: random" in done.stderr
-    assert not [line for line in done.stderr.splitlines() if any(one in line for one in NOTICES)]
+    assert not [
+        line for line in done.stderr.splitlines() if any(notice in line for notice in NOTICES)
+    ]
     (tmp_path / "other.weights.h5").write_bytes(b"no weights")
     sections.write_params(tmp_path, backbone={"source": "other.weights.h5"})
     done = run(tmp_path, "backbone")
@@ -94,16 +99,10 @@ def test_errors_of_tensorflow_itself_reach_standard_error() -> None:
         "from brain_tumor.machine import quiet_tensorflow; quiet_tensorflow(); "
         "import tensorflow as tf; tf.ones((2, 3)) @ tf.ones((2, 3))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", code)
     assert done.returncode == 1
     assert "Matrix size-incompatible" in done.stderr
-    assert not [one for one in NOTICES if one in done.stderr]
+    assert not [notice for notice in NOTICES if notice in done.stderr]
 
 
 def test_last_words_of_a_crash_are_shown() -> None:
@@ -114,8 +113,7 @@ with without_notices():
     os.write(2, b"I0000 port.cc:153] oneDNN custom operations are on.\\nF0000 no memory\\n")
     os.abort()
 """
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == -signal.SIGABRT
     assert "F0000 no memory" in done.stderr
     assert "oneDNN" not in done.stderr
@@ -134,9 +132,9 @@ def test_interrupted_stage_says_in_a_line_that_the_same_command_goes_on(tmp_path
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED == 130
-    assert said == "interrupted: the same command goes on from here\n"
+    assert errors == "interrupted: the same command goes on from here\n"
 
 
 def test_so_does_dvc_repro(tmp_path: Path) -> None:
@@ -181,8 +179,7 @@ from brain_tumor.errors import UserError
 with reporting_errors():
     raise {raised}
 """
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 1
     assert done.stdout == ""
     if lines:

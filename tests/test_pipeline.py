@@ -172,9 +172,10 @@ def paths_of(name: str) -> Iterator[Path]:
         yield what
     elif is_dataclass(what):
         yield from (field.default for field in fields(what) if isinstance(field.default, Path))
+    elif isinstance(what, type) and issubclass(what, outputs.Artefact):
+        yield what.path
     elif callable(what):
-        function = getattr(what, "read", what)
-        defaults = [one.default for one in inspect.signature(function).parameters.values()]
+        defaults = [one.default for one in inspect.signature(what).parameters.values()]
         yield from (default for default in defaults if isinstance(default, Path))
 
 

@@ -269,9 +269,9 @@ def test_all_fields_without_a_value_are_named(tmp_path: Path) -> None:
 def test_numbers_may_be_written_as_yaml_allows(
     tmp_path: Path, name: str, text: str, value: float | str
 ) -> None:
-    found = getattr(written(tmp_path, **{name: text}), name)
-    assert found == value
-    assert type(found) is type(value)
+    field = getattr(written(tmp_path, **{name: text}), name)
+    assert field == value
+    assert type(field) is type(value)
 
 
 @pytest.mark.parametrize(

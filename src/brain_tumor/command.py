@@ -49,22 +49,18 @@ def run(main: Callable[..., None]) -> None:
 def announce(stage: str, description: str) -> None:
     """Say where in its pipeline a stage stands; nothing where DVC does not run it.
 
-    Args:
-        stage: as DVC calls it, `tune` or `evidence/dvc.yaml:headline`.
-        description: docstring of its module; after the first colon it says what the stage does.
+    `stage` is as DVC calls it, `tune` or `evidence/dvc.yaml:headline`; the description is the
+    docstring of its module, which says after the first colon what the stage does.
     """
     if not stage:
         return
-    file, _, name = stage.rpartition(":")
-    names = _stage_names(Path(file or "dvc.yaml"))  # all stages run at the top of the repository
-    what = description.splitlines()[0].partition(": ")[2].removesuffix(".")
-    print(f"stage {names.index(name) + 1} of {len(names)}, {name}: {what}", file=sys.stderr)
-
-
-def _stage_names(pipeline: Path) -> list[str]:
     from ruamel.yaml import YAML
 
-    return list(YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"])
+    file, _, name = stage.rpartition(":")
+    pipeline = Path(file or "dvc.yaml")  # all stages run at the top of the repository
+    names = list(YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"])
+    what = description.splitlines()[0].partition(": ")[2].removesuffix(".")
+    print(f"stage {names.index(name) + 1} of {len(names)}, {name}: {what}", file=sys.stderr)
 
 
 @contextmanager

@@ -83,12 +83,8 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path, remedy: str = "") -> Any:
     """Read a JSON file.
 
-    Args:
-        path: of the file.
-        remedy: what the error tells the user to do, as `RESTORE` does.
-
     Raises:
-        UserError: the file is missing or is not JSON; the message names it.
+        UserError: it is missing or is not JSON; the message names it and ends with the remedy.
     """
     return _read(path, json.loads, remedy)
 
@@ -99,13 +95,9 @@ def read_artefact(path: Path, kind: type[ArtefactT], remedy: str = "") -> Artefa
     Values are typed strictly. Keys that `kind` does not have are passed over: another version of
     this project may have written the file. (Of params.yaml an unknown key is an error.)
 
-    Args:
-        path: of the file.
-        kind: class of what the file holds.
-        remedy: what the error tells the user to do.
-
     Raises:
-        UserError: the file is missing or holds something else; the message names it.
+        UserError: it is missing or holds something else; the message names it and ends with the
+            remedy.
     """
     return _read(path, lambda text: kind.model_validate_json(text, extra="ignore"), remedy)
 

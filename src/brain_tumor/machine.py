@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -55,7 +55,13 @@ def identify(pid: int) -> str | None:
     """
     stat = Path(f"/proc/{pid}/stat")
     if not stat.parent.parent.joinpath("self").exists():
-        return str(pid) if _signal_reaches(pid) else None
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass
+        return str(pid)
     try:
         fields = stat.read_text().rpartition(")")[2].split()
     except OSError:
@@ -67,16 +73,6 @@ def is_alive(process: str) -> bool:
     """Whether the process that `identify` gave this id to still runs."""
     pid = process.partition(":")[0]
     return pid.isdigit() and identify(int(pid)) == process
-
-
-def _signal_reaches(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 Item = TypeVar("Item")
@@ -165,10 +161,8 @@ def repository_root(start: Path | None = None) -> Path:
 
     DVC sets `DVC_ROOT` for every stage; for experiments that run in a temporary copy
     (`dvc exp run --temp` or `--queue`) it names the original repository, so their runs land in
-    the one store. Elsewhere it is the nearest folder above `start` that holds `.dvc` or `.git`.
-
-    Args:
-        start: where to look from; the current folder by default.
+    the one store. Elsewhere it is the nearest folder above `start` (or the current folder) that
+    holds `.dvc` or `.git`.
     """
     if os.environ.get("DVC_ROOT"):
         return Path(os.environ["DVC_ROOT"]).resolve()
@@ -210,11 +204,8 @@ def spread(
 ) -> Iterator[Result]:
     """Yield `function(task)` for each task, in order, with a progress bar.
 
-    Args:
-        function: picklable, its result independent of the process and of other tasks.
-        tasks: picklable.
-        description: shown with the bar.
-        apart: never in this process, however few the tasks: one that crashes must not end it.
+    Function and tasks must be picklable, and a result independent of the process and of other
+    tasks. With `apart` none runs in this process, however few: one that crashes must not end it.
     """
     count = min(worker_count(), max(1, len(tasks) // _MIN_PER_WORKER))
     if count == 1 and not apart:
@@ -302,21 +293,11 @@ class _Finder(MetaPathFinder):
         sys.meta_path.remove(self)
         spec = find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Quietly(spec.loader)
+            load = spec.loader.exec_module
+
+            def load_quietly(module: ModuleType) -> None:
+                with without_notices():
+                    load(module)
+
+            spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
         return spec
-
-
-class _Quietly(Loader):
-    """A loader that loads without notices."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._loader
-        with without_notices():
-            self._loader.exec_module(module)

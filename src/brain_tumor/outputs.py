@@ -7,16 +7,15 @@ that a pipeline in another folder can be read.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from pydantic import Field
 
-from brain_tumor import files
 from brain_tumor.errors import UserError
-from brain_tumor.files import read_artefact, replacing, write_json, write_text
+from brain_tumor.files import RESTORE, read_artefact, read_json, replacing, write_json, write_text
 from brain_tumor.settings import PARAMS, Section
 
 DATA: Final = Path("data")
@@ -68,15 +67,6 @@ TEST: Final = "test"
 SPLITS: Final = (TRAIN, VAL, TEST)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a stage.
-
-    Raises:
-        UserError: it is missing or no JSON.
-    """
-    return files.read_json(path, "run `dvc pull` or `dvc repro`")
-
-
 def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV file of a stage.
 
@@ -90,12 +80,9 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame, digits: int | None = None) -> None:
-    """Write a table as CSV (UTF-8), whole or not at all.
+    """Write a table without its index as CSV (UTF-8), whole or not at all.
 
-    Args:
-        path: of the file.
-        table: its rows as given; the index is left out.
-        digits: decimals of numbers; None: all that matter.
+    Numbers have so many digits after the point; None: all that matter.
     """
     form = None if digits is None else f"%.{digits}f"
     write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=form))
@@ -167,11 +154,7 @@ def save_image(file: Path, image: np.ndarray) -> None:
 
 
 def load_images(folder: Path, paths: Sequence[str]) -> np.ndarray:
-    """Read stored images.
-
-    Args:
-        folder: an images folder of stage preprocess or augment.
-        paths: manifest paths; `.png` is added to each.
+    """Read stored images of stage preprocess or augment, by their manifest paths.
 
     Returns:
         uint8 (len(paths), side, side), in order; (0, 0, 0) without paths.
@@ -201,7 +184,27 @@ def _load(file: Path) -> np.ndarray:
         ) from error
 
 
-class InitialWeights(Section):
+class Artefact(Section):
+    """What a stage hands on as a JSON file."""
+
+    path: ClassVar[Path]
+    stage: ClassVar[str]
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> Self:
+        """Read the file, by default where the stage writes it.
+
+        Raises:
+            UserError: it is missing or not such a file.
+        """
+        return read_artefact(path or cls.path, cls, f"run `dvc repro {cls.stage}`")
+
+    def write(self, path: Path | None = None) -> None:
+        """Write the file, by default where the stage writes it."""
+        write_json(path or self.path, self.model_dump())
+
+
+class InitialWeights(Artefact):
     """Where the initial weights came from.
 
     Attributes:
@@ -212,24 +215,14 @@ class InitialWeights(Section):
         note: what to know about them; empty where there is nothing.
     """
 
+    path: ClassVar = INITIAL_WEIGHTS
+    stage: ClassVar = "backbone"
+
     requested: str
     source: str
     sha256: str
     complete_to_block: int
     note: str
-
-    @classmethod
-    def read(cls, path: Path = INITIAL_WEIGHTS) -> Self:
-        """Read backbone.json.
-
-        Raises:
-            UserError: it is missing or not such a file.
-        """
-        return read_artefact(path, cls, "run `dvc repro backbone`")
-
-    def write(self, path: Path = INITIAL_WEIGHTS) -> None:
-        """Write backbone.json."""
-        write_json(path, self.model_dump())
 
     def check_covers(self, head_block: int) -> None:
         """Refuse a head above the last block that the source fills."""
@@ -246,7 +239,7 @@ class InitialWeights(Section):
         return tags | ({"initial_weights.note": self.note} if self.note else {})
 
 
-class Best(Section):
+class Best(Artefact):
     """The best trial of a study; empty where there was nothing to tune.
 
     Attributes:
@@ -259,6 +252,9 @@ class Best(Section):
         pruned: trials that were stopped early.
     """
 
+    path: ClassVar = BEST
+    stage: ClassVar = "tune"
+
     study: str | None = None
     trial: int | None = None
     objective: str | None = None
@@ -267,19 +263,6 @@ class Best(Section):
     complete: int = 0
     pruned: int = 0
 
-    @classmethod
-    def read(cls, path: Path = BEST) -> Self:
-        """Read best.json.
-
-        Raises:
-            UserError: it is missing or not such a file.
-        """
-        return read_artefact(path, cls, "run `dvc repro tune`")
-
-    def write(self, path: Path = BEST) -> None:
-        """Write best.json."""
-        write_json(path, self.model_dump())
-
     def tags(self) -> dict[str, str]:
         """What the run of the training says of the study; nothing without one."""
         if self.study is None:
@@ -287,7 +270,7 @@ class Best(Section):
         return {"study": self.study, "study.trial": str(self.trial)}
 
 
-class OperatingPoint(Section):
+class OperatingPoint(Artefact):
     """How a network's probabilities become calibrated ones and calls.
 
     Attributes:
@@ -298,29 +281,19 @@ class OperatingPoint(Section):
         folds: in how many folds they were made; 1: they are of the validation split.
     """
 
+    path: ClassVar = CALIBRATION
+    stage: ClassVar = "calibrate"
+
     temperature: float = Field(gt=0.0, allow_inf_nan=False)
     threshold: float = Field(ge=0.0, le=1.0)
     sensitivity: float | None
     images: int
     folds: int
 
-    @classmethod
-    def read(cls, path: Path = CALIBRATION) -> Self:
-        """Read calibration.json.
-
-        Raises:
-            UserError: it is missing or not such a file.
-        """
-        return read_artefact(path, cls, "run `dvc repro calibrate`")
-
-    def write(self, path: Path = CALIBRATION) -> None:
-        """Write calibration.json."""
-        write_json(path, self.model_dump())
-
 
 def read_run_id(path: Path = RUN) -> str:
     """The MLflow run of the training."""
-    return str(read_json(path)["run_id"])
+    return str(read_json(path, RESTORE)["run_id"])
 
 
 def write_run_id(run_id: str, path: Path = RUN) -> None:
@@ -373,4 +346,4 @@ class StageOutputs:
         paths += [self.export / name for name in EXPORTED if self.export.exists()]
         missing = [str(path) for path in paths if not path.exists()]
         if missing:
-            raise UserError(f"{', '.join(missing)}: missing; run `dvc pull` or `dvc repro`")
+            raise UserError(f"{', '.join(missing)}: missing; {RESTORE}")

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -51,7 +52,15 @@ class Section(BaseModel):
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Range = tuple[float, float]
+
+
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= limits[0] <= limits[1]:
+        raise ValueError(f"must be [low, high] with 0 <= low <= high: {limits[0]}, {limits[1]}")
+    return limits
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class PhantomParams(Section):
@@ -63,17 +72,11 @@ class PhantomParams(Section):
     slices_per_patient: int = Field(ge=1, le=4)
     exact_duplicates: Natural
     near_duplicates: Natural
-    canvas_px: tuple[Annotated[int, Field(ge=75)], int]
+    canvas_px: Annotated[tuple[Annotated[int, Field(ge=75)], int], AfterValidator(_rising)]
     tumour_radius_mm: Range
     tumour_contrast: Range
     noise_fraction: Range
     bias_fraction: float = Field(ge=0, le=0.5)
-
-    @model_validator(mode="after")
-    def _ranges_rise(self) -> Self:
-        for name in ("canvas_px", "tumour_radius_mm", "tumour_contrast", "noise_fraction"):
-            _require_range(name, getattr(self, name))
-        return self
 
 
 FolderName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
@@ -238,11 +241,6 @@ class AugmentParams(Section):
     blur_sigma_px: float = Field(ge=0.0, le=10.0)
     noise_sigma: float = Field(ge=0.0, le=0.5)
 
-    @model_validator(mode="after")
-    def _radius_rises(self) -> Self:
-        _require_range("phantom_tumour_radius_mm", self.phantom_tumour_radius_mm)
-        return self
-
 
 class BackboneParams(Section):
     """Initial weights of InceptionV3.
@@ -259,31 +257,36 @@ class BackboneParams(Section):
 Finite = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
-class FloatRange(Section):
-    """An interval with both ends; with `log` its logarithm is searched evenly."""
+_Bound = TypeVar("_Bound", int, float)
 
-    low: Finite
-    high: Finite
-    log: bool
+
+class _Interval(Section, Generic[_Bound]):
+    low: _Bound
+    high: _Bound
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        _require_order(self.low, self.high)
+        if self.low > self.high:
+            raise ValueError(
+                f"low must not exceed high, received low {self.low:g} and high {self.high:g}"
+            )
+        return self
+
+
+class FloatRange(_Interval[Finite]):
+    """An interval with both ends; with `log` its logarithm is searched evenly."""
+
+    log: bool
+
+    @model_validator(mode="after")
+    def _has_logarithm(self) -> Self:
         if self.log and self.low <= 0:
             raise ValueError(f"log needs low > 0, received low {self.low:g}")
         return self
 
 
-class IntRange(Section):
+class IntRange(_Interval[Natural]):
     """Whole numbers from low to high, both included."""
-
-    low: Natural
-    high: Natural
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _require_order(self.low, self.high)
-        return self
 
 
 class Space(Section):
@@ -298,12 +301,9 @@ class Space(Section):
 
     @model_validator(mode="after")
     def _fits_the_network(self) -> Self:
-        if self.learning_rate.low <= 0:
-            raise ValueError(
-                f"learning_rate.low must exceed 0, received {self.learning_rate.low:g}"
-            )
-        if self.head_penalty.low <= 0:
-            raise ValueError(f"head_penalty.low must exceed 0, received {self.head_penalty.low:g}")
+        for name in ("learning_rate", "head_penalty"):
+            if (low := getattr(self, name).low) <= 0:
+                raise ValueError(f"{name}.low must exceed 0, received {low:g}")
         if self.dropout.high >= 1:
             raise ValueError(f"dropout.high must be below 1, received {self.dropout.high:g}")
         if self.head_block.high > LAST_BLOCK:
@@ -426,18 +426,14 @@ class TrainSection(_Training):
     def tuned(self, drawn: Values | None = None) -> tuple[str, ...]:
         """Names of the fields that say `tuned` and act.
 
-        Args:
-            drawn: values that a trial has drawn already; they may leave others without effect.
+        Values that a trial has drawn already may leave others without effect.
         """
         values = self.model_dump() | dict(drawn or {})
         without_effect = idle(values)
         return tuple(name for name, value in self if value == TUNED and name not in without_effect)
 
     def resolve(self, values: Values) -> TrainParams:
-        """Fill in the tuned fields; a value written in params.yaml wins.
-
-        Args:
-            values: field name to value; others than the tuned fields are ignored.
+        """Fill in the tuned fields from `values`; a value written in params.yaml wins.
 
         Raises:
             ValueError: a tuned field that acts has no value, or a value does not fit.
@@ -540,20 +536,10 @@ def read(path: Path = PARAMS) -> Settings:
     """
     document = _document(path)
     classes: dict[str, type[Section]] = {field.name: field.type for field in fields(Settings)}  # type: ignore[misc]
-    for name in classes:
-        _require_section(path, name, document)
+    sections = _parsed(path, document, classes)
     unknown = [str(name) for name in document if name not in classes]
     if unknown:
         raise UserError(f"{path}: unknown section '{unknown[0]}'")
-    sections: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, section in classes.items():
-        try:
-            sections[name] = section.model_validate_json(json.dumps(document[name]))
-        except ValidationError as error:
-            problems += _describe(name, section, error.errors())
-    if problems:
-        raise UserError(f"{path}: {'; '.join(problems)}")
     return Settings(**sections)
 
 
@@ -563,21 +549,12 @@ def load(path: Path, name: str, section: type[SectionT]) -> SectionT:
     Raises:
         UserError: as `read` does.
     """
-    document = _document(path)
-    _require_section(path, name, document)
-    try:
-        return section.model_validate_json(json.dumps(document[name]))
-    except ValidationError as error:
-        problems = "; ".join(_describe(name, section, error.errors()))
-        raise UserError(f"{path}: {problems}") from error
+    parsed: SectionT = _parsed(path, _document(path), {name: section})[name]
+    return parsed
 
 
 def idle(values: Mapping[str, object]) -> dict[str, str]:
-    """Fields of section `train` that act on nothing, and why.
-
-    Args:
-        values: all fields; those that matter here may still say `tuned`.
-    """
+    """Fields of section `train` (some may still say `tuned`) that act on nothing, and why."""
     reasons: dict[str, str] = {}
     solved = values["head_penalty"] is not None
     if solved:
@@ -596,10 +573,7 @@ def idle(values: Mapping[str, object]) -> dict[str, str]:
 def refuse_without_effect(section: TrainSection, given: Mapping[str, object]) -> None:
     """Refuse what was given for this run if it acts on nothing.
 
-    Args:
-        section: section `train`, what was given included.
-        given: fields that were given, with their values; those that say `tuned` only say that no
-            value is given.
+    `section` holds what was given. Values that say `tuned` only say that no value is given.
 
     Raises:
         ValueError: one acts on nothing; the message says why.
@@ -686,19 +660,21 @@ def _document(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _require_section(path: Path, name: str, document: Mapping[str, object]) -> None:
-    if name not in document:
+def _parsed(
+    path: Path, document: Mapping[str, object], classes: Mapping[str, type[Section]]
+) -> dict[str, Any]:
+    """Sections of a params file by name."""
+    for name in classes.keys() - document.keys():
         closest = get_close_matches(name, [str(key) for key in document], n=1)
         hint = f"; it has '{closest[0]}', is that a misspelling?" if closest else ""
         raise UserError(f"{path}: section '{name}' is missing{hint}")
-
-
-def _require_order(low: float, high: float) -> None:
-    if low > high:
-        raise ValueError(f"low must not exceed high, received low {low:g} and high {high:g}")
-
-
-def _require_range(name: str, limits: tuple[float, float]) -> None:
-    low, high = limits
-    if not 0 <= low <= high:
-        raise ValueError(f"{name} must be [low, high] with 0 <= low <= high: {low}, {high}")
+    sections: dict[str, Section] = {}
+    problems: list[str] = []
+    for name, section in classes.items():
+        try:
+            sections[name] = section.model_validate_json(json.dumps(document[name]))
+        except ValidationError as error:
+            problems += _describe(name, section, error.errors())
+    if problems:
+        raise UserError(f"{path}: {'; '.join(problems)}")
+    return sections

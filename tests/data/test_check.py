@@ -1,25 +1,25 @@
+"""What is wrong with a data folder is found, and said of each file."""
+
+import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from brain_tumor.data.check import Validation, to_report, validate
-from brain_tumor.data.folder import Finding
+from brain_tumor.data.check import Validation, describe, to_report, validate
+from brain_tumor.data.folder import Remark, find_images
+from brain_tumor.outputs import MANIFEST_COLUMNS, read_manifest, write_manifest
 from brain_tumor.settings import ClassCounts, Exclusion, SplitCounts
 from tests import sections
+from tests.data.pictures import smooth
 
+PARAMS = sections.validate()
 ONE_EACH = ClassCounts(no=1, yes=1)
 SPLIT = sections.split(mode="counts", counts=SplitCounts(val=ONE_EACH, test=ONE_EACH, train=None))
-
-
-def picture(seed: int, side_px: int = 96) -> Image.Image:
-    noise = np.random.default_rng(seed).integers(0, 256, size=(9, 9), dtype=np.uint8)
-    return Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
     for seed in range(8):
         file = tmp_path / "data" / ("no" if seed < 4 else "yes") / f"{seed}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        picture(seed).save(file)
+        smooth(seed).save(file)
     return tmp_path / "data"
 
 
@@ -45,17 +45,17 @@ def test_good_data_has_nothing_to_report(data: Path) -> None:
 def test_broken_file_is_named_and_the_good_ones_stay_in_the_manifest(data: Path) -> None:
     (data / "no" / "0.png").write_bytes(b"")
     validation = check(data)
-    assert validation.errors == [Finding("no/0.png", "empty file (0 bytes)")]
+    assert validation.errors == [Remark("no/0.png", "empty file (0 bytes)")]
     assert len(validation.manifest) == 7
 
 
 def loose_image(data: Path) -> None:
-    picture(9).save(data / "loose.png")
+    smooth(9).save(data / "loose.png")
 
 
 def unknown_label(data: Path) -> None:
     (data / "maybe").mkdir()
-    picture(9).save(data / "maybe" / "a.png")
+    smooth(9).save(data / "maybe" / "a.png")
     (data / "maybe" / "b.jpg").write_bytes(b"broken, but meant as an image")
 
 
@@ -64,7 +64,7 @@ def same_bytes_in_both(data: Path) -> None:
 
 
 def near_duplicate_in_both(data: Path) -> None:
-    picture(0).resize((80, 80)).save(data / "yes" / "copy.jpg")
+    smooth(0).resize((80, 80)).save(data / "yes" / "copy.jpg")
 
 
 def patients_name_absent(data: Path) -> None:
@@ -124,28 +124,28 @@ def test_what_is_wrong_is_an_error_with_its_path(
 ) -> None:
     spoil(data)
     errors = check(data).errors
-    assert [one for one in errors if one.path == path and reason in one.reason], errors
+    assert [error for error in errors if error.path == path and reason in error.reason], errors
 
 
 def test_everything_wrong_is_reported_at_once(data: Path) -> None:
     (data / "no" / "0.png").write_text("text")
     (data / "yes" / "7.png").write_bytes(b"")
     loose_image(data)
-    assert [one.path for one in check(data).errors] == ["loose.png", "no/0.png", "yes/7.png"]
+    assert [error.path for error in check(data).errors] == ["loose.png", "no/0.png", "yes/7.png"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
 def test_a_name_that_is_not_text_is_an_error(data: Path) -> None:
     (data / "no" / "0.png").rename(data / "no" / os.fsdecode(b"\xff.png"))
     assert check(data).errors == [
-        Finding("no/\\udcff.png", "file name is not valid UTF-8: rename it")
+        Remark("no/\\udcff.png", "file name is not valid UTF-8: rename it")
     ]
 
 
 def test_oddities_are_warnings_and_do_not_stop(data: Path) -> None:
     (data / "no" / "0.png").rename(data / "no" / "0.jpg")
     shutil.copy(data / "yes" / "4.png", data / "yes" / "5 copy.png")
-    picture(5).resize((80, 80)).save(data / "yes" / "near.jpg")
+    smooth(5).resize((80, 80)).save(data / "yes" / "near.jpg")
     Image.new("L", (96, 96), 7).save(data / "no" / "blank.png")
     (data / "README.txt").write_text("notes")
     (data / "docs").mkdir()
@@ -155,20 +155,20 @@ def test_oddities_are_warnings_and_do_not_stop(data: Path) -> None:
     validation = check(data)
     assert validation.errors == []
     assert validation.warnings == [
-        Finding("README.txt", "not part of the data: ignored"),
-        Finding("docs/", "folder without images: ignored"),
-        Finding("no/.DS_Store", "hidden file: ignored"),
-        Finding("no/0.jpg", "content is PNG, file name says '.jpg'"),
-        Finding("no/blank.png", "blank: every pixel has the same value"),
-        Finding("yes/5 copy.png", "same bytes as yes/4.png"),
-        Finding("yes/Thumbs.db", "hidden file: ignored"),
-        Finding("yes/near.jpg", "near-duplicate of yes/5.png"),
+        Remark("README.txt", "not part of the data: ignored"),
+        Remark("docs/", "folder without images: ignored"),
+        Remark("no/.DS_Store", "hidden file: ignored"),
+        Remark("no/0.jpg", "content is PNG, file name says '.jpg'"),
+        Remark("no/blank.png", "blank: every pixel has the same value"),
+        Remark("yes/5 copy.png", "same bytes as yes/4.png"),
+        Remark("yes/Thumbs.db", "hidden file: ignored"),
+        Remark("yes/near.jpg", "near-duplicate of yes/5.png"),
     ]
 
 
 def test_masks_are_no_class_and_are_not_in_the_manifest(data: Path) -> None:
     (data / "masks" / "yes").mkdir(parents=True)
-    picture(4).save(data / "masks" / "yes" / "4.png.png")
+    smooth(4).save(data / "masks" / "yes" / "4.png.png")
     validation = check(data)
     assert validation.errors == validation.warnings == []
     assert len(validation.manifest) == 8
@@ -178,13 +178,13 @@ def test_excluded_files_are_recorded_and_not_checked(data: Path) -> None:
     (data / "no" / "bad.png").write_bytes(b"")
     validation = check(data, (Exclusion(path="no/bad.png", reason="export failed"),))
     assert validation.errors == []
-    assert validation.excluded == [Finding("no/bad.png", "export failed")]
+    assert validation.excluded == [Remark("no/bad.png", "export failed")]
     assert "no/bad.png" not in set(validation.manifest["path"])
 
 
 def test_an_exclusion_that_matches_nothing_is_an_error(data: Path) -> None:
     validation = check(data, (Exclusion(path="no/gone.png", reason="blurred"),))
-    assert [one.path for one in validation.errors] == ["no/gone.png"]
+    assert [error.path for error in validation.errors] == ["no/gone.png"]
 
 
 def test_patients_of_excluded_files_may_stay_in_the_table(data: Path) -> None:
@@ -216,3 +216,55 @@ def test_report_leads_with_numbers_and_is_the_same_each_time(data: Path) -> None
         "identical_groups": 1,
         "identical_files": 2,
     }
+
+
+def data_folder(root: Path) -> Path:
+    for folder, seed, name in (("no", 1, "b.png"), ("no", 2, "a.jpg"), ("yes", 3, "c.bmp")):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        smooth(seed).save(root / folder / name)
+    return root
+
+
+def test_manifest_holds_what_the_files_are(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    contents = find_images(data, PARAMS)
+    manifest = describe(data, contents, PARAMS)
+    assert contents.errors == contents.warnings == []
+    assert list(manifest.columns) == list(MANIFEST_COLUMNS)
+    assert list(manifest["path"]) == ["no/a.jpg", "no/b.png", "yes/c.bmp"]
+    assert list(manifest["label"]) == ["no", "no", "yes"]
+    assert list(manifest["format"]) == ["JPEG", "PNG", "BMP"]
+    assert set(manifest["width"]) == set(manifest["height"]) == {96}
+    for row in manifest.itertuples():
+        content = (data / str(row.path)).read_bytes()
+        assert (row.bytes, row.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert len(str(row.dhash)) == 16
+    assert list(manifest["group"]) == list(manifest["path"])
+
+
+def test_labels_stay_yes_and_no_whatever_the_folders_are_called(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    (data / "no").rename(data / "healthy")
+    (data / "yes").rename(data / "glioma")
+    params = sections.validate(negative_folder="healthy", positive_folder="glioma")
+    manifest = describe(data, find_images(data, params), params)
+    assert dict(zip(manifest["path"], manifest["label"], strict=True)) == {
+        "glioma/c.bmp": "yes",
+        "healthy/a.jpg": "no",
+        "healthy/b.png": "no",
+    }
+
+
+def test_a_written_manifest_reads_back_the_same_even_with_awkward_texts(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    (data / "no" / "a.jpg").rename(data / "no" / 'NA, "x" é.jpg')
+    rows = ["path,patient", '"no/NA, ""x"" é.jpg",007', "no/b.png,", "yes/c.bmp,1e5"]
+    (data / "patients.csv").write_text("\n".join(rows), encoding="utf-8")
+    contents = find_images(data, PARAMS)
+    manifest = describe(data, contents, PARAMS)
+    assert contents.errors == []
+    manifest["dhash"] = "12e4567890123456"
+    write_manifest(manifest, tmp_path / "manifest.csv")
+    again = read_manifest(tmp_path / "manifest.csv")
+    assert again.equals(manifest)
+    assert again["patient"].to_list() == ["007", "", "1e5"]

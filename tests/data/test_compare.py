@@ -1,5 +1,6 @@
 """Two listings compared, whatever they hold."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,10 +36,10 @@ def applied(diff: DataDiff, before: dict[str, str], after: dict[str, str]) -> di
     """What `before` becomes; from `after` only the bytes of what the diff calls new are read."""
     moved = diff.relabelled + diff.renamed
     gone = {*diff.removed, *diff.changed, *diff.other, *(old for old, _ in moved)}
-    made = {path: digest for path, digest in before.items() if path not in gone}
-    made |= {new: before[old] for old, new in moved}
+    listing = {path: digest for path, digest in before.items() if path not in gone}
+    listing |= {new: before[old] for old, new in moved}
     new = {*diff.added, *diff.changed, *diff.other}
-    return made | {path: after[path] for path in new if path in after}
+    return listing | {path: after[path] for path in new if path in after}
 
 
 @given(LISTINGS, LISTINGS)
@@ -78,9 +79,9 @@ def test_counts_balance_in_each_class(before: dict[str, str], after: dict[str, s
         def of_class(paths: tuple[str, ...], folder: str = folder) -> int:
             return sum(path.startswith(f"{folder}/") for path in paths)
 
-        left = of_class(tuple(old for old, _ in diff.relabelled))
-        came = of_class(tuple(new for _, new in diff.relabelled))
-        gain = of_class(diff.added) - of_class(diff.removed) + came - left
+        losses = of_class(tuple(old for old, _ in diff.relabelled))
+        gains = of_class(tuple(new for _, new in diff.relabelled))
+        gain = of_class(diff.added) - of_class(diff.removed) + gains - losses
         assert diff.after[folder] - diff.before[folder] == gain
 
 
@@ -145,7 +146,7 @@ def test_a_copy_in_the_other_class_is_new() -> None:
 
 def test_as_dict_is_plain() -> None:
     diff = compare({"no/a": "x"}, {"yes/a": "x", "yes/b": "y"}, FOLDERS)
-    assert diff.as_dict() == {
+    assert json.loads(json.dumps(diff.as_dict())) == {
         "added": ["yes/b"],
         "removed": [],
         "relabelled": [{"old": "no/a", "new": "yes/a"}],
@@ -157,7 +158,7 @@ def test_as_dict_is_plain() -> None:
     }
 
 
-def told(repository: Path) -> dict[str, str]:
+def status_lines(repository: Path) -> dict[str, str]:
     """The lines of a status by their first word."""
     lines = status(repository / "data", FOLDERS)
     return {line.split(":")[0].split("/")[-1]: line.split(": ", 1)[1] for line in lines}
@@ -260,7 +261,7 @@ def test_what_dvc_ignores_is_not_listed(repository: Path) -> None:
 
 def test_status_says_what_is_next_from_new_images_to_a_pushed_set(repository: Path) -> None:
     data = repository / "data"
-    assert told(repository) == {
+    assert status_lines(repository) == {
         "data": "2 no, 2 yes",
         "patients": "unknown (no patients.csv names any)",
         "source": "unknown",
@@ -273,43 +274,43 @@ def test_status_says_what_is_next_from_new_images_to_a_pushed_set(repository: Pa
     (data / "yes/.DS_Store").touch()
     rows = "no/1.png,a\nno/2.png,a\nyes/1.png,b\nyes/2.png,\nyes/3.png,c\n"
     (data / "patients.csv").write_text(f"path,patient\n{rows}")
-    changed = told(repository)
+    changed = status_lines(repository)
     assert changed["data"] == "2 no, 3 yes"
     assert changed["patients"] == "3 known; 1 of 5 images are of unknown ones"
     assert "(1 added, 2 other files)" in changed["data.dvc"]
     assert "`dvc add" in changed["next"]
     (data / "yes/.DS_Store").unlink()
     dvc(repository, "add", "--quiet", "data")
-    assert "git add" in told(repository)["next"]
+    assert "git add" in status_lines(repository)["next"]
     commit(repository, "More")
-    unpushed = told(repository)
+    unpushed = status_lines(repository)
     assert unpushed["remote"] == "store lacks 3 of 7 files"
     assert unpushed["next"] == "`dvc push`"
     dvc(repository, "push", "--quiet")
-    assert told(repository)["next"].startswith("`dvc repro`")
+    assert status_lines(repository)["next"].startswith("`dvc repro`")
 
 
 def test_status_without_data_without_remote_without_anything(repository: Path) -> None:
     shutil.rmtree(repository / "data")
-    missing = told(repository)
+    missing = status_lines(repository)
     assert missing["data"] == "missing; on record: 2 no, 2 yes"
     assert missing["next"] == "`brain-tumor data ensure`"
     dvc(repository, "remote", "remove", "store")
-    assert told(repository)["remote"] == "none is set"
+    assert status_lines(repository)["remote"] == "none is set"
     forget(repository)
-    assert told(repository)["data"] == "missing"
+    assert status_lines(repository)["data"] == "missing"
     with pytest.raises(ListingError, match=r"default remote \(none is set\)"):
         on_record(repository / "data")
     (repository / "data.dvc").unlink()
-    assert "brain-tumor data fetch SOURCE" in told(repository)["next"]
+    assert "brain-tumor data fetch SOURCE" in status_lines(repository)["next"]
     picture(repository / "data/no/1.png", 1)
-    assert told(repository)["next"].startswith("`dvc add")
+    assert status_lines(repository)["next"].startswith("`dvc add")
 
 
 def test_status_without_the_listing_does_not_guess(repository: Path) -> None:
     forget(repository)
     shutil.rmtree(repository.parent / "store")
-    state = told(repository)
+    state = status_lines(repository)
     assert "cannot be compared" in state["data.dvc"]
     assert "dvc fetch" in state["next"]
     assert state["remote"] == "store lacks 1 of 1 files"
@@ -319,7 +320,7 @@ def test_a_remote_that_cannot_be_asked_is_said(repository: Path) -> None:
     dvc(repository, "remote", "add", "--force", "--quiet", "store", "gs://store")
     with pytest.raises(RemoteError, match="'store' could not be asked"):
         missing_on_remote(repository / "data")
-    assert "could not be asked" in told(repository)["remote"]
+    assert "could not be asked" in status_lines(repository)["remote"]
     forget(repository)
     with pytest.raises(ListingError, match=r"default remote \(.*gs"):
         at_revision(repository / "data", "HEAD")
@@ -328,4 +329,4 @@ def test_a_remote_that_cannot_be_asked_is_said(repository: Path) -> None:
 def test_status_of_a_revision_that_git_does_not_have(repository: Path) -> None:
     subprocess.run(["rm", "-r", ".git"], cwd=repository, check=True)
     dvc(repository, "config", "core.no_scm", "true")
-    assert told(repository)["git"] == "there is no git repository"
+    assert status_lines(repository)["git"] == "there is no git repository"

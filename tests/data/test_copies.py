@@ -15,20 +15,15 @@ from brain_tumor.data.copies import (
     sharing,
     thumbnail,
 )
-
-
-def picture(seed: int, side_px: int = 128) -> Image.Image:
-    """A smooth random grey picture, unlike those of other seeds."""
-    noise = np.random.default_rng(seed).integers(0, 256, size=(9, 9), dtype=np.uint8)
-    return Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC)
+from tests.data.pictures import smooth
 
 
 def groups_of(pictures: dict[str, Image.Image]) -> dict[str, str]:
-    thumbnails = np.array([thumbnail(one) for one in pictures.values()])
+    thumbnails = np.array([thumbnail(picture) for picture in pictures.values()])
     names = duplicate_groups(
         list(pictures),
-        [hashlib.sha256(one.tobytes()).hexdigest() for one in pictures.values()],
-        [difference_hash(one) for one in pictures.values()],
+        [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures.values()],
+        [difference_hash(picture) for picture in pictures.values()],
         thumbnails,
         max_hamming=6,
         min_correlation=0.97,
@@ -45,9 +40,9 @@ def test_hash_bits_say_where_brightness_rises_to_the_right() -> None:
 
 
 def test_a_resized_and_brightened_copy_is_a_near_duplicate_and_another_picture_is_not() -> None:
-    copy = picture(1).resize((90, 90)).point(lambda value: value * 0.8 + 20)
-    found = groups_of({"a": picture(1), "b": picture(2), "c": copy})
-    assert found == {"a": "a", "b": "b", "c": "a"}
+    copy = smooth(1).resize((90, 90)).point(lambda value: value * 0.8 + 20)
+    groups = groups_of({"a": smooth(1), "b": smooth(2), "c": copy})
+    assert groups == {"a": "a", "b": "b", "c": "a"}
 
 
 def test_same_hash_with_low_correlation_is_no_duplicate() -> None:
@@ -59,7 +54,7 @@ def test_same_hash_with_low_correlation_is_no_duplicate() -> None:
 
 
 def test_high_correlation_with_another_hash_is_no_duplicate() -> None:
-    thumbnails = np.array([thumbnail(picture(1))] * 2)
+    thumbnails = np.array([thumbnail(smooth(1))] * 2)
     for apart_bits, pairs in ((6, [(0, 1)]), (7, [])):
         hashes = [0, 2**apart_bits - 1]
         assert list(near_duplicates(hashes, thumbnails, 6, 0.97)) == pairs
@@ -67,12 +62,12 @@ def test_high_correlation_with_another_hash_is_no_duplicate() -> None:
 
 def test_blank_pictures_of_different_brightness_are_no_duplicates_but_identical_ones_are() -> None:
     blank = {str(value): Image.new("L", (64, 64), value) for value in (0, 9)}
-    found = groups_of({**blank, "copy": Image.new("L", (64, 64), 9)})
-    assert found == {"0": "0", "9": "9", "copy": "9"}
+    groups = groups_of({**blank, "copy": Image.new("L", (64, 64), 9)})
+    assert groups == {"0": "0", "9": "9", "copy": "9"}
 
 
 def test_groups_do_not_depend_on_the_order_of_images() -> None:
-    pictures = {str(seed): picture(seed % 3, 64 + 8 * seed) for seed in range(6)}
+    pictures = {str(seed): smooth(seed % 3, 64 + 8 * seed) for seed in range(6)}
     expected = groups_of(pictures)
     assert len(set(expected.values())) == 3
     for order in itertools.islice(itertools.permutations(pictures), 0, None, 97):
@@ -86,16 +81,16 @@ def test_more_images_than_one_chunk_are_compared() -> None:
     thumbnails[1199] = thumbnails[3]
     names = [f"{index:04d}" for index in range(1200)]
     assert list(near_duplicates([0] * 1200, thumbnails, 6, 0.97)) == [(3, 1199)]
-    found = duplicate_groups(names, names, [0] * 1200, thumbnails, 6, 0.97)
-    assert [name for name, group in zip(names, found, strict=True) if name != group] == ["1199"]
-    assert found[1199] == "0003"
+    groups = duplicate_groups(names, names, [0] * 1200, thumbnails, 6, 0.97)
+    assert [name for name, group in zip(names, groups, strict=True) if name != group] == ["1199"]
+    assert groups[1199] == "0003"
 
 
 @given(st.lists(st.integers(0, 6), max_size=12))
 def test_components_are_named_by_their_smallest_member(keys: list[int]) -> None:
     names = [f"{index:02d}" for index in range(len(keys))]
-    found = grouped(names, sharing([str(key) for key in keys]))
-    assert found == [names[keys.index(key)] for key in keys]
+    groups = grouped(names, sharing([str(key) for key in keys]))
+    assert groups == [names[keys.index(key)] for key in keys]
 
 
 def test_empty_keys_join_nothing_and_nothing_has_no_groups() -> None:

@@ -1,6 +1,5 @@
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -11,12 +10,11 @@ import pytest
 
 from brain_tumor.data import dvc
 from brain_tumor.data.dvc import DvcError
-from brain_tumor.data.fetch import (
-    ensure,
-    fetch,
-)
+from brain_tumor.data.fetch import ensure, fetch
 from brain_tumor.errors import UserError
 from tests import sections
+from tests.data.growing import dvc as run_dvc
+from tests.data.growing import files, run
 
 PHANTOM = sections.phantom(no=3, yes=3, exact_duplicates=0, near_duplicates=0, canvas_px=(75, 80))
 NAMES = ("no", "yes")
@@ -38,8 +36,8 @@ def source(tmp_path: Path) -> Path:
 def repository(tmp_path: Path) -> Path:
     root = tmp_path / "repository"
     root.mkdir()
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    run(root, "git", "init", "-q")
+    run_dvc(root, "init", "-q")
     return root
 
 
@@ -52,7 +50,7 @@ def fill(
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(files(folder))
 
 
 def zipped(folder: Path, archive: Path) -> Path:
@@ -252,8 +250,8 @@ def test_an_archive_is_on_record_without_a_path_and_is_pulled(
     assert not data.exists()
     shutil.rmtree(repository / ".dvc/cache", ignore_errors=True)
     cache.rename(repository / ".dvc/cache")
-    for arguments in (["remote", "add", "-d", "store", str(tmp_path / "store")], ["push", "-q"]):
-        subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=repository, check=True)
+    run_dvc(repository, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    run_dvc(repository, "push", "-q")
     shutil.rmtree(repository / ".dvc/cache")
     assert ensure(data, PHANTOM, NAMES).endswith("pulled")
     assert len(names(data)) == 5

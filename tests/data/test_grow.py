@@ -4,32 +4,23 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 from brain_tumor.data import dvc as data_dvc
-from brain_tumor.data import grow as add_module
+from brain_tumor.data import grow as data_grow
+from brain_tumor.data.compare import count
 from brain_tumor.data.dvc import DvcError, in_folder, md5, on_record
 from brain_tumor.data.fetch import ensure
-from brain_tumor.data.grow import (
-    Added,
-    Incoming,
-    Plan,
-    add,
-    collect,
-    make_plan,
-)
+from brain_tumor.data.grow import Addition, Incoming, add, collect, plan_addition
 from brain_tumor.errors import UserError
 from brain_tumor.settings import Exclusion, ValidateParams
 from tests import sections
 from tests.data.growing import batch, commit, dvc, files, picture, run
 
 PARAMS = sections.validate(min_side_px=16)
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing after it runs but what cleans up."""
 
 
 @pytest.fixture
@@ -39,7 +30,7 @@ def source(tmp_path: Path) -> Path:
     return source
 
 
-def grow(source: Path, repository: Path) -> Added:
+def grow(source: Path, repository: Path) -> Addition:
     return add(source, "yes", repository / "data", PARAMS)
 
 
@@ -49,7 +40,7 @@ def test_a_batch_is_added_once_recorded_and_pulled_elsewhere(
     data = repository / "data"
     before, originals = files(data), files(source)
     added = grow(source, repository)
-    renamed = added.plan.images["1.png"]
+    renamed = added.images["1.png"]
     table = f"path,patient\nno/1.png,\nno/2.png,\nyes/1.png,\nyes/2.png,\n{renamed},b1\n"
     assert files(source) == originals
     assert {path: bytes_ for path, bytes_ in files(data).items() if path not in before} == {
@@ -59,14 +50,14 @@ def test_a_batch_is_added_once_recorded_and_pulled_elsewhere(
         "patients.csv": f"{_sorted(table + 'yes/s/a.png,b2')}".encode(),
     }
     assert {path: files(data)[path] for path in before} == before
-    assert added.counts == {"no": 2, "yes": 4}
-    assert (on_record(data), added.plan.listing) == (in_folder(data), in_folder(data))
+    assert count(added.listing, ("no", "yes")) == {"no": 2, "yes": 4}
+    assert (on_record(data), added.listing) == (in_folder(data), in_folder(data))
     record = (repository / "data.dvc").read_text()
     assert data_dvc.read_meta(data) == {"added": [{"name": "site-b", "label": "yes", "files": 2}]}
     assert str(tmp_path) not in record
 
     again = grow(source, repository)
-    assert again.plan.is_empty
+    assert again.is_empty
     assert (repository / "data.dvc").read_text() == record
 
     commit(repository, "Six images")
@@ -166,46 +157,53 @@ def test_only_one_adds_at_a_time(source: Path, repository: Path) -> None:
     assert in_folder(repository / "data") == on_record(repository / "data")
 
 
-def test_killed_while_copying_leaves_the_data_as_they_were(
-    source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("module", "name", "calls", "error"),
+    [
+        (shutil, "copyfile", 0, OSError(28, "No space left on device")),
+        (shutil, "copyfile", 2, KeyboardInterrupt()),
+        (data_dvc, "_dvc", 0, KeyboardInterrupt()),
+        (data_dvc, "write_meta", 0, OSError(28, "No space left on device")),
+    ],
+)
+def test_what_fails_leaves_the_data_as_they_were_and_the_same_command_adds_them(
+    module: Any,
+    name: str,
+    calls: int,
+    error: BaseException,
+    source: Path,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before, record = files(repository / "data"), (repository / "data.dvc").read_bytes()
+    data, working, left = repository / "data", getattr(module, name), calls
+    before, record = files(data), (repository / "data.dvc").read_bytes()
 
-    def killed(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", killed)
-        with pytest.raises(Killed):
-            grow(source, repository)
-    assert files(repository / "data") == before
-    assert (repository / "data.dvc").read_bytes() == record
-
-
-@pytest.mark.parametrize("placed", [1, 2, 3])
-def test_killed_while_files_take_their_places_the_same_command_completes_it(
-    placed: int, source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data, replace, left = repository / "data", Path.replace, placed
-
-    def place(path: Path, target: Path) -> Path:
+    def failing(*arguments: object) -> object:
         nonlocal left
-        if not left:
-            raise Killed
-        left -= target.suffix == ".png"
-        return replace(path, target)
+        left -= 1
+        if left < 0:
+            raise error
+        return working(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", place)
-        with pytest.raises(Killed):
+        patch.setattr(module, name, failing)
+        with pytest.raises(type(error)):
             grow(source, repository)
-    assert len(in_folder(data)) == 4 + placed
-    with pytest.raises(UserError, match="added"):
-        grow(batch(source.parent / "other", {"o.png": 50}), repository)
-    assert len(grow(source, repository).plan.images) == 2
+    assert files(data) == before
+    assert (repository / "data.dvc").read_bytes() == record
+    assert len(grow(source, repository).images) == 2
     assert on_record(data) == in_folder(data)
     assert data_dvc.read_meta(data) == {"added": [{"name": "site-b", "label": "yes", "files": 2}]}
-    assert "b2" in (data / "patients.csv").read_text()
+
+
+def test_what_a_killed_run_left_is_named_and_dvc_checkout_makes_it_right(
+    source: Path, repository: Path
+) -> None:
+    shutil.copy(source / "1.png", repository / "data/yes/new.png")
+    with pytest.raises(UserError, match=r"\(1 added\).*`dvc checkout"):
+        grow(source, repository)
+    dvc(repository, "checkout", "--quiet", "--force", "data.dvc")
+    assert len(grow(source, repository).images) == 2
 
 
 def test_a_file_that_changes_while_it_is_copied_stops_the_batch(
@@ -217,61 +215,25 @@ def test_a_file_that_changes_while_it_is_copied_stops_the_batch(
         """Wrong for copies, right for the files they are of."""
         return "0" * 32 if repository in file.parents else md5(file)
 
-    monkeypatch.setattr(add_module, "md5", md5_of_copy)
+    monkeypatch.setattr(data_grow, "md5", md5_of_copy)
     with pytest.raises(UserError, match="changed while it was copied"):
         grow(source, repository)
     assert files(repository / "data") == before
 
 
-@pytest.mark.parametrize("moment", ["write_meta", "add"])
-def test_killed_before_dvc_add_the_same_command_completes_it(
-    moment: str, source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(data_dvc, moment, killed)
-        with pytest.raises(Killed):
-            grow(source, repository)
-    other = batch(source.parent / "other", {"o.png": 50})
-    with pytest.raises(UserError, match="2 added"):
-        grow(other, repository)
-    assert len(grow(source, repository).plan.images) == 2
-    data = repository / "data"
-    assert on_record(data) == in_folder(data)
-    assert data_dvc.read_meta(data) == {"added": [{"name": "site-b", "label": "yes", "files": 2}]}
-
-
-def test_where_dvc_add_fails_the_record_stays_and_the_same_command_completes_it(
-    source: Path, repository: Path
-) -> None:
-    record = (repository / "data.dvc").read_text()
+def test_where_dvc_add_fails_all_stays_as_it_was(source: Path, repository: Path) -> None:
+    before, record = files(repository / "data"), (repository / "data.dvc").read_text()
     cache = repository / ".dvc/cache/files/md5"
     kept = cache.rename(cache.with_name("kept"))
     cache.write_text("in the way")
-    with pytest.raises(DvcError, match="the same command again completes it"):
+    with pytest.raises(DvcError, match="`dvc add --quiet data` failed"):
         grow(source, repository)
+    assert files(repository / "data") == before
     assert (repository / "data.dvc").read_text() == record
     cache.unlink()
     kept.rename(cache)
-    assert len(grow(source, repository).plan.images) == 2
+    assert len(grow(source, repository).images) == 2
     assert on_record(repository / "data") == in_folder(repository / "data")
-
-
-def test_a_full_disk_leaves_the_data_as_they_were(
-    source: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = files(repository / "data")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(shutil, "copyfile", full)
-    with pytest.raises(OSError, match="No space left"):
-        grow(source, repository)
-    assert files(repository / "data") == before
-    assert not list(repository.glob(".data*"))
 
 
 def test_a_cache_that_the_folder_links_to_is_not_written_to(source: Path, repository: Path) -> None:
@@ -302,10 +264,10 @@ def data(tmp_path: Path) -> Path:
 
 def planned(
     source: Path, data: Path, params: ValidateParams = PARAMS, folder: str = "yes"
-) -> tuple[Incoming, Plan]:
+) -> tuple[Incoming, Addition]:
     incoming = collect(source, folder, params)
     listing = {p.relative_to(data).as_posix(): md5(p) for p in data.rglob("*.*") if p.is_file()}
-    return incoming, make_plan(incoming, listing, data / "patients.csv", folder, params)
+    return incoming, plan_addition(incoming, listing, data / "patients.csv", folder, params)
 
 
 def reasons(source: Path, data: Path) -> dict[str, str]:
@@ -407,7 +369,7 @@ def test_nothing_that_is_there_is_overwritten_and_a_second_plan_is_empty(
     incoming, plan = planned(source, data)
     before = {p.relative_to(data).as_posix() for p in data.rglob("*.png")}
     assert len(set(plan.images.values()) - before) == 3
-    again = make_plan(incoming, plan.listing, data / "patients.csv", "yes", PARAMS)
+    again = plan_addition(incoming, plan.listing, data / "patients.csv", "yes", PARAMS)
     assert again.is_empty
     assert again.skipped == plan.images
 
@@ -498,7 +460,7 @@ class TestMasks:
             "masks/yes/s/b.jpg.png": "masks/yes/s/b.jpg.png",
             "masks/again.png.png": "masks/yes/1.png.png",
         }
-        assert make_plan(incoming, plan.listing, data / "patients.csv", "yes", PARAMS).is_empty
+        assert plan_addition(incoming, plan.listing, data / "patients.csv", "yes", PARAMS).is_empty
 
     def test_masks_that_fit_no_image_are_refused(self, tmp_path: Path, data: Path) -> None:
         source = batch(tmp_path / "new", {"a.png": 20, "b.png": 21, "again.png": 11})

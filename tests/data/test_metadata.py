@@ -25,9 +25,9 @@ def test_header_is_described(tmp_path: Path) -> None:
     assert (features["width"], features["height"]) == (40, 30)
     assert features["bytes"] == path.stat().st_size
     assert features["bytes_per_pixel"] == pytest.approx(path.stat().st_size / 1200)
-    told = {"format_JPEG", "mode_RGB", "exif", "icc", "resolution"}
+    expected = {"format_JPEG", "mode_RGB", "exif", "icc", "resolution"}
     flags = {name for name, value in features.items() if value == 1.0}
-    assert flags == told
+    assert flags == expected
 
 
 def test_lower_quality_has_coarser_tables(tmp_path: Path) -> None:
@@ -54,11 +54,11 @@ def test_the_picture_does_not_matter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", bytes(128) + b"DICM" + bytes(20)])
 def test_unknown_files_have_the_same_columns(tmp_path: Path, data: bytes) -> None:
-    known, unknown = tmp_path / "a.png", tmp_path / "b"
-    picture().save(known)
-    unknown.write_bytes(data)
-    features = metadata_features(unknown)
-    assert list(features) == list(metadata_features(known))
+    picture_file, other_file = tmp_path / "a.png", tmp_path / "b"
+    picture().save(picture_file)
+    other_file.write_bytes(data)
+    features = metadata_features(other_file)
+    assert list(features) == list(metadata_features(picture_file))
     assert features["bytes"] == len(data)
     assert math.isnan(features["width"])
     assert features["format_other"] == 1
@@ -78,6 +78,6 @@ def test_classifier_finds_what_files_give_away_and_repeats(tmp_path: Path) -> No
     table, y = pd.DataFrame(rows), np.arange(40) % 2
     table.loc[0, "width"] = math.nan
     fit = [metadata_classifier(3).fit(table[:20], y[:20]) for _ in range(2)]
-    probability = [one.predict_proba(table[20:])[:, 1] for one in fit]
+    probability = [classifier.predict_proba(table[20:])[:, 1] for classifier in fit]
     assert ((probability[0] > 0.5) == y[20:]).all()
     assert np.array_equal(*probability)

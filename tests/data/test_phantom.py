@@ -1,4 +1,4 @@
-""""""
+"""The phantom repeats, is balanced, and tells the class by its tumour alone."""
 
 import csv
 import hashlib
@@ -19,8 +19,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 from brain_tumor.data.copies import difference_hash, near_duplicates, thumbnail
 from brain_tumor.data.phantom.anatomy import load_template
 from brain_tumor.data.phantom.folder import generate, plan
-from brain_tumor.data.phantom.pairs import PhantomImage, draw, phantom_images
-from brain_tumor.data.phantom.slices import make_slice
+from brain_tumor.data.phantom.slices import PhantomImage, draw, make_slice, phantom_images
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_drawn
@@ -135,8 +134,8 @@ def test_masks_lie_in_the_brain_and_where_the_tumour_changed_the_image() -> None
 def test_every_tumour_slice_shows_its_tumour() -> None:
     sizes = []
     for patient in range(150):
-        made = make_slice(23, patient, patient % 4, True, TINY)
-        sizes.append(made.mask.sum() * made.pixel_mm**2)
+        slice_ = make_slice(23, patient, patient % 4, True, TINY)
+        sizes.append(slice_.mask.sum() * slice_.pixel_mm**2)
     assert min(sizes) > 500  # square millimetres; a disc of the smallest radius has 1257
 
 
@@ -151,9 +150,9 @@ def test_planted_duplicates_and_only_they_are_found(folder: Path) -> None:
     grey = [Image.open(folder / path) for path in paths]
     thumbnails = np.array([thumbnail(image) for image in grey])
     hashes = [difference_hash(image) for image in grey]
-    found = {(paths[i], paths[j]) for i, j in near_duplicates(hashes, thumbnails, 6, 0.97)}
+    duplicates = {(paths[i], paths[j]) for i, j in near_duplicates(hashes, thumbnails, 6, 0.97)}
     planted = {(a, b) for a in paths for b in paths if a < b and original(a) == original(b)}
-    assert found == planted
+    assert duplicates == planted
     assert len(planted) >= 8
     files = digests(folder)
     assert sum("-copy" in path for path in paths) == 4
@@ -173,9 +172,9 @@ def test_impossible_requests_are_refused() -> None:
 
 def facts(tumour: bool, count: int) -> Iterator[tuple[str, str, int, int, float]]:
     for patient in range(count):
-        made = make_slice(18, patient + 10_000 * tumour, patient % 3, tumour, TINY_WIDE)
-        air = float(np.median(made.image[~made.brain]))
-        yield made.plane, made.contrast, *made.image.shape, air
+        slice_ = make_slice(18, patient + 10_000 * tumour, patient % 3, tumour, TINY_WIDE)
+        air = float(np.median(slice_.image[~slice_.brain]))
+        yield slice_.plane, slice_.contrast, *slice_.image.shape, air
 
 
 TINY_WIDE = sections.phantom(canvas_px=(75, 150))
@@ -232,7 +231,7 @@ def write(
 def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() -> None:
     some, more = phantom_images(30), phantom_images(60)
     assert more[:30] == some
-    counts = pd.crosstab([one.plane for one in some], [one.label for one in some])
+    counts = pd.crosstab([phantom.plane for phantom in some], [phantom.label for phantom in some])
     assert counts.to_numpy().tolist() == [[5, 5]] * 3
     assert phantom_images(0) == []
 
@@ -240,7 +239,7 @@ def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() 
 def test_pair_differs_only_by_its_tumour(tmp_path: Path, atlas: Atlas) -> None:
     phantoms = phantom_images(6)
     write(phantoms, tmp_path, atlas)
-    images = load_images(tmp_path, [one.path for one in phantoms]).astype(float)
+    images = load_images(tmp_path, [phantom.path for phantom in phantoms]).astype(float)
     changed = (np.abs(images[::2] - images[1::2]) > 25).mean(axis=(1, 2))
     assert (changed > 0.01).all()
     assert (changed < 0.5).all()
@@ -250,12 +249,12 @@ def test_same_seed_gives_the_same_pictures(tmp_path: Path, atlas: Atlas) -> None
     phantoms = phantom_images(4)
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
         write(phantoms, tmp_path / name, atlas, seed=seed)
-    one, two, other = (
+    first, second, other = (
         load_images(tmp_path / name, [phantom.path for phantom in phantoms])
         for name in ("one", "two", "other")
     )
-    np.testing.assert_array_equal(one, two)
-    assert not np.array_equal(one, other)
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
 
 
 def test_looks_are_those_of_section_phantom_and_the_radius_that_of_augment() -> None:
@@ -287,5 +286,5 @@ def test_phantoms_train_in_every_division_and_are_never_held_out() -> None:
     for division in divisions:
         assert {16, 17} <= set(division.train)
         assert not {16, 17} & set(division.val)
-    seen = np.concatenate([division.val for division in divisions[5:]])
-    assert sorted(seen) == list(range(8))
+    held_out = np.concatenate([division.val for division in divisions[5:]])
+    assert sorted(held_out) == list(range(8))

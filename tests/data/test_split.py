@@ -1,4 +1,4 @@
-""""""
+"""No group in two splits, counts as asked for, and what growth may move."""
 
 import hashlib
 import itertools
@@ -50,7 +50,7 @@ def manifest_of(drawn: Sequence[Image], singles: int = 40) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["path", "label", "sha256", "group", "patient"])
 
 
-def placed(manifest: pd.DataFrame, params: SplitParams) -> dict[str, str]:
+def split_of(manifest: pd.DataFrame, params: SplitParams) -> dict[str, str]:
     table = split(manifest, params)
     return dict(zip(table["path"], table["split"], strict=True))
 
@@ -97,11 +97,11 @@ def test_every_image_is_in_one_split_and_no_group_or_patient_in_two(
     assert set(table["split"]) == set(SPLITS)
     assert table.groupby("group")["split"].nunique().max() == 1
     joined = table.merge(manifest, on=["path", "label"], suffixes=("", "_duplicate"))
-    known = joined[joined["patient"] != ""]
+    of_patients = joined[joined["patient"] != ""]
     if "duplicate" in params.kinships:
         assert joined.groupby("group_duplicate")["split"].nunique().max() == 1
-    if "patient" in params.kinships and len(known):
-        assert known.groupby("patient")["split"].nunique().max() == 1
+    if "patient" in params.kinships and len(of_patients):
+        assert of_patients.groupby("patient")["split"].nunique().max() == 1
     if not params.kinships:
         assert list(table["group"]) == list(table["path"])
 
@@ -132,8 +132,8 @@ def test_counts_are_met_exactly(
     manifest = manifest_of(drawn, singles=55)
     table = split(manifest, counts_params(val, test, group_by))
     sizes = table.groupby(["split", "label"]).size()
-    found = [(sizes[part, "no"], sizes[part, "yes"]) for part in ("val", "test")]
-    assert found == [val, test]
+    counts = [(sizes[part, "no"], sizes[part, "yes"]) for part in ("val", "test")]
+    assert counts == [val, test]
 
 
 @quick
@@ -161,7 +161,7 @@ def test_fractions_a_patient_keeps_its_split_however_many_images_it_gains(
     params = sections.split(seed=seed, fractions=THIRDS)
     drawn: list[Image] = [("no", number, False, who) for number, who in enumerate(patients)]
     few, many = manifest_of(drawn[:1]), manifest_of(drawn)
-    assert placed(many, params)["no/0.png"] == placed(few, params)["no/0.png"]
+    assert split_of(many, params)["no/0.png"] == split_of(few, params)["no/0.png"]
 
 
 @quick
@@ -172,7 +172,7 @@ def test_counts_growth_of_single_images_never_brings_one_back_from_train(
     params = counts_params((6, 7), (5, 8), None).model_copy(update={"seed": seed})
     new: list[Image] = [("no", n, False, "") for n in range(no)]
     new += [("yes", 100 + n, False, "") for n in range(yes)]
-    before, after = placed(manifest_of([]), params), placed(manifest_of(new), params)
+    before, after = split_of(manifest_of([]), params), split_of(manifest_of(new), params)
     towards_train = {"test": 0, "val": 1, "train": 2}
     assert all(towards_train[after[path]] >= towards_train[was] for path, was in before.items())
 
@@ -198,9 +198,9 @@ def test_the_default_counts_give_the_paper_s_split_of_its_98_and_155_images(
     params = sections.split(mode="counts", group_by=group_by)
     summary = summarise(split(manifest, params), manifest)
     for part, expected in PAPER.items():
-        found = summary[part]
-        assert isinstance(found, dict)
-        assert {key: found[key] for key in expected} == expected
+        figures = summary[part]
+        assert isinstance(figures, dict)
+        assert {key: figures[key] for key in expected} == expected
 
 
 def test_twins_leak_into_train_only_where_duplicates_may_be_split() -> None:
@@ -229,7 +229,7 @@ def test_fractions_are_about_the_fractions_of_groups() -> None:
 
 def test_another_seed_is_another_split() -> None:
     manifest = manifest_of([])
-    assert placed(manifest, sections.split(seed=0)) != placed(manifest, sections.split(seed=1))
+    assert split_of(manifest, sections.split(seed=0)) != split_of(manifest, sections.split(seed=1))
 
 
 @pytest.mark.parametrize(

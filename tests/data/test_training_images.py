@@ -9,51 +9,46 @@ from PIL import Image
 from brain_tumor.data.copies import BITS, MAX_BITS, frequency_hash
 from brain_tumor.data.training_images import TrainingImage, hash_file, read, read_picture, write
 from brain_tumor.imaging.picture import decode
+from tests.data.pictures import smooth
 
 
-def scene(seed: int, side_px: int = 96) -> Image.Image:
-    """A smooth random picture."""
-    small = np.random.default_rng(seed).integers(0, 255, (8, 8), dtype=np.uint8)
-    return Image.fromarray(small).resize((side_px, side_px), Image.Resampling.BICUBIC)
-
-
-def distance(one: Image.Image, other: Image.Image) -> int:
-    return (frequency_hash(one) ^ frequency_hash(other)).bit_count()
+def distance(picture: Image.Image, other: Image.Image) -> int:
+    return (frequency_hash(picture) ^ frequency_hash(other)).bit_count()
 
 
 def test_half_of_the_bits_are_set() -> None:
-    assert frequency_hash(scene(0)).bit_count() == BITS // 2
+    assert frequency_hash(smooth(0)).bit_count() == BITS // 2
 
 
 def test_size_and_brightness_do_not_matter() -> None:
-    picture = scene(0)
-    assert distance(picture, scene(0, 192)) <= MAX_BITS
+    picture = smooth(0)
+    assert distance(picture, smooth(0, 192)) <= MAX_BITS
     assert distance(picture, picture.point(lambda value: value // 2)) <= MAX_BITS
 
 
 def test_other_pictures_are_far() -> None:
-    others = [distance(scene(0), scene(seed)) for seed in range(1, 30)]
+    others = [distance(smooth(0), smooth(seed)) for seed in range(1, 30)]
     assert min(others) > 2 * MAX_BITS
 
 
 def test_a_mirrored_picture_is_another() -> None:
-    mirrored = scene(0).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    assert distance(scene(0), mirrored) > 2 * MAX_BITS
+    mirrored = smooth(0).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert distance(smooth(0), mirrored) > 2 * MAX_BITS
 
 
 def test_the_hash_of_a_file_is_that_of_the_picture_upright(tmp_path: Path) -> None:
     turned = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
-    scene(0).rotate(180).save(turned, exif=exif, quality=95)
-    assert (int(hash_file(turned), 16) ^ frequency_hash(scene(0))).bit_count() <= MAX_BITS
+    smooth(0).rotate(180).save(turned, exif=exif, quality=95)
+    assert (int(hash_file(turned), 16) ^ frequency_hash(smooth(0))).bit_count() <= MAX_BITS
     assert len(hash_file(turned)) == 64
 
 
 @pytest.mark.parametrize("top", [255, 4095, 4096, 16000, 65535])
 def test_what_is_hashed_is_what_is_seen(tmp_path: Path, top: int) -> None:
     deep = tmp_path / "deep.png"
-    values = np.asarray(scene(0), dtype=np.float64)
+    values = np.asarray(smooth(0), dtype=np.float64)
     values = (values - values.min()) / np.ptp(values) * top
     Image.fromarray(values.round().astype(np.uint16)).save(deep)
     picture = read_picture(deep)
@@ -83,11 +78,12 @@ def test_tables_of_earlier_versions_hold_training_images(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "missing"), (b"path\na\n", "sha256"), (b"\xff\xfe\n", "readable")]
+    ("content", "message"),
+    [(None, "missing"), (b"path\na\n", "sha256"), (b"\xff\xfe\n", "readable")],
 )
-def test_what_is_no_table_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_what_is_no_table_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     table = tmp_path / "t.csv"
     if content is not None:
         table.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"t\.csv: .*{said}"):
+    with pytest.raises(ValueError, match=rf"t\.csv: .*{message}"):
         read(table)

@@ -1,12 +1,10 @@
 """Pictures with a known truth, cut from the template itself (not through the atlas's code)."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import ndimage
 
 from brain_tumor.imaging.atlas import Atlas, build_atlas
@@ -108,13 +106,3 @@ def _shot(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     noisy = np.hypot(signal + rng.normal(0, 0.03, x.shape), rng.normal(0, 0.03, x.shape))
     shot: np.ndarray = np.clip(noisy * rng.uniform(140, 230), 0, 255).astype(np.uint8)
     return shot
-
-
-@pytest.fixture
-def encode() -> Callable[[np.ndarray], bytes]:
-    def png(image: np.ndarray) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, format="PNG")
-        return buffer.getvalue()
-
-    return png

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.atlas import (
-    Atlas,
-    build_atlas,
-)
+from brain_tumor.imaging.atlas import Atlas, build_atlas
 from tests import sections
 
 

@@ -128,10 +128,10 @@ def test_workers_order_and_company_change_nothing(
     for workers, paths in (("1", PATHS), ("2", PATHS[::-1]), ("1", PATHS[4:5])):
         monkeypatch.setenv("BRAIN_TUMOR_WORKERS", workers)
         augment_folder(images, paths, tmp_path / f"{workers}-{len(paths)}", params)
-    one, two, alone = (contents(tmp_path / name) for name in ("1-9", "2-9", "1-1"))
-    assert len(one) == 27
-    assert one == two
-    assert alone.items() <= one.items()
+    one_worker, two_workers, alone = (contents(tmp_path / name) for name in ("1-9", "2-9", "1-1"))
+    assert len(one_worker) == 27
+    assert one_worker == two_workers
+    assert alone.items() <= one_worker.items()
     assert set(alone) == {"Y4.jpg--00.png", "Y4.jpg--01.png", "Y4.jpg--02.png"}
 
 

@@ -23,15 +23,15 @@ from pydicom.uid import (
 
 from brain_tumor.imaging.picture import DecodeError, square
 from brain_tumor.imaging.read import read_slices
-from tests.imaging.made_files import RNG, dicom
+from tests.imaging.files import RNG, dicom
 
 
 def test_stored_window_decides_the_levels() -> None:
     ramp = np.tile(np.arange(0, 400, 4, dtype=np.uint16), (80, 1))
-    [one] = read_slices(dicom(ramp, WindowCenter=200, WindowWidth=200))
-    assert one.grey[0, 20] == 0
-    assert one.grey[0, 80] == 255
-    assert one.grey[0, 50] == pytest.approx(128, abs=3)
+    [image] = read_slices(dicom(ramp, WindowCenter=200, WindowWidth=200))
+    assert image.grey[0, 20] == 0
+    assert image.grey[0, 80] == 255
+    assert image.grey[0, 50] == pytest.approx(128, abs=3)
 
 
 def test_rescaling_alone_changes_nothing_seen() -> None:
@@ -57,21 +57,21 @@ def test_inverted_pictures_are_turned_over() -> None:
 
 def test_pixels_are_made_square() -> None:
     levels = RNG.integers(10, 200, (50, 60), np.uint8)
-    [one] = read_slices(dicom(levels, PixelSpacing=[1.0, 0.5]))
-    assert one.grey.shape == (100, 60)
+    [image] = read_slices(dicom(levels, PixelSpacing=[1.0, 0.5]))
+    assert image.grey.shape == (100, 60)
 
 
 def test_middle_frames_are_taken() -> None:
     frames = np.stack([np.full((50, 60), level, np.uint8) for level in range(30)])
-    found = read_slices(dicom(frames), 3)
-    assert [one.name for one in found] == [f"frame {n} of 30" for n in (11, 15, 20)]
-    assert [int(one.grey[0, 0]) for one in found] == [10, 14, 19]
+    slices = read_slices(dicom(frames), 3)
+    assert [image.name for image in slices] == [f"frame {n} of 30" for n in (11, 15, 20)]
+    assert [int(image.grey[0, 0]) for image in slices] == [10, 14, 19]
 
 
 def test_another_modality_or_body_part_is_noted() -> None:
     levels = RNG.integers(10, 200, (50, 60), np.uint8)
-    [one] = read_slices(dicom(levels, Modality="CT", BodyPartExamined="KNEE"))
-    assert one.notes == (
+    [image] = read_slices(dicom(levels, Modality="CT", BodyPartExamined="KNEE"))
+    assert image.notes == (
         "DICOM says modality CT, not MR",
         "DICOM says body part KNEE, not head",
     )
@@ -84,22 +84,22 @@ def test_another_modality_or_body_part_is_noted() -> None:
      "MR_small_jpeg_ls_lossless.dcm", "MR_small_implicit.dcm"],
 )  # fmt: skip
 def test_one_picture_in_every_syntax(name: str) -> None:
-    read = [Path(str(get_testdata_file(one))).read_bytes() for one in (name, "MR_small.dcm")]
+    read = [Path(str(get_testdata_file(file))).read_bytes() for file in (name, "MR_small.dcm")]
     first, second = (read_slices(data)[0].grey for data in read)
     assert first.shape == (64, 64)
     assert np.abs(first.astype(int) - second).max() <= 1
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("JPEG-lossy.dcm", r"JPEG Extended.*gdcmconv"),
         ("test-SR.dcm", "without a picture .*SR"),
         ("MR_truncated.dcm", "damaged"),
     ],
 )
-def test_what_cannot_be_read_is_said(name: str, said: str) -> None:
-    with pytest.raises(DecodeError, match=said):
+def test_what_cannot_be_read_is_said(name: str, message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
         read_slices(Path(str(get_testdata_file(name))).read_bytes())
 
 
@@ -113,14 +113,14 @@ def test_colour_becomes_luma() -> None:
 def test_a_window_is_that_of_the_file_however_narrow_the_values() -> None:
     levels = np.full((50, 60), 120, np.uint16)
     levels[:, 30:] = 80
-    [one] = read_slices(dicom(levels, WindowCenter=100.5, WindowWidth=201))
-    assert (one.grey[0, 0], one.grey[0, 40]) == (153, 102)
+    [image] = read_slices(dicom(levels, WindowCenter=100.5, WindowWidth=201))
+    assert (image.grey[0, 0], image.grey[0, 40]) == (153, 102)
 
 
 def test_a_window_that_shows_nothing_is_not_used() -> None:
     ramp = np.tile(np.arange(400, 800, 4, dtype=np.uint16), (80, 1))
-    [one] = read_slices(dicom(ramp, WindowCenter=9000, WindowWidth=10))
-    assert np.ptp(one.grey) > 200
+    [image] = read_slices(dicom(ramp, WindowCenter=9000, WindowWidth=10))
+    assert np.ptp(image.grey) > 200
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
@@ -137,29 +137,29 @@ def test_a_table_of_levels_is_followed() -> None:
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [100, 0, 16], [65_535 - 600 * n for n in range(100)]
     table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
-    [one] = read_slices(dicom(levels, VOILUTSequence=[table]))
-    assert one.grey[0, :3].tolist() == [255, 253, 250]
+    [image] = read_slices(dicom(levels, VOILUTSequence=[table]))
+    assert image.grey[0, :3].tolist() == [255, 253, 250]
 
 
 def test_groups_of_tags_hold_for_their_frames() -> None:
     frames = np.stack([np.tile(np.arange(60, dtype=np.uint16), (50, 1))] * 2)
 
     def group(**tags: object) -> Dataset:
-        item, outer = Dataset(), Dataset()
+        item, groups = Dataset(), Dataset()
         for name, value in tags.items():
             setattr(item, name, value)
-        outer.FrameVOILUTSequence = [item]
-        return outer
+        groups.FrameVOILUTSequence = [item]
+        return groups
 
     shared = Dataset()
     shared.PixelMeasuresSequence = [Dataset()]
     shared.PixelMeasuresSequence[0].PixelSpacing = [2.0, 1.0]
     own = [group(WindowCenter=20.5, WindowWidth=41), group(WindowCenter=40.5, WindowWidth=41)]
-    found = read_slices(
+    slices = read_slices(
         dicom(frames, SharedFunctionalGroupsSequence=[shared], PerFrameFunctionalGroupsSequence=own)
     )
-    assert [one.grey.shape for one in found] == [(100, 60)] * 2
-    assert [int(one.grey[0, 20]) for one in found] == [128, 0]
+    assert [image.grey.shape for image in slices] == [(100, 60)] * 2
+    assert [int(image.grey[0, 20]) for image in slices] == [128, 0]
 
 
 def test_pixels_much_longer_one_way_are_refused() -> None:
@@ -170,17 +170,17 @@ def test_pixels_much_longer_one_way_are_refused() -> None:
 
 def test_files_without_preamble_are_known_too() -> None:
     levels = RNG.integers(10, 200, (50, 60), np.uint8)
-    [one] = read_slices(dicom(levels)[132:])
-    assert np.array_equal(one.grey, levels)
+    [image] = read_slices(dicom(levels)[132:])
+    assert np.array_equal(image.grey, levels)
 
 
 def test_files_without_any_header_are_known_too() -> None:
     levels = RNG.integers(10, 2000, (50, 60), np.uint16)
-    made, file = pydicom.dcmread(io.BytesIO(dicom(levels))), io.BytesIO()
-    del made.file_meta
-    pydicom.dcmwrite(file, made, implicit_vr=True, little_endian=True)
-    [one] = read_slices(file.getvalue())
-    assert np.array_equal(one.grey, read_slices(dicom(levels))[0].grey)
+    dataset, file = pydicom.dcmread(io.BytesIO(dicom(levels))), io.BytesIO()
+    del dataset.file_meta
+    pydicom.dcmwrite(file, dataset, implicit_vr=True, little_endian=True)
+    [image] = read_slices(file.getvalue())
+    assert np.array_equal(image.grey, read_slices(dicom(levels))[0].grey)
 
 
 @pytest.mark.parametrize(("kind", "syntax"), [("JPEG", JPEGBaseline8Bit), ("JPEG2000", JPEG2000)])
@@ -193,9 +193,9 @@ def test_a_frame_larger_than_told_is_refused_before_it_is_unpacked(kind: str, sy
 
 def test_what_is_deflated_may_not_grow_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     levels = RNG.integers(10, 200, (500, 600), np.uint8)
-    made, file = pydicom.dcmread(io.BytesIO(dicom(levels))), io.BytesIO()
-    made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    made.save_as(file, enforce_file_format=True)
+    dataset, file = pydicom.dcmread(io.BytesIO(dicom(levels))), io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(file, enforce_file_format=True)
     assert np.array_equal(read_slices(file.getvalue())[0].grey, levels)
     monkeypatch.setattr("brain_tumor.imaging.dicom.MAX_BYTES", 100_000)
     with pytest.raises(DecodeError, match="deflated DICOM: more than this reads"):
@@ -220,12 +220,12 @@ def test_free_text_is_not_repeated() -> None:
 
 def packed(frame: bytes, syntax: UID) -> bytes:
     """A DICOM file of 64 x 64 pixels with a compressed frame."""
-    made = pydicom.dcmread(io.BytesIO(dicom(np.zeros((64, 64), np.uint8))))
-    made.file_meta.TransferSyntaxUID = syntax
-    made.PixelData = encapsulate([frame])
-    made["PixelData"].VR = "OB"
+    dataset = pydicom.dcmread(io.BytesIO(dicom(np.zeros((64, 64), np.uint8))))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
     file = io.BytesIO()
-    made.save_as(file, implicit_vr=False, little_endian=True)
+    dataset.save_as(file, implicit_vr=False, little_endian=True)
     return file.getvalue()
 
 
@@ -271,12 +271,12 @@ def test_every_stored_orientation_of_a_slice_is_shown_the_same_way(
 def test_an_oblique_slice_is_turned_by_its_main_axes() -> None:
     shown = np.random.default_rng(0).integers(10, 200, (40, 60), np.uint8)
     tilted = [-0.96, 0.28, 0.0, 0.28, 0.96, 0.0]
-    [one] = read_slices(dicom(shown, ImageOrientationPatient=tilted))
-    assert np.array_equal(one.grey, shown[:, ::-1])
+    [image] = read_slices(dicom(shown, ImageOrientationPatient=tilted))
+    assert np.array_equal(image.grey, shown[:, ::-1])
 
 
 def test_free_text_in_place_of_a_body_part_is_not_repeated() -> None:
     levels = np.random.default_rng(0).integers(10, 200, (40, 60), np.uint8)
-    [one] = read_slices(dicom(levels, BodyPartExamined="SMITH JOHN"))
-    assert one.notes == ("DICOM says another body part, not head",)
+    [image] = read_slices(dicom(levels, BodyPartExamined="SMITH JOHN"))
+    assert image.notes == ("DICOM says another body part, not head",)
     assert read_slices(dicom(levels, BodyPartExamined="PITUITARY"))[0].notes == ()

@@ -20,9 +20,9 @@ def test_inverse_undoes_a_map() -> None:
 
 
 def test_composition_applies_the_inner_map_first() -> None:
-    inner, points = similarity(0.5, -1.0, (1.0, 2.0)), np.array([[3.0, 4.0]])
-    twice = transform(MAP, transform(inner, points))
-    np.testing.assert_allclose(transform(compose(MAP, inner), points), twice, atol=1e-12)
+    first, points = similarity(0.5, -1.0, (1.0, 2.0)), np.array([[3.0, 4.0]])
+    twice = transform(MAP, transform(first, points))
+    np.testing.assert_allclose(transform(compose(MAP, first), points), twice, atol=1e-12)
 
 
 def test_magnification_is_the_scale_of_a_similarity() -> None:
@@ -53,8 +53,8 @@ def test_outside_the_picture_is_black() -> None:
 
 def test_shrinking_averages_instead_of_picking() -> None:
     checkers = np.indices((100, 100)).sum(axis=0) % 2 * 255.0
-    inner = warp(checkers, similarity(5.0, 0.0, (2.0, 2.0)), 20)[2:-2, 2:-2]
-    np.testing.assert_allclose(inner, 127.5, atol=3.0)
+    middle = warp(checkers, similarity(5.0, 0.0, (2.0, 2.0)), 20)[2:-2, 2:-2]
+    np.testing.assert_allclose(middle, 127.5, atol=3.0)
 
 
 def test_masks_stay_masks() -> None:

@@ -23,8 +23,8 @@ def box_of(image: Image.Image) -> Box:
 def assert_near(
     box: Box, wanted: tuple[float, float, float, float], tolerance_px: float = 4.0
 ) -> None:
-    found = (box.left, box.top, box.right, box.bottom)
-    np.testing.assert_allclose(found, wanted, atol=tolerance_px)
+    edges = (box.left, box.top, box.right, box.bottom)
+    np.testing.assert_allclose(edges, wanted, atol=tolerance_px)
 
 
 @pytest.mark.parametrize("background", [0, 25, 255])
@@ -110,8 +110,8 @@ def test_the_box_holds_every_corner_of_every_pixel_and_no_more(seed: int) -> Non
     shift = (rng.uniform(-9, 9), rng.uniform(-9, 9))
     matrix = similarity(rng.uniform(0.5, 2), rng.uniform(-3, 3), shift)
     y, x = np.nonzero(mask)
-    corners = [np.stack([x + dx, y + dy], axis=1) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
-    seen = transform(invert(matrix), np.concatenate(corners))
+    pixels = [np.stack([x + dx, y + dy], axis=1) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
+    corners = transform(invert(matrix), np.concatenate(pixels))
     box = head_box(mask, matrix, 0.0)
-    assert (box.left, box.top) == tuple(seen.min(axis=0))
-    assert (box.right, box.bottom) == tuple(seen.max(axis=0))
+    assert (box.left, box.top) == tuple(corners.min(axis=0))
+    assert (box.right, box.bottom) == tuple(corners.max(axis=0))

@@ -1,4 +1,4 @@
-""""""
+"""Pictures of every kind become grey levels, or one clear error."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ from pydicom.data import get_testdata_file
 
 from brain_tumor.imaging.picture import DecodeError, Slice, decode, middle, square
 from brain_tumor.imaging.read import read_slices
-from tests.imaging.made_files import RNG, dicom, nifti, picture, volume
+from tests.imaging.files import RNG, dicom, nifti, picture, volume
 
 RAMP = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
 
@@ -131,10 +131,10 @@ def tiff(pages: list[NDArray[Any]]) -> bytes:
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_of_a_tiff_of_pages_the_middle_ones_are_taken(depth: type) -> None:
     pages = [RNG.integers(1, np.iinfo(depth).max, (30, 40), depth) for _ in range(9)]
-    found = read_slices(tiff(pages))
-    assert [one.name for one in found] == [f"page {number} of 9" for number in (4, 5, 6)]
-    for one, page in zip(found, pages[3:6], strict=True):
-        assert np.array_equal(one.grey, decode(tiff([page])))
+    slices = read_slices(tiff(pages))
+    assert [image.name for image in slices] == [f"page {number} of 9" for number in (4, 5, 6)]
+    for image, page in zip(slices, pages[3:6], strict=True):
+        assert np.array_equal(image.grey, decode(tiff([page])))
 
 
 def test_thumbnails_in_a_tiff_are_no_pages() -> None:
@@ -193,11 +193,11 @@ def test_damaged_files_are_slices_or_one_clear_error(
             damaged[place] ^= flipped
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, said = outcome(bytes(damaged))
-    assert bool(found) != bool(said)
-    assert "secret" not in said.lower()
-    assert not any("person" in note.lower() for one in found for note in one.notes)
-    assert all(one.grey.dtype == np.uint8 and one.grey.size for one in found)
+        slices, message = outcome(bytes(damaged))
+    assert bool(slices) != bool(message)
+    assert "secret" not in message.lower()
+    assert not any("person" in note.lower() for image in slices for note in image.notes)
+    assert all(image.grey.dtype == np.uint8 and image.grey.size for image in slices)
 
 
 def outcome(data: bytes) -> tuple[list[Slice], str]:

@@ -1,4 +1,4 @@
-""""""
+"""The slice of the atlas that fits, and how a picture lies on it."""
 
 import json
 from collections.abc import Callable
@@ -23,13 +23,13 @@ Simulate = Callable[[int, str], Any]
 
 def error_mm(simulated: Any, atlas: Atlas, params: PreprocessParams) -> float:
     """Mean distance over the brain between where points are and where they are thought to be."""
-    found = normalise(simulated.image, atlas, params)
-    assert found.plane == simulated.plane
-    assert found.fallback == ""
+    normalisation = normalise(simulated.image, atlas, params)
+    assert normalisation.plane == simulated.plane
+    assert normalisation.fallback == ""
     rows, columns = np.nonzero(simulated.brain)
     points = np.stack([columns, rows], axis=1).astype(float)
     truth = transform(simulated.atlas_to_image, points)
-    guess = transform(compose(found.matrix, ATLAS_TO_FRAME), points)
+    guess = transform(compose(normalisation.matrix, ATLAS_TO_FRAME), points)
     px_per_mm = magnification(simulated.atlas_to_image) / 2.0
     return float(np.linalg.norm(truth - guess, axis=1).mean() / px_per_mm)
 
@@ -77,17 +77,21 @@ def test_a_broken_bound_falls_back_to_centring_with_the_reason(
     bound: dict[str, float], reason: str, simulate: Simulate, atlas: Atlas
 ) -> None:
     params = PARAMS.model_copy(update=bound)
-    found = normalise(simulate(2, "axial").image, atlas, params)
-    assert found.fallback.startswith(reason)
-    assert found.rotation_deg == 0.0
-    y, x = np.argwhere(found.mask).mean(axis=0)
-    np.testing.assert_allclose(transform(found.matrix, np.array([[127.5, 127.5]]))[0], (x, y))
+    normalisation = normalise(simulate(2, "axial").image, atlas, params)
+    assert normalisation.fallback.startswith(reason)
+    assert normalisation.rotation_deg == 0.0
+    y, x = np.argwhere(normalisation.mask).mean(axis=0)
+    np.testing.assert_allclose(
+        transform(normalisation.matrix, np.array([[127.5, 127.5]]))[0], (x, y)
+    )
 
 
 def test_none_leaves_the_picture_where_it_is(simulate: Simulate) -> None:
-    found = normalise(simulate(0, "axial").image, None, sections.preprocess(normalisation="none"))
-    np.testing.assert_array_equal(found.matrix, [[1, 0, 0], [0, 1, 0]])
-    assert found.slice_name == ""
+    normalisation = normalise(
+        simulate(0, "axial").image, None, sections.preprocess(normalisation="none")
+    )
+    np.testing.assert_array_equal(normalisation.matrix, [[1, 0, 0], [0, 1, 0]])
+    assert normalisation.slice_name == ""
 
 
 @pytest.mark.parametrize("normalisation", ["similarity", "none"])
@@ -110,8 +114,8 @@ def test_a_missing_atlas_is_named(simulate: Simulate) -> None:
 
 
 def test_a_black_picture_falls_back(atlas: Atlas) -> None:
-    found = normalise(np.zeros((70, 90), np.uint8), atlas, PARAMS)
-    assert found.fallback != ""
+    normalisation = normalise(np.zeros((70, 90), np.uint8), atlas, PARAMS)
+    assert normalisation.fallback != ""
 
 
 Picture = tuple[NDArray[np.float64], NDArray[np.bool_]]
@@ -142,11 +146,11 @@ def look(picture: Picture, atlas: Atlas, pose: Pose) -> tuple[float, float]:
 
 
 def test_every_pose_is_scored_as_it_is_seen(picture: Picture, atlas: Atlas) -> None:
-    found = search(*picture, atlas, 15.0)
-    assert [{pose.slice_index for pose in poses} for poses in found] == [
+    by_slice = search(*picture, atlas, 15.0)
+    assert [{pose.slice_index for pose in poses} for poses in by_slice] == [
         {index} for index in range(len(atlas.planes))
     ]
-    for poses in found[::3]:
+    for poses in by_slice[::3]:
         for pose in poses[::5]:
             assert (pose.information, pose.overlap) == look(picture, atlas, pose)
 

@@ -13,29 +13,29 @@ from tests.monitoring.drift_pictures import encoded, head
 PARAMS = sections.preprocess(normalisation="none", size_px=120)
 
 
-def looks(picture: np.ndarray) -> ImageStatistics:
+def statistics_of(picture: np.ndarray) -> ImageStatistics:
     data = encoded(picture)
     done = preprocess_image(data, None, PARAMS)
     return image_statistics(done.image, done.record, len(data), None)
 
 
 def test_size_and_shape_are_those_of_the_raw_image() -> None:
-    found = looks(head(200, 100))
-    assert found.side_px == pytest.approx(np.sqrt(200 * 100))
-    assert found.aspect == pytest.approx(100 / 200)
+    statistics = statistics_of(head(200, 100))
+    assert statistics.side_px == pytest.approx(np.sqrt(200 * 100))
+    assert statistics.aspect == pytest.approx(100 / 200)
 
 
 def test_head_area_is_that_of_the_raw_image_whatever_the_crop() -> None:
     disc = head(240, 240, radius=60.0)
     share = np.count_nonzero(disc > 20) / disc.size
-    assert looks(disc).head_fraction == pytest.approx(share, rel=0.1)
+    assert statistics_of(disc).head_fraction == pytest.approx(share, rel=0.1)
     twice = head(240, 240, radius=85.0)
-    assert looks(twice).head_fraction == pytest.approx(2 * share, rel=0.1)
+    assert statistics_of(twice).head_fraction == pytest.approx(2 * share, rel=0.1)
 
 
 def test_brightness_moves_grey_levels_and_not_what_the_network_sees() -> None:
     picture = head(200, 200)
-    dark, bright = looks((picture * 0.5).astype(np.uint8)), looks(picture)
+    dark, bright = statistics_of((picture * 0.5).astype(np.uint8)), statistics_of(picture)
     assert dark.white_level == pytest.approx(bright.white_level / 2, abs=2)
     assert dark.head_mean == pytest.approx(bright.head_mean, abs=0.02)
 
@@ -47,15 +47,17 @@ def test_noise_raises_detail_and_blur_lowers_it() -> None:
     noise = np.random.default_rng(3).normal(0, 25, picture.shape) * (picture > 0)
     noisy = np.clip(picture + noise, 0, 255).astype(np.uint8)
     blurred = gaussian_filter(picture, 3.0)
-    assert looks(blurred).detail < looks(picture).detail < looks(noisy).detail
+    assert (
+        statistics_of(blurred).detail < statistics_of(picture).detail < statistics_of(noisy).detail
+    )
 
 
 def test_black_picture_has_finite_statistics() -> None:
     done = preprocess_image(encoded(head(100, 100)), None, PARAMS)
-    found = image_statistics(np.zeros((120, 120), np.uint8), done.record, 500, None)
-    assert np.isfinite(list(found.row().values())).all()
-    assert found.head_fraction == 0
-    assert found.bytes_per_px == 0.05
+    statistics = image_statistics(np.zeros((120, 120), np.uint8), done.record, 500, None)
+    assert np.isfinite(list(statistics.row().values())).all()
+    assert statistics.head_fraction == 0
+    assert statistics.bytes_per_px == 0.05
 
 
 TURNS = (lambda image: image[::-1], np.rot90, lambda image: np.rot90(image, 3))
@@ -85,12 +87,14 @@ def test_preprocessed_slices_are_more_upright_than_those_that_came_turned(
 ) -> None:
     params = sections.preprocess(size_px=96, refined_slices=1)
 
-    def of(image: np.ndarray) -> float:
+    def uprightness_of(image: np.ndarray) -> float:
         return uprightness(preprocess_grey(image, atlas, params).image, atlas)
 
     pictures = [simulate(seed, "axial").image for seed in range(12)]
-    upright = np.array([of(one) for one in pictures])
+    upright = np.array([uprightness_of(picture) for picture in pictures])
     for turn in TURNS:
-        turned = np.array([of(np.ascontiguousarray(turn(one))) for one in pictures])
+        turned = np.array(
+            [uprightness_of(np.ascontiguousarray(turn(picture))) for picture in pictures]
+        )
         assert np.median(upright) > np.median(turned) + 0.01
         assert (upright > turned).mean() >= 0.75

@@ -71,8 +71,10 @@ def test_operating_point_is_that_of_the_predictions_and_completes_the_descriptio
     assert point["temperature"] == pytest.approx(2.0, rel=0.25)
     assert (point["sensitivity"], point["images"], point["folds"]) == (0.9, 400, 5)
     table = pd.read_csv(outputs / "tuning" / "out_of_fold.csv")
-    said = calibrate(table["probability"].to_numpy(), point["temperature"])
-    assert np.mean(said[table["y"] == 1] >= point["threshold"]) == pytest.approx(0.9, abs=0.01)
+    probability = calibrate(table["probability"].to_numpy(), point["temperature"])
+    assert np.mean(probability[table["y"] == 1] >= point["threshold"]) == pytest.approx(
+        0.9, abs=0.01
+    )
     meta = read_meta(outputs / "calibrate" / "model.json")
     assert (meta.threshold, meta.temperature) == (point["threshold"], point["temperature"])
     assert meta.model_dump(include=set(NetworkMeta.model_fields)) == NETWORK.model_dump()

@@ -100,15 +100,15 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     keras = load_engine(outputs / "bundle", "keras").see(images(3)).probability
     fast = load_engine(export, "fast").see(images(3)).probability
     np.testing.assert_allclose(fast, keras, atol=1e-5)
-    looks = Profile.load(outputs / "profile")
+    profile = Profile.load(outputs / "profile")
     expected = Familiarity.fit(
-        looks.features[:TRAIN],
-        looks.table[:TRAIN],
-        looks.table["cluster"][:TRAIN].to_numpy(str),
+        profile.features[:TRAIN],
+        profile.table[:TRAIN],
+        profile.table["cluster"][:TRAIN].to_numpy(str),
         sections.export(false_alarm_fraction=0.1),
     )
-    scores = Familiarity.load(export / FAMILIARITY_FILE).score(looks.features, looks.table)
-    assert np.array_equal(scores, expected.score(looks.features, looks.table))
+    scores = Familiarity.load(export / FAMILIARITY_FILE).score(profile.features, profile.table)
+    assert np.array_equal(scores, expected.score(profile.features, profile.table))
     assert (scores[TRAIN:] > 1).all()
 
 

@@ -85,7 +85,7 @@ def test_a_split_that_cannot_be_is_refused_with_the_reason_and_nothing_is_writte
 
 def unmet(table: pd.DataFrame, params: SplitParams) -> set[str]:
     result = run_suite("split", with_manifest(table, manifest()), split_expectations(params))
-    return {one.name for one in outcomes(result) if not one.success}
+    return {outcome.name for outcome in outcomes(result) if not outcome.success}
 
 
 def test_expectations_catch_every_kind_of_wrong_split() -> None:
@@ -98,9 +98,9 @@ def test_expectations_catch_every_kind_of_wrong_split() -> None:
     assert "labels are the manifest's" in unmet(relabelled, params)
     first_test = good.index[good["split"] == "test"][0]
     moved = good.assign(split=good["split"].where(good.index != first_test, "train"))
-    found = unmet(moved, params)
-    assert {"no group in two splits", "no patient in two splits"} <= found
-    assert "20 images of class no in test" in found
+    names = unmet(moved, params)
+    assert {"no group in two splits", "no patient in two splits"} <= names
+    assert "20 images of class no in test" in names
     twins = manifest()["group"].duplicated(keep=False).to_numpy()
     torn = good.assign(split=["train" if n % 2 else "val" for n in range(len(good))])
     assert twins.any()

@@ -4,14 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import Result
 
 from brain_tumor.outputs import read_manifest
 from brain_tumor.stages.validate import main
 from tests import sections
+from tests.data.growing import files
+from tests.data.pictures import smooth
 from tests.stages.command import invoke
 
 pytestmark = pytest.mark.slow
@@ -22,10 +22,9 @@ ONE_EACH = {"no": 1, "yes": 1}
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     for seed in range(8):
-        noise = np.random.default_rng(seed).integers(0, 256, size=(9, 9), dtype=np.uint8)
         file = tmp_path / "data" / ("no" if seed < 4 else "yes") / f"{seed}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(file)
+        smooth(seed).save(file)
     (tmp_path / "data" / "yes" / "left out.png").write_bytes(b"broken")
     sections.write_params(
         tmp_path,
@@ -39,19 +38,10 @@ def run(project: Path) -> Result:
     return invoke(main, project)
 
 
-def outputs(project: Path) -> dict[str, bytes]:
-    folder = project / "outputs"
-    return {
-        file.relative_to(folder).as_posix(): file.read_bytes()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
-
-
 def test_good_data_gives_a_manifest_report_and_data_docs_the_same_each_time(project: Path) -> None:
     result = run(project)
     assert result.exit_code == 0, result.output
-    first = outputs(project)
+    first = files(project / "outputs")
     assert sorted(first) == [
         "manifest.csv",
         "validate/data_docs/index.html",
@@ -61,7 +51,7 @@ def test_good_data_gives_a_manifest_report_and_data_docs_the_same_each_time(proj
     assert (report["ok"], report["images"], report["no"], report["yes"]) == (True, 8, 4, 4)
     assert report["excluded"] == [{"path": "yes/left out.png", "reason": "blurred"}]
     assert len(report["expectations"]) == 12
-    assert all(one["success"] for one in report["expectations"])
+    assert all(outcome["success"] for outcome in report["expectations"])
     assert len(read_manifest(project / "outputs" / "manifest.csv")) == 8
     page = first["validate/data_docs/index.html"].decode()
     assert "http" not in page
@@ -69,7 +59,7 @@ def test_good_data_gives_a_manifest_report_and_data_docs_the_same_each_time(proj
     assert "sha256 is 64 hexadecimal digits" in page
     shutil.rmtree(project / "outputs")
     assert run(project).exit_code == 0
-    assert outputs(project) == first
+    assert files(project / "outputs") == first
 
 
 def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Path) -> None:
@@ -81,17 +71,17 @@ def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Pa
     assert result.exit_code == 1
     assert "error: no/0.png: empty file (0 bytes)\n" in result.stderr
     assert "error: no/1.png: same bytes as yes/<b>1.png, which is of the other" in result.stderr
-    found = outputs(project)
-    assert sorted(found) == ["validate/data_docs/index.html", "validate/report.json"]
-    report = json.loads(found["validate/report.json"])
+    written = files(project / "outputs")
+    assert sorted(written) == ["validate/data_docs/index.html", "validate/report.json"]
+    report = json.loads(written["validate/report.json"])
     assert not report["ok"]
     assert report["errors"][0] == {"path": "no/0.png", "reason": "empty file (0 bytes)"}
-    unmet = [one["name"] for one in report["expectations"] if not one["success"]]
+    unmet = [outcome["name"] for outcome in report["expectations"] if not outcome["success"]]
     assert unmet == [
         "every file is one readable image of one class",
         "no duplicates across classes",
     ]
-    page = found["validate/data_docs/index.html"].decode()
+    page = written["validate/data_docs/index.html"].decode()
     assert "no/0.png: empty file (0 bytes)" in page
     assert "&lt;b&gt;1.png" in page
     assert "<b>1.png" not in page
@@ -103,7 +93,7 @@ def test_data_docs_say_which_data_and_how_many_copies(project: Path) -> None:
     )
     shutil.copy(project / "data/yes/5.png", project / "data/yes/again.png")
     assert run(project).exit_code == 0
-    page = outputs(project)["validate/data_docs/index.html"].decode()
+    page = files(project / "outputs")["validate/data_docs/index.html"].decode()
     assert (
         "data/ (source: phantom; added: site-b (2 yes)): 9 images (4 no, 5 yes), 8 of them "
         "distinct. 2 lie in 1 groups of copies or near-copies, of them 2 in 1 groups of identical "
@@ -111,7 +101,7 @@ def test_data_docs_say_which_data_and_how_many_copies(project: Path) -> None:
     ) in page
     (project / "data/yes/again.png").unlink()
     assert run(project).exit_code == 0
-    page = outputs(project)["validate/data_docs/index.html"].decode()
+    page = files(project / "outputs")["validate/data_docs/index.html"].decode()
     assert "8 images (4 no, 4 yes), 8 of them distinct. No copies were found." in page
 
 

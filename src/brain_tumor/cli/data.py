@@ -138,7 +138,7 @@ def data_add(
     patient stay in one split (the same name is the same patient), and masks/IMAGE.png for the
     image at path IMAGE.
 
-    If a run is cut off, the same command completes it.
+    If it fails or is interrupted, the data folder and its .dvc file stay as they were.
     """
     from brain_tumor import settings
     from brain_tumor.data.grow import add, added_lines
@@ -149,8 +149,8 @@ def data_add(
             known_label = classes.label_of(label)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--label") from error
-        added = add(folder, known_label, data, classes)
-    for line in added_lines(added, data):
+        plan = add(folder, known_label, data, classes)
+    for line in added_lines(plan, data, tuple(classes.folders)):
         typer.echo(line)
 
 

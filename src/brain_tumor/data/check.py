@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.data.copies import THUMBNAIL_PX, duplicate_groups
-from brain_tumor.data.expectations import Outcome
+from brain_tumor.data.expectations import ExpectationResult
 from brain_tumor.data.folder import (
     EXTENSIONS,
     PATIENTS_FILE,
     BadImageError,
-    Finding,
-    Found,
+    Contents,
     ImageFacts,
+    Remark,
     find_images,
     read_facts,
     read_patients,
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 
-def across_classes(manifest: pd.DataFrame) -> list[Finding]:
+def across_classes(manifest: pd.DataFrame) -> list[Remark]:
     """Report every image whose duplicate group holds images of both classes."""
     return [
-        Finding(path, f"{_likeness(group, path, twin)}, which is of the other class: one is wrong")
+        Remark(path, f"{_likeness(group, path, twin)}, which is of the other class: one is wrong")
         for _, group in manifest.groupby("group")
         for path, label in zip(group["path"], group["label"], strict=True)
         if (twin := _closest(group[group["label"] != label], group, path))
     ]
 
 
-def within_class(manifest: pd.DataFrame) -> list[Finding]:
+def within_class(manifest: pd.DataFrame) -> list[Remark]:
     """Report every image that repeats an earlier one, by path, of its class."""
     return [
-        Finding(path, _likeness(group, path, twin))
+        Remark(path, _likeness(group, path, twin))
         for _, group in manifest.groupby(["group", "label"])
         for path in group["path"].iloc[1:]
         if (twin := _closest(group[group["path"] < path], group, path))
@@ -64,33 +64,27 @@ def _likeness(group: pd.DataFrame, path: str, twin: str) -> str:
     return f"{'same bytes as' if digests[path] == digests[twin] else 'near-duplicate of'} {twin}"
 
 
-class Described(NamedTuple):
-    """The manifest of all images that decode, and what was found on the way."""
+def describe(data: Path, contents: Contents, params: ValidateParams) -> pd.DataFrame:
+    """Decode every image in `contents.images` and lay out the manifest, sorted by path.
 
-    manifest: pd.DataFrame
-    errors: list[Finding]
-    warnings: list[Finding]
-
-
-def describe(data: Path, found: Found, params: ValidateParams) -> Described:
-    """Decode every image in `found.images` and lay out the manifest, sorted by path."""
-    described = Described(pd.DataFrame(), [], [])
+    What is wrong or odd is added to `contents.errors` and `contents.warnings`.
+    """
     rows: list[tuple[str, str, ImageFacts]] = []
-    for path, label in track(sorted(found.images), "decode", total=len(found.images)):
+    for path, label in track(sorted(contents.images), "decode", total=len(contents.images)):
         try:
             facts = read_facts(data / path, params)
         except BadImageError as error:
-            described.errors.append(Finding(path, str(error)))
+            contents.errors.append(Remark(path, str(error)))
             continue
         rows.append((path, label, facts))
-        described.warnings.extend(_oddities(path, facts))
+        contents.warnings.extend(_oddities(path, facts))
     patients, problems = read_patients(
         data / PATIENTS_FILE,
-        [path for path, _ in found.images],
-        excluded=[item.path for item in found.excluded],
+        [path for path, _ in contents.images],
+        excluded=[item.path for item in contents.excluded],
     )
-    described.errors.extend(problems)
-    return described._replace(manifest=_table(rows, patients, params))
+    contents.errors.extend(problems)
+    return _table(rows, patients, params)
 
 
 def _table(
@@ -117,46 +111,47 @@ def _table(
     return table[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS)
 
 
-def _oddities(path: str, facts: ImageFacts) -> list[Finding]:
-    odd: list[Finding] = []
+def _oddities(path: str, facts: ImageFacts) -> list[Remark]:
     suffix = Path(path).suffix.lower()
-    if suffix not in EXTENSIONS.get(facts.format, set()):
-        odd.append(Finding(path, f"content is {facts.format}, file name says '{suffix}'"))
-    if facts.orientation != 1:
-        odd.append(Finding(path, f"EXIF orientation {facts.orientation}: turned when decoded"))
-    if facts.blank:
-        odd.append(Finding(path, "blank: every pixel has the same value"))
-    return odd
+    checks = (
+        (
+            suffix not in EXTENSIONS.get(facts.format, set()),
+            f"content is {facts.format}, file name says '{suffix}'",
+        ),
+        (facts.orientation != 1, f"EXIF orientation {facts.orientation}: turned when decoded"),
+        (facts.blank, "blank: every pixel has the same value"),
+    )
+    return [Remark(path, reason) for odd, reason in checks if odd]
 
 
 class Validation(NamedTuple):
     """The manifest of the images that decode; errors stop the pipeline, warnings do not."""
 
     manifest: pd.DataFrame
-    errors: list[Finding]
-    warnings: list[Finding]
-    excluded: list[Finding]
+    errors: list[Remark]
+    warnings: list[Remark]
+    excluded: list[Remark]
 
 
 def validate(data: Path, params: ValidateParams, split_params: SplitParams) -> Validation:
     """Scan, decode and compare all images of a data folder; there must be enough for the split."""
-    found = find_images(data, params)
-    manifest, errors, warnings = describe(data, found, params)
-    errors = [*found.errors, *errors, *across_classes(manifest)]
-    if found.images:
+    contents = find_images(data, params)
+    manifest = describe(data, contents, params)
+    errors = [*contents.errors, *across_classes(manifest)]
+    if contents.images:
         errors.extend(_shortages(manifest, params, split_params))
-    warnings = [*found.warnings, *warnings, *within_class(manifest)]
-    return Validation(manifest, sorted(errors), sorted(warnings), found.excluded)
+    warnings = [*contents.warnings, *within_class(manifest)]
+    return Validation(manifest, sorted(errors), sorted(warnings), contents.excluded)
 
 
 def _shortages(
     manifest: pd.DataFrame, params: ValidateParams, split_params: SplitParams
-) -> list[Finding]:
+) -> list[Remark]:
     counts = manifest["label"].value_counts()
     required = required_images(split_params)
     folder_of = {label: folder for folder, label in params.folders.items()}
     short = [
-        Finding(
+        Remark(
             f"{folder_of[label]}/",
             f"{counts.get(label, 0)} usable images, the split needs at least {required[label]}",
         )
@@ -168,11 +163,11 @@ def _shortages(
     try:
         split(manifest, split_params)
     except SplitError as error:
-        return [Finding(".", str(error))]
+        return [Remark(".", str(error))]
     return []
 
 
-def with_problems(manifest: pd.DataFrame, errors: Sequence[Finding]) -> pd.DataFrame:
+def with_problems(manifest: pd.DataFrame, errors: Sequence[Remark]) -> pd.DataFrame:
     """The table the suite checks: the manifest, and a row for each path that is only in `errors`.
 
     Added columns: `problem` ("file: reason", missing where there is none; escaped, since Data Docs
@@ -183,8 +178,8 @@ def with_problems(manifest: pd.DataFrame, errors: Sequence[Finding]) -> pd.DataF
     for path, reason in errors:
         start = f"{problems[path]};" if path in problems else f"{escape(path)}:"
         problems[path] = f"{start} {escape(reason)}"
-    found = pd.DataFrame({"path": sorted({*manifest["path"], *problems})}, dtype="str")
-    table = found.merge(manifest, on="path", how="left")
+    paths = pd.DataFrame({"path": sorted({*manifest["path"], *problems})}, dtype="str")
+    table = paths.merge(manifest, on="path", how="left")
     table["problem"] = table["path"].map(problems).astype("str")
     table["labels_in_group"] = table.groupby("group")["label"].transform("nunique")
     table["megapixels"] = table["width"] * table["height"] / 1e6
@@ -246,7 +241,9 @@ def manifest_expectations(
     ]
 
 
-def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[str, object]:
+def to_report(
+    validation: Validation, expectations: Sequence[ExpectationResult]
+) -> dict[str, object]:
     """Everything found; numbers first.
 
     Returns:
@@ -257,25 +254,30 @@ def to_report(validation: Validation, expectations: Sequence[Outcome]) -> dict[s
     """
     manifest = validation.manifest
     return {
-        "ok": is_ok(validation, expectations),
+        "ok": not complaints(validation, expectations),
         "images": len(manifest),
-        **{label: int((manifest["label"] == label).sum()) for label in LABELS},
+        **_class_counts(manifest),
         "distinct": manifest["group"].nunique(),
         "patients": manifest.loc[manifest["patient"] != "", "patient"].nunique(),
-        "duplicates": {**_repeated(validation, "group"), **_repeated(validation, "sha256")},
-        "errors": _listed(validation.errors),
-        "warnings": _listed(validation.warnings),
-        "excluded": _listed(validation.excluded),
+        "duplicates": {
+            **dict(zip(("groups", "files"), _repeated(manifest["group"]), strict=True)),
+            **dict(
+                zip(
+                    ("identical_groups", "identical_files"),
+                    _repeated(manifest["sha256"]),
+                    strict=True,
+                )
+            ),
+        },
+        **{
+            kind: [remark._asdict() for remark in getattr(validation, kind)]
+            for kind in ("errors", "warnings", "excluded")
+        },
         "expectations": [outcome._asdict() for outcome in expectations],
     }
 
 
-def is_ok(validation: Validation, expectations: Sequence[Outcome]) -> bool:
-    """Whether nothing stands against using the data."""
-    return not validation.errors and all(outcome.success for outcome in expectations)
-
-
-def complaints(validation: Validation, expectations: Sequence[Outcome]) -> list[str]:
+def complaints(validation: Validation, expectations: Sequence[ExpectationResult]) -> list[str]:
     """One line for each error and each expectation that is not met."""
     unmet = [outcome for outcome in expectations if not outcome.success]
     return [
@@ -290,13 +292,13 @@ def about(validation: Validation, data: str) -> str:
     `data` is the folder and where its content comes from.
     """
     manifest = validation.manifest
-    near, identical = _repeated(validation, "group"), _repeated(validation, "sha256")
-    labels = ", ".join(f"{int((manifest['label'] == label).sum())} {label}" for label in LABELS)
+    groups, files = _repeated(manifest["group"])
+    identical_groups, identical_files = _repeated(manifest["sha256"])
+    labels = ", ".join(f"{count} {label}" for label, count in _class_counts(manifest).items())
     copies = (
-        f"{near['files']} lie in {near['groups']} groups of copies or near-copies, of them "
-        f"{identical['identical_files']} in {identical['identical_groups']} groups of identical "
-        "bytes."
-        if near["groups"]
+        f"{files} lie in {groups} groups of copies or near-copies, of them {identical_files} in "
+        f"{identical_groups} groups of identical bytes."
+        if groups
         else "No copies were found."
     )
     return (
@@ -305,15 +307,14 @@ def about(validation: Validation, data: str) -> str:
     )
 
 
-def _repeated(validation: Validation, column: str) -> dict[str, int]:
-    kind = {"group": "", "sha256": "identical_"}[column]
-    sizes = validation.manifest[column].value_counts()
-    several = sizes[sizes > 1]
-    return {f"{kind}groups": len(several), f"{kind}files": int(several.sum())}
+def _class_counts(manifest: pd.DataFrame) -> dict[str, int]:
+    return {label: int((manifest["label"] == label).sum()) for label in LABELS}
 
 
-def _listed(findings: Sequence[Finding]) -> list[dict[str, str]]:
-    return [finding._asdict() for finding in findings]
+def _repeated(column: pd.Series) -> tuple[int, int]:
+    """How many values occur more than once, and in how many rows."""
+    sizes = column.value_counts()
+    return int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
 
 
 # Great Expectations' own page loads styles, scripts and a counting pixel from six hosts and prints
@@ -349,13 +350,9 @@ def write_data_docs(
 ) -> None:
     """Write `folder/index.html`: what was expected, what was found, the values that failed.
 
-    The paragraph `lead` under the title says which data these are.
+    The paragraph `lead` under the title says which data these are. The sections are those of Great
+    Expectations' own page.
     """
-    write_text(folder / "index.html", render_page(title, lead, result))
-
-
-def render_page(title: str, lead: str, result: "ExpectationSuiteValidationResult") -> str:
-    """Render the sections of Great Expectations' validation page into one HTML page."""
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
@@ -363,18 +360,16 @@ def render_page(title: str, lead: str, result: "ExpectationSuiteValidationResult
     sections = [_without_run(section) for section in document["sections"]]
     body = DefaultJinjaPageView().env.from_string(_SECTIONS).render(sections=sections)
     lines = "\n".join(line.rstrip() for line in body.splitlines() if line.strip())
-    return _PAGE.format(title=escape(title), lead=escape(lead), style=_STYLE, body=lines)
+    page = _PAGE.format(title=escape(title), lead=escape(lead), style=_STYLE, body=lines)
+    write_text(folder / "index.html", page)
 
 
 def _without_run(section: dict[str, Any]) -> dict[str, Any]:
     """Leave out the folded block on the run (load time, batch) and links to pages not written."""
-    kept = [
-        block
-        for block in section["content_blocks"]
-        if block["content_block_type"] not in ("collapse", "header") or not _of_run(block)
-    ]
+
+    def is_of_run(block: dict[str, Any]) -> bool:
+        kind = block["content_block_type"]
+        return kind == "collapse" or (kind == "header" and "Overview" in str(block.get("header")))
+
+    kept = [block for block in section["content_blocks"] if not is_of_run(block)]
     return {**section, "content_blocks": kept}
-
-
-def _of_run(block: dict[str, Any]) -> bool:
-    return block["content_block_type"] == "collapse" or "Overview" in str(block.get("header"))

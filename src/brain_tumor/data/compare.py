@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +19,7 @@ from brain_tumor.data.fetch import has_files
 from brain_tumor.data.folder import PATIENTS_FILE, is_junk, read_patients
 from brain_tumor.machine import GitError, git
 
-Pair = tuple[str, str]
+Move = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class DataDiff:
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    relabelled: tuple[Pair, ...]
-    renamed: tuple[Pair, ...]
+    relabelled: tuple[Move, ...]
+    renamed: tuple[Move, ...]
     changed: tuple[str, ...]
     other: tuple[str, ...]
     before: dict[str, int]
@@ -77,24 +76,16 @@ class DataDiff:
             kind: [{"old": old, "new": new} for old, new in getattr(self, kind)]
             for kind in ("relabelled", "renamed")
         }
-        lists = {
-            kind: list(getattr(self, kind)) for kind in ("added", "removed", "changed", "other")
-        }
-        return asdict(self) | lists | pairs
+        return asdict(self) | pairs
 
 
 def compare(
     before: Mapping[str, str], after: Mapping[str, str], folders: Sequence[str]
 ) -> DataDiff:
-    """Compare two listings of the data folder.
+    """Compare two listings (MD5 of each file, by its path) of the data folder.
 
     Where several files have the same bytes, as many as can be are taken to have kept their class,
     and of those as many as can be their name.
-
-    Args:
-        before: MD5 of each file, by its path in the folder; `after` likewise.
-        after: the later state.
-        folders: class folders.
     """
     old, new = images(before, folders), images(after, folders)
     moved = sorted(_moves(_lost(old, new), _lost(new, old)))
@@ -145,27 +136,27 @@ def _others(listing: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str, 
     return {path: digest for path, digest in listing.items() if path not in chosen}
 
 
-def _moves(gone: dict[str, str], come: dict[str, str]) -> Iterator[Pair]:
-    """Pair what has the same bytes: of one class and name first, then more and more loosely."""
-    left, right = dict(gone), dict(come)
-    alike: list[Callable[[str], Pair]] = [
+def _moves(gone: dict[str, str], come: dict[str, str]) -> Iterator[Move]:
+    """Move what has the same bytes: of one class and name first, then more and more loosely."""
+    sources_left, targets_left = dict(gone), dict(come)
+    alike: list[Callable[[str], Move]] = [
         lambda path: (_class(path), _name(path)),
         lambda path: (_class(path), ""),
         lambda path: ("", _name(path)),
         lambda _: ("", ""),
     ]
     for likeness in alike:
-        sources, targets = _grouped(left, likeness), _grouped(right, likeness)
+        sources, targets = _grouped(sources_left, likeness), _grouped(targets_left, likeness)
         for key in sources.keys() & targets.keys():
             for old, new in zip(sources[key], targets[key], strict=False):  # the rest is left over
-                del left[old], right[new]
+                del sources_left[old], targets_left[new]
                 yield old, new
 
 
 def _grouped(
-    files: Mapping[str, str], likeness: Callable[[str], Pair]
-) -> dict[tuple[str, Pair], list[str]]:
-    groups: dict[tuple[str, Pair], list[str]] = defaultdict(list)
+    files: Mapping[str, str], likeness: Callable[[str], Move]
+) -> dict[tuple[str, Move], list[str]]:
+    groups: dict[tuple[str, Move], list[str]] = defaultdict(list)
     for path in sorted(files):
         groups[files[path], likeness(path)].append(path)
     return groups
@@ -175,7 +166,7 @@ def since(revision: str, data: Path, folders: Sequence[str]) -> DataDiff:
     """Compare what lies in the data folder with what a revision's data.dvc describes.
 
     Raises:
-        ListingError: the folder is missing, or `listing.at_revision` has no answer.
+        ListingError: the folder is missing, or `at_revision` has no answer.
     """
     if not has_files(data):
         raise ListingError(f"{data} is missing: `brain-tumor data ensure` brings it back")
@@ -217,8 +208,8 @@ def number_of(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-Listing = Mapping[str, str] | None  # None: no data folder, or its list of files cannot be had
-Check = tuple[str, str]  # a line, and what to do about it ("": nothing)
+_Listing = Mapping[str, str] | None  # None: no data folder, or its list of files cannot be had
+_Check = tuple[str, str]  # a line, and what to do about it ("": nothing)
 
 
 def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
@@ -230,7 +221,7 @@ def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
     pointer = dvc.pointer(data)
     present = in_folder(data) if has_files(data) else None
     try:
-        recorded: Listing = on_record(data)
+        recorded: _Listing = on_record(data)
     except ListingError:
         recorded = None
     if present is not None:
@@ -250,9 +241,9 @@ def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
     yield f"source: {dvc.origin(dvc.read_meta(data))}"
     steps: list[str] = []
     for check in (
-        partial(_folder, data, folders, present, recorded),
-        partial(_git, pointer),
-        partial(_remote, data, recorded),
+        lambda: _folder(data, folders, present, recorded),
+        lambda: _git(pointer),
+        lambda: _remote(data, recorded),
     ):
         line, step = check()
         yield line
@@ -262,15 +253,15 @@ def status(data: Path, folders: tuple[str, ...]) -> Iterator[str]:
 
 def _patients(data: Path, shown: Mapping[str, str]) -> str:
     patients, _ = read_patients(data / PATIENTS_FILE, shown)
-    known = [patients[path] for path in shown if patients.get(path)]
-    if not known:
+    names = [patients[path] for path in shown if patients.get(path)]
+    if not names:
         return f"patients: unknown (no {PATIENTS_FILE} names any)"
-    without = len(shown) - len(known)
+    without = len(shown) - len(names)
     rest = f"; {without} of {len(shown)} images are of unknown ones" if without else ""
-    return f"patients: {len(set(known))} known{rest}"
+    return f"patients: {len(set(names))} known{rest}"
 
 
-def _folder(data: Path, folders: tuple[str, ...], present: Listing, recorded: Listing) -> Check:
+def _folder(data: Path, folders: tuple[str, ...], present: _Listing, recorded: _Listing) -> _Check:
     pointer = dvc.pointer(data)
     if present is None:
         return f"{pointer}: the folder it describes is missing", "`brain-tumor data ensure`"
@@ -290,7 +281,7 @@ def _folder(data: Path, folders: tuple[str, ...], present: Listing, recorded: Li
     )
 
 
-def _git(pointer: Path) -> Check:
+def _git(pointer: Path) -> _Check:
     try:
         changed = git("status", "--porcelain", "--", pointer.name, folder=pointer.absolute().parent)
     except GitError:
@@ -304,7 +295,7 @@ def _git(pointer: Path) -> Check:
     return f"git: {pointer} is committed", ""
 
 
-def _remote(data: Path, recorded: Listing) -> Check:
+def _remote(data: Path, recorded: _Listing) -> _Check:
     wanted = len({*(recorded or {}).values()}) + 1  # with the list of files itself
     try:
         answer = missing_on_remote(data)

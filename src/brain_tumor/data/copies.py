@@ -80,19 +80,12 @@ def duplicate_groups(
     max_hamming: int,
     min_correlation: float,
 ) -> list[str]:
-    """Name the duplicate group of each image.
+    """Name the duplicate group of each of N images.
 
-    Two images are near-duplicates if their hashes differ in at most `max_hamming` bits and the
-    correlation of their thumbnails is above `min_correlation`. Groups are the connected components
-    of "same bytes or near-duplicate", so members at the ends of a chain may differ by more.
-
-    Args:
-        paths: N distinct names.
-        sha256: N digests of the files' bytes.
-        dhash: N values of `difference_hash`.
-        thumbnails: uint8 array of shape (N, 32, 32).
-        max_hamming: in bits, 0 to 64.
-        min_correlation: Pearson correlation of grey values, 0 to 1.
+    Two images are near-duplicates if their hashes (see `difference_hash`) differ in at most
+    `max_hamming` bits and the correlation of their thumbnails, uint8 (N, 32, 32), is above
+    `min_correlation`. Groups are the connected components of "same bytes or near-duplicate", so
+    members at the ends of a chain may differ by more.
 
     Returns:
         The smallest path of each image's group, in the order of `paths`; it does not depend on

@@ -68,15 +68,10 @@ def pull(data: Path) -> None:
 
 def read_meta(data: Path) -> Meta:
     """Return what data.dvc has under `meta:`, empty if there is no data.dvc or nothing there."""
-    meta = _document(data).get("meta")
-    return meta if isinstance(meta, dict) else {}
-
-
-def _document(data: Path) -> dict[str, Any]:
     if not pointer(data).is_file():
         return {}
     document = YAML(typ="safe", pure=True).load(pointer(data).read_text(encoding="utf-8"))
-    return document if isinstance(document, dict) else {}
+    return (document or {}).get("meta") or {}
 
 
 def origin(meta: Meta) -> str:
@@ -153,10 +148,6 @@ class ListingError(UserError):
 
 def at_revision(data: Path, revision: str) -> dict[str, str]:
     """List the data of a git revision, from DVC's cache or else its remote; no image is fetched.
-
-    Args:
-        data: the data folder, as it is called now.
-        revision: commit, branch, tag, `HEAD~1` ...
 
     Returns:
         MD5 of each file, by its path in the folder; nothing where the revision has no data.

@@ -1,4 +1,7 @@
-"""Runs a Great Expectations suite over a table, without a project folder, network or clock."""
+"""Runs a Great Expectations suite over a table, without a project folder, network or clock.
+
+Apart from `check`, so that stage split does not depend on `imaging`.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,10 +12,8 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.expectations import Expectation
 
-_MOST_VALUES_SHOWN = 1000
 
-
-class Outcome(NamedTuple):
+class ExpectationResult(NamedTuple):
     """One expectation met or not; `observed` is what was found in the table."""
 
     name: str
@@ -26,7 +27,7 @@ def run_suite(
     """Check `table` against `expectations` (great_expectations takes seconds to import).
 
     Returns:
-        Great Expectations' own result, for `outcomes` and `data_docs.write_data_docs`.
+        Great Expectations' own result, for `outcomes` and `check.write_data_docs`.
     """
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -40,19 +41,21 @@ def run_suite(
         suite,
         result_format={
             "result_format": "SUMMARY",
-            "partial_unexpected_count": _MOST_VALUES_SHOWN,
+            "partial_unexpected_count": 1000,
             "include_unexpected_rows": False,
         },
     )
 
 
-def outcomes(result: "ExpectationSuiteValidationResult") -> list[Outcome]:
+def outcomes(result: "ExpectationSuiteValidationResult") -> list[ExpectationResult]:
     """List what each expectation found, in the order the suite was written in.
 
     Every expectation needs a description: it is its name.
     """
     return [
-        Outcome(entry["expectation_config"]["description"], entry["success"], _observed(entry))
+        ExpectationResult(
+            entry["expectation_config"]["description"], entry["success"], _observed(entry)
+        )
         for entry in result.to_json_dict()["results"]
     ]
 

@@ -60,7 +60,7 @@ _KAGGLE = re.compile(r"kaggle:([\w-]+/[\w.-]+)")
 
 
 def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]) -> dict[str, Any]:
-    """Fill `target` with the class folders of `source`.
+    """Fill the new folder `target` with the class folders `names` of `source`.
 
     Args:
         source: `phantom`, a directory, an archive, or `kaggle:OWNER/NAME`.
@@ -72,9 +72,8 @@ def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]
         What identifies the source, without any path of this machine.
 
     Raises:
-        UserError: `source` is none of these or cannot be had.
-        UserError: the archive is broken or unsafe.
-        UserError: the class folders are not there.
+        UserError: `source` is none of these or cannot be had, the archive is broken or unsafe, or
+            the class folders are not there.
     """
     target.mkdir(parents=True)
     if source == PHANTOM:
@@ -137,22 +136,16 @@ def fetch(
     *,
     force: bool = False,
 ) -> dict[str, int]:
-    """Fill `data` from `source`, whole or not at all, and put it under DVC.
+    """Fill `data` from `source` (see `fill`), whole or not at all, and put it under DVC.
 
-    Args:
-        source: `phantom`, a directory, an archive, or `kaggle:OWNER/NAME`.
-        data: the data folder.
-        phantom: section `phantom`.
-        names: class folders, negative first.
-        force: replace what is in `data`; otherwise files there are an error.
+    With `force` what is in `data` is replaced; otherwise files there are an error.
 
     Returns:
         The number of files in each class folder.
 
     Raises:
-        UserError: `data` is not empty, or `source` lies in it.
+        UserError: `data` is not empty, `source` lies in it, or as `fill` does.
         DvcError: `data` is not in a DVC repository, or `dvc add` fails.
-        UserError: the source's own errors, see `sources.fill`.
     """
     if has_files(data) and not force:
         raise UserError(f"{data} is not empty: pass --force to replace what is in it")

@@ -21,7 +21,7 @@ from brain_tumor.imaging.picture import eight_bits
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 
-class Finding(NamedTuple):
+class Remark(NamedTuple):
     """A file (or folder, ending in `/`), relative to the data folder, and what is odd about it."""
 
     path: str
@@ -81,8 +81,8 @@ def read_facts(file: Path, params: ValidateParams) -> ImageFacts:
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
-        known = ", ".join(EXTENSIONS)
-        raise BadImageError(f"not an image that can be read ({known})") from error
+        formats = ", ".join(EXTENSIONS)
+        raise BadImageError(f"not an image that can be read ({formats})") from error
     except Image.DecompressionBombError as error:
         raise BadImageError(f"too large: {error}") from error
     except Exception as error:  # Pillow's decoders raise many kinds (OSError, SyntaxError, struct)
@@ -143,13 +143,13 @@ PATIENTS_FILE = "patients.csv"
 _OS_FILES = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
 
-class Found(NamedTuple):
+class Contents(NamedTuple):
     """The files of a data folder, sorted; `images` are (path relative to it, label)."""
 
     images: list[tuple[str, str]]
-    excluded: list[Finding]
-    errors: list[Finding]
-    warnings: list[Finding]
+    excluded: list[Remark]
+    errors: list[Remark]
+    warnings: list[Remark]
 
 
 def is_junk(name: str) -> bool:
@@ -157,84 +157,84 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name in _OS_FILES
 
 
-def find_images(data: Path, params: ValidateParams) -> Found:
+def find_images(data: Path, params: ValidateParams) -> Contents:
     """List the files of the class folders of `data` and what is wrong with its layout.
 
     Files are taken from class folders at any depth. `masks/`, `patients.csv` and what operating
     systems leave behind (`.DS_Store`, `Thumbs.db`, ...) are no images.
     """
-    found = Found([], [], [], [])
+    contents = Contents([], [], [], [])
     if not data.is_dir():
-        found.errors.append(Finding(".", f"data folder '{data}' is missing or not a folder"))
-        return found
+        contents.errors.append(Remark(".", f"data folder '{data}' is missing or not a folder"))
+        return contents
     reasons = {str(PurePosixPath(item.path)): item.reason for item in params.exclude}
     strays: dict[str, list[str]] = {}
-    for path in _files(data, found):
+    for path in _files(data, contents):
         top = path.split("/")[0] if "/" in path else ""
         if path in reasons:
-            found.excluded.append(Finding(path, reasons[path]))
+            contents.excluded.append(Remark(path, reasons[path]))
         elif top in params.folders:
-            _add_image(data, path, params.folders[top], found)
+            _add_image(data, path, params.folders[top], contents)
         elif top != MASKS_FOLDER and path != PATIENTS_FILE:
             strays.setdefault(top, []).append(path)
-    _report_strays(data, strays, params, found)
-    _report_unmatched(params, found)
-    return found
+    _report_strays(data, strays, params, contents)
+    _report_unmatched(params, contents)
+    return contents
 
 
-def _files(data: Path, found: Found) -> Iterator[str]:
+def _files(data: Path, contents: Contents) -> Iterator[str]:
     for file in sorted(data.rglob("*")):
         path = file.relative_to(data).as_posix()
         if file.is_dir():
             if file.is_symlink():
                 reason = "link to a folder: not followed, copy the files instead"
-                found.errors.append(Finding(f"{printable(path)}/", reason))
+                contents.errors.append(Remark(f"{printable(path)}/", reason))
         elif any(map(is_junk, path.split("/"))):
-            found.warnings.append(Finding(printable(path), "hidden file: ignored"))
+            contents.warnings.append(Remark(printable(path), "hidden file: ignored"))
         else:
             yield path
 
 
-def _add_image(data: Path, path: str, label: str, found: Found) -> None:
+def _add_image(data: Path, path: str, label: str, contents: Contents) -> None:
     if printable(path) != path:
-        found.errors.append(Finding(printable(path), "file name is not valid UTF-8: rename it"))
+        contents.errors.append(Remark(printable(path), "file name is not valid UTF-8: rename it"))
     elif not (data / path).exists():
-        found.errors.append(Finding(path, "link to a file that does not exist"))
+        contents.errors.append(Remark(path, "link to a file that does not exist"))
     else:
-        found.images.append((path, label))
+        contents.images.append((path, label))
 
 
 def _report_strays(
-    data: Path, strays: dict[str, list[str]], params: ValidateParams, found: Found
+    data: Path, strays: dict[str, list[str]], params: ValidateParams, contents: Contents
 ) -> None:
     classes = " and ".join(f"{folder}/" for folder in params.folders)
     for path in strays.pop("", []):
         if _is_image(data / path):
             reason = f"image outside the class folders {classes}"
-            found.errors.append(Finding(printable(path), reason))
+            contents.errors.append(Remark(printable(path), reason))
         else:
-            found.warnings.append(Finding(printable(path), "not part of the data: ignored"))
+            contents.warnings.append(Remark(printable(path), "not part of the data: ignored"))
     for folder, paths in strays.items():
         images = sum(_is_image(data / path) for path in paths)
         where = f"{printable(folder)}/"
         if images:
             reason = f"label outside the set: {images} images, but the classes are {classes}"
-            found.errors.append(Finding(where, reason))
+            contents.errors.append(Remark(where, reason))
         else:
-            found.warnings.append(Finding(where, "folder without images: ignored"))
+            contents.warnings.append(Remark(where, "folder without images: ignored"))
 
 
-def _report_unmatched(params: ValidateParams, found: Found) -> None:
-    labels = {label for _, label in found.images}
+def _report_unmatched(params: ValidateParams, contents: Contents) -> None:
+    labels = {label for _, label in contents.images}
     for folder, label in params.folders.items():
         if label not in labels:
             reason = f"class folder is missing or empty: images of class '{label}' belong there"
-            found.errors.append(Finding(f"{folder}/", reason))
-    matched = {item.path for item in found.excluded}
+            contents.errors.append(Remark(f"{folder}/", reason))
+    matched = {item.path for item in contents.excluded}
     for exclusion in params.exclude:
         if str(PurePosixPath(exclusion.path)) not in matched:
             reason = "listed in validate.exclude, but there is no such file"
-            found.errors.append(Finding(exclusion.path, reason))
+            contents.errors.append(Remark(exclusion.path, reason))
 
 
 def _is_image(file: Path) -> bool:
@@ -251,19 +251,30 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-_COLUMNS = ["path", "patient"]
+def read_patient_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a patients.csv; what a row has beyond the columns has the key "".
+
+    Raises:
+        UserError: it is no CSV in UTF-8 with the columns `path` and `patient`.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, restkey="", restval="")
+            columns, rows = list(reader.fieldnames or []), list(reader)
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise UserError(f"cannot be read as CSV in UTF-8: {error}") from error
+    if not {"path", "patient"} <= set(columns):
+        raise UserError(f"columns path,patient expected, received {columns}")
+    return columns, rows
 
 
 def read_patients(
     file: Path, paths: Collection[str], excluded: Collection[str] = ()
-) -> tuple[dict[str, str], list[Finding]]:
+) -> tuple[dict[str, str], list[Remark]]:
     """Read a table with columns `path` (relative to the data folder) and `patient`.
 
-    Args:
-        file: CSV in UTF-8; where there is none no patient is known.
-        paths: the images there are; the table must name each of them once and nothing else. A
-            patient may be left empty: unknown.
-        excluded: files that are left out; they may be named or not.
+    The table must name each of `paths` once, and nothing else but what is `excluded`. A patient may
+    be left empty: unknown. Where there is no table no patient is known.
 
     Returns:
         The patient of each path named, and what is wrong with the table.
@@ -271,26 +282,22 @@ def read_patients(
     if not file.exists():
         return {}, []
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if not set(_COLUMNS) <= set(rows.fieldnames or []):
-                reason = f"columns path,patient expected, received {rows.fieldnames}"
-                return {}, [Finding(file.name, reason)]
-            pairs = [(row["path"] or "", (row["patient"] or "").strip()) for row in rows]
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        return {}, [Finding(file.name, f"cannot be read as CSV in UTF-8: {error}")]
+        _, rows = read_patient_rows(file)
+    except UserError as error:
+        return {}, [Remark(file.name, str(error))]
+    pairs = [(row["path"], row["patient"].strip()) for row in rows]
     named = [path for path, _ in pairs if path not in set(excluded)]
     return dict(pairs), _differences(file.name, named, paths)
 
 
-def _differences(name: str, named: list[str], paths: Collection[str]) -> list[Finding]:
+def _differences(name: str, named: list[str], paths: Collection[str]) -> list[Remark]:
     twice = sorted(path for path, times in Counter(named).items() if times > 1)
     absent = sorted(set(named) - set(paths))
     lacking = sorted(set(paths) - set(named))
     return [
-        *(Finding(path, f"named more than once in {name}") for path in twice),
-        *(Finding(path, f"named in {name}, but there is no such image") for path in absent),
-        *(Finding(path, f"not named in {name}, which must name every image") for path in lacking),
+        *(Remark(path, f"named more than once in {name}") for path in twice),
+        *(Remark(path, f"named in {name}, but there is no such image") for path in absent),
+        *(Remark(path, f"not named in {name}, which must name every image") for path in lacking),
     ]
 
 

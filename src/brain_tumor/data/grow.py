@@ -14,22 +14,23 @@ from pathlib import Path, PurePosixPath
 from PIL import UnidentifiedImageError
 
 from brain_tumor.data import dvc
-from brain_tumor.data.compare import DataDiff, compare, count, counted, images, listed, number_of
+from brain_tumor.data.compare import compare, count, counted, images, listed, number_of
 from brain_tumor.data.dvc import default_remote, ignored, in_folder, md5, on_record
 from brain_tumor.data.fetch import has_files
 from brain_tumor.data.folder import (
     EXTENSIONS,
     PATIENTS_FILE,
     BadImageError,
-    Finding,
     ImageFacts,
+    Remark,
     is_junk,
     printable,
     read_facts,
+    read_patient_rows,
     read_patients,
 )
 from brain_tumor.errors import UserError
-from brain_tumor.files import write_text
+from brain_tumor.files import replacing, write_text
 from brain_tumor.machine import track
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
@@ -54,7 +55,7 @@ class Incoming:
     masks: dict[str, str] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    problems: list[Finding] = field(default_factory=list)
+    problems: list[Remark] = field(default_factory=list)
 
 
 def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
@@ -81,9 +82,9 @@ def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
     _check_class(source, facts, other, incoming)
     _match_masks(masks, facts, folder, incoming, params)
     if PATIENTS_FILE in paths:
-        patients, findings = read_patients(source / PATIENTS_FILE, images)
+        patients, remarks = read_patients(source / PATIENTS_FILE, images)
         incoming.patients.update(patients)
-        incoming.problems.extend(item for item in findings if item.path not in incoming.left_out)
+        incoming.problems.extend(item for item in remarks if item.path not in incoming.left_out)
     return incoming
 
 
@@ -98,13 +99,13 @@ def _files(source: Path, incoming: Incoming) -> Iterator[str]:
         for name in folders:
             if (Path(top) / name).is_symlink():
                 path = (Path(top) / name).relative_to(source).as_posix()
-                incoming.problems.append(Finding(f"{path}/", "link to a folder: not followed"))
+                incoming.problems.append(Remark(f"{path}/", "link to a folder: not followed"))
         for name in sorted(name for name in names if not is_junk(name)):
             path = (Path(top) / name).relative_to(source).as_posix()
             if printable(path) == path:
                 yield path
             else:
-                incoming.problems.append(Finding(printable(path), "file name is not valid UTF-8"))
+                incoming.problems.append(Remark(printable(path), "file name is not valid UTF-8"))
 
 
 def _decoded(
@@ -119,7 +120,7 @@ def _decoded(
             if _is_no_image(file, error):
                 incoming.left_out.append(path)
             else:
-                incoming.problems.append(Finding(path, str(error)))
+                incoming.problems.append(Remark(path, str(error)))
         else:
             incoming.images[path] = md5(file)
     return facts
@@ -138,10 +139,10 @@ def _check_class(
     inside = {parent.as_posix() for path in facts for parent in PurePosixPath(path).parents}
     for path in sorted(folder for folder in inside if PurePosixPath(folder).name == other):
         reason = "named like the folder of the other class: add each class by itself"
-        incoming.problems.append(Finding(f"{path}/", reason))
+        incoming.problems.append(Remark(f"{path}/", reason))
     if source.is_dir() and source.resolve().name == other:
         reason = f"is named '{other}', like the folder of the other class: is the label right?"
-        incoming.problems.append(Finding(".", reason))
+        incoming.problems.append(Remark(".", reason))
 
 
 def _match_masks(
@@ -158,9 +159,9 @@ def _match_masks(
         owner = owners.get(name) or owners.get(in_class(name, folder))
         if owner is None:
             reason = f"mask of no image here: {MASKS_FOLDER}/IMAGE.png is that of IMAGE"
-            incoming.problems.append(Finding(mask, reason))
+            incoming.problems.append(Remark(mask, reason))
         elif problem := _mask_problem(incoming.root / mask, facts[owner], params):
-            incoming.problems.append(Finding(mask, problem))
+            incoming.problems.append(Remark(mask, problem))
         else:
             incoming.masks[owner] = mask
 
@@ -175,13 +176,9 @@ def _mask_problem(file: Path, image: ImageFacts, params: ValidateParams) -> str:
     return f"mask of {mask.width}x{mask.height} px for {image.width}x{image.height} px"
 
 
-_COLUMNS = ("path", "patient")
-_TOO_MANY = "\0"  # key of what a row has beyond the columns
-
-
 def grown_table(
     table: Path, images: Iterable[str], new: Iterable[str], patients: Mapping[str, str]
-) -> tuple[str | None, list[Finding]]:
+) -> tuple[str | None, list[Remark]]:
     """Extend the table by the images that are new, and by the patients that became known.
 
     Args:
@@ -198,36 +195,30 @@ def grown_table(
     """
     if not table.exists() and not patients:
         return None, []
-    columns, rows = _read(table) if table.exists() else (list(_COLUMNS), [])
+    columns, rows = _read(table) if table.exists() else (["path", "patient"], [])
     before = [dict(row) for row in rows]
     by_path = {row["path"]: row for row in rows}
     for path in (*new, *patients) if table.exists() else images:
         if path not in by_path:
             by_path[path] = dict.fromkeys(columns, "") | {"path": path}
             rows.append(by_path[path])
-    findings = [finding for path in patients for finding in _set(by_path, path, patients[path])]
-    return (None if rows == before else _text(columns, rows)), findings
-
-
-def _set(rows: Mapping[str, dict[str, str]], path: str, patient: str) -> list[Finding]:
-    row = rows.get(path, {})
-    known = (row.get("patient") or "").strip()
-    if known and known != patient:
-        return [Finding(path, f"patient {patient!r} here, but {known!r} in the data folder")]
-    row["patient"] = patient
-    return []
+    remarks = []
+    for path, patient in patients.items():
+        recorded = by_path[path]["patient"].strip()
+        if recorded and recorded != patient:
+            reason = f"patient {patient!r} here, but {recorded!r} in the data folder"
+            remarks.append(Remark(path, reason))
+        by_path[path]["patient"] = patient
+    return (None if rows == before else _text(columns, rows)), remarks
 
 
 def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restkey=_TOO_MANY, restval="")
-            columns = list(reader.fieldnames or [])
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table}: cannot be read as CSV in UTF-8: {error}") from error
-    if not set(_COLUMNS) <= set(columns) or any(_TOO_MANY in row for row in rows):
-        raise UserError(f"{table}: columns path,patient expected, received {columns}")
+        columns, rows = read_patient_rows(table)
+    except UserError as error:
+        raise UserError(f"{table}: {error}") from error
+    if any("" in row for row in rows):
+        raise UserError(f"{table}: columns {','.join(columns)} expected, a row has more")
     return columns, rows
 
 
@@ -240,7 +231,7 @@ def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
 
 
 @dataclass
-class Plan:
+class Addition:
     """What becomes of each incoming file; targets are paths in the data folder.
 
     Attributes:
@@ -250,6 +241,8 @@ class Plan:
         masks: target of each mask that is taken, by its incoming path.
         table: text of patients.csv, None if it stays as it is.
         problems: what stands against carrying it out.
+        left_out: files that are not meant as images.
+        has_patients: whether the batch names patients.
     """
 
     listing: dict[str, str]
@@ -257,7 +250,9 @@ class Plan:
     skipped: dict[str, str] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
     table: str | None = None
-    problems: list[Finding] = field(default_factory=list)
+    problems: list[Remark] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
+    has_patients: bool = False
 
     @property
     def copies(self) -> dict[str, str]:
@@ -270,33 +265,31 @@ class Plan:
         return not self.copies and self.table is None
 
 
-def make_plan(
+def plan_addition(
     incoming: Incoming,
     listing: Mapping[str, str],
     table: Path,
     folder: str,
     params: ValidateParams,
-) -> Plan:
+) -> Addition:
     """Find a place for every incoming image; the same files always get the same places.
 
     An image whose bytes are in the class folder already is skipped. One whose name is taken by
     other bytes (or would be, where file names know no case) gets eight digits of its MD5 into it.
-
-    Args:
-        incoming: what is offered.
-        listing: MD5 of the files of the data folder, by their paths in it.
-        table: its patients.csv.
-        folder: class folder the images are for.
-        params: names the class folders and what is left out.
+    `listing` is the MD5 of the files of the data folder, `table` its patients.csv.
     """
-    plan = Plan(dict(listing))
+    plan = Addition(
+        dict(listing),
+        left_out=tuple(incoming.left_out),
+        has_patients=bool(incoming.patients),
+    )
     owners = _owners(listing, folder, params)
     taken = {_folded(path) for path in listing}
     for path, digest in incoming.images.items():
         twin = owners.get(digest)
         if twin and not twin.startswith(f"{folder}/"):
             reason = f"same bytes as {twin} of the other class: which label is right?"
-            plan.problems.append(Finding(path, reason))
+            plan.problems.append(Remark(path, reason))
         elif twin:
             plan.skipped[path] = twin
         else:
@@ -335,7 +328,7 @@ def _free(target: str, digest: str, taken: set[str]) -> str:
     )
 
 
-def _place_masks(plan: Plan, incoming: Incoming) -> None:
+def _place_masks(plan: Addition, incoming: Incoming) -> None:
     places = plan.skipped | plan.images
     for image, mask in incoming.masks.items():
         if image not in places:
@@ -344,61 +337,39 @@ def _place_masks(plan: Plan, incoming: Incoming) -> None:
         if target not in plan.listing:
             plan.masks[mask], plan.listing[target] = target, digest
         elif plan.listing[target] != digest:
-            plan.problems.append(Finding(mask, f"other bytes than {target} of the data folder"))
+            plan.problems.append(Remark(mask, f"other bytes than {target} of the data folder"))
 
 
-def _place_patients(plan: Plan, incoming: Incoming, table: Path, params: ValidateParams) -> None:
+def _place_patients(
+    plan: Addition, incoming: Incoming, table: Path, params: ValidateParams
+) -> None:
     places = plan.skipped | plan.images
-    known: dict[str, str] = {}
+    patients: dict[str, str] = {}
     for path, patient in incoming.patients.items():
-        if patient and path in places and known.setdefault(places[path], patient) != patient:
+        if patient and path in places and patients.setdefault(places[path], patient) != patient:
             reason = f"same bytes as another image, but of patient {patient!r} instead of "
-            plan.problems.append(Finding(path, f"{reason}{known[places[path]]!r}"))
+            plan.problems.append(Remark(path, f"{reason}{patients[places[path]]!r}"))
     everything = images(plan.listing, tuple(params.folders))
-    plan.table, contradictions = grown_table(table, sorted(everything), plan.images.values(), known)
+    plan.table, contradictions = grown_table(
+        table, sorted(everything), plan.images.values(), patients
+    )
     plan.problems.extend(contradictions)
     if plan.table is not None:
         digest = hashlib.md5(plan.table.encode(), usedforsecurity=False).hexdigest()
         plan.listing[PATIENTS_FILE] = digest
 
 
-@dataclass(frozen=True)
-class Added:
-    """What came of adding a batch.
+def add(source: Path, label: str, data: Path, params: ValidateParams) -> Addition:
+    """Take images of label `no` or `yes` (see `collect`) into the data folder and its data.dvc.
 
-    Attributes:
-        plan: what became of each of its files.
-        left_out: files that are not meant as images.
-        unknown_patients: whether a table of patients is kept, but the batch has none.
-        counts: images of each class folder now.
-        remote: the default DVC remote, None if none is set.
-    """
-
-    plan: Plan
-    left_out: tuple[str, ...]
-    unknown_patients: bool
-    counts: dict[str, int]
-    remote: str | None
-
-
-def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
-    """Take a folder's images (or one image) into the data folder and its data.dvc.
-
-    All is checked first, and copied beside the data folder. Then each file takes its place in one
-    step, and `dvc add` runs. Where that is cut off, the same call completes it.
-
-    Args:
-        source: see `incoming.collect`; it stays as it is.
-        label: the images' label, "no" or "yes".
-        data: the data folder, as data.dvc describes it.
-        params: what an image must be, and the class folders.
+    All is checked first. Then the files are copied and `dvc add` runs. If that fails, the data
+    folder and data.dvc are as they were.
 
     Raises:
-        UserError: the data folder is not what data.dvc describes, something of the batch cannot be
-            taken (the message names all of it), a file changes while it is copied, or another run
-            is adding.
+        UserError: the data folder is not what data.dvc describes, its patients.csv cannot be read,
+            something of the batch cannot be taken (the message names all of it), a file changes
+            while it is copied, or another run is adding.
         OSError: files cannot be read or written.
-        UserError: the data folder's patients.csv cannot be read.
         DvcError: `dvc add` failed.
     """
     if source.resolve().is_relative_to(data.resolve()):
@@ -407,28 +378,14 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Added:
         raise UserError(f"{source} holds {data} itself: give a folder outside it")
     folder = next(name for name, its_label in params.folders.items() if its_label == label)
     with _only_one(data):
-        _require_data(data)
+        listing = _recorded(data, tuple(params.folders))
         incoming = collect(source, folder, params)
-        recorded, present = on_record(data), in_folder(data)
-        plan = make_plan(incoming, recorded, data / PATIENTS_FILE, folder, params)
+        plan = plan_addition(incoming, listing, data / PATIENTS_FILE, folder, params)
         _require_no_problem(source, incoming, plan, data)
-        missing = {
-            path: target
-            for path, target in plan.copies.items()
-            if present.get(target) != plan.listing[target]
-        }
-        if present != _expected(recorded, present, plan, placed=not missing):
-            _refuse(data, compare(recorded, present, tuple(params.folders)))
         if not plan.is_empty:
-            _copy(missing, incoming.root, plan, data)
-            _record(source, label, plan, data, resumed=present != recorded)
-    return Added(
-        plan,
-        tuple(incoming.left_out),
-        (data / PATIENTS_FILE).exists() and not incoming.patients and bool(plan.images),
-        count(plan.listing, tuple(params.folders)),
-        default_remote(data),
-    )
+            batch = {"name": source.resolve().name, "label": label, "files": len(plan.images)}
+            _carry_out(plan, incoming.root, data, batch)
+    return plan
 
 
 @contextmanager
@@ -447,21 +404,33 @@ def _only_one(data: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_data(data: Path) -> None:
+def _recorded(data: Path, folders: tuple[str, ...]) -> dict[str, str]:
+    """MD5 of the files that data.dvc describes; the data folder must hold just these."""
     pointer = dvc.pointer(data)
     if not pointer.is_file():
         first = f"`dvc add {data}`" if has_files(data) else "`brain-tumor data fetch SOURCE`"
         raise UserError(f"{data} is not under DVC, there is no {pointer}: run {first} first")
     if not has_files(data):
         raise UserError(f"{data} is missing: run `brain-tumor data ensure` first")
+    recorded, present = on_record(data), in_folder(data)
+    if present != recorded:
+        raise UserError(
+            f"{data} is not what {pointer} describes ({compare(recorded, present, folders)}): "
+            f"`dvc add {data}` keeps what is in the folder, `dvc checkout {pointer}` brings back "
+            "what is on record; then add again"
+        )
+    return recorded
 
 
-def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path) -> None:
-    left = ignored(data, plan.copies.values())
+def _require_no_problem(source: Path, incoming: Incoming, plan: Addition, data: Path) -> None:
+    ignored_targets = ignored(data, plan.copies.values())
     problems = [
         *incoming.problems,
         *plan.problems,
-        *(Finding(path, "would be ignored by DVC, see .dvcignore: rename it") for path in left),
+        *(
+            Remark(path, "would be ignored by DVC, see .dvcignore: rename it")
+            for path in ignored_targets
+        ),
     ]
     if problems:
         lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))
@@ -471,68 +440,33 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Plan, data: Path
         raise UserError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
 
 
-def _expected(
-    recorded: dict[str, str], present: dict[str, str], plan: Plan, *, placed: bool
-) -> dict[str, str]:
-    """What the folder may hold: what is on record, and what a killed run had placed."""
-    expected = recorded | {
-        path: digest for path, digest in plan.listing.items() if present.get(path) == digest
-    }
-    if placed and plan.copies and plan.table is None and PATIENTS_FILE in present:
-        expected[PATIENTS_FILE] = present[PATIENTS_FILE]  # written last, after all files
-    return expected
-
-
-def _refuse(data: Path, differences: DataDiff) -> None:
-    pointer = dvc.pointer(data)
-    raise UserError(
-        f"{data} is not what {pointer} describes ({differences}): `dvc add {data}` keeps what is "
-        f"in the folder, `dvc checkout {pointer}` brings back what is on record; then add again"
-    )
-
-
-def _copy(files: dict[str, str], root: Path, plan: Plan, data: Path) -> None:
-    """Copy files beside the data folder, then move each to its target and write the table."""
-    aside = data.with_name(f".{data.name}.added.partial")
-    shutil.rmtree(aside, ignore_errors=True)  # of a killed run
+def _carry_out(plan: Addition, root: Path, data: Path, batch: dict[str, object]) -> None:
+    """Copy files from `root`, extend patients.csv and run `dvc add`; undo it if anything fails."""
+    meta, table = dvc.read_meta(data), data / PATIENTS_FILE
+    written = [dvc.pointer(data), *([table] if plan.table is not None else [])]
+    before = {file: file.read_bytes() if file.exists() else None for file in written}
     try:
-        for path, target in files.items():
-            (aside / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / path, aside / target)
-            if md5(aside / target) != plan.listing[target]:
-                raise UserError(f"{path} changed while it was copied: nothing was added")
-        for target in files.values():
-            (data / target).parent.mkdir(parents=True, exist_ok=True)
-            (aside / target).replace(data / target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    if plan.table is not None:
-        write_text(data / PATIENTS_FILE, plan.table)
+        for path, target in plan.copies.items():
+            with replacing(data / target) as aside:
+                shutil.copyfile(root / path, aside)
+                if md5(aside) != plan.listing[target]:
+                    raise UserError(f"{path} changed while it was copied: nothing was added")
+        if plan.table is not None:
+            write_text(table, plan.table)
+        dvc.add(data, meta | {dvc.ADDED: [*meta.get(dvc.ADDED, []), batch]})
+    except BaseException:
+        for target in plan.copies.values():
+            (data / target).unlink(missing_ok=True)
+        for file, content in before.items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_text(file, content.decode("utf-8"))
+        raise
 
 
-def _record(source: Path, label: str, plan: Plan, data: Path, *, resumed: bool) -> None:
-    """Put the batch on record and run `dvc add`; the record goes first, so none can be missing."""
-    pointer, meta = dvc.pointer(data), dvc.read_meta(data)
-    batches = list(meta.get(dvc.ADDED, []))
-    batch = {"name": source.resolve().name, "label": label, "files": len(plan.images)}
-    if not (resumed and batches[-1:] == [batch]):
-        batches.append(batch)
-    before = pointer.read_text(encoding="utf-8")
-    meta[dvc.ADDED] = batches
-    try:
-        dvc.write_meta(data, meta)
-        dvc.add(data, meta)
-    except dvc.DvcError as error:
-        write_text(pointer, before)
-        raise dvc.DvcError(
-            f"{error}\nThe files are in {data}, {pointer} is as it was: the same command again "
-            f"completes it, `dvc checkout {pointer}` undoes it"
-        ) from error
-
-
-def added_lines(added: Added, data: Path) -> Iterator[str]:
+def added_lines(plan: Addition, data: Path, folders: Sequence[str]) -> Iterator[str]:
     """Describe what became of a batch and of the data folder, and what is next."""
-    plan = added.plan
     renamed = {
         path: target
         for path, target in plan.images.items()
@@ -542,19 +476,19 @@ def added_lines(added: Added, data: Path) -> Iterator[str]:
     yield f"added: {number_of(len(plan.images), 'image')}{masks}"
     yield from _explained("under another name, theirs was taken", renamed, "->")
     yield from _explained("skipped, the same bytes are there already", plan.skipped, "=")
-    if added.left_out:
-        yield f"left out, no images ({len(added.left_out)}):"
-        yield from listed(added.left_out, show_all=False)
+    if plan.left_out:
+        yield f"left out, no images ({len(plan.left_out)}):"
+        yield from listed(plan.left_out, show_all=False)
     if plan.table is not None:
         yield "patients.csv: extended"
-    if added.unknown_patients:
+    if plan.images and not plan.has_patients and (data / PATIENTS_FILE).exists():
         yield (
             "their patients are unknown: a patients.csv (columns path,patient) in the folder "
             "would keep images of one patient in one split"
         )
-    yield f"{data}: {counted(added.counts)}"
+    yield f"{data}: {counted(count(plan.listing, folders))}"
     if not plan.is_empty:
-        pushed = "" if added.remote is None else ", then `dvc push`"
+        pushed = "" if default_remote(data) is None else ", then `dvc push`"
         yield f"next: `git add {dvc.pointer(data)} && git commit`{pushed}"
 
 

@@ -33,9 +33,9 @@ def metadata_features(path: Path) -> dict[str, float]:
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and of large pictures
         try:
             with Image.open(file) as image:
-                return {"bytes": size} | _of_header(image, size)
+                return {"bytes": size} | _described(image, size)
         except Exception:  # Pillow's plugins raise many kinds; the file is of no kind they know
-            return {"bytes": size} | _unknown()
+            return {"bytes": size} | _described(None, size)
 
 
 def metadata_classifier(seed: int) -> "Pipeline":
@@ -54,34 +54,25 @@ def metadata_classifier(seed: int) -> "Pipeline":
     return make_pipeline(unknown, forest)
 
 
-def _of_header(image: Image.Image, size: float) -> dict[str, float]:
-    width, height = (float(side) for side in image.size)
+def _described(image: Image.Image | None, size: float) -> dict[str, float]:
+    width, height = image.size if image else (math.nan, math.nan)
+    info = image.info if image else {}
     return {
-        "width": width,
-        "height": height,
+        "width": float(width),
+        "height": float(height),
         "aspect": width / height,
         "bytes_per_pixel": size / (width * height),
         "jpeg_quantisation": _quantisation(image),
-        **_one_hot("format", image.format or "", _FORMATS),
-        **_one_hot("mode", image.mode, _MODES),
-        "exif": float("exif" in image.info),
-        "icc": float(bool(image.info.get("icc_profile"))),
-        "resolution": float("dpi" in image.info),
-        "progressive": float(bool(image.info.get("progressive"))),
+        **_one_hot("format", (image and image.format) or "", _FORMATS),
+        **_one_hot("mode", image.mode if image else "", _MODES),
+        "exif": float("exif" in info),
+        "icc": float(bool(info.get("icc_profile"))),
+        "resolution": float("dpi" in info),
+        "progressive": float(bool(info.get("progressive"))),
     }
 
 
-def _unknown() -> dict[str, float]:
-    names = ("width", "height", "aspect", "bytes_per_pixel", "jpeg_quantisation")
-    return {
-        **dict.fromkeys(names, math.nan),
-        **_one_hot("format", "", _FORMATS),
-        **_one_hot("mode", "", _MODES),
-        **dict.fromkeys(("exif", "icc", "resolution", "progressive"), 0.0),
-    }
-
-
-def _quantisation(image: Image.Image) -> float:
+def _quantisation(image: Image.Image | None) -> float:
     tables = getattr(image, "quantization", None) or {}
     values = [value for table in tables.values() for value in table]
     return sum(values) / len(values) if values else math.nan

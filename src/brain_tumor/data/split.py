@@ -115,7 +115,7 @@ class SplitError(UserError):
 
 
 def split(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
-    """Divide the images of a manifest.
+    """Divide the images of a manifest (columns path, label, sha256, group, patient).
 
     Deterministic, and independent of the order of rows. What holds when images are added, with the
     same seed and `group_by`:
@@ -129,10 +129,6 @@ def split(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
       (`group_by: none`, or no duplicates and patients) a newcomer can only push others from test to
       val and from val to train. With larger units another set of units may be needed to meet the
       counts, and nothing is promised.
-
-    Args:
-        manifest: columns path, label, sha256, group, patient.
-        params: how they are divided.
 
     Returns:
         Columns path, label, split (train, val, test), group (the unit); sorted by path.
@@ -175,30 +171,30 @@ def _by_fractions(units: list[Unit], params: SplitParams) -> dict[str, str]:
 
 def _fill(units: list[Unit], params: SplitParams) -> dict[str, str]:
     by_unit: dict[str, str] = {}
-    for part, asked in ((TEST, params.counts.test), (VAL, params.counts.val)):
+    for part, counts in ((TEST, params.counts.test), (VAL, params.counts.val)):
         free = [unit for unit in units if unit.name not in by_unit]
-        taken = choose(free, asked.no, asked.yes)
-        if taken is None:
-            raise SplitError(_unmet(part, asked, free))
-        by_unit.update(dict.fromkeys((unit.name for unit in taken), part))
+        chosen = choose(free, counts.no, counts.yes)
+        if chosen is None:
+            raise SplitError(_unmet(part, counts, free))
+        by_unit.update(dict.fromkeys((unit.name for unit in chosen), part))
     rest = [unit for unit in units if unit.name not in by_unit]
     _check_train(rest, params.counts.train)
     return {**by_unit, **{unit.name: TRAIN for unit in rest}}
 
 
-def _check_train(rest: list[Unit], asked: ClassCounts | None) -> None:
+def _check_train(rest: list[Unit], counts: ClassCounts | None) -> None:
     for label in LABELS:
-        left = sum(getattr(unit, label) for unit in rest)
-        if left == 0 or (asked and left != getattr(asked, label)):
-            wanted = getattr(asked, label) if asked else "at least 1"
+        images = sum(getattr(unit, label) for unit in rest)
+        if images == 0 or (counts and images != getattr(counts, label)):
+            wanted = getattr(counts, label) if counts else "at least 1"
             raise SplitError(
-                f"split.counts leave {left} images of class '{label}' for train, asked for "
+                f"split.counts leave {images} images of class '{label}' for train, asked for "
                 f"{wanted}: change split.counts, or set split.mode to fractions"
             )
 
 
-def _unmet(part: str, asked: ClassCounts, free: list[Unit]) -> str:
-    each = ((NEGATIVE, asked.no, 0), (POSITIVE, 0, asked.yes))
+def _unmet(part: str, counts: ClassCounts, free: list[Unit]) -> str:
+    each = ((NEGATIVE, counts.no, 0), (POSITIVE, 0, counts.yes))
     missed = [
         f"class '{label}' ({sum(getattr(unit, label) for unit in free)} images left)"
         for label, no, yes in each
@@ -206,9 +202,9 @@ def _unmet(part: str, asked: ClassCounts, free: list[Unit]) -> str:
     ]
     where = " and ".join(missed) or "both classes at once"
     return (
-        f"{part} cannot hold exactly {asked.no} no and {asked.yes} yes images: no set of the whole "
-        f"groups left does so for {where}; change split.counts, set split.mode to fractions, or "
-        "set split.group_by to none"
+        f"{part} cannot hold exactly {counts.no} no and {counts.yes} yes images: no set of the "
+        f"whole groups left does so for {where}; change split.counts, set split.mode to "
+        "fractions, or set split.group_by to none"
     )
 
 
@@ -256,8 +252,8 @@ def with_manifest(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     )
     both["place"] = both["place"].astype("str")
     for kin in ("group", *_COLUMN_OF.values()):
-        known = both[kin].where(both[kin] != "")
-        both[f"splits_of_{kin}"] = both.groupby(known)["split"].transform("nunique")
+        members = both[kin].where(both[kin] != "")
+        both[f"splits_of_{kin}"] = both.groupby(members)["split"].transform("nunique")
     return both
 
 
@@ -305,5 +301,5 @@ def _count_expectations(params: SplitParams) -> Sequence["Expectation"]:
 
 def _asked(params: SplitParams, part: str, label: str) -> tuple[int, int | None]:
     """The fewest and the most images asked for; None: any number."""
-    asked = getattr(params.counts, part) if params.mode == "counts" else None
-    return (1, None) if asked is None else (getattr(asked, label), getattr(asked, label))
+    counts = getattr(params.counts, part) if params.mode == "counts" else None
+    return (1, None) if counts is None else (getattr(counts, label), getattr(counts, label))

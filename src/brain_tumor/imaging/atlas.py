@@ -6,10 +6,10 @@ that regions correspond, not that intensities do.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -57,8 +57,7 @@ class Atlas:
     @cached_property
     def heads(self) -> np.ndarray:
         """Brain and drawn head, bool (slices, side, side)."""
-        heads: np.ndarray = self.images > 0
-        return heads
+        return np.asarray(self.images > 0)
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -77,14 +76,10 @@ class Atlas:
     def save(self, path: Path) -> None:
         """Write the atlas; the same atlas gives the same bytes (numpy dates entries 1980)."""
         with replacing(path) as aside, aside.open("wb") as file:
-            np.savez_compressed(
-                file,
-                images=self.images,
-                brains=self.brains,
-                planes=np.array(self.planes),
-                positions_mm=self.positions_mm,
-                mirrored=self.mirrored,
-            )
+            arrays: dict[str, Any] = {
+                field.name: np.asarray(getattr(self, field.name)) for field in fields(self)
+            }
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Atlas":
@@ -95,13 +90,8 @@ class Atlas:
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return cls(
-                    images=stored["images"],
-                    brains=stored["brains"],
-                    planes=tuple(str(plane) for plane in stored["planes"]),
-                    positions_mm=stored["positions_mm"],
-                    mirrored=stored["mirrored"],
-                )
+                arrays = {field.name: stored[field.name] for field in fields(cls)}
+                return cls(**arrays | {"planes": tuple(map(str, arrays["planes"]))})
         except (OSError, KeyError, ValueError) as error:
             raise UserError(
                 f"{path}: not an atlas (build it with stage preprocess): {error}"

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,16 +22,7 @@ def random_generator(seed: int, path: str, copy: int) -> np.random.Generator:
 
 
 def variants(image: np.ndarray, path: str, params: AugmentParams) -> list[np.ndarray]:
-    """All copies of an image; they depend on the image, its path and the params only.
-
-    Args:
-        image: uint8 (s, s).
-        path: manifest path of the image.
-        params: ranges and the number of copies.
-
-    Returns:
-        `params.copies` images like it.
-    """
+    """All copies of an image, uint8 (s, s); they depend on image, manifest path and params only."""
     return [
         augment_image(image, random_generator(params.seed, path, number), params)
         for number in range(params.copies)
@@ -40,20 +30,12 @@ def variants(image: np.ndarray, path: str, params: AugmentParams) -> list[np.nda
 
 
 def augment_image(image: np.ndarray, rng: np.random.Generator, params: AugmentParams) -> np.ndarray:
-    """Draw one variant of an image.
+    """Draw one variant of an image, uint8 (s, s); with all ranges of `params` 0 it is the image.
 
     Crop, flips and rotation are one map (pixels are interpolated once), then gamma, contrast and
     brightness, blur, noise, all of them inside the picture only: black padding that differs would
     reveal that an image is a variant. Every number is drawn whatever is switched off, so that
     switching one change off leaves the others as they were.
-
-    Args:
-        image: uint8 (s, s).
-        rng: source of the randomness, used up by the call.
-        params: ranges; with all of them 0 the image comes back as it is.
-
-    Returns:
-        uint8 (s, s).
     """
     geometry, intensities = rng.random(6), rng.random(5)
     noise = rng.standard_normal(image.shape)
@@ -62,8 +44,7 @@ def augment_image(image: np.ndarray, rng: np.random.Generator, params: AugmentPa
     changed = ndimage.gaussian_filter(changed, params.blur_sigma_px * intensities[3])
     changed = changed + params.noise_sigma * intensities[4] * noise
     changed = np.where(moved > 0.0, changed, 0.0)
-    variant: np.ndarray = np.rint(255.0 * np.clip(changed, 0.0, 1.0)).astype(np.uint8)
-    return variant
+    return np.asarray(np.rint(255.0 * np.clip(changed, 0.0, 1.0)).astype(np.uint8))
 
 
 def _geometry(drawn: np.ndarray, side_px: int, params: AugmentParams) -> np.ndarray:
@@ -96,19 +77,11 @@ def _intensities(unit: np.ndarray, drawn: np.ndarray, params: AugmentParams) -> 
     mean = float(powered[head].mean()) if head.any() else 0.0
     changed = mean + (powered - mean) * (1.0 + params.contrast * contrast)
     changed = changed + params.brightness * brightness
-    kept: np.ndarray = np.where(head, np.clip(changed, 0.0, 1.0), 0.0)
-    return kept
+    return np.asarray(np.where(head, np.clip(changed, 0.0, 1.0), 0.0))
 
 
 _SHEET_IMAGES = 12
 _SHEET_COPIES = 4
-
-
-@dataclass(frozen=True)
-class _Job:
-    images: Path
-    augmented: Path
-    params: AugmentParams
 
 
 def copy_names(path: str, params: AugmentParams) -> list[str]:
@@ -121,40 +94,27 @@ def augment_folder(
 ) -> None:
     """Write the variants of stored images, over processes, same bytes however many.
 
-    Args:
-        images: folder of stage preprocess.
-        paths: manifest paths of the images to vary: those of the training split.
-        augmented: folder written to, `<path>--00.png` and on.
-        params: section `augment`.
+    The variants of `path` in `images` are `<path>--00.png` and on in `augmented`.
 
     Raises:
         UserError: an image is missing or unreadable.
     """
-    job = _Job(images, augmented, params)
     augmented.mkdir(parents=True, exist_ok=True)
-    for _ in spread(partial(_augment_file, job), list(paths), "augment"):
+    for _ in spread(partial(_augment_file, images, augmented, params), list(paths), "augment"):
         pass
 
 
-def _augment_file(job: _Job, path: str) -> None:
-    (image,) = load_images(job.images, [path])
-    copies = variants(image, path, job.params)
-    for name, copy in zip(copy_names(path, job.params), copies, strict=True):
-        save_image(stored(job.augmented, name), copy)
+def _augment_file(images: Path, augmented: Path, params: AugmentParams, path: str) -> None:
+    (image,) = load_images(images, [path])
+    copies = variants(image, path, params)
+    for name, copy in zip(copy_names(path, params), copies, strict=True):
+        save_image(stored(augmented, name), copy)
 
 
 def augment_sheet(
     images: Path, paths: Sequence[str], augmented: Path, params: AugmentParams, path: Path
 ) -> None:
-    """Contact sheet of a few images, each followed by its first variants.
-
-    Args:
-        images: folder of stage preprocess.
-        paths: manifest paths of the training images, sorted.
-        augmented: folder that `augment_folder` wrote.
-        params: as given to `augment_folder`.
-        path: PNG to write.
-    """
+    """Contact sheet (PNG) of a few of `paths`, each followed by its first variants."""
     tiles = []
     for name in evenly(paths, _SHEET_IMAGES):
         variants = load_images(augmented, copy_names(name, params)[:_SHEET_COPIES])

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from brain_tumor.imaging.picture import (
     MAX_BYTES,
@@ -56,26 +57,26 @@ def read_coded(frame: bytes) -> Coded:
     """
     if frame.startswith(_JPEG):
         return _jpeg(frame)
-    found = _JPEG_2000.search(frame, 0, 1 << 16)
-    if not found:
+    start = _JPEG_2000.search(frame, 0, 1 << 16)
+    if not start:
         raise ValueError("no JPEG")
-    columns, rows, left, top = struct.unpack_from(">4I", frame, found.end() + 4)
-    samples, bits = struct.unpack_from(">HB", frame, found.end() + 36)
-    return Coded(rows - top, columns - left, samples, bits % 128 + 1)
+    columns, rows, left_edge, top_edge = struct.unpack_from(">4I", frame, start.end() + 4)
+    samples, bits = struct.unpack_from(">HB", frame, start.end() + 36)
+    return Coded(rows - top_edge, columns - left_edge, samples, bits % 128 + 1)
 
 
 def _jpeg(frame: bytes) -> Coded:
     """From segment to segment up to the scan."""
-    place, found = len(_JPEG), None
+    place, size = len(_JPEG), None
     while True:
         start, marker, length = struct.unpack_from(">BBH", frame, place)
         body = frame[place + 4 : place + 2 + length]
         if start != 0xFF or length < 2 or len(body) != length - 2:
             raise ValueError("no segment of a JPEG")
-        if marker == _SCAN and found and len(body) == 4 + 2 * body[0] <= 4 + 2 * found.samples:
-            return found
-        if marker in _SIZES and not found:
-            found = _size(body)
+        if marker == _SCAN and size and len(body) == 4 + 2 * body[0] <= 4 + 2 * size.samples:
+            return size
+        if marker in _SIZES and not size:
+            size = _size(body)
         elif marker == _HUFFMAN:
             _check_huffman(body)
         elif marker not in _TABLES or (body.startswith(b"Adobe") and body[11] > 1):
@@ -125,8 +126,8 @@ def frame_count(dataset: Any) -> int:
 def _known(dataset: Any, name: str) -> str:
     """The name of a UID if it is one of DICOM's own."""
     uid = dataset.get(name)
-    name_told = str(getattr(uid, "name", uid))
-    return "unknown" if name_told == str(uid) else name_told
+    uid_name = str(getattr(uid, "name", uid))
+    return "unknown" if uid_name == str(uid) else uid_name
 
 
 def stored_values(dataset: Any, place: int) -> NDArray[Any]:
@@ -136,11 +137,14 @@ def stored_values(dataset: Any, place: int) -> NDArray[Any]:
         DecodeError: they cannot be unpacked here; pydicom's own errors, of many kinds, where the
             file is damaged.
     """
+    from pydicom import uid
     from pydicom.pixels.utils import pixel_array
 
     meta = dataset.file_meta
     if "TransferSyntaxUID" not in meta:  # files without a header, as they once were
-        meta.TransferSyntaxUID = _native(*dataset.original_encoding)
+        implicit, little_endian = dataset.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little_endian else uid.ExplicitVRBigEndian
+        meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
     syntax = meta.TransferSyntaxUID
     if syntax in _JPEGS:
         _check_coded(dataset, place)
@@ -160,23 +164,14 @@ def _check_coded(dataset: Any, place: int) -> None:
 
     frames = int(dataset.get("NumberOfFrames") or 1)
     coded = read_coded(get_frame(dataset.PixelData, place, number_of_frames=frames))
-    told = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel)
-    found = (coded.rows, coded.columns, coded.samples)
     bits = (coded.bits + 7) // 8 * 8
-    if found != told or bits != dataset.BitsAllocated:
+    declared = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.BitsAllocated)
+    if (coded.rows, coded.columns, coded.samples, bits) != declared:
         raise DecodeError(
-            f"DICOM of {told[0]} x {told[1]} pixels with a packed picture of {found[0]} x "
-            f"{found[1]}, {told[2]} and {found[2]} samples, {dataset.BitsAllocated} and {bits} "
-            "bits: it is damaged"
+            f"DICOM of {dataset.Rows} x {dataset.Columns} pixels with a packed picture of "
+            f"{coded.rows} x {coded.columns}, {dataset.SamplesPerPixel} and {coded.samples} "
+            f"samples, {dataset.BitsAllocated} and {bits} bits: it is damaged"
         )
-
-
-def _native(implicit: bool, little_endian: bool) -> str:
-    from pydicom import uid
-
-    if not little_endian:
-        return uid.ExplicitVRBigEndian
-    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
 
 
 # What says how a frame is shown; in files of many frames it stands in groups of tags, per frame
@@ -213,14 +208,7 @@ def _take(source: Any, tags: Any) -> None:
 
 
 def grey_levels(stored: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
-    """Grey levels of a frame.
-
-    Args:
-        stored: (H, W), or colours (H, W, 3).
-        tags: what `frame_tags` gave.
-
-    Returns:
-        uint8 (H, W).
+    """Grey levels of a frame, uint8 (H, W), from stored values (H, W) or colours (H, W, 3).
 
     Raises:
         DecodeError: values are no numbers.
@@ -229,18 +217,11 @@ def grey_levels(stored: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
 
     if tags.get("PhotometricInterpretation") == "PALETTE COLOR":
         stored = apply_color_lut(stored, tags)
-    if stored.ndim == 3:
-        return _luma(stored)
+    if stored.ndim == 3:  # to grey as Pillow does (ITU-R 601-2)
+        colours = stored if stored.dtype == np.uint8 else to_grey(stored, 0, 65535)
+        return np.array(Image.fromarray(colours).convert("L"))
     grey = _shown(stored, tags)
     return 255 - grey if tags.get("PhotometricInterpretation") == "MONOCHROME1" else grey
-
-
-def _luma(colours: NDArray[Any]) -> NDArray[np.uint8]:
-    """RGB to grey as Pillow does (ITU-R 601-2)."""
-    from PIL import Image
-
-    eight = colours if colours.dtype == np.uint8 else to_grey(colours, 0, 65535)
-    return np.array(Image.fromarray(eight).convert("L"))
 
 
 def _shown(stored: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
@@ -301,14 +282,10 @@ def is_dicom(data: bytes) -> bool:
 
 
 def read_dicom(data: bytes, count: int) -> list[Slice]:
-    """The picture of a file, or middle frames of several.
+    """The picture of a file, or at most `count` middle frames of several.
 
     Grey levels follow the modality's table and the first stored window; without a window,
     percentiles. Eight-bit pictures without either stay as they are.
-
-    Args:
-        data: a DICOM file.
-        count: how many frames, at most.
 
     Raises:
         DecodeError: it is damaged, holds no picture, or one in a compression that cannot be
@@ -370,10 +347,10 @@ def _upright(grey: NDArray[np.uint8], tags: Any) -> NDArray[np.uint8]:
     The patient's left is at the right and, in sagittal slices, the front at the left; front, or
     top, is up. Without ImageOrientationPatient (DICOM PS3.3, C.7.6.2.1.1) it is left as it is.
     """
-    told = tags.get("ImageOrientationPatient")
-    if not told or len(told) != 6:
+    cosines = tags.get("ImageOrientationPatient")
+    if not cosines or len(cosines) != 6:
         return grey
-    directions = np.array([float(value) for value in told]).reshape(2, 3)  # of columns, of rows
+    directions = np.array([float(value) for value in cosines]).reshape(2, 3)  # of columns, of rows
     across, down = (int(axis) for axis in np.abs(directions).argmax(axis=1))
     if across == down or not np.isfinite(directions).all():
         return grey
@@ -391,12 +368,12 @@ def _notes(dataset: Any) -> tuple[str, ...]:
     if modality not in ("", "MR", "OT", "SC"):
         notes.append(f"DICOM says modality {modality}, not MR")
     if part and not any(word in part for word in _HEADS):
-        told = f"body part {part}" if part in _PARTS else "another body part"
-        notes.append(f"DICOM says {told}, not head")
+        name = f"body part {part}" if part in _PARTS else "another body part"
+        notes.append(f"DICOM says {name}, not head")
     return tuple(notes)
 
 
 def _code(dataset: Any, name: str) -> str:
     """A code, as MR or HEAD; empty where there is none."""
-    told = str(dataset.get(name) or "").strip().upper()
-    return told if _CODE.fullmatch(told) or not told else "UNKNOWN"
+    code = str(dataset.get(name) or "").strip().upper()
+    return code if _CODE.fullmatch(code) or not code else "UNKNOWN"

@@ -84,12 +84,7 @@ _STEP_NAMES = {
 
 
 def ratio_histogram(ratios: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Histogram of width over height of the raw images, a bar a class.
-
-    Args:
-        ratios: width over height of each image, by class.
-        path: PNG to write.
-    """
+    """Histogram of width over height of the raw images, a bar a class."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), dpi=_DPI, layout="constrained")
@@ -110,12 +105,7 @@ def ratio_histogram(ratios: Mapping[str, Sequence[float]], path: Path) -> None:
 
 
 def steps_figure(done: Mapping[str, Preprocessed], path: Path) -> None:
-    """The steps of preprocessing side by side, an image a row.
-
-    Args:
-        done: preprocessed images by manifest path, at least one.
-        path: PNG to write.
-    """
+    """The steps of preprocessing side by side, an image (by manifest path) a row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 1.75 * len(done) + 0.3), dpi=_STEPS_DPI, layout="constrained")
@@ -134,15 +124,7 @@ def steps_figure(done: Mapping[str, Preprocessed], path: Path) -> None:
 
 
 def before_after(data: Path, images: Path, paths: Sequence[str], path: Path, title: str) -> None:
-    """Contact sheet of raw images beside what the network gets, at most 20 spread evenly.
-
-    Args:
-        data: folder of the raw images.
-        images: folder of the stored ones.
-        paths: manifest paths of one class, sorted.
-        path: PNG to write.
-        title: over the sheet.
-    """
+    """Contact sheet of raw images beside what the network gets, at most 20 spread evenly."""
     shown = evenly(paths, _SHEET_IMAGES)
     tiles = [
         (Path(name).name, (decode((data / name).read_bytes()), stored))
@@ -191,12 +173,12 @@ def draw_figures(
         for label, paths in members.items()
     }
     ratio_histogram(ratios, folder / "ratios.png")
-    shown = [path for paths in members.values() for path in _middle(paths)]
+    shown = [
+        path
+        for paths in members.values()
+        for path in evenly(paths, _STEPS_PER_CLASS + 2)[1:-1] or paths[:_STEPS_PER_CLASS]
+    ]
     done = {path: preprocess_image((data / path).read_bytes(), atlas, params) for path in shown}
     steps_figure(done, folder / "steps.png")
     for label, paths in members.items():
         before_after(data, images, paths, folder / f"before_after_{label}.png", label)
-
-
-def _middle(paths: list[str]) -> list[str]:
-    return evenly(paths, _STEPS_PER_CLASS + 2)[1:-1] or paths[:_STEPS_PER_CLASS]

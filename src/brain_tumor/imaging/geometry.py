@@ -14,10 +14,10 @@ def similarity(scale: float, rotation_rad: float, shift: tuple[float, float]) ->
     return np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]])
 
 
-def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     """The map that applies `inner` first, then `outer`; all (2, 3)."""
-    linear = outer[:, :2] @ inner[:, :2]
-    shift = outer[:, :2] @ inner[:, 2] + outer[:, 2]
+    linear = second[:, :2] @ first[:, :2]
+    shift = second[:, :2] @ first[:, 2] + second[:, 2]
     return np.column_stack([linear, shift])
 
 
@@ -29,8 +29,7 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Apply a (2, 3) map to points (n, 2) of (x, y)."""
-    moved: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
 def magnification(matrix: np.ndarray) -> float:

@@ -19,13 +19,10 @@ _BRIGHT_MARGIN = (
 
 
 def head_mask(image: np.ndarray) -> np.ndarray:
-    """Mask the largest object of a grey picture, holes filled.
+    """Mask the largest object of a grey picture, uint8 (H, W), with its holes filled.
 
     White page margins and frames are ignored, the level of the background is read from the
     picture's edge (dark or bright), thin lines and letters are opened away.
-
-    Args:
-        image: uint8 (H, W).
 
     Returns:
         bool (H, W); all True when nothing stands out (an even picture).
@@ -37,8 +34,7 @@ def head_mask(image: np.ndarray) -> np.ndarray:
         return np.ones(image.shape, dtype=bool)
     rows = np.minimum((np.arange(image.shape[0]) / step).astype(int), mask.shape[0] - 1)
     columns = np.minimum((np.arange(image.shape[1]) / step).astype(int), mask.shape[1] - 1)
-    full: np.ndarray = mask[np.ix_(rows, columns)]
-    return full
+    return np.asarray(mask[np.ix_(rows, columns)])
 
 
 def _shrink(image: np.ndarray, step: float) -> np.ndarray:
@@ -46,16 +42,16 @@ def _shrink(image: np.ndarray, step: float) -> np.ndarray:
     height, width = (max(1, int(side / step)) for side in image.shape)
     rows = np.minimum(((np.arange(height) + 0.5) * step).astype(int), image.shape[0] - 1)
     columns = np.minimum(((np.arange(width) + 0.5) * step).astype(int), image.shape[1] - 1)
-    shrunk: np.ndarray = smooth[np.ix_(rows, columns)]
-    return shrunk
+    return np.asarray(smooth[np.ix_(rows, columns)])
 
 
 def _small_mask(image: np.ndarray) -> np.ndarray:
     top, bottom, left, right = _inside_margins(image)
-    inner = image[top:bottom, left:right]
-    contrast = _contrast(inner)
+    inside_margins = image[top:bottom, left:right]
+    contrast = _contrast(inside_margins)
     threshold = _THRESHOLD_FRACTION * _otsu(contrast)
-    disk = _disk(_LINE_PX)
+    y, x = np.ogrid[-_LINE_PX : _LINE_PX + 1, -_LINE_PX : _LINE_PX + 1]
+    disk = x * x + y * y <= _LINE_PX**2
     # Padding by edge values keeps a head that is cut by the picture's edge from being eaten there.
     padded = np.pad(contrast > threshold, _LINE_PX, mode="edge")
     opened = ndimage.binary_opening(padded, disk)[_LINE_PX:-_LINE_PX, _LINE_PX:-_LINE_PX]
@@ -68,8 +64,7 @@ def _contrast(image: np.ndarray) -> np.ndarray:
     """Square root of the distance to the background, bright outliers (tumour, fat) clipped."""
     distance = np.abs(image - _background_level(image))
     # The root draws dim brain and bright scalp together, so one threshold takes the whole head.
-    contrast: np.ndarray = np.sqrt(np.minimum(distance, np.percentile(distance, 95)))
-    return contrast
+    return np.asarray(np.sqrt(np.minimum(distance, np.percentile(distance, 95))))
 
 
 def _inside_margins(image: np.ndarray) -> tuple[int, int, int, int]:
@@ -123,8 +118,7 @@ def _large_parts(mask: np.ndarray) -> np.ndarray:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     kept: np.ndarray = (sizes > 0) & (sizes >= _PART_FRACTION * sizes.max())
-    parts: np.ndarray = kept[labels]
-    return parts
+    return np.asarray(kept[labels])
 
 
 def _hull(mask: np.ndarray) -> np.ndarray:
@@ -136,12 +130,6 @@ def _hull(mask: np.ndarray) -> np.ndarray:
     picture = Image.new("1", (mask.shape[1], mask.shape[0]))
     ImageDraw.Draw(picture).polygon([(int(x), int(y)) for y, x in corners], fill=1, outline=1)
     return np.array(picture)
-
-
-def _disk(radius: int) -> np.ndarray:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    disk: np.ndarray = x * x + y * y <= radius * radius
-    return disk
 
 
 @dataclass(frozen=True)
@@ -178,8 +166,8 @@ def head_box(mask: np.ndarray, matrix: np.ndarray, margin_fraction: float) -> Bo
     last = mask.shape[1] - 0.5 - mask[rows, ::-1].argmax(axis=1)
     x = np.concatenate([first, last, first, last])
     y = np.concatenate([rows - 0.5, rows - 0.5, rows + 0.5, rows + 0.5])
-    seen = transform(invert(matrix), np.stack([x, y], axis=1))
-    (left, top), (right, bottom) = seen.min(axis=0), seen.max(axis=0)
+    corners = transform(invert(matrix), np.stack([x, y], axis=1))
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
     margin = margin_fraction * max(right - left, bottom - top)
     return Box(
         float(left - margin), float(top - margin), float(right + margin), float(bottom + margin)
@@ -215,5 +203,4 @@ def inside(box: Box, size_px: int) -> np.ndarray:
     pixels = np.arange(size_px)
     across = (pixels >= box.left) & (pixels <= box.right)
     down = (pixels >= box.top) & (pixels <= box.bottom)
-    shown: np.ndarray = down[:, None] & across[None, :]
-    return shown
+    return np.asarray(down[:, None] & across[None, :])

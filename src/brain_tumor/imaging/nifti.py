@@ -43,10 +43,7 @@ class Volume:
 
 
 def read_volume(data: bytes) -> Volume:
-    """Read the first volume of a file; no more of a packed one is unpacked.
-
-    Args:
-        data: a .nii or .nii.gz file.
+    """Read the first volume of a .nii or .nii.gz file; no more of a packed one is unpacked.
 
     Raises:
         DecodeError: it holds no grey picture or is too large; nibabel's own errors, of many kinds,
@@ -59,10 +56,10 @@ def read_volume(data: bytes) -> Volume:
         notes = (f"a series of {int(np.prod(shape[3:]))} volumes: the first is used",)
     with np.errstate(all="ignore"):
         values = _values(header, raw)
-    known = np.isfinite(values)
-    if not known.all():
+    finite = np.isfinite(values)
+    if not finite.all():
         notes = (*notes, "values that are no numbers are shown black")
-        values = np.where(known, values, values[known].min() if known.any() else 0)
+        values = np.where(finite, values, values[finite].min() if finite.any() else 0)
     return _turned(values, header, notes)
 
 
@@ -152,15 +149,11 @@ def is_nifti(data: bytes) -> bool:
 
 
 def read_nifti(data: bytes, count: int) -> list[Slice]:
-    """Middle slices of a volume.
+    """At most `count` middle slices of the volume in a .nii or .nii.gz file.
 
     They lie across the axis with the widest spacing, or are axial where all are alike, and are
     spread over the middle third of what holds signal. Black and white are percentiles of the
     voxels of the volume that are not background.
-
-    Args:
-        data: a .nii or .nii.gz file.
-        count: how many slices, at most.
 
     Raises:
         DecodeError: it is damaged, of another kind than a picture, or too large.

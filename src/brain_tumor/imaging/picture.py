@@ -23,15 +23,11 @@ class DecodeError(UserError):
 
 
 def decode(data: bytes, page: int = 0) -> np.ndarray:
-    """Decode an encoded image to 8-bit grey.
+    """Decode an image file (JPEG, PNG, TIFF, ... : what Pillow reads) to 8-bit grey.
 
     The EXIF orientation is applied, transparency is laid on black, colour becomes luma
     (ITU-R 601-2, as Pillow does it). Pictures of more than 8 bits are stretched: see `eight_bits`.
-    Of an animation the first frame is taken.
-
-    Args:
-        data: the encoded file (JPEG, PNG, TIFF, ... : what Pillow reads).
-        page: of a TIFF, one of `page_numbers`.
+    Of an animation the first frame is taken, of a TIFF the page (see `page_numbers`).
 
     Returns:
         uint8 array of shape (height, width), 0 to 255.
@@ -89,16 +85,10 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:
-    """Stretch deep grey values from their own minimum and maximum to 0 and 255.
+    """Stretch deep grey values, float64 (H, W), from their own minimum and maximum to 0 and 255.
 
     How many bits a file really uses (10, 12, 14, 16) is nowhere said, so that no fixed divisor
     keeps the grey levels. Whole numbers up to 255 are an 8-bit picture and stay as they are.
-
-    Args:
-        values: float64 (height, width), 0 to 65535.
-
-    Returns:
-        uint8 (height, width).
 
     Raises:
         ValueError: a value is no number, negative or above 65535.
@@ -164,16 +154,14 @@ def to_grey(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 def square(grey: NDArray[np.uint8], row_mm: float, column_mm: float) -> NDArray[np.uint8]:
     """Resample (linear) so that pixels are square, of the shorter spacing.
 
-    Args:
-        grey: uint8 (H, W).
-        row_mm: distance of neighbouring rows; 0, or no number, where it is not known.
-        column_mm: distance of neighbouring columns, likewise.
+    `row_mm` is the distance of neighbouring rows, `column_mm` of columns; 0, or no number, where
+    it is not known.
 
     Raises:
         DecodeError: one spacing is more than 20 times the other.
     """
-    known = all(isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
-    shorter, longer = sorted((row_mm, column_mm)) if known else (1.0, 1.0)
+    measured = all(isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
+    shorter, longer = sorted((row_mm, column_mm)) if measured else (1.0, 1.0)
     if longer / shorter < _UNEVEN:
         return grey
     if longer / shorter > _MOST_UNEVEN:
@@ -182,8 +170,7 @@ def square(grey: NDArray[np.uint8], row_mm: float, column_mm: float) -> NDArray[
     stretched = ndimage.zoom(
         grey.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest"
     )
-    rounded: NDArray[np.uint8] = np.rint(stretched).astype(np.uint8)
-    return rounded
+    return np.asarray(np.rint(stretched).astype(np.uint8))
 
 
 def middle(count: int, positions: Sequence[int]) -> list[int]:

@@ -100,12 +100,12 @@ def _parse(kind: object, value: Any) -> Any:
 def apply_geometry(image: np.ndarray, record: Record, order: int) -> np.ndarray:
     """Warp, crop and resize a picture as the recorded image was (not its intensities).
 
+    Nothing is blanked but what lies outside the crop (`blank_outside_head` is not repeated).
+
     Args:
         image: (height, width) of the raw image, any real dtype or bool: the image or a mask.
         record: of that image.
         order: 0 nearest (masks), 1 linear.
-
-    Nothing is blanked but what lies outside the crop (`blank_outside_head` is not repeated).
 
     Returns:
         (size_px, size_px): dtype of `image` with order 0, else float64; 0 outside the crop.
@@ -139,12 +139,7 @@ class Preprocessed:
 
 
 def preprocess_image(data: bytes, atlas: Atlas | None, params: PreprocessParams) -> Preprocessed:
-    """Turn an encoded image into the network's input.
-
-    Args:
-        data: the encoded file, as `decode` takes it.
-        atlas: as for `preprocess_grey`.
-        params: section `preprocess`.
+    """Turn an encoded image into the network's input; see `decode` and `preprocess_grey`.
 
     Raises:
         DecodeError: the bytes are not an image.
@@ -155,62 +150,63 @@ def preprocess_image(data: bytes, atlas: Atlas | None, params: PreprocessParams)
 def preprocess_grey(
     grey: np.ndarray, atlas: Atlas | None, params: PreprocessParams
 ) -> Preprocessed:
-    """Turn a grey picture into the network's input.
+    """Turn a grey picture, uint8 (H, W), into the network's input.
 
-    Repeats bit for bit on one machine, in any process and order.
-
-    Args:
-        grey: uint8 (height, width).
-        atlas: the slices to normalise to; may be None with `normalisation: none`.
-        params: section `preprocess`.
+    Repeats bit for bit on one machine, in any process and order. With `normalisation: none` there
+    need be no atlas.
     """
-    found = normalise(grey, atlas, params)
-    box = head_box(found.mask, found.matrix, params.crop_margin_fraction)
-    cropped, shown = _crop(grey, found, box, params)
+    normalisation = normalise(grey, atlas, params)
+    box = head_box(normalisation.mask, normalisation.matrix, params.crop_margin_fraction)
+    cropped, shown = _crop(grey, normalisation, box, params)
     # Of the head only: frames, letters and the share of background must not set the contrast.
     bounds = [params.clip_low_percent, params.clip_high_percent]
-    levels = np.percentile(grey[found.mask], bounds)
+    levels = np.percentile(grey[normalisation.mask], bounds)
     unit = np.clip((cropped - levels[0]) / max(levels[1] - levels[0], 1.0), 0.0, 1.0) * shown
     image = _eight_bits(255.0 * resized(unit, params.size_px))
-    steps = {"raw": grey, "normalised": _frame(grey, found), "cropped": _eight_bits(cropped)}
-    return Preprocessed(image, _record(grey, found, box, levels, params), {**steps, "input": image})
+    normalised = _eight_bits(warp(grey, normalisation.matrix, FRAME_SIDE_PX))
+    steps = {
+        "raw": grey,
+        "normalised": normalised if normalisation.slice_name else grey,
+        "cropped": _eight_bits(cropped),
+        "input": image,
+    }
+    return Preprocessed(image, _record(grey, normalisation, box, levels, params), steps)
 
 
 def _crop(
-    grey: np.ndarray, found: Normalisation, box: Box, params: PreprocessParams
+    grey: np.ndarray, normalisation: Normalisation, box: Box, params: PreprocessParams
 ) -> tuple[np.ndarray, np.ndarray]:
     """The box of the frame as a square picture, and which pixels of it show something."""
     side_px = params.paper_step_px or params.size_px
     to_frame = square_matrix(box, side_px)
-    matrix = compose(found.matrix, to_frame)
+    matrix = compose(normalisation.matrix, to_frame)
     shown = inside(in_square(box, to_frame), side_px)
     if params.blank_outside_head:
-        far_px = ndimage.distance_transform_edt(~warp(found.mask, matrix, side_px, order=0))
+        far_px = ndimage.distance_transform_edt(~warp(normalisation.mask, matrix, side_px, order=0))
         shown &= far_px <= params.crop_margin_fraction * side_px
     return warp(grey, matrix, side_px) * shown, shown
 
 
-def _frame(grey: np.ndarray, found: Normalisation) -> np.ndarray:
-    """The normalised picture before the crop; the raw one where nothing is normalised."""
-    return _eight_bits(warp(grey, found.matrix, FRAME_SIDE_PX)) if found.slice_name else grey
-
-
 def _record(
-    grey: np.ndarray, found: Normalisation, box: Box, levels: np.ndarray, params: PreprocessParams
+    grey: np.ndarray,
+    normalisation: Normalisation,
+    box: Box,
+    levels: np.ndarray,
+    params: PreprocessParams,
 ) -> Record:
     to_frame = square_matrix(box, params.size_px)
-    matrix = compose(found.matrix, to_frame)
+    matrix = compose(normalisation.matrix, to_frame)
     names = ("m00", "m01", "m02", "m10", "m11", "m12")
     return Record(
         width=grey.shape[1],
         height=grey.shape[0],
-        slice=found.slice_name,
-        plane=found.plane,
-        rotation_deg=found.rotation_deg,
-        px_per_mm=found.px_per_mm,
-        information=found.information,
-        overlap=found.overlap,
-        fallback=found.fallback,
+        slice=normalisation.slice_name,
+        plane=normalisation.plane,
+        rotation_deg=normalisation.rotation_deg,
+        px_per_mm=normalisation.px_per_mm,
+        information=normalisation.information,
+        overlap=normalisation.overlap,
+        fallback=normalisation.fallback,
         **dict(zip(names, map(float, matrix.ravel()), strict=True)),
         **asdict(in_square(box, to_frame)),
         low=float(levels[0]),
@@ -220,19 +216,10 @@ def _record(
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    rounded: np.ndarray = np.rint(np.clip(values, 0.0, 255.0)).astype(np.uint8)
-    return rounded
+    return np.asarray(np.rint(np.clip(values, 0.0, 255.0)).astype(np.uint8))
 
 
 Drawn = tuple[str, Callable[[], NDArray[np.uint8]]]  # path, and what draws the raw picture
-
-
-@dataclass(frozen=True)
-class _Job:
-    data: Path
-    images: Path
-    atlas: Atlas | None
-    params: PreprocessParams
 
 
 def preprocess_folder(
@@ -242,14 +229,7 @@ def preprocess_folder(
     atlas: Atlas | None,
     params: PreprocessParams,
 ) -> list[Record]:
-    """Preprocess images to `images/<path>.png`, over processes, same bytes however many.
-
-    Args:
-        data: folder that `paths` are relative to.
-        paths: posix, unique.
-        images: folder written to; each file is whole or not there.
-        atlas: as in `preprocess_image`.
-        params: section `preprocess`.
+    """Preprocess images of `data` to `images/<path>.png`, over processes, same bytes however many.
 
     Returns:
         A record for each path, in order.
@@ -257,16 +237,18 @@ def preprocess_folder(
     Raises:
         UserError: a file is missing or not an image.
     """
-    job = _Job(data, images, atlas, params)
-    return list(spread(partial(_preprocess_file, job), list(paths), "preprocess"))
+    preprocess = partial(_preprocess_file, data, images, atlas, params)
+    return list(spread(preprocess, list(paths), "preprocess"))
 
 
-def _preprocess_file(job: _Job, path: str) -> Record:
+def _preprocess_file(
+    data: Path, images: Path, atlas: Atlas | None, params: PreprocessParams, path: str
+) -> Record:
     try:
-        done = preprocess_image((job.data / path).read_bytes(), job.atlas, job.params)
+        done = preprocess_image((data / path).read_bytes(), atlas, params)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}") from error
-    save_image(stored(job.images, path), np.asarray(done.image))
+    save_image(stored(images, path), done.image)
     return done.record
 
 
@@ -275,12 +257,7 @@ def preprocess_drawn(
 ) -> None:
     """Draw pictures and store them preprocessed as every image is, over processes.
 
-    Args:
-        pictures: the path of each, and a function of a module that gives it, uint8 (H, W).
-        images: folder written to: `<path>.png`, uint8 (size_px, size_px).
-        atlas: of stage preprocess.
-        params: section `preprocess`.
-        name: of what is drawn, for the progress.
+    `name` says what is drawn, for the progress.
     """
     for _ in spread(partial(_preprocess_drawn, images, atlas, params), list(pictures), name):
         pass
@@ -293,10 +270,6 @@ def _preprocess_drawn(images: Path, atlas: Atlas, params: PreprocessParams, pict
 
 def summarise(labels: Sequence[str], records: Sequence[Record]) -> dict[str, Any]:
     """Count fallbacks, planes and slices by class, and medians of the fit.
-
-    Args:
-        labels: class of each image.
-        records: of each image, in the same order.
 
     Returns:
         For each class and for `all`: images, fallback (count, fraction, and counts of the bounds

@@ -6,14 +6,10 @@ from brain_tumor.imaging.picture import Slice, decode, middle, page_numbers
 
 
 def read_slices(data: bytes, count: int = 3) -> list[Slice]:
-    """Read a picture, a DICOM file or a NIfTI volume.
+    """Read a picture, a DICOM file or a NIfTI volume: at most `count` slices, frames or pages.
 
     A picture (JPEG, PNG, BMP, TIFF, ... : what Pillow reads) is one slice, exactly as `decode`
     gives it; of an animation the first frame, of a TIFF of several pages the middle ones.
-
-    Args:
-        data: the whole file.
-        count: how many middle slices, frames or pages, at most; 1 or more.
 
     Raises:
         DecodeError: it is none of these, damaged or too large.

@@ -13,16 +13,12 @@ _SLICES = 3  # that fit best; what one of them shares with a picture is often ch
 
 
 def uprightness(image: np.ndarray, atlas: Atlas) -> float:
-    """How much more a stored image shares with the atlas as it is than turned.
+    """How much more a stored image, uint8 (size, size), shares with the atlas than turned.
 
     The head fills the image as it fills each square of the atlas, so the two are compared pixel
     by pixel: as it is, mirrored top to bottom (much the same as turned by 180 degrees: heads are
     nearly symmetrical), and turned to the left and to the right. What counts of each is the mean
     normalised mutual information with the slices that share most.
-
-    Args:
-        image: the stored image, uint8 (size, size).
-        atlas: the slices.
 
     Returns:
         -1 to 1: that of the image as it is less the highest of the others. About 0.02 for slices
@@ -78,16 +74,10 @@ class ImageStatistics:
 def image_statistics(
     image: np.ndarray, record: Record, file_bytes: int, atlas: Atlas | None
 ) -> ImageStatistics:
-    """Statistics of an image from what stage preprocess keeps of it.
+    """Statistics of a stored image, uint8 (size, size), and of its raw file of `file_bytes`.
 
     The head is what is not black in the stored image. (With `preprocess.blank_outside_head` off,
-    that takes in what noise there is around it.)
-
-    Args:
-        image: the stored image, uint8 (size, size).
-        record: of that image.
-        file_bytes: size of the raw file.
-        atlas: what the image was normalised to; may be None with `normalisation: none`.
+    that takes in what noise there is around it.) With `normalisation: none` there need be no atlas.
     """
     head = image > 0
     grey = image[head] / 255.0 if head.any() else np.zeros(1)

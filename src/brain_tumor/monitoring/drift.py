@@ -453,7 +453,7 @@ def _present(data: Path, validate: ValidateParams) -> pd.DataFrame:
     found = find_images(data, validate)
     if not found.images:
         raise UserError(f"{data}: no images of the classes {' and '.join(validate.folders)}")
-    manifest = describe_files(data, found, validate).manifest
+    manifest = describe_files(data, found, validate)
     return manifest.assign(cluster=clusters(manifest).to_numpy())
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.data.phantom.pairs import draw, phantom_images
+from brain_tumor.data.phantom.slices import draw, phantom_images
 from brain_tumor.files import replacing
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.augment import augment_folder, augment_sheet, copy_names
@@ -15,23 +15,28 @@ from brain_tumor.imaging.preprocess import preprocess_drawn
 
 def main() -> None:
     """Write the variants of the training images; validation and test images are not read."""
-    asked = settings.read()
-    augment = asked.augment
+    params = settings.read()
+    augment = params.augment
     split = outputs.read_split()
     train = split[split["split"] == "train"]
     paths = train["path"].tolist()
     phantoms = phantom_images(augment.phantoms)
-    drawn = [(one.path, partial(draw, one, asked.phantom, augment)) for one in phantoms]
+    drawn = [
+        (phantom.path, partial(draw, phantom, params.phantom, augment)) for phantom in phantoms
+    ]
     with replacing(outputs.AUGMENTED_IMAGES) as aside:
         augment_folder(outputs.IMAGES, paths, aside, augment)
         atlas = Atlas.load(outputs.ATLAS)
-        preprocess_drawn(drawn, aside, atlas, asked.preprocess, "phantoms")
+        preprocess_drawn(drawn, aside, atlas, params.preprocess, "phantoms")
     rows = [
         {"path": name, "source": path, "label": label}
         for path, label in zip(paths, train["label"], strict=True)
         for name in copy_names(path, augment)
     ]
-    rows += [{"path": one.path, "source": one.path, "label": one.label} for one in phantoms]
+    rows += [
+        {"path": phantom.path, "source": phantom.path, "label": phantom.label}
+        for phantom in phantoms
+    ]
     table = pd.DataFrame(rows, columns=["path", "source", "label"])
     outputs.write_table(outputs.AUGMENTED_RECORDS, table)
     augment_sheet(outputs.IMAGES, paths, outputs.AUGMENTED_IMAGES, augment, outputs.AUGMENTED_SHEET)

@@ -28,16 +28,16 @@ def main() -> None:
     table["cluster"] = clusters(manifest).loc[table["path"]].to_numpy()
     table["sha256"] = manifest.set_index("path")["sha256"].loc[table["path"]].to_numpy()
     images = outputs.load_images(outputs.IMAGES, list(table["path"]))
-    seen = Explainer(trained.network).see(
+    predictions = Explainer(trained.network).see(
         images, lambda starts: track(starts, "predicting, in batches", len(starts))
     )
     with working("measuring what the images look like"):
         atlas = Atlas.load(outputs.ATLAS)
-        looks = statistics_table(table["path"], images, outputs.RECORDS, manifest, atlas)
-    uncalibrated = pd.Series(seen.probability, name="probability")
-    looks = pd.concat([table[[*KEYS]], looks, uncalibrated], axis=1)
-    Profile(looks, seen.features).save(outputs.PROFILE)
-    table["probability"] = calibrate(seen.probability, trained.meta.temperature)
+        statistics = statistics_table(table["path"], images, outputs.RECORDS, manifest, atlas)
+    uncalibrated = pd.Series(predictions.probability, name="probability")
+    statistics = pd.concat([table[[*KEYS]], statistics, uncalibrated], axis=1)
+    Profile(statistics, predictions.features).save(outputs.PROFILE)
+    table["probability"] = calibrate(predictions.probability, trained.meta.temperature)
     outputs.write_table(outputs.PREDICTIONS, table[["path", "label", "split", "probability"]])
     with working("figures and their intervals"):
         results = evaluation.figures_of(table, trained.meta.threshold, section)

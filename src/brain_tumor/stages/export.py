@@ -19,13 +19,13 @@ def main() -> None:
 
     Both by training images only.
     """
-    asked = settings.read()
-    looks = Profile.load(outputs.PROFILE)
-    trains = (looks.table["split"] == outputs.TRAIN).to_numpy()
-    table = looks.table[trains].reset_index(drop=True)
+    params = settings.read()
+    profile = Profile.load(outputs.PROFILE)
+    is_training = (profile.table["split"] == outputs.TRAIN).to_numpy()
+    table = profile.table[is_training].reset_index(drop=True)
     clusters = table["cluster"].to_numpy(str)
     with working(f"learning what {len(table)} training images look like"):
-        familiarity = Familiarity.fit(looks.features[trains], table, clusters, asked.export)
+        familiarity = Familiarity.fit(profile.features[is_training], table, clusters, params.export)
     familiarity.save(outputs.EXPORT / bundle.FAMILIARITY_FILE)
     images = outputs.load_images(outputs.IMAGES, list(table["path"]))
     with working(f"writing the network for ONNX Runtime, comparing both on {len(table)} images"):
@@ -33,7 +33,7 @@ def main() -> None:
         agreement = export_network(trained, outputs.EXPORT / bundle.FAST_FILE, images)
     files = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.ATLAS, outputs.EXPORT)
     report = {
-        "digest": bundle.digest_of(files, asked.preprocess),
+        "digest": bundle.digest_of(files, params.preprocess),
         "engine": f"onnxruntime {version('onnxruntime')}",
         "agreement": asdict(agreement),
         "familiar": {"images": len(table), "clusters": len(set(clusters))},

@@ -11,9 +11,9 @@ from brain_tumor.registry.register import register
 
 def main() -> None:
     """Register the model, compare it with the champion and write what was decided and why."""
-    asked = settings.read()
+    params = settings.read()
     with working("storing the model in MLflow, comparing it with the champion"):
-        result = register(outputs.StageOutputs(), asked.preprocess, asked.register)
+        result = register(outputs.StageOutputs(), params.preprocess, params.register)
     write_json(outputs.REGISTERED, asdict(result))
     print(f"{result.name} version {result.version} is @{result.alias}: ", end="")
     print(result.decision["reason"])

@@ -19,9 +19,9 @@ from brain_tumor.tracking.runs import start_run
 
 def main() -> None:
     """Train with the tuned values, log every epoch to MLflow while it runs, save the network."""
-    asked = settings.read()
+    params = settings.read()
     best, initial = outputs.Best.read(), outputs.InitialWeights.read()
-    section = asked.train.resolve(best.params)
+    section = params.train.resolve(best.params)
     initial.check_covers(section.head_block)
     inputs = {
         "split": outputs.SPLIT,
@@ -30,7 +30,7 @@ def main() -> None:
         "records": outputs.AUGMENTED_RECORDS,
     }
     # The copies of validation images take no part, but so the features are those of the study.
-    data = read_development(*inputs.values()).with_copies_of_val(asked.augment).holdout()
+    data = read_development(*inputs.values()).with_copies_of_val(params.augment).holdout()
     start = Start(outputs.BACKBONE, default_cache())
     inputs |= {"weights": outputs.BACKBONE, "best": outputs.BEST, "params": settings.PARAMS}
     traced = lineage.trace(inputs) | {"initial_weights.sha256": initial.sha256}

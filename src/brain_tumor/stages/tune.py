@@ -13,10 +13,10 @@ from brain_tumor.tuning.study import run_study
 
 def main() -> None:
     """Run the study, or go on with it, write what it chose and what that says out of fold."""
-    asked = settings.read()
-    section = asked.train
+    params = settings.read()
+    section = params.train
     settings.refuse_without_effect(section, settings.changed_since_commit("train"))
-    plan = read_plan(outputs.TuneInputs(), section, asked.tune, asked.augment)
+    plan = read_plan(outputs.TuneInputs(), section, params.tune, params.augment)
     outputs.TUNING_FIGURES.mkdir(parents=True, exist_ok=True)
     if section.tuned():
         outcome = run_study(plan, outputs.TUNING_FIGURES)

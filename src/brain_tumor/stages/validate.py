@@ -22,10 +22,10 @@ from brain_tumor.files import write_json
 def main() -> None:
     """Check the images of data/; write the manifest only if nothing is wrong."""
     outputs.MANIFEST.unlink(missing_ok=True)  # an old one must not outlive data that fails
-    asked = settings.read()
-    validation = validate(outputs.DATA, asked.validate, asked.split)
+    params = settings.read()
+    validation = validate(outputs.DATA, params.validate, params.split)
     table = with_problems(validation.manifest, validation.errors)
-    suite = manifest_expectations(asked.validate, required_images(asked.split))
+    suite = manifest_expectations(params.validate, required_images(params.split))
     result = run_suite("manifest", table, suite)
     source = f"{outputs.DATA.name}/ (source: {origin(read_meta(outputs.DATA))})"
     facts = about(validation, source)

@@ -80,17 +80,14 @@ def sample(volume: NDArray[np.float32], points: Floats, voxel_mm: float) -> Floa
 
     origin = np.array(_ORIGIN_MM).reshape(3, 1, 1)
     coordinates = (points + origin) / voxel_mm
-    result: Floats = map_coordinates(volume, coordinates, np.float64, order=1, mode="nearest")
-    return result
+    return np.asarray(map_coordinates(volume, coordinates, np.float64, order=1, mode="nearest"))
 
 
 def sample_anatomy(points: Floats, pushed: Floats, wall_mm: float) -> Anatomy:
-    """Read the tissue at `pushed` (brain) and `points` (skull and skin, which a mass cannot move).
+    """Read the tissue at template points, mm, (3, H, W).
 
-    Args:
-        points: template point of every pixel, mm, (3, H, W).
-        pushed: the same after mass effect.
-        wall_mm: from the brain's surface to the skin.
+    `pushed` are those of the brain after mass effect, `points` those of skull and skin, which a
+    mass cannot move; `wall_mm` is from the brain's surface to the skin.
     """
     template = load_template()
     hull_mm = sample(template.hull_mm, points, 2.0)
@@ -125,8 +122,7 @@ def _hull_distance_mm(brain: NDArray[np.bool_]) -> NDArray[np.float32]:
     closed = ndimage.binary_closing(padded, iterations=6)[8:-8, 8:-8, 8:-8] | brain
     outside = ndimage.distance_transform_edt(~closed, sampling=2.0)
     inside = ndimage.distance_transform_edt(closed, sampling=2.0)
-    result: NDArray[np.float32] = ndimage.gaussian_filter(outside - inside, 1.5).astype(np.float32)
-    return result
+    return np.asarray(ndimage.gaussian_filter(outside - inside, 1.5).astype(np.float32))
 
 
 def _face_distance_mm(shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -221,7 +217,8 @@ def place_slice(
     drawn = PLANES[rng.choice(3, p=_PLANE_ODDS)]
     plane = plane or drawn
     height, width = (int(side) for side in rng.integers(canvas_px[0], canvas_px[1] + 1, 2))
-    height, width = _limit_aspect(height, width)
+    # The longer side is at most 1.3 times the shorter one.
+    height, width = min(height, int(1.3 * width)), min(width, int(1.3 * height))
     wide_mm, tall_mm = _EXTENT_MM[plane]
     pixel_mm = float(max(wide_mm / width, tall_mm / height) / rng.uniform(0.82, 1.02))
     reach_mm = min(0.35 * patient.focus_radius_mm, _MOST_OFFSET_MM)
@@ -244,11 +241,6 @@ def upsample(coarse: Floats, shape: tuple[int, int], stride_px: int) -> Floats:
 def coarse_shape(shape: tuple[int, int], stride_px: int) -> tuple[int, int]:
     """Return the shape of the grid that `upsample` takes for `shape`."""
     return (shape[0] - 1) // stride_px + 2, (shape[1] - 1) // stride_px + 2
-
-
-def _limit_aspect(height: int, width: int) -> tuple[int, int]:
-    """Shorten the longer side to at most 1.3 times the shorter one."""
-    return min(height, int(1.3 * width)), min(width, int(1.3 * height))
 
 
 def _plane_points(
@@ -373,15 +365,10 @@ def tumour_mask(reach: Floats, anatomy: Anatomy) -> NDArray[np.bool_]:
 def paint(
     signal: Floats, tumour: Tumour, reach: Floats, anatomy: Anatomy, texture: Floats, contrast: int
 ) -> Floats:
-    """Blend the tumour and its oedema into the tissue signal.
+    """Blend the tumour and its oedema into the tissue signal of a healthy slice, [0, 1], (H, W).
 
-    Args:
-        signal: of the healthy slice, [0, 1], (H, W).
-        tumour: the mass.
-        reach: what `depth` returned for the slice.
-        anatomy: tissue fractions (oedema follows white matter).
-        texture: smooth noise around 0, (H, W).
-        contrast: index into `acquisition.CONTRASTS`.
+    `reach` is what `depth` returned for the slice, `texture` smooth noise around 0, (H, W), and
+    `contrast` an index into `slices.CONTRASTS`. Oedema follows white matter.
     """
     inside = _step(-anatomy.hull_mm, 1.0) * tumour.strength
     fluid = np.clip(1 - anatomy.grey - anatomy.white, 0, 1)

@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.data.phantom.anatomy import (
-    Floats,
-    load_template,
-)
+from brain_tumor.data.phantom.anatomy import Floats, load_template
 from brain_tumor.data.phantom.slices import PhantomSlice, make_slice
 from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
@@ -43,17 +40,15 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 def _stored(data: bytes) -> bytes:
     starts = range(0, len(data), _BLOCK)
-    blocks = [_block(data[start : start + _BLOCK], start == starts[-1]) for start in starts]
+    parts = [data[start : start + _BLOCK] for start in starts]
+    blocks = (
+        struct.pack("<BHH", number == len(parts), len(part), len(part) ^ 0xFFFF) + part
+        for number, part in enumerate(parts, 1)
+    )
     return b"\x78\x01" + b"".join(blocks) + struct.pack(">I", zlib.adler32(data))
 
 
-def _block(data: bytes, last: bool) -> bytes:
-    return struct.pack("<BHH", last, len(data), len(data) ^ 0xFFFF) + data
-
-
-__all__ = ["PhantomSlice", "UserError", "generate", "make_slice", "plan"]
-
-_PLAN, _EDIT = 101, 102  # random streams beside those of phantom_slice
+_PLAN, _EDIT = 101, 102  # random streams beside those of make_slice
 
 
 @dataclass(frozen=True)
@@ -137,8 +132,8 @@ def _shares(params: PhantomParams, version: str) -> dict[bool, int]:
 def _slices(rng: np.random.Generator, wanted: dict[bool, int], most: int) -> Iterator[Planned]:
     """Draw patients of either class in turn, in proportion to the slices still wanted."""
     patient = 0
-    while left := wanted[False] + wanted[True]:
-        tumour = bool(rng.integers(left) < wanted[True])
+    while remaining := wanted[False] + wanted[True]:
+        tumour = bool(rng.integers(remaining) < wanted[True])
         count = min(int(rng.integers(1, most + 1)), wanted[tumour])
         for slice_index in range(count):
             yield Planned(patient, slice_index, tumour)
@@ -147,20 +142,22 @@ def _slices(rng: np.random.Generator, wanted: dict[bool, int], most: int) -> Ite
 
 
 def _render(item: Planned, params: PhantomParams) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    made = make_slice(params.seed, item.patient, item.slice_index, item.tumour, params)
+    slice_ = make_slice(params.seed, item.patient, item.slice_index, item.tumour, params)
     if item.version != "edit":
-        return made.image, made.mask
-    return _edit(made, np.random.default_rng((params.seed, item.patient, item.slice_index, _EDIT)))
+        return slice_.image, slice_.mask
+    return _edit(
+        slice_, np.random.default_rng((params.seed, item.patient, item.slice_index, _EDIT))
+    )
 
 
 def _edit(
-    made: PhantomSlice, rng: np.random.Generator
+    slice_: PhantomSlice, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Rescale, brighten and requantise, as a picture is changed on its way through the web."""
     scale = float(rng.choice([rng.uniform(0.8, 0.93), rng.uniform(1.07, 1.2)]))
-    brighter = _rescale(made.image, scale) * float(rng.uniform(1.02, 1.08))
+    brighter = _rescale(slice_.image, scale) * float(rng.uniform(1.02, 1.08))
     coarse = np.rint(np.clip(brighter, 0, 254) / 2) * 2  # as re-encoding coarsens grey levels
-    return coarse.astype(np.uint8), _rescale(made.mask, scale) > 0.5
+    return coarse.astype(np.uint8), _rescale(slice_.mask, scale) > 0.5
 
 
 def _rescale(image: NDArray[Any], scale: float) -> Floats:

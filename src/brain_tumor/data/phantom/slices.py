@@ -1,4 +1,4 @@
-"""One slice of the phantom, as a scanner would have acquired it."""
+"""Slices of the phantom, as a scanner would have acquired them."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.data.phantom import anatomy as heads
 from brain_tumor.data.phantom.anatomy import (
+    PLANES,
     Anatomy,
     Floats,
     Patient,
@@ -14,7 +15,7 @@ from brain_tumor.data.phantom.anatomy import (
     sample_anatomy,
     upsample,
 )
-from brain_tumor.settings import PhantomParams
+from brain_tumor.settings import LABELS, POSITIVE, AugmentParams, PhantomParams
 
 CONTRASTS = ("T1", "T1-CE", "T2", "FLAIR")
 # Typical signal (0 black, 1 white) for each contrast: fluid, grey matter, white matter,
@@ -179,7 +180,9 @@ def make_slice(
     pushed = heads.grow_ventricles(pushed, person.ventricle_growth)
     wall_mm = person.fluid_mm + person.skull_mm + person.scalp_mm
     anatomy = sample_anatomy(place.points, pushed, wall_mm)
-    signal = _healthy_signal(stream(_TISSUE), person, anatomy, place, contrast)
+    tissue = stream(_TISSUE)
+    signal = tissue_signal(tissue, person, anatomy, contrast, place.pixel_mm)
+    signal = harmless_extras(tissue, signal, anatomy, contrast, place.points)
     mask = np.zeros(signal.shape, dtype=np.bool_)
     if tumour:
         texture = mottle(stream(_TEXTURE), signal.shape, place.pixel_mm)
@@ -196,12 +199,51 @@ def make_slice(
     )
 
 
-def _healthy_signal(
-    rng: np.random.Generator,
-    person: heads.Patient,
-    anatomy: Anatomy,
-    place: heads.Placement,
-    contrast: int,
-) -> Floats:
-    signal = tissue_signal(rng, person, anatomy, contrast, place.pixel_mm)
-    return harmless_extras(rng, signal, anatomy, contrast, place.points)
+_TRAINING_SEED = 1_000_000  # added to the seed: patients apart from those of a phantom data set
+
+
+@dataclass(frozen=True)
+class PhantomImage:
+    """One phantom among the training images.
+
+    Attributes:
+        path: its name, as a manifest path is one: `phantom/<pair>-<plane>-<label>`.
+        label: `no` or `yes`.
+        pair: number of the pair; it fixes patient, plane and contrast.
+    """
+
+    path: str
+    label: str
+    pair: int
+
+    @property
+    def plane(self) -> str:
+        """Axial, coronal or sagittal."""
+        return PLANES[self.pair % len(PLANES)]
+
+
+def phantom_images(count: int) -> list[PhantomImage]:
+    """The first `count` (even) phantoms that train beside the images, in pairs.
+
+    The 253 images are axial almost without exception, and a network that saw no other plane calls
+    healthy sagittal pictures tumours. A pair is the same slice with and without tumour, so that
+    nothing but the tumour tells the two classes apart.
+    """
+    return [
+        PhantomImage(f"phantom/{pair:04d}-{PLANES[pair % len(PLANES)]}-{label}", label, pair)
+        for pair in range(count // 2)
+        for label in LABELS
+    ]
+
+
+def draw(phantom: PhantomImage, params: PhantomParams, augment: AugmentParams) -> NDArray[np.uint8]:
+    """The raw picture of a phantom, uint8 (H, W).
+
+    It looks as section `phantom` has it, whose counts, seed and radius are not read; seed and
+    radius are those of section `augment`.
+    """
+    params = params.model_copy(update={"tumour_radius_mm": augment.phantom_tumour_radius_mm})
+    contrast = phantom.pair // len(PLANES)
+    is_tumour = phantom.label == POSITIVE
+    seed = _TRAINING_SEED + augment.seed
+    return make_slice(seed, phantom.pair, contrast, is_tumour, params, phantom.plane).image

@@ -1,7 +1,7 @@
+"""Stage preprocess, and stage augment on what it writes."""
+
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,6 +11,7 @@ from brain_tumor import outputs
 from brain_tumor.outputs import load_images
 from brain_tumor.stages import augment, preprocess
 from tests import sections
+from tests.monitoring.drift_pictures import head
 from tests.stages.command import invoke
 
 PREPROCESS = {
@@ -20,14 +21,13 @@ PATHS = ["no/a.png", "no/b.png", "yes/c.png", "yes/d.png"]
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, simulate: Callable[[int, str], Any], monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BRAIN_TUMOR_WORKERS", "1")
     write_params(tmp_path, copies=2)
     for number, path in enumerate(PATHS):
         file = tmp_path / "data" / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(simulate(number, "axial").image).save(file)
+        Image.fromarray(head(150, 120, seed=number)).save(file)
     labels = [path.split("/")[0] for path in PATHS]
     table = pd.DataFrame(
         {"path": PATHS, "label": labels, "split": ["train", "test", "val", "train"]}

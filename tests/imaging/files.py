@@ -37,18 +37,21 @@ def dicom(pixels: NDArray[Any], **tags: Any) -> bytes:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = MRImageStorage, ExplicitVRLittleEndian
     meta.MediaStorageSOPInstanceUID = UID("1.2.3")
-    made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    made.SOPClassUID, made.Modality = MRImageStorage, "MR"
-    made.PatientName, made.PatientID = "Secret^Person", "SECRET-ID"
-    made.Rows, made.Columns = pixels.shape[-2:]
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID, dataset.Modality = MRImageStorage, "MR"
+    dataset.PatientName, dataset.PatientID = "Secret^Person", "SECRET-ID"
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
     if pixels.ndim == 3:
-        made.NumberOfFrames = len(pixels)
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.BitsAllocated = made.BitsStored = 8 * pixels.dtype.itemsize
-    made.HighBit, made.PixelRepresentation = made.BitsStored - 1, int(pixels.dtype.kind == "i")
-    made.PixelData = pixels.tobytes()
+        dataset.NumberOfFrames = len(pixels)
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
+    dataset.HighBit, dataset.PixelRepresentation = (
+        dataset.BitsStored - 1,
+        int(pixels.dtype.kind == "i"),
+    )
+    dataset.PixelData = pixels.tobytes()
     for name, value in tags.items():
-        setattr(made, name, value)
+        setattr(dataset, name, value)
     buffer = io.BytesIO()
-    made.save_as(buffer, enforce_file_format=True)
+    dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
