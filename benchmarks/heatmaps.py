@@ -21,7 +21,6 @@ from brain_tumor import settings
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.model import saved
 from brain_tumor.model.explain import empty_picture, linear_head, pooling_layer
-from brain_tumor.model.shapes import stride_px
 from brain_tumor.outputs import load_images
 from evidence.localisation import Scores, centre_prior, score
 from evidence.phantoms import Maker, Phantom, pairs
@@ -46,7 +45,7 @@ def main(
     made = [one for seed in seeds for one in maker.make(seed, pairs(pairs_each), f"seed {seed}")]
     phantoms = [one for one in made if one.tumour.any()]
     found = contributions(model.network, np.stack([one.image for one in phantoms]))
-    stride = stride_px(model.meta.head_block)
+    stride = model.meta.stride_px
     rows: list[dict[str, Any]] = []
     for name, reference in references(model.network, model.meta.size_px).items():
         for sigma in PLACES:

@@ -25,7 +25,6 @@ from brain_tumor.model.metrics import (
     wilson,  # fmt: skip
 )
 from brain_tumor.model.saved import SavedModel
-from brain_tumor.model.shapes import stride_px
 from brain_tumor.report.evidence_tables import RIVALS
 from brain_tumor.settings import EvaluateParams
 from evidence.phantoms import Maker, Phantom, Pixels, pairs
@@ -105,7 +104,7 @@ def tested(model: SavedModel, maker: Maker, params: LocalisationParams) -> Teste
         UserError: no phantom has its tumour in view.
     """
     phantoms = maker.make(params.seed, pairs(params.pairs), "phantoms")
-    look, stride = looking(model.network, model.meta.temperature), stride_px(model.meta.head_block)
+    look, stride = looking(model.network, model.meta.temperature), model.meta.stride_px
     maps, probability = look(_images(phantoms))
     has = np.array([one.tumour.any() for one in phantoms])
     healthy = np.array([not one.case.tumour for one in phantoms])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brain_tumor.model import saved
-from brain_tumor.model.explain import Explainer, Seen, beside
+from brain_tumor.model.explain import Explainer, Explanation, beside
 from brain_tumor.model.network import Head
 from tests.model.networks import SIZE_PX, decided_network, feature_maps, images, logit
 
@@ -79,8 +79,8 @@ def test_background_cancels_and_nothing_is_lost_at_the_border(shape: tuple[int, 
     rng = np.random.default_rng(0)
     background, found = rng.normal(size=(2, 1, *shape)).astype(np.float32)
     found[:, 0, 0] = 5
-    empty = Seen(np.array([0.5]), np.ones((1, 3), np.float32), background)
-    image = Seen(np.array([0.7]), np.full((1, 3), 2, np.float32), background + found)
+    empty = Explanation(np.array([0.5]), np.ones((1, 3), np.float32), background)
+    image = Explanation(np.array([0.7]), np.full((1, 3), 2, np.float32), background + found)
     seen = beside([image, empty], empty)
     assert seen.probability.tolist() == [0.7, 0.5]
     assert seen.features.tolist() == [[2, 2, 2], [1, 1, 1]]

@@ -49,7 +49,7 @@ SCORES: dict[str, Reference] = {
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=400)
 
 
-def classified(seed: int = 0, n: int = 60) -> tuple[metrics.Labels, metrics.Probabilities]:
+def classified(seed: int = 0, n: int = 60) -> tuple[metrics.Labels, metrics.Floats]:
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, n)
     return y, np.clip(0.25 + 0.4 * y + rng.normal(0, 0.2, n), 0.01, 0.99)
@@ -138,11 +138,11 @@ def test_training_figures_have_no_interval() -> None:
 def bootstrapped(
     name: str,
     y: metrics.Labels,
-    p: metrics.Probabilities,
+    p: metrics.Floats,
     group: NDArray[np.str_],
     params: EvaluateParams = PARAMS,
 ) -> metrics.Estimate:
-    predicted = OutOfFold.of_one(Sample(y, p, p >= 0.5), group)
+    predicted = OutOfFold.single(Sample(y, p, p >= 0.5), group)
     weights = predicted.draw(params)
     found = metrics.estimate(lambda drawn: predicted.mean(FIGURES[name], drawn), weights)
     assert found is not None

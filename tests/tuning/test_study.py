@@ -14,8 +14,7 @@ import pytest
 
 from brain_tumor.machine import repository_root
 from brain_tumor.model.folds import TrainingData
-from brain_tumor.model.phase import DivergedError, OnEpoch
-from brain_tumor.model.training import Fitted, Start
+from brain_tumor.model.training import DivergedError, Fitted, OnEpoch, Start
 from brain_tumor.outputs import TuneInputs, load_images, stored
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, load
 from brain_tumor.tracking import connection

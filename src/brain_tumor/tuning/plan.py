@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 
 from brain_tumor.data.copies import clusters
 from brain_tumor.errors import UserError
-from brain_tumor.model import precision, recipe
+from brain_tumor.model import recipe
 from brain_tumor.model.features import SIZE_VARIABLE, default_cache, stored_bytes, trunk_outputs
 from brain_tumor.model.folds import Development, TrainingData, read_development
-from brain_tumor.model.training import Start, exact_outputs, outputs
+from brain_tumor.model.training import (
+    Start,
+    exact_outputs,
+    make_repeatable,
+    number_format,
+    outputs,
+)
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
@@ -54,7 +60,7 @@ class Plan:
                 "space": {name: str(getattr(self.tune.space, name)) for name in self.names},
                 "tune": self.tune.model_dump(exclude=ignored),
                 "train": self._section_that_acts(),
-                "precision": precision.resolve(self.section.precision),
+                "precision": number_format(self.section.precision),
                 "recipe": recipe.VERSION,
             }
         )
@@ -104,7 +110,7 @@ class Plan:
     @cached_property
     def tags(self) -> Mapping[str, str]:
         """Tags of its runs."""
-        study = {"study": self.name, "precision": precision.resolve(self.section.precision)}
+        study = {"study": self.name, "precision": number_format(self.section.precision)}
         return lineage.tags(self.lineage) | self.initial.tags() | study
 
 
@@ -163,7 +169,7 @@ def prepare_features(plan: Plan) -> None:
 
     Where they do not fit into the cache together, each trial computes its own.
     """
-    precision.make_repeatable(plan.section.seed)
+    make_repeatable(plan.section.seed)
     weights, cache = plan.start.weights, plan.start.cache
     corners = _corners(plan)
     wanted = list(dict.fromkeys(output for params in corners for output in outputs(params)))

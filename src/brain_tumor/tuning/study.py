@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from brain_tumor.errors import UserError
 from brain_tumor.machine import repository_root
-from brain_tumor.model.phase import Epoch
 from brain_tumor.model.recipe import fit_folds
+from brain_tumor.model.training import Epoch
 from brain_tumor.outputs import Best
 from brain_tumor.tracking import wording
 from brain_tumor.tracking.runs import (
