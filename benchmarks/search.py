@@ -30,7 +30,7 @@ from brain_tumor.model.saved import predict_in_batches, to_unit
 from brain_tumor.model.training import Start, class_weight, exact_outputs, fit, outputs
 from brain_tumor.settings import BackboneParams, TrainParams
 
-OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
+PARAMS = Path("params.yaml")
 GIGA = 1e9
 
 
@@ -58,12 +58,7 @@ def main(
 
 def some_of(train_images: int, val_images: int) -> TrainingData:
     """Originals only, the first of each class in turn."""
-    images = read_development(
-        OUTPUTS / "split.csv",
-        OUTPUTS / "preprocess" / "images",
-        OUTPUTS / "augment" / "images",
-        OUTPUTS / "augment" / "records.csv",
-    )
+    images = read_development()
     rows = images.rows[~images.rows["copy"]]
     turn = rows.groupby(["split", "label"]).cumcount()
     wanted = {"train": train_images // 2, "val": val_images // 2}

@@ -162,7 +162,7 @@ def _auroc(
     truth = np.array([one.case.tumour for one in phantoms], np.int64)
     patients = np.array([str(one.case.patient) for one in phantoms])
     resamples = EvaluateParams(seed=params.seed, bootstrap_resamples=params.bootstrap_resamples)
-    predicted = OutOfFold.of_one(Sample(truth, probability, probability >= 0.5), patients)
+    predicted = OutOfFold.single(Sample(truth, probability, probability >= 0.5), patients)
     return predicted.figures(resamples, intervals=True)["auroc"]
 
 

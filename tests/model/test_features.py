@@ -88,7 +88,7 @@ def whole(weights: Path, images: NDArray[np.uint8], wanted: Sequence[Output]) ->
         "paper": lambda values: values.reshape(len(values), -1),
     }
     return [
-        forms[output.form](np.asarray(found)) for output, found in zip(wanted, maps, strict=True)
+        forms[output.form](np.asarray(values)) for output, values in zip(wanted, maps, strict=True)
     ]
 
 
@@ -136,8 +136,8 @@ def test_second_call_computes_nothing(
     first = trunk_outputs(random_weights, pictures(), EVERY_KIND, cache)
     second = trunk_outputs(random_weights, pictures(), EVERY_KIND[::-1], cache)
     assert computed == [set(EVERY_KIND)]
-    for one, two in zip(first, second[::-1], strict=True):
-        np.testing.assert_array_equal(one, two)
+    for array, same_array in zip(first, second[::-1], strict=True):
+        np.testing.assert_array_equal(array, same_array)
 
 
 @pytest.mark.slow
@@ -166,10 +166,10 @@ def test_other_images_and_other_weights_have_entries_of_their_own(
         (random_weights, one_pixel),
         (random_weights, pictures()[::-1]),
     ]
-    found = [trunk_outputs(weights, images, [VECTORS], cache)[0] for weights, images in cases]
+    arrays = [trunk_outputs(weights, images, [VECTORS], cache)[0] for weights, images in cases]
     assert len(computed) == len(names(cache)) == len(cases)
-    assert not np.allclose(found[0], found[1])
-    np.testing.assert_allclose(found[0][::-1], found[3], rtol=1e-4)
+    assert not np.allclose(arrays[0], arrays[1])
+    np.testing.assert_allclose(arrays[0][::-1], arrays[3], rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -283,12 +283,12 @@ def small_cache(tmp_path: Path) -> FeatureCache:
 
 def test_what_was_written_is_read_memory_mapped_and_read_only(small_cache: FeatureCache) -> None:
     put(small_cache, entry("a"), 3.0)
-    found = small_cache.read([entry("a")])
-    assert found is not None
-    assert isinstance(found[0], np.memmap)
-    np.testing.assert_array_equal(found[0], np.full((10, 25), 3.0))
+    arrays = small_cache.read([entry("a")])
+    assert arrays is not None
+    assert isinstance(arrays[0], np.memmap)
+    np.testing.assert_array_equal(arrays[0], np.full((10, 25), 3.0))
     with pytest.raises(ValueError, match="read-only"):
-        found[0][0, 0] = 1
+        arrays[0][0, 0] = 1
 
 
 def test_bfloat16_survives_the_file(small_cache: FeatureCache) -> None:
@@ -298,10 +298,10 @@ def test_bfloat16_survives_the_file(small_cache: FeatureCache) -> None:
     array = np.arange(6).reshape(3, 2).astype(bfloat16) / 7
     with small_cache.alone(), small_cache.writing([wanted]) as (file,):
         file.write(array.tobytes())
-    found = small_cache.read([wanted])
-    assert found is not None
-    assert found[0].dtype == bfloat16
-    np.testing.assert_array_equal(found[0], array)
+    arrays = small_cache.read([wanted])
+    assert arrays is not None
+    assert arrays[0].dtype == bfloat16
+    np.testing.assert_array_equal(arrays[0], array)
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", None])
@@ -345,11 +345,11 @@ def test_what_the_same_call_needs_is_not_evicted(small_cache: FeatureCache) -> N
 
 def test_array_in_use_survives_its_eviction(small_cache: FeatureCache) -> None:
     put(small_cache, entry("a"), 5.0)
-    found = small_cache.read([entry("a")])
+    arrays = small_cache.read([entry("a")])
     put(small_cache, entry("big", rows=100))
     assert entry_names(small_cache) == ["big.npy"]
-    assert found is not None
-    assert float(found[0].sum()) == 5.0 * 250
+    assert arrays is not None
+    assert float(arrays[0].sum()) == 5.0 * 250
 
 
 def test_what_is_larger_than_the_bound_is_kept_while_nothing_else_is(

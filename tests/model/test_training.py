@@ -88,20 +88,20 @@ def same(a: Fitted, b: Fitted) -> bool:
 def test_same_seed_gives_the_same_weights_to_the_bit(
     start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]], tmp_path: Path
 ) -> None:
-    (one, _), (two, _) = trained_head_and_block, run(start)
+    (first, _), (second, _) = trained_head_and_block, run(start)
     other_cache = Start(start.weights, FeatureCache(tmp_path, 10**9))
-    (three, _) = run(other_cache)
-    assert same(one, two)
-    assert same(one, three)
-    assert one.history == two.history == three.history
+    (third, _) = run(other_cache)
+    assert same(first, second)
+    assert same(first, third)
+    assert first.history == second.history == third.history
 
 
 @pytest.mark.slow
 def test_another_seed_gives_other_weights(
     start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]]
 ) -> None:
-    (one, _), (two, _) = trained_head_and_block, run(start, seed=1)
-    assert not same(one, two)
+    (first, _), (second, _) = trained_head_and_block, run(start, seed=1)
+    assert not same(first, second)
 
 
 @pytest.mark.slow
@@ -165,9 +165,9 @@ def test_held_out_images_decide_nothing_in_fine_tuning(start: Start) -> None:
     given = data()
     params = PARAMS.model_copy(update={"head_penalty": 0.1, "learning_rate": 1e-5})
     other = replace(given, labels=np.where(np.arange(48) < 32, given.labels, 1 - given.labels))
-    one, two = (fit(start, each, params, lambda *_: None) for each in (given, other))
-    assert same(one, two)
-    assert one.history[-1]["val_loss"] != two.history[-1]["val_loss"]
+    first, second = (fit(start, each, params, lambda *_: None) for each in (given, other))
+    assert same(first, second)
+    assert first.history[-1]["val_loss"] != second.history[-1]["val_loss"]
 
 
 @pytest.mark.slow

@@ -167,10 +167,10 @@ def test_same_name_with(change: Changes, original: Project, changed: Project) ->
 
 def test_range_of_what_has_a_value_does_not_count(original: Project, tmp_path: Path) -> None:
     value, unused = setting("train", head_penalty=0.1), {"low": 0.1, "high": 0.9, "log": False}
-    one, two = original.copy(tmp_path / "one"), original.copy(tmp_path / "two")
-    value(one)
-    together(value, space(head_penalty=unused))(two)
-    assert plan(one).name == plan(two).name
+    first, second = original.copy(tmp_path / "one"), original.copy(tmp_path / "two")
+    value(first)
+    together(value, space(head_penalty=unused))(second)
+    assert plan(first).name == plan(second).name
 
 
 def test_groups_and_augmentation_count_with_folds(original: Project, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -27,10 +30,10 @@ from brain_tumor.tuning import storage as storage_module
 from brain_tumor.tuning.figures import draw_history, draw_parameter, importances, save_figures
 from brain_tumor.tuning.plan import study_name
 from brain_tumor.tuning.search import (
-    Progress,
     RepeatableTPESampler,
     best,
     open_study,
+    progress_line,
     run,
     suggest,
     trials_table,
@@ -79,9 +82,7 @@ def test_samplers_in_turn_never_propose_the_same(pruner: str, sqlite_url: str) -
     assert len({trial.params["dropout"] for trial in workers[0].trials}) == 24
 
 
-def test_seed_decides_the_draws(
-    fresh_url: FreshUrl,
-) -> None:
+def test_seed_decides_the_draws(fresh_url: FreshUrl) -> None:
     first, again, other = (
         outcomes(search(fresh_url(), section(seed=seed, n_trials=6))) for seed in (7, 7, 8)
     )
@@ -89,9 +90,7 @@ def test_seed_decides_the_draws(
     assert not {str(trial) for trial in first} & {str(trial) for trial in other}
 
 
-def test_draws_stay_within_the_space_in_a_fixed_order(
-    fresh_url: FreshUrl,
-) -> None:
+def test_draws_stay_within_the_space_in_a_fixed_order(fresh_url: FreshUrl) -> None:
     params = section()
     study = search(fresh_url(), params)
     for trial in study.trials:
@@ -113,9 +112,7 @@ def test_what_a_draw_leaves_without_effect_is_not_drawn() -> None:
         assert names == ["head_block", "fine_tune_blocks", "head_penalty", "learning_rate"][:drawn]
 
 
-def test_every_depth_gets_its_share_before_it_is_chosen_by_results(
-    fresh_url: FreshUrl,
-) -> None:
+def test_every_depth_gets_its_share_before_it_is_chosen_by_results(fresh_url: FreshUrl) -> None:
     params = section(n_trials=20, pruner="none")
     depths = [trial.params["fine_tune_blocks"] for trial in search(fresh_url(), params).trials]
     assert depths[:12] == [0, 1, 2, 3] * 3
@@ -268,10 +265,9 @@ def left_running(study: Study, host: str | None, process: str = "1:1") -> Frozen
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_interrupted_trial_is_run_again_next_time(
-    fresh_url: FreshUrl,
-    error: type[BaseException],
+    fresh_url: FreshUrl, error: type[BaseException]
 ) -> None:
-    params, seen = section(), list[int]()
+    params, interrupted = section(), list[int]()
 
     def objective(trial: optuna.Trial) -> float:
         if trial.number == 5:
@@ -280,17 +276,17 @@ def test_interrupted_trial_is_run_again_next_time(
 
     study = open_study(open_storage(fresh_url()), "search", params, create=True)
     with pytest.raises(error):
-        run(study, params, objective, lambda _: None, lambda trial: seen.append(trial.number))
+        run(
+            study, params, objective, lambda _: None, lambda trial: interrupted.append(trial.number)
+        )
     assert states(study)[5:] == ["FAIL", "WAITING"]
-    run(study, params, objective, lambda _: None, lambda trial: seen.append(trial.number))
+    run(study, params, objective, lambda _: None, lambda trial: interrupted.append(trial.number))
 
-    assert seen == [5]
+    assert interrupted == [5]
     assert outcomes(study) == outcomes(search(fresh_url(), params))
 
 
-def test_nothing_is_run_when_enough_trials_are_finished(
-    fresh_url: FreshUrl,
-) -> None:
+def test_nothing_is_run_when_enough_trials_are_finished(fresh_url: FreshUrl) -> None:
     study = search(fresh_url(), section(n_trials=3))
     never = pytest.fail
     run(study, section(n_trials=3), lambda _: never("run"), lambda _: never(""), lambda _: None)
@@ -314,8 +310,7 @@ def test_no_trial_starts_after_the_timeout(
 
 @pytest.mark.parametrize("value", [ZeroDivisionError("broken"), float("nan"), "text"])
 def test_failing_objective_stops_the_search_and_the_next_one_tries_something_else(
-    fresh_url: FreshUrl,
-    value: Any,
+    fresh_url: FreshUrl, value: Any
 ) -> None:
     params = section(n_trials=4)
 
@@ -335,15 +330,15 @@ def test_failing_objective_stops_the_search_and_the_next_one_tries_something_els
 
 
 def test_stale_trial_of_another_host_is_run_again(sqlite_url: str) -> None:
-    seen: list[FrozenTrial] = []
+    interrupted: list[FrozenTrial] = []
     storage = open_storage(sqlite_url, heartbeat_s=1, grace_s=1)
     study = open_study(storage, "search", section(), create=True)
     gone = left_running(study, "elsewhere")
     storage.record_heartbeat(gone._trial_id)
     params = section(n_trials=1)
-    run(study, params, lambda _: 1.0, lambda _: None, seen.append)
+    run(study, params, lambda _: 1.0, lambda _: None, interrupted.append)
     assert states(study) == ["FAIL", "COMPLETE"]
-    assert [trial.user_attrs["mlflow.run"] for trial in seen] == ["abc"]
+    assert [trial.user_attrs["mlflow.run"] for trial in interrupted] == ["abc"]
     assert study.trials[1].params == gone.params
     assert "mlflow.run" not in study.trials[1].user_attrs
 
@@ -402,9 +397,7 @@ def test_nothing_is_queued_twice(fresh_url: FreshUrl) -> None:
     assert states(study) == ["FAIL", "WAITING"]
 
 
-def test_worker_whose_trial_was_taken_over_goes_on(
-    fresh_url: FreshUrl,
-) -> None:
+def test_worker_whose_trial_was_taken_over_goes_on(fresh_url: FreshUrl) -> None:
     params = section(n_trials=3)
 
     def objective(trial: optuna.Trial) -> float:
@@ -425,91 +418,72 @@ def test_retry_forgets_what_the_pruner_noted(fresh_url: FreshUrl) -> None:
     assert study.trials[1].system_attrs == {"failed_trial": 0, "retry_history": [0]}
 
 
-def test_progress_says_how_far_the_search_is(
-    fresh_url: FreshUrl,
-) -> None:
-    seen: list[Progress] = []
-    study = search(fresh_url(), section(), on_trial=seen.append)
-
-    assert [progress.finished for progress in seen] == list(range(1, 13))
-    last = seen[-1]
+def test_every_trial_that_finished_is_reported(fresh_url: FreshUrl) -> None:
+    reported: list[FrozenTrial] = []
+    study = search(fresh_url(), section(), on_trial=reported.append)
+    assert [trial.number for trial in reported] == list(range(12))
+    assert " left" not in progress_line(study, reported[-1], section())
     pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
-    assert 0 < last.pruned == len(pruned)
-    assert last.best_value == study.best_value
-    assert last.left_s == 0.0
-    assert seen[0].left_s is not None
-    assert seen[0].left_s > 0
+    assert pruned
+    assert f" | {len(pruned)} pruned" in progress_line(study, reported[-1], section())
+    assert f"best {study.best_value:.3g} " in progress_line(study, reported[-1], section())
 
 
 def test_progress_line_is_for_people() -> None:
-    settings = {"learning_rate": 1.2e-3, "head_block": 6, "fine_tune_blocks": 2, "dropout": 0.25}
-    progress = Progress(
-        objective="log_loss",
-        finished=7,
-        n_trials=20,
-        pruned=2,
-        best_value=0.2141,
-        best_number=4,
-        number=6,
-        value=0.2312,
-        state="complete",
-        pruned_at=None,
-        params=settings,
-        duration_s=74.2,
-        left_s=700.0,
-    )
-    assert progress.line() == (
+    drawn = {"learning_rate": 1.2e-3, "head_block": 6, "fine_tune_blocks": 2, "dropout": 0.25}
+    study = open_study(InMemoryStorage(), "search", section(), create=True)
+    start = datetime(2026, 1, 1)
+    for number, (value, duration_s) in enumerate(
+        [(0.3, 50), (None, 40), (0.4, 60), (None, 40), (0.2141, 60), (0.5, 52.7), (0.2312, 74.2)]
+    ):
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        end = start + timedelta(seconds=duration_s)
+        distributions: dict[str, BaseDistribution] = dict.fromkeys(drawn, FloatDistribution(0, 9))
+        study.add_trial(
+            FrozenTrial(number, state, value, start, end, drawn, distributions, {}, {}, {}, number)
+        )
+    assert progress_line(study, study.trials[-1], section(n_trials=20)) == (
         "7/20: trial 6, log_loss 0.231 in 74 s (lr 1.2e-3, mixed6, depth 2, dropout 0.25) "
         "| best 0.214 (trial 4) | 2 pruned | about 12 min left"
     )
 
 
-def test_pruned_trial_says_of_what_part_its_loss_is(
-    fresh_url: FreshUrl,
-) -> None:
-    seen: list[Progress] = []
-
+def test_pruned_trial_says_of_what_part_its_loss_is(fresh_url: FreshUrl) -> None:
     def objective(trial: optuna.Trial) -> float:
         trial.report(0.3 if trial.number < 4 else 0.4, 1)
         if trial.should_prune():
             raise optuna.TrialPruned
         return 0.5
 
-    search(fresh_url(), section(n_trials=5), objective, seen.append)
-    assert seen[-1].value is None
-    assert (
-        "trial 4, pruned after 1 of 2 folds, at log_loss 0.4 (median of earlier trials there 0.3)"
-        in (seen[-1].line())
-    )
-    assert "best 0.5 (trial 0)" in seen[-1].line()
+    params = section(n_trials=5)
+    study = search(fresh_url(), params, objective)
+    line = progress_line(study, study.trials[-1], params)
+    part = "after 1 of 2 folds, at log_loss 0.4 (median of earlier trials there 0.3)"
+    assert f"trial 4, pruned {part}" in line
+    assert "best 0.5 (trial 0)" in line
 
 
 @pytest.fixture(scope="module")
-def study(
-    fresh_url: FreshUrl,
-) -> Study:
-    found: Study = search(fresh_url(), section(n_trials=20))
-    return found
+def study(fresh_url: FreshUrl) -> Study:
+    return search(fresh_url(), section(n_trials=20))
 
 
 def test_best_is_the_lowest_loss(study: Study) -> None:
-    found = best(study, 20)
+    chosen = best(study, 20)
     complete = study.get_trials(states=(TrialState.COMPLETE,))
-    assert found.value == min(trial.value for trial in complete if trial.value is not None)
-    assert found.trial is not None
-    assert found.params == study.trials[found.trial].params
-    assert found.objective == "log_loss"
-    assert found.complete + found.pruned == 20
-    assert type(found).model_validate_json(found.model_dump_json()) == found
+    assert chosen.value == min(trial.value for trial in complete if trial.value is not None)
+    assert chosen.trial is not None
+    assert chosen.params == study.trials[chosen.trial].params
+    assert chosen.objective == "log_loss"
+    assert chosen.complete + chosen.pruned == 20
+    assert type(chosen).model_validate_json(chosen.model_dump_json()) == chosen
 
 
-def test_best_is_the_highest_auroc_and_the_earliest_of_equals(
-    fresh_url: FreshUrl,
-) -> None:
+def test_best_is_the_highest_auroc_and_the_earliest_of_equals(fresh_url: FreshUrl) -> None:
     values = [0.5, 0.9, 0.9, 0.7]
     params = section(objective="auroc", n_trials=4, pruner="none")
-    found = best(search(fresh_url(), params, lambda trial: values[trial.number]), 4)
-    assert (found.trial, found.value) == (1, 0.9)
+    chosen = best(search(fresh_url(), params, lambda trial: values[trial.number]), 4)
+    assert (chosen.trial, chosen.value) == (1, 0.9)
 
 
 def test_search_without_a_complete_trial_says_what_to_change(
@@ -537,9 +511,7 @@ def test_table_has_a_row_per_finished_trial(study: Study) -> None:
     assert set(table["state"]) == {"complete", "pruned"}
 
 
-def test_best_and_table_are_of_the_first_trials_whatever_came_later(
-    fresh_url: FreshUrl,
-) -> None:
+def test_best_and_table_are_of_the_first_trials_whatever_came_later(fresh_url: FreshUrl) -> None:
     values = [0.5, 0.4, 0.6, 0.1]
     url, params = fresh_url(), section(pruner="none")
     long = search(
@@ -592,7 +564,7 @@ TABLE = pd.DataFrame(
 
 def points(figure: Any) -> set[tuple[float, float]]:
     """What is scattered in the axes of a figure."""
-    dots = [np.ma.filled(one.get_offsets(), np.nan) for one in figure.axes[0].collections]
+    dots = [np.ma.filled(part.get_offsets(), np.nan) for part in figure.axes[0].collections]
     return {(float(x), float(y)) for x, y in np.concatenate(dots) if not math.isnan(y)}
 
 

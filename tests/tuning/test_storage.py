@@ -60,11 +60,7 @@ def failed(study: Study) -> list[int]:
 
 @pytest.mark.parametrize(("dies_in", "drawn_before"), [(2, 2), (9, 5)])
 def test_killed_search_goes_on_as_if_it_had_not_been_killed(
-    fresh_url: FreshUrl,
-    dies_in: int,
-    drawn_before: int,
-    sqlite_url: str,
-    spawn: Spawn,
+    fresh_url: FreshUrl, dies_in: int, drawn_before: int, sqlite_url: str, spawn: Spawn
 ) -> None:
     interrupted: list[dict[str, object]] = []
     killed = spawn(sqlite_url, section(), dies_in, drawn_before)
@@ -88,9 +84,7 @@ def test_killed_search_goes_on_as_if_it_had_not_been_killed(
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres"])
 def test_three_workers_share_a_study(
-    database: str,
-    spawn: Spawn,
-    request: pytest.FixtureRequest,
+    database: str, spawn: Spawn, request: pytest.FixtureRequest
 ) -> None:
     url = request.getfixturevalue(database)
     workers = [spawn(url, section(n_trials=12)) for _ in range(3)]

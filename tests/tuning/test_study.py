@@ -67,10 +67,7 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def untouched(
-    random_weights: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Project:
+def untouched(random_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project to copy; nothing runs in it. Its heads are trained: a trial can be killed in it."""
     project = make_project(tmp_path_factory.mktemp("study") / "untouched", random_weights)
     # Enough epochs to be met in, also by a slow observer.
@@ -215,8 +212,10 @@ def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: Pr
     assert loss == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
     held_out = pd.read_csv(outputs / "tuning" / "out_of_fold.csv")
     assert list(held_out["path"]) == list(val["path"])
-    said = metrics.log_loss(held_out["y"].to_numpy(), held_out["probability"].to_numpy())
-    assert said == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
+    loss_out_of_fold = metrics.log_loss(
+        held_out["y"].to_numpy(), held_out["probability"].to_numpy()
+    )
+    assert loss_out_of_fold == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
 
     (run,) = Store(finished).runs("tags.stage = 'train'")
     assert run.info.status == "FINISHED"
@@ -323,9 +322,9 @@ def test_second_worker_shares_the_study(finished: Project) -> None:
     stage = finished.start(finished.command("tune"))
     worker = finished.start(finished.worker())
     output, _ = stage.communicate(timeout=400)
-    said, _ = worker.communicate(timeout=400)
+    text, _ = worker.communicate(timeout=400)
     assert stage.returncode == 0, output
-    assert worker.returncode == 0, said
+    assert worker.returncode == 0, text
 
     store = Store(finished)
     assert wanted <= len(store.children()) <= wanted + 1
@@ -333,7 +332,7 @@ def test_second_worker_shares_the_study(finished: Project) -> None:
     assert len({run.data.tags["process.id"] for run in store.children()[-4:]}) == 2
     assert store.runs("attributes.status = 'RUNNING'") == []
     assert store.parent().info.status == "FINISHED"
-    ended = re.search(rf"{finished.best()['study']}: this worker ended (\d+) trials", said)
+    ended = re.search(rf"{finished.best()['study']}: this worker ended (\d+) trials", text)
     assert ended is not None
     assert 1 <= int(ended[1]) <= 4
 
@@ -390,12 +389,7 @@ def train_as(monkeypatch: pytest.MonkeyPatch, training: Training) -> None:
     """Have the training number n (from 0) go through these losses: the head's, then fine-tuning."""
     count = -1
 
-    def fit(
-        start: Start,
-        data: TrainingData,
-        params: TrainParams,
-        on_epoch: OnEpoch,
-    ) -> Fitted:
+    def fit(start: Start, data: TrainingData, params: TrainParams, on_epoch: OnEpoch) -> Fitted:
         nonlocal count
         count += 1
         losses = training(count)
@@ -413,19 +407,19 @@ def run_study(**changes: Any) -> "Study":
     tune = load(path, "tune", TuneParams).model_copy(update=changes)
     section, augment = load(path, "train", TrainSection), load(path, "augment", AugmentParams)
     plan = read_plan(TuneInputs(), section, tune, augment)
-    found = tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
+    outcome = tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
     storage = open_storage(storage_url(repository_root()))
     study = open_study(storage, plan.name, tune, create=False)
-    assert (found.best.study, len(found.trials)) == (study.study_name, tune.n_trials)
+    assert (outcome.best.study, len(outcome.trials)) == (study.study_name, tune.n_trials)
     return study
 
 
 def runs(name: str = "") -> "list[Run]":
     client = connection.connect()
-    found = client.search_runs(
+    of_experiment = client.search_runs(
         [connection.experiment_id(client)], order_by=["attributes.start_time ASC"]
     )
-    return [run for run in found if (run.info.run_name or "").startswith(name)]
+    return [run for run in of_experiment if (run.info.run_name or "").startswith(name)]
 
 
 def states() -> list[str]:

@@ -17,7 +17,7 @@ from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial
 
 from brain_tumor.settings import TUNABLE, Space, TuneParams
-from brain_tumor.tuning.search import Progress, open_study, run, suggest
+from brain_tumor.tuning.search import open_study, run, suggest
 from brain_tumor.tuning.storage import finished_trials, open_storage
 
 SECTION = TuneParams.model_validate(
@@ -62,7 +62,7 @@ def search(
     url: str,
     params: TuneParams,
     objective: Callable[[Trial], float] | None = None,
-    on_trial: Callable[[Progress], None] = lambda _: None,
+    on_trial: Callable[[FrozenTrial], None] = lambda _: None,
     on_interrupted: Callable[[FrozenTrial], None] = lambda _: None,
 ) -> Study:
     study = open_study(open_storage(url), "search", params, create=True)
@@ -91,7 +91,7 @@ def main(url: str, tune: str, dies_in: int, drawn_before: int) -> None:
         time.sleep(0.02)
         return formula(trial, params.space)
 
-    search(url, params, objective, lambda progress: print(progress.number, flush=True))
+    search(url, params, objective, lambda trial: print(trial.number, flush=True))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import variants
-from brain_tumor.outputs import load_images
+from brain_tumor.outputs import AUGMENTED_IMAGES, AUGMENTED_RECORDS, IMAGES, SPLIT, load_images
 from brain_tumor.settings import AugmentParams
 
 Rows = NDArray[np.int64]
@@ -72,11 +72,7 @@ class Development:
         return self.data((self.rows["split"] == "val").to_numpy())
 
     def folds(
-        self,
-        clusters: pd.Series,
-        count: int,
-        seed: int,
-        among: Collection[str] | None = None,
+        self, clusters: pd.Series, count: int, seed: int, among: Collection[str] | None = None
     ) -> Iterator[TrainingData]:
         """Yield `count` ways to hold out a part of the originals; no cluster is divided.
 
@@ -148,7 +144,12 @@ class Development:
         )
 
 
-def read_development(split: Path, images: Path, augmented: Path, records: Path) -> Development:
+def read_development(
+    split: Path = SPLIT,
+    images: Path = IMAGES,
+    augmented: Path = AUGMENTED_IMAGES,
+    records: Path = AUGMENTED_RECORDS,
+) -> Development:
     """Read training images with their augmented copies and validation images; never test images.
 
     Args:

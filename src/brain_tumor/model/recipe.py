@@ -15,15 +15,7 @@ from numpy.typing import ArrayLike
 from brain_tumor.machine import track
 from brain_tumor.model import metrics
 from brain_tumor.model.folds import TrainingData
-from brain_tumor.model.training import (
-    DivergedError,
-    Epoch,
-    Fitted,
-    OnEpoch,
-    Start,
-    fit,
-    network_of,
-)
+from brain_tumor.model.training import DivergedError, Epoch, Fitted, OnEpoch, Start, fit, network_of
 from brain_tumor.settings import TrainParams
 
 if TYPE_CHECKING:

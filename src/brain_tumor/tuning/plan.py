@@ -15,13 +15,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.model import recipe
 from brain_tumor.model.features import SIZE_VARIABLE, default_cache, stored_bytes, trunk_outputs
 from brain_tumor.model.folds import TrainingData, read_development
-from brain_tumor.model.training import (
-    Start,
-    exact_outputs,
-    make_repeatable,
-    number_format,
-    outputs,
-)
+from brain_tumor.model.training import Start, exact_outputs, make_repeatable, number_format, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording

@@ -4,7 +4,6 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -189,77 +188,39 @@ class RungMedianPruner(BasePruner):
 _SHORT = {"learning_rate": "lr", "weight_decay": "decay", "fine_tune_blocks": "depth"}
 
 
-@dataclass(frozen=True)
-class Progress:
-    """The state of a search when a trial has finished.
+def progress_line(study: Study, last: FrozenTrial, params: TuneParams) -> str:
+    """How far a study is whose trial `last` has just finished, in a line.
 
-    Attributes:
-        objective: what is searched for, such as `log_loss`.
-        finished: trials complete or pruned, of all workers; `pruned` of them were stopped early.
-        n_trials: how many the search wants.
-        best_value: None before the first complete trial, whose number is `best_number`.
-        number: of the trial that has just finished; so are the others but `left_s`.
-        value: None of a pruned trial.
-        state: `complete` or `pruned`.
-        pruned_at: of a pruned trial, after how many folds, and what it had reached there beside
-            what earlier trials had at the same place; None otherwise.
-        left_s: mean duration of the finished trials times how many are left; None before the
-            first.
+    It names that trial, the best so far, how many were pruned, and how long the rest will take at
+    the mean duration. A pruned trial stands with its place among the folds, and what it had reached
+    there beside earlier trials.
     """
-
-    objective: str
-    finished: int
-    n_trials: int
-    pruned: int
-    best_value: float | None
-    best_number: int | None
-    number: int
-    value: float | None
-    state: str
-    pruned_at: str | None
-    params: Mapping[str, float | int]
-    duration_s: float
-    left_s: float | None
-
-    def line(self) -> str:
-        """One line with everything."""
-        reached = "" if self.value is None else f"{self.objective} {self.value:.3g}"
-        result = f"pruned {self.pruned_at}" if self.state == "pruned" else reached
-        settings = ", ".join(_setting(name, value) for name, value in self.params.items())
-        trial = (
-            f"{self.finished}/{self.n_trials}: trial {self.number}, {result} in "
-            f"{_duration(self.duration_s)} ({settings})"
-        )
-        best = "" if self.best_value is None else f"best {self.best_value:.3g} ({self._best()})"
-        dropped = f"{self.pruned} pruned" if self.pruned else ""
-        left = f"about {_duration(self.left_s)} left" if self.left_s else ""
-        return " | ".join(part for part in (trial, best, dropped, left) if part)
-
-    def _best(self) -> str:
-        return "this one" if self.best_number == self.number else f"trial {self.best_number}"
-
-
-def progress_of(study: Study, last: FrozenTrial, params: TuneParams) -> Progress:
-    """The progress of a study whose trial `last` has just finished."""
-    finished, n_trials = finished_trials(study), params.n_trials
-    best_so_far = best_trial(study)
-    durations = [trial.duration.total_seconds() for trial in finished if trial.duration]
-    mean_s = sum(durations) / len(durations) if durations else None
-    return Progress(
-        objective=objective_of(study),
-        finished=len(finished),
-        n_trials=n_trials,
-        pruned=sum(trial.state.name == "PRUNED" for trial in finished),
-        best_value=best_so_far.value if best_so_far else None,
-        best_number=original_number(best_so_far) if best_so_far else None,
-        number=original_number(last),
-        value=value_of(last),
-        state=last.state.name.lower(),
-        pruned_at=_pruned_at(study, last, params) if last.state.name == "PRUNED" else None,
-        params=dict(last.params),
-        duration_s=last.duration.total_seconds() if last.duration else 0.0,
-        left_s=None if mean_s is None else mean_s * max(n_trials - len(finished), 0),
+    finished, best_so_far = finished_trials(study), best_trial(study)
+    number = original_number(last)
+    is_pruned = last.state == TrialState.PRUNED
+    result = (
+        f"pruned {_pruned_at(study, last, params)}"
+        if is_pruned
+        else f"{objective_of(study)} {last.value:.3g}"
     )
+    duration_s = last.duration.total_seconds() if last.duration else 0.0
+    values = ", ".join(_setting(name, value) for name, value in last.params.items())
+    parts = [
+        f"{len(finished)}/{params.n_trials}: trial {number}, {result} in "
+        f"{_duration(duration_s)} ({values})"
+    ]
+    if best_so_far is not None:
+        best_number = original_number(best_so_far)
+        place = "this one" if best_number == number else f"trial {best_number}"
+        parts.append(f"best {best_so_far.value:.3g} ({place})")
+    pruned = sum(trial.state == TrialState.PRUNED for trial in finished)
+    if pruned:
+        parts.append(f"{pruned} pruned")
+    durations = [trial.duration.total_seconds() for trial in finished if trial.duration]
+    missing = max(params.n_trials - len(finished), 0)
+    if durations and missing:
+        parts.append(f"about {_duration(sum(durations) / len(durations) * missing)} left")
+    return " | ".join(parts)
 
 
 def _pruned_at(study: Study, trial: FrozenTrial, params: TuneParams) -> str:
@@ -294,7 +255,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-OnTrial = Callable[[Progress], None]
 _LOOK_S = 1.0  # between two looks at the trials of other workers
 
 
@@ -306,7 +266,7 @@ def run(
     study: Study,
     params: TuneParams,
     objective: Objective,
-    on_trial: OnTrial,
+    on_trial: Callable[[FrozenTrial], None],
     on_interrupted: OnInterrupted,
 ) -> None:
     """Run trials until `n_trials` of the study are finished or `timeout_s` is over.
@@ -321,7 +281,7 @@ def run(
         study: the one of `open_study`.
         params: section `tune`; no trial starts more than `timeout_s` after the call.
         objective: value of a trial; may raise `TrialPruned`.
-        on_trial: called after each trial that this process has finished.
+        on_trial: called with each trial that this process has finished.
         on_interrupted: called with each trial that was found interrupted, so that its caller can
             close what the trial left open; a copy of the trial is queued already.
     """
@@ -334,7 +294,7 @@ def run(
             if len(finished_trials(study)) + running < params.n_trials:
                 trial = _run_trial(study, objective)
                 if trial is not None:
-                    on_trial(progress_of(study, trial, params))
+                    on_trial(trial)
             elif running:
                 time.sleep(_LOOK_S)
             else:

@@ -15,25 +15,11 @@ from typing import Any
 
 import optuna
 from optuna import Study, Trial
-from optuna.exceptions import (
-    ExperimentalWarning,
-    StorageInternalError,
-    UpdateFinishedTrialError,
-)
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import (
-    URL,
-    Engine,
-    NullPool,
-    column,
-    create_engine,
-    event,
-    insert,
-    make_url,
-    table,
-)
+from sqlalchemy import URL, Engine, NullPool, column, create_engine, event, insert, make_url, table
 from sqlalchemy.exc import (
     ArgumentError,
     IntegrityError,

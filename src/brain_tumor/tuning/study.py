@@ -32,8 +32,9 @@ from brain_tumor.tracking.wording import curves, training_name
 from brain_tumor.tuning import search
 from brain_tumor.tuning.figures import importances, save_figures
 from brain_tumor.tuning.plan import Plan, prepare_features
-from brain_tumor.tuning.search import Progress, open_study, run, suggest
+from brain_tumor.tuning.search import open_study, progress_line, run, suggest
 from brain_tumor.tuning.storage import (
+    best_trial,
     claim,
     explaining,
     finished_trials,
@@ -174,12 +175,13 @@ def _run_trials(study: Study, plan: Plan, parent: Run) -> int:
     objective = partial(run_trial, plan=plan, parent=parent.run_id)
     ended = 0
 
-    def on_trial(progress: Progress) -> None:
+    def on_trial(trial: FrozenTrial) -> None:
         nonlocal ended
         ended += 1
-        if progress.best_value is not None:
-            parent.log_epoch(progress.finished, {"best": progress.best_value})
-        _tell(progress.line())
+        best = best_trial(study)
+        if best is not None and best.value is not None:
+            parent.log_epoch(len(finished_trials(study)), {"best": best.value})
+        _tell(progress_line(study, trial, plan.tune))
 
     run(study, plan.tune, objective, on_trial, _close_interrupted)
     return ended
