@@ -22,12 +22,9 @@ FALLBACK_NOTE = (
 def prepare(
     path: Path, params: BackboneParams, download_model: Callable[[str], Path]
 ) -> InitialWeights:
-    """Write the initial weights to `path`.
+    """Write the initial weights to `path`, a `.weights.h5` file.
 
-    Args:
-        path: the `.weights.h5` file to write.
-        params: which weights.
-        download_model: fetches a `models:/…` URI and returns a folder with its `model.keras`.
+    `download_model` fetches a `models:/…` URI and returns a folder with its `model.keras`.
 
     Raises:
         UserError: the source cannot be reached, read, or does not fit.

@@ -84,9 +84,7 @@ def threshold_for_sensitivity(
 def operating_point(table: pd.DataFrame, params: CalibrateParams) -> OperatingPoint:
     """Temperature and threshold by out-of-fold predictions alone.
 
-    Args:
-        table: columns y (0 or 1), fold and probability, a row per image.
-        params: says which sensitivity is wanted.
+    The table has columns y (0 or 1), fold and probability, a row per image.
     """
     truth = table["y"].to_numpy(np.int64)
     probability = table["probability"].to_numpy(np.float64)

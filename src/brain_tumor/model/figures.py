@@ -44,11 +44,7 @@ def save_evaluation(
 ) -> None:
     """Write confusion matrices, reliability and ROC curves of val and test, and draw them.
 
-    Args:
-        folder: written to.
-        table: as `metrics.evaluate_splits` takes it.
-        threshold: of calibrated probability.
-        results: as `metrics.evaluate_splits` gives them.
+    `results` are what `metrics.evaluate_splits` gives for the table and the threshold.
     """
     answers = {split: answers_of(table, split) for split in (VAL, TEST)}
     for split, (truth, probability) in answers.items():
@@ -103,11 +99,7 @@ def draw_curve(history: pd.DataFrame, quantity: str) -> Any:
 
 
 def draw_penalty_path(path: pd.DataFrame) -> Any:
-    """Loss of train and val over the penalty of a solved head, and the penalty it was given.
-
-    Args:
-        path: see `training.penalty_path`.
-    """
+    """Loss of train and val over the penalty of a solved head (see `training.penalty_path`)."""
     figure, axes = blank(6.0, 4.0)
     _plot_train_and_val(axes, path["penalty"], path["loss"], path["val_loss"])
     given = path.loc[path["given"], "penalty"].iloc[0]
@@ -141,11 +133,7 @@ def draw_confusion(counts: NDArray[np.int64], split: str) -> Any:
 
 
 def draw_reliability(tables: Mapping[str, pd.DataFrame]) -> Any:
-    """What was observed over what was predicted, a line per split, with its intervals.
-
-    Args:
-        tables: by split, see `calibration.reliability`.
-    """
+    """What was observed over what was predicted, a line per split (see `reliability`)."""
     figure, axes = blank(4.6, 4.4)
     axes.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", label="perfectly calibrated")
     for colour, (name, table) in zip((BLUE, ORANGE), tables.items(), strict=False):
@@ -165,10 +153,7 @@ def draw_reliability(tables: Mapping[str, pd.DataFrame]) -> Any:
 def draw_roc(answers: Answers, aurocs: Mapping[str, str], threshold: float) -> Any:
     """Sensitivity over 1 - specificity, a line per split, and the threshold on it.
 
-    Args:
-        answers: by split, truth (0 or 1) and probability.
-        aurocs: by split, the area with its interval, for the legend.
-        threshold: from which probability an image is called a tumour.
+    `aurocs` are texts for the legend, by split.
     """
     from sklearn.metrics import roc_curve
 

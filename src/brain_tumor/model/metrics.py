@@ -110,12 +110,8 @@ def cluster_bootstrap(
 ) -> Floats:
     """How often each image is in each resample: float64 (resamples, n).
 
-    Clusters are drawn with replacement, as many as there are.
-
-    Args:
-        member: (n,), number of each image's cluster, from 0.
-        params: seed and number of resamples.
-        y_true: (n,); a resample of one class only is drawn again.
+    Clusters are drawn with replacement, as many as there are; `member` (n,) is the number of each
+    image's cluster, from 0. With `y_true` (n,) a resample of one class only is drawn again.
     """
     rng = np.random.default_rng(params.seed)
     clusters = int(member.max()) + 1
@@ -497,10 +493,7 @@ def evaluate(
 def evaluate_splits(table: pd.DataFrame, threshold: float, params: EvaluateParams) -> SplitFigures:
     """All figures of each split; val and test have 95 % intervals.
 
-    Args:
-        table: columns split, label, probability (calibrated) and cluster.
-        threshold: of calibrated probability.
-        params: section `evaluate`.
+    The table has columns split, label, probability (calibrated) and cluster.
     """
     results = {}
     for split in SPLITS:
@@ -570,11 +563,7 @@ def paired_difference(
 ) -> Estimate:
     """A figure of ours minus the same of theirs, both of the same resamples.
 
-    Args:
-        ours: see `evaluate_repeats`.
-        theirs: the same images, clusters and repeats.
-        figure: a name of `FIGURES`.
-        params: seed and number of resamples.
+    Both tables are as `evaluate_repeats` takes them, `figure` is a name of `FIGURES`.
 
     Raises:
         ValueError: the images or clusters differ, or the figure is undefined in one of them.

@@ -187,18 +187,10 @@ def trunk(weights: Path, size_px: int, outputs: Sequence[tuple[int, Form]]) -> M
 def top_blocks(
     weights: Path, head_block: int, fine_tune_blocks: int, number_format: Format
 ) -> Model:
-    """A new copy of the top blocks, with trainable convolutions.
+    """A new copy of the top blocks, at least one, with trainable convolutions.
 
-    The weights file is read once per process.
-
-    Args:
-        weights: as for `build`.
-        head_block: as for `build`.
-        fine_tune_blocks: as for `build`, at least 1.
-        number_format: what the copy computes in; its weights are float32.
-
-    Returns:
-        A model of maps at the cut to maps at the head.
+    It takes maps at the cut to maps at the head and computes in `number_format`; its weights are
+    float32. The weights file is read once per process.
     """
     _check_blocks(head_block, fine_tune_blocks)
     template = _template(weights.resolve(), weights.stat().st_mtime_ns)

@@ -76,13 +76,8 @@ def fit(start: Start, data: TrainingData, params: TrainParams, on_epoch: OnEpoch
     The trunk below the trained blocks runs once over all images; all else trains on its outputs:
     the head (solved, or trained by AdamW until the validation loss has not fallen for `patience`
     epochs), then the top blocks and the head together (see `fine_tuning`).
-    Same seed, same machine, same library versions: the same weights to the bit.
-
-    Args:
-        start: initial weights and the feature cache.
-        data: images and labels.
-        params: section `train`, tuned values filled in.
-        on_epoch: called with the epoch and its row of the history.
+    Same seed, same machine, same library versions: the same weights to the bit. `on_epoch` is
+    called with each epoch and its row of the history.
 
     Raises:
         DivergedError: a loss is not finite.
@@ -247,13 +242,8 @@ def train_head(
 ) -> None:
     """Train the head by AdamW and leave its weights of the lowest validation loss.
 
-    Stops when the loss has not improved for `patience` epochs.
-
-    Args:
-        head: see `network.make_head`.
-        vectors: float32 (N, features), of all images.
-        data: labels, and which rows to fit and to stop by.
-        history: gets every epoch.
+    Stops when the loss has not improved for `patience` epochs. `vectors`, float32 (N, features),
+    are of all images.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -312,13 +302,10 @@ def _batches(
 def solve_head(
     head: Any, vectors: NDArray[np.float32], data: TrainingData, params: TrainParams
 ) -> None:
-    """Set the head's sigmoid unit to the optimum for the training rows.
+    """Set the head's sigmoid unit to the optimum for the training rows, whatever the others are.
 
-    Args:
-        head: a `gap` head whose standardisation is set (see `network.standardise`).
-        vectors: float32 (N, features), of all images.
-        data: says which rows train; validation rows are not looked at.
-        params: head_penalty and class_weight.
+    The standardisation of the `gap` head is set already (see `network.standardise`); `vectors`,
+    float32 (N, features), are of all images.
     """
     from sklearn.linear_model import LogisticRegression
 

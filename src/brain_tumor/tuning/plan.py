@@ -116,10 +116,11 @@ def read_plan(
     _check_blocks(initial, section, tune)
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
     images = images.with_copies_of_val(augment)
-    data: tuple[TrainingData, ...] = (images.holdout(),)
     if tune.folds > 1:
         groups = clusters(read_manifest(inputs.manifest))
         data = tuple(images.folds(groups, tune.folds, tune.seed))
+    else:
+        data = (images.holdout(),)
     start, paths = Start(inputs.weights, default_cache()), images.rows["source"].to_numpy(str)
     return Plan(inputs, section, tune, initial, start, data, paths)
 

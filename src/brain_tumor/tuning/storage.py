@@ -108,7 +108,7 @@ def shown(url: URL) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the database said, on one line and without the remarks of SQLAlchemy and Optuna."""
+    """The message of the database, on one line and without the remarks of SQLAlchemy and Optuna."""
     if not hasattr(error, "orig") and isinstance(error.__cause__, Exception):
         return reason(error.__cause__)
     text = str(getattr(error, "orig", None) or error)
@@ -157,15 +157,15 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> RDBSt
 
 @contextmanager
 def explaining(url: URL) -> Iterator[None]:
-    """Turn an error of the database in the `with` block into a ValueError that names it."""
+    """Turn an error of the database in the `with` block into a `UserError` that names it."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
         raise _unusable(url, error) from error
 
 
-def _unusable(url: URL, error: Exception) -> ValueError:
-    return ValueError(
+def _unusable(url: URL, error: Exception) -> UserError:
+    return UserError(
         f"{shown(url)}: the storage of the search cannot be used: "
         f"{reason(error)}. Start the database or correct {STORAGE_VARIABLE}; without "
         f"{STORAGE_VARIABLE} the search is kept in mlruns/optuna.db"

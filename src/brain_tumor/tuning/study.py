@@ -49,10 +49,7 @@ RUN_ATTRIBUTE = "mlflow.run_id"
 def run_trial(trial: Trial, plan: Plan, parent: str) -> float:
     """Train with the values of a trial; log it; return the objective on validation images.
 
-    Args:
-        trial: of the study of `plan`.
-        plan: data, weights and parameters.
-        parent: id of the study's run.
+    `parent` is the id of the study's run.
 
     Raises:
         optuna.TrialPruned: it is worse than others were at that point, or diverged.
@@ -93,7 +90,7 @@ def run_trial(trial: Trial, plan: Plan, parent: str) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study had found when its trials were there; other workers may still add to it."""
+    """The result of a study when its trials were there; other workers may still add to it."""
 
     best: Best
     trials: pd.DataFrame
@@ -101,14 +98,9 @@ class Outcome:
 
 
 def run_study(plan: Plan, figures: Path) -> Outcome:
-    """Run the study to its end, or go on where it was left.
+    """Run the study to its end, or go on where it was interrupted.
 
-    Args:
-        plan: what it is made of.
-        figures: folder for its figures; they are attached to its run too.
-
-    Returns:
-        Its best trial and all that were finished.
+    Its figures are written to a folder and attached to its run.
 
     Raises:
         UserError: the storage cannot be reached, or no trial was completed.
