@@ -35,9 +35,7 @@ BLOCK, REPEATS, FOLDS = 6, 3, 5
 Images = NDArray[np.uint8]
 
 
-def main(
-    sources: Annotated[list[str], typer.Argument(help="As backbone.source.")],
-) -> None:
+def main(sources: Annotated[list[str], typer.Argument(help="As backbone.source.")]) -> None:
     """Print a row per classifier."""
     manifest = read_manifest(OUTPUTS / "manifest.csv")
     images = load_images(OUTPUTS / "preprocess" / "images", list(manifest["path"]))

@@ -71,7 +71,7 @@ def share(
         images = pd.concat([known.table, new], ignore_index=True)
         both = np.concatenate([known.features, features[picked]])
         measures = measure_all(with_model_measures(images, both, params.neighbours), params)
-        warned += any(one.warns for one in measures)
+        warned += any(measure.warns for measure in measures)
     return warned / DRAWS
 
 

@@ -85,13 +85,7 @@ def main(
     assignments: Annotated[int, typer.Option(help="Of the images to folds.")] = 2,
 ) -> None:
     """Print a row per variant: figures, and differences to the frozen probe."""
-    folder = OUTPUTS / "augment"
-    images = read_development(
-        OUTPUTS / "split.csv",
-        OUTPUTS / "preprocess" / "images",
-        folder / "images",
-        folder / "records.csv",
-    ).with_copies_of_val(settings.read(PARAMS).augment)
+    images = read_development().with_copies_of_val(settings.read(PARAMS).augment)
     groups = clusters(read_manifest(OUTPUTS / "manifest.csv"))
     section = settings.read(PARAMS).train
     values = {"head_block": head_block, "head_penalty": penalty, "fine_tune_blocks": 1}
@@ -116,8 +110,8 @@ def predictions(
         for seed in range(assignments):
             params = recipe.model_copy(update={**fields, "seed": seed})
             for data in images.folds(groups, FOLDS, seed):
-                said = fit(start, data, params, lambda *_: None).val_probability
-                facts = {"row": data.val, "y": data.labels[data.val].astype(int), "p": said}
+                probability = fit(start, data, params, lambda *_: None).val_probability
+                facts = {"row": data.val, "y": data.labels[data.val].astype(int), "p": probability}
                 held_out = groups.loc[sources[data.val]].to_numpy()
                 parts.append(pd.DataFrame(facts).assign(assignment=seed, cluster=held_out))
     return pd.concat(parts).sort_values(["assignment", "row"], ignore_index=True)

@@ -21,7 +21,6 @@ from brain_tumor import settings
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.model import saved
 from brain_tumor.model.explain import empty_picture, linear_head, pooling_layer
-from brain_tumor.model.shapes import stride_px
 from brain_tumor.outputs import load_images
 from evidence.localisation import Scores, centre_prior, score
 from evidence.phantoms import Maker, Phantom, pairs
@@ -43,16 +42,22 @@ def main(
     maker = Maker(
         settings.read().phantom, Atlas.load(OUTPUTS / "preprocess" / "atlas.npz"), preprocess
     )
-    made = [one for seed in seeds for one in maker.make(seed, pairs(pairs_each), f"seed {seed}")]
-    phantoms = [one for one in made if one.tumour.any()]
-    found = contributions(model.network, np.stack([one.image for one in phantoms]))
-    stride = stride_px(model.meta.head_block)
+    drawn = [
+        phantom for seed in seeds for phantom in maker.make(seed, pairs(pairs_each), f"seed {seed}")
+    ]
+    phantoms = [phantom for phantom in drawn if phantom.tumour.any()]
+    maps_unsmoothed = contributions(
+        model.network, np.stack([phantom.image for phantom in phantoms])
+    )
+    stride = model.meta.stride_px
     rows: list[dict[str, Any]] = []
     for name, reference in references(model.network, model.meta.size_px).items():
         for sigma in PLACES:
-            maps = ndimage.gaussian_filter(found - reference, sigma, axes=(1, 2))
+            maps = ndimage.gaussian_filter(maps_unsmoothed - reference, sigma, axes=(1, 2))
             rows += scored(f"{name}, {sigma:g}", phantoms, maps, stride)
-    prior = np.stack([centre_prior(one.head, found.shape[1:], stride) for one in phantoms])
+    prior = np.stack(
+        [centre_prior(phantom.head, maps_unsmoothed.shape[1:], stride) for phantom in phantoms]
+    )
     table = pd.DataFrame([*rows, *scored("centre of the head", phantoms, prior, stride)])
     figures = table.groupby("map", sort=False)[["pointing", "mass", "overlap"]].mean()
     planes = table.pivot_table("pointing", "map", "plane", sort=False)
@@ -92,8 +97,8 @@ def scored(
 ) -> Iterator[dict[str, Any]]:
     """A row per phantom."""
     for phantom, values in zip(phantoms, maps, strict=True):
-        one: Scores = score(values, phantom.tumour, stride)
-        yield {"map": name, "plane": phantom.case.plane} | vars(one)
+        scores: Scores = score(values, phantom.tumour, stride)
+        yield {"map": name, "plane": phantom.case.plane} | vars(scores)
 
 
 if __name__ == "__main__":

@@ -93,14 +93,8 @@ def trained(source: str, seed: int, images: Images, y: NDArray[np.int64]) -> dic
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "backbone.weights.h5"
         initial = prepare(weights, BackboneParams(source=source, seed=seed), Path)
-        development = read_development(
-            OUTPUTS / "split.csv",
-            OUTPUTS / "preprocess" / "images",
-            OUTPUTS / "augment" / "images",
-            OUTPUTS / "augment" / "records.csv",
-        )
         start = Start(weights, default_cache())
-        fitted = fit(start, development.holdout(), section, lambda _, __: None)
+        fitted = fit(start, read_development().holdout(), section, lambda _, __: None)
         network = network_of(weights, fitted, section, images.shape[1])
     return row(initial.source, seed, y, saved.predict_proba(network, images))
 

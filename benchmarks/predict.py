@@ -106,8 +106,8 @@ def report(answers: dict[str, list[Answer]]) -> None:
     network = Table("network only", *columns, "P off by at most", title="ms per image")
     whole = Table("bytes to P", *columns, "not network, 1", f"not network, {count}")
     for name, given in answers.items():
-        times = [[one.network_ms[batch] for one in given] for batch in (0, 1)]
-        whole_times = [[one.whole_ms[batch] for one in given] for batch in (0, 1)]
+        times = [[answer.network_ms[batch] for answer in given] for batch in (0, 1)]
+        whole_times = [[answer.whole_ms[batch] for answer in given] for batch in (0, 1)]
         rest = [1 - median(t) / median(w) for t, w in zip(times, whole_times, strict=True)]
         off = f"{np.abs(first[name] - first[KERAS]).max():.0e}" if KERAS in first else ""
         network.add_row(name, *(spread(one) for one in times), off)

@@ -58,13 +58,7 @@ def main(
     fresh: Annotated[int, typer.Option(help="Fresh phantoms.")] = 240,
 ) -> None:
     """Print a row per variant: mean over repeats, and seconds of a training."""
-    read = read_development(
-        OUTPUTS / "split.csv",
-        OUTPUTS / "preprocess" / "images",
-        OUTPUTS / "augment" / "images",
-        OUTPUTS / "augment" / "records.csv",
-    )
-    images = read.with_copies_of_val(settings.read(PARAMS).augment)
+    images = read_development().with_copies_of_val(settings.read(PARAMS).augment)
     phantoms = phantom_images(fresh)
     pictures = make(phantoms)
     rows = {}
@@ -78,12 +72,14 @@ def main(
 def make(phantoms: list[PhantomImage]) -> Any:
     """Fresh phantoms, uint8 (N, size, size)."""
     atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
-    asked = settings.read(PARAMS)
-    augment = asked.augment.model_copy(update={"seed": FRESH_SEED})
-    pictures = [(one.path, partial(draw, one, asked.phantom, augment)) for one in phantoms]
+    params = settings.read(PARAMS)
+    augment = params.augment.model_copy(update={"seed": FRESH_SEED})
+    pictures = [
+        (phantom.path, partial(draw, phantom, params.phantom, augment)) for phantom in phantoms
+    ]
     with TemporaryDirectory() as folder:
-        preprocess_drawn(pictures, Path(folder), atlas, asked.preprocess, "phantoms")
-        return load_images(Path(folder), [one.path for one in phantoms])
+        preprocess_drawn(pictures, Path(folder), atlas, params.preprocess, "phantoms")
+        return load_images(Path(folder), [phantom.path for phantom in phantoms])
 
 
 def without_phantoms(data: Development) -> Development:
@@ -99,7 +95,7 @@ def judge(
     section = settings.read(PARAMS).train
     params = TrainParams.model_validate(section.model_dump() | FIXED | VARIANTS[name])
     start = Start(OUTPUTS / "backbone" / "backbone.weights.h5", default_cache())
-    truth, probability, seen, seconds = [], [], [], []
+    truth, probability, calls, seconds = [], [], [], []
     for fold, given in folds(data, params, repeat):
         begun = perf_counter()
         fitted = fit(start, given, params, lambda *_: None)
@@ -107,13 +103,13 @@ def judge(
         seconds.append(perf_counter() - begun)
         truth += fold.labels[fold.val].tolist()
         probability += predict_proba(network, data.images[fold.val]).tolist()
-        seen.append(predict_proba(network, pictures) >= 0.5)
+        calls.append(predict_proba(network, pictures) >= 0.5)
     y, p = np.array(truth, np.int64), np.array(probability)
     return {
         "balanced_accuracy": balanced_accuracy_score(y, p >= 0.5),
         "auroc": metrics.auroc(y, p),
         "log_loss": metrics.log_loss(y, p),
-        **by_plane(phantoms, np.mean(seen, axis=0)),
+        **by_plane(phantoms, np.mean(calls, axis=0)),
         "seconds": float(np.mean(seconds)),
     }
 
@@ -132,7 +128,7 @@ def folds(
 
 def by_plane(phantoms: Sequence[PhantomImage], called: Any) -> dict[str, float]:
     """Specificity and sensitivity in each plane; `called` is the share of networks saying yes."""
-    table = pd.DataFrame([{"plane": one.plane, "label": one.label} for one in phantoms])
+    table = pd.DataFrame([{"plane": phantom.plane, "label": phantom.label} for phantom in phantoms])
     share = table.assign(called=called).groupby(["plane", "label"])["called"].mean()
     return {
         f"{plane}_{figure}": share[plane, label] if label == "yes" else 1 - share[plane, label]

@@ -22,17 +22,15 @@ import pandas as pd
 import typer
 
 from brain_tumor import settings
-from brain_tumor.model import metrics, network, precision, training
+from brain_tumor.model import metrics, network, training
 from brain_tumor.model.backbone import prepare
-from brain_tumor.model.features import FeatureCache, trunk_outputs
+from brain_tumor.model.features import FeatureCache, output_shape, trunk_outputs
 from brain_tumor.model.folds import TrainingData, read_development
-from brain_tumor.model.phase import Training
 from brain_tumor.model.saved import predict_in_batches, to_unit
-from brain_tumor.model.shapes import output_shape
-from brain_tumor.model.training import Start, exact_outputs, fit, outputs
+from brain_tumor.model.training import Start, class_weight, exact_outputs, fit, outputs
 from brain_tumor.settings import BackboneParams, TrainParams
 
-OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
+PARAMS = Path("params.yaml")
 GIGA = 1e9
 
 
@@ -51,7 +49,7 @@ def main(
         prepare(weights, BackboneParams(source=source, seed=0), Path)
         trials = [trial(head_block, depth, fine_tune_epochs) for depth in range(deepest + 1)]
         start = Start(weights, FeatureCache(Path(temporary) / "features", 10**11))
-        formats: set[str] = {"float32", precision.resolve("auto")}
+        formats: set[str] = {"float32", training.number_format("auto")}
         rates = {name: matmul_rate(name) for name in sorted(formats)}
         features_s = timed(lambda: store_features(start, data, trials))[0]
         rows = [compare(start, data, params, rates) for params in trials]
@@ -60,12 +58,7 @@ def main(
 
 def some_of(train_images: int, val_images: int) -> TrainingData:
     """Originals only, the first of each class in turn."""
-    images = read_development(
-        OUTPUTS / "split.csv",
-        OUTPUTS / "preprocess" / "images",
-        OUTPUTS / "augment" / "images",
-        OUTPUTS / "augment" / "records.csv",
-    )
+    images = read_development()
     rows = images.rows[~images.rows["copy"]]
     turn = rows.groupby(["split", "label"]).cumcount()
     wanted = {"train": train_images // 2, "val": val_images // 2}
@@ -116,7 +109,7 @@ def train_naively(start: Start, data: TrainingData, params: TrainParams) -> Any:
     """Solve the head, then fine-tune the whole network in float32, from the images up."""
     import tensorflow as tf
 
-    precision.make_repeatable(params.seed)
+    training.make_repeatable(params.seed)
     names = {"head", "head_block", "fine_tune_blocks", "seed"}
     settings = params.model_dump(include=names)
     net = network.build(start.weights, size_px=data.images.shape[1], dropout=0.0, **settings)
@@ -129,7 +122,7 @@ def train_naively(start: Start, data: TrainingData, params: TrainParams) -> Any:
         adam = keras.optimizers.Adam(params.learning_rate)
         adam.build(trained)
         step = tf.function(lambda x, y, weight: naive_step(net.whole, trained, adam, x, y, weight))
-        importance = Training(params, lambda _, __: None).class_weight(data.labels[data.train])
+        importance = class_weight(params, data)
         weight = np.where(data.labels > 0.5, *((importance or {0: 1, 1: 1})[k] for k in (1, 0)))
         rng = np.random.default_rng(params.seed)
         for _ in range(params.fine_tune_epochs):
@@ -183,7 +176,7 @@ def tuning_floor(
     """Seconds of the arithmetic of fine-tuning: forward, weights' and inputs' gradients."""
     if not params.fine_tune_blocks:
         return 0.0
-    number_format = precision.resolve(params.precision)
+    number_format = training.number_format(params.precision)
     depth = params.head_block, params.fine_tune_blocks
     blocks = network.top_blocks(start.weights, *depth, number_format)
     side = output_shape(depth[0] - depth[1], "maps", data.images.shape[1])[:2]

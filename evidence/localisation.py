@@ -25,7 +25,6 @@ from brain_tumor.model.metrics import (
     wilson,  # fmt: skip
 )
 from brain_tumor.model.saved import SavedModel
-from brain_tumor.model.shapes import stride_px
 from brain_tumor.report.evidence_tables import RIVALS
 from brain_tumor.settings import EvaluateParams
 from evidence.phantoms import Maker, Phantom, Pixels, pairs
@@ -105,7 +104,7 @@ def tested(model: SavedModel, maker: Maker, params: LocalisationParams) -> Teste
         UserError: no phantom has its tumour in view.
     """
     phantoms = maker.make(params.seed, pairs(params.pairs), "phantoms")
-    look, stride = looking(model.network, model.meta.temperature), stride_px(model.meta.head_block)
+    look, stride = looking(model.network, model.meta.temperature), model.meta.stride_px
     maps, probability = look(_images(phantoms))
     has = np.array([one.tumour.any() for one in phantoms])
     healthy = np.array([not one.case.tumour for one in phantoms])
@@ -163,7 +162,7 @@ def _auroc(
     truth = np.array([one.case.tumour for one in phantoms], np.int64)
     patients = np.array([str(one.case.patient) for one in phantoms])
     resamples = EvaluateParams(seed=params.seed, bootstrap_resamples=params.bootstrap_resamples)
-    predicted = OutOfFold.of_one(Sample(truth, probability, probability >= 0.5), patients)
+    predicted = OutOfFold.single(Sample(truth, probability, probability >= 0.5), patients)
     return predicted.figures(resamples, intervals=True)["auroc"]
 
 

@@ -15,10 +15,10 @@ from brain_tumor.model import metrics
 from brain_tumor.model.calibration import HALF, reliability
 from brain_tumor.model.metrics import (
     FIGURES,
-    Figure,
     Floats,
     Plain,
     Sample,
+    Statistic,
     ece_floor,
     estimate,
     evaluate_repeats,
@@ -209,7 +209,7 @@ def _balanced(rows: pd.DataFrame) -> float:
     return metrics.balanced_accuracy(rows["y"].to_numpy(np.int64), called, HALF)
 
 
-def _pair(rows: pd.DataFrame) -> tuple[metrics.Labels, metrics.Probabilities]:
+def _pair(rows: pd.DataFrame) -> tuple[metrics.Labels, metrics.Floats]:
     return rows["y"].to_numpy(np.int64), rows["probability"].to_numpy(np.float64)
 
 
@@ -306,7 +306,7 @@ def _mean_figures(seeds: pd.DataFrame, name: str, params: EvaluateParams) -> dic
         for _, part in rows.groupby("seed", sort=True)
     ]
 
-    def mean(figure: Figure, weights: Floats) -> Floats:
+    def mean(figure: Statistic, weights: Floats) -> Floats:
         each = np.array([figure(sample, weights[:, places]) for sample, places in parts])
         return _divided(np.nansum(each, axis=0), np.isfinite(each).sum(axis=0))
 

@@ -70,9 +70,16 @@ def drift(**values: Any) -> DriftParams:
 
 def write_params(folder: Path, **changes: dict[str, Any]) -> None:
     """Write params.yaml to a folder: the repository's, with other values in some sections."""
+    change_params(folder / "params.yaml", changes, PARAMS)
+
+
+def change_params(
+    path: Path, changes: dict[str, dict[str, Any]], original: Path | None = None
+) -> None:
+    """Change values in sections of a params.yaml, or write it from another with other values."""
     yaml = YAML()
-    document = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    document = yaml.load((original or path).read_text(encoding="utf-8"))
     for section, values in changes.items():
         document[section].update(values)
-    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)

@@ -46,11 +46,7 @@ class Answer:
 
 
 def work(
-    name: str,
-    sources: Sources,
-    files: Sequence[bytes],
-    images: NDArray[np.uint8],
-    pipe: Connection,
+    name: str, sources: Sources, files: Sequence[bytes], images: NDArray[np.uint8], pipe: Connection
 ) -> None:
     """Load an engine, warm it up, then measure whenever the pipe says True.
 

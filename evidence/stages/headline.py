@@ -6,8 +6,7 @@ from pathlib import Path
 from brain_tumor import settings
 from brain_tumor.command import In, Out, reporting_errors, run
 from brain_tumor.model.features import Output, default_cache, trunk_outputs
-from brain_tumor.model.precision import resolve
-from brain_tumor.model.training import Start
+from brain_tumor.model.training import Start, number_format
 from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.tracking import lineage
 from evidence.baselines import read_baselines
@@ -54,7 +53,7 @@ def main(
             images_digest(table),
             data_digest(pool, weights, baselines.files),
             {name: getattr(recipe, name).model_dump() for name in ("train", "tune", "calibrate")},
-            {"weights": initial.source, "precision": resolve(recipe.train.precision)},
+            {"weights": initial.source, "precision": number_format(recipe.train.precision)},
         )
         inputs = {"manifest": manifest, "images": images, "weights": weights, "records": records}
         tags = lineage.tags(lineage.trace(inputs)) | initial.tags()

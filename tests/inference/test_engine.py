@@ -14,7 +14,7 @@ from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine, load_engine
 from brain_tumor.inference.export import TOLERANCE, compare, export_network
 from brain_tumor.model import saved
-from brain_tumor.model.explain import Explainer, Seen
+from brain_tumor.model.explain import Explainer, Explanation
 from brain_tumor.model.network import Head
 from tests.inference.toy import SIZE_PX, THRESHOLD, toy_network
 from tests.model.networks import decided_network, images, logit
@@ -124,7 +124,9 @@ def test_network_with_an_unknown_layer_is_refused_and_leaves_the_old_file(tmp_pa
     assert (tmp_path / FAST_FILE).read_bytes() == b"old"
 
 
-SEEN = Seen(np.array([0.5]), np.full((1, 3), 10, np.float32), np.full((1, 2, 2), -4, np.float32))
+SEEN = Explanation(
+    np.array([0.5]), np.full((1, 3), 10, np.float32), np.full((1, 2, 2), -4, np.float32)
+)
 
 
 @pytest.mark.parametrize(
@@ -137,14 +139,14 @@ SEEN = Seen(np.array([0.5]), np.full((1, 3), 10, np.float32), np.full((1, 2, 2),
     ],
     ids=["probability", "features", "contributions", "nan"],
 )
-def test_a_difference_in_any_output_is_an_error(other: Seen) -> None:
+def test_a_difference_in_any_output_is_an_error(other: Explanation) -> None:
     assert compare(SEEN, replace(SEEN, probability=np.array([0.5 + TOLERANCE / 2]))).images == 1
     with pytest.raises(ValueError, match=r"the exported network's \w+ is"):
         compare(SEEN, other)
 
 
 def test_nothing_to_compare_is_an_error() -> None:
-    none = Seen(SEEN.probability[:0], SEEN.features[:0], SEEN.contributions[:0])
+    none = Explanation(SEEN.probability[:0], SEEN.features[:0], SEEN.contributions[:0])
     with pytest.raises(ValueError, match="no images to compare"):
         compare(none, none)
 

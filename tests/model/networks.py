@@ -24,12 +24,7 @@ def logit(probability: np.ndarray) -> np.ndarray:
 def decided_network(weights: Path, head: Head, block: int, tuned: int) -> Network:
     """A network whose logits of `images(35)` have mean 0.25 and standard deviation 1."""
     built = build(
-        weights,
-        head=head,
-        head_block=block,
-        fine_tune_blocks=tuned,
-        dropout=0.3,
-        size_px=SIZE_PX,
+        weights, head=head, head_block=block, fine_tune_blocks=tuned, dropout=0.3, size_px=SIZE_PX
     )
     vectors = np.asarray(built.pool(feature_maps(built, images(35))))
     standardise(built.head, vectors)

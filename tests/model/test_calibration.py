@@ -19,10 +19,10 @@ PROBABILITIES = arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 1))
 
 @given(PROBABILITIES, st.floats(0.1, 10))
 def test_order_and_fixed_points_stay(values: np.ndarray, temperature: float) -> None:
-    found = calibrate(values, temperature)
-    assert ((found >= 0) & (found <= 1)).all()
+    calibrated = calibrate(values, temperature)
+    assert ((calibrated >= 0) & (calibrated <= 1)).all()
     order = np.argsort(values, kind="stable")
-    assert (np.diff(found[order]) >= 0).all()
+    assert (np.diff(calibrated[order]) >= 0).all()
     fixed = np.array([0.0, 0.5, 1.0])
     assert calibrate(fixed, temperature) == pytest.approx(fixed)
 
@@ -47,14 +47,14 @@ def outcomes(seed: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_fitted_temperature_undoes_a_known_one(temperature: float) -> None:
-    y, said = outcomes(0, temperature)
-    assert fit_temperature(y, said) == pytest.approx(temperature, rel=0.08)
+    y, probability = outcomes(0, temperature)
+    assert fit_temperature(y, probability) == pytest.approx(temperature, rel=0.08)
 
 
 def test_fitted_temperature_is_the_lowest_loss_around() -> None:
-    y, said = outcomes(1, 2.0)
-    best = fit_temperature(y, said)
-    losses = [log_loss(y, calibrate(said, t)) for t in (best, best * 1.02, best / 1.02)]
+    y, probability = outcomes(1, 2.0)
+    best = fit_temperature(y, probability)
+    losses = [log_loss(y, calibrate(probability, t)) for t in (best, best * 1.02, best / 1.02)]
     assert losses[0] == min(losses)
 
 
@@ -78,8 +78,8 @@ def test_threshold_without_tumours_is_refused() -> None:
 
 
 def test_reliability_counts_every_image_once() -> None:
-    y, said = outcomes(2, 1.0)
-    table = reliability(y, np.r_[said[:-2], 0.0, 1.0])
+    y, probability = outcomes(2, 1.0)
+    table = reliability(y, np.r_[probability[:-2], 0.0, 1.0])
     assert table["images"].sum() == 4000
     assert len(table) == 10
     assert (table["low"] <= table["predicted"]).all()
@@ -89,7 +89,9 @@ def test_reliability_counts_every_image_once() -> None:
 
 
 def test_slope_is_one_over_the_temperature_of_a_distortion() -> None:
-    y, said = outcomes(3, 0.5)
-    intercept, slope = recalibrated(Sample(y, said, said >= 0.5), np.ones((1, len(y))))
+    y, probability = outcomes(3, 0.5)
+    intercept, slope = recalibrated(
+        Sample(y, probability, probability >= 0.5), np.ones((1, len(y)))
+    )
     assert slope[0] == pytest.approx(2.0, rel=0.1)
     assert intercept[0] == pytest.approx(0.0, abs=0.1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brain_tumor.model import saved
-from brain_tumor.model.explain import Explainer, Seen, beside
+from brain_tumor.model.explain import Explainer, Explanation, beside
 from brain_tumor.model.network import Head
 from tests.model.networks import SIZE_PX, decided_network, feature_maps, images, logit
 
@@ -27,22 +27,22 @@ def test_contributions_add_up_to_the_logit_of_an_unchanged_probability(
     keras.utils.clear_session()  # layers made from here on may be named like loaded ones
     network = keras.models.load_model(tmp_path / "model.keras", compile=False)
     explainer = Explainer(network)
-    seen = explainer.see(pixels)
-    assert np.array_equal(seen.probability, saved.predict_proba(network, pixels))
-    expected = logit(seen.probability)
+    explained = explainer.see(pixels)
+    assert np.array_equal(explained.probability, saved.predict_proba(network, pixels))
+    expected = logit(explained.probability)
     assert expected.std() > 0.5
-    added = seen.contributions.sum(axis=(1, 2), dtype=np.float64) + explainer.bias
+    added = explained.contributions.sum(axis=(1, 2), dtype=np.float64) + explainer.bias
     np.testing.assert_allclose(added, expected, atol=1e-4)
     empty = explainer.see(np.zeros_like(pixels[:1]))
     assert not empty.contributions.any()
     assert empty.probability[0] == pytest.approx(1 / (1 + np.exp(-explainer.bias)), abs=1e-5)
     maps = feature_maps(built, pixels)
-    assert seen.features.dtype == seen.contributions.dtype == np.float32
-    np.testing.assert_allclose(seen.features, maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-7)
-    assert seen.contributions.shape == maps.shape[:3]
+    assert explained.features.dtype == explained.contributions.dtype == np.float32
+    np.testing.assert_allclose(explained.features, maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-7)
+    assert explained.contributions.shape == maps.shape[:3]
     none = explainer.see(pixels[:0])
-    assert none.features.shape == (0, *seen.features.shape[1:])
-    assert none.contributions.shape == (0, *seen.contributions.shape[1:])
+    assert none.features.shape == (0, *explained.features.shape[1:])
+    assert none.contributions.shape == (0, *explained.contributions.shape[1:])
 
 
 def network_on_the_image(*layers: Any) -> Any:
@@ -69,23 +69,23 @@ def test_a_place_that_alone_decides_alone_contributes_but_for_its_neighbours() -
     assert explainer.bias == pytest.approx(-1)
     added = contributions.sum(axis=(1, 2), dtype=np.float64)
     np.testing.assert_allclose(added, pixels[:, 10, 60] * (3 / 255), rtol=1e-5)
-    for one in contributions:
-        assert one.argmax() == 10 * SIZE_PX + 60
-        assert one[8:13, 58:63].sum() > 0.95 * one.sum()
+    for places in contributions:
+        assert places.argmax() == 10 * SIZE_PX + 60
+        assert places[8:13, 58:63].sum() > 0.95 * places.sum()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (17, 17)])
 def test_background_cancels_and_nothing_is_lost_at_the_border(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    background, found = rng.normal(size=(2, 1, *shape)).astype(np.float32)
-    found[:, 0, 0] = 5
-    empty = Seen(np.array([0.5]), np.ones((1, 3), np.float32), background)
-    image = Seen(np.array([0.7]), np.full((1, 3), 2, np.float32), background + found)
-    seen = beside([image, empty], empty)
-    assert seen.probability.tolist() == [0.7, 0.5]
-    assert seen.features.tolist() == [[2, 2, 2], [1, 1, 1]]
-    assert seen.contributions[0].sum() == pytest.approx(found.sum(), rel=1e-4)
-    assert not seen.contributions[1].any()
+    background, signal = rng.normal(size=(2, 1, *shape)).astype(np.float32)
+    signal[:, 0, 0] = 5
+    empty = Explanation(np.array([0.5]), np.ones((1, 3), np.float32), background)
+    image = Explanation(np.array([0.7]), np.full((1, 3), 2, np.float32), background + signal)
+    explained = beside([image, empty], empty)
+    assert explained.probability.tolist() == [0.7, 0.5]
+    assert explained.features.tolist() == [[2, 2, 2], [1, 1, 1]]
+    assert explained.contributions[0].sum() == pytest.approx(signal.sum(), rel=1e-4)
+    assert not explained.contributions[1].any()
     assert beside([], empty).contributions.shape == (0, *shape)
 
 

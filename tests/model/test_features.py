@@ -21,6 +21,7 @@ from brain_tumor.model.features import (
     FeatureCache,
     Output,
     default_cache,
+    output_shape,
     stored_bytes,
     trunk_outputs,
 )
@@ -87,16 +88,16 @@ def whole(weights: Path, images: NDArray[np.uint8], wanted: Sequence[Output]) ->
         "paper": lambda values: values.reshape(len(values), -1),
     }
     return [
-        forms[output.form](np.asarray(found)) for output, found in zip(wanted, maps, strict=True)
+        forms[output.form](np.asarray(values)) for output, values in zip(wanted, maps, strict=True)
     ]
 
 
 @pytest.mark.slow
 def test_outputs_are_those_of_the_network(random_weights: Path, cache: FeatureCache) -> None:
     images, wanted = pictures(), (VECTORS, MAPS, Output(-1, "maps"), Output(3, "paper"))
-    found = trunk_outputs(random_weights, images, wanted, cache)
+    arrays = trunk_outputs(random_weights, images, wanted, cache)
     for output, array, expected in zip(
-        wanted, found, whole(random_weights, images, wanted), strict=True
+        wanted, arrays, whole(random_weights, images, wanted), strict=True
     ):
         assert array.shape == expected.shape, output
         assert array.dtype == np.float32
@@ -135,8 +136,8 @@ def test_second_call_computes_nothing(
     first = trunk_outputs(random_weights, pictures(), EVERY_KIND, cache)
     second = trunk_outputs(random_weights, pictures(), EVERY_KIND[::-1], cache)
     assert computed == [set(EVERY_KIND)]
-    for one, two in zip(first, second[::-1], strict=True):
-        np.testing.assert_array_equal(one, two)
+    for array, same_array in zip(first, second[::-1], strict=True):
+        np.testing.assert_array_equal(array, same_array)
 
 
 @pytest.mark.slow
@@ -165,10 +166,10 @@ def test_other_images_and_other_weights_have_entries_of_their_own(
         (random_weights, one_pixel),
         (random_weights, pictures()[::-1]),
     ]
-    found = [trunk_outputs(weights, images, [VECTORS], cache)[0] for weights, images in cases]
+    arrays = [trunk_outputs(weights, images, [VECTORS], cache)[0] for weights, images in cases]
     assert len(computed) == len(names(cache)) == len(cases)
-    assert not np.allclose(found[0], found[1])
-    np.testing.assert_allclose(found[0][::-1], found[3], rtol=1e-4)
+    assert not np.allclose(arrays[0], arrays[1])
+    np.testing.assert_allclose(arrays[0][::-1], arrays[3], rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -243,6 +244,21 @@ def test_stored_bytes_are_those_of_the_files_without_their_headers(
     assert stored_bytes(EVERY_KIND, pictures()) == sum(array.nbytes for array in arrays)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size_px", [75, 110, 299])
+def test_shape_of_an_output_is_known_without_the_network(size_px: int) -> None:
+    import keras
+
+    full = keras.applications.InceptionV3(
+        include_top=False, weights=None, input_shape=(size_px, size_px, 3)
+    )
+    for block in range(11):
+        shape = full.get_layer(f"mixed{block}").output.shape[1:]
+        assert output_shape(block, "maps", size_px) == shape
+        assert output_shape(block, "gap", size_px) == shape[-1:]
+        assert output_shape(block, "paper", size_px) == (int(np.prod(shape)),)
+
+
 FLOAT = np.dtype(np.float32)
 
 
@@ -256,7 +272,7 @@ def put(small_cache: FeatureCache, wanted: Entry, value: float = 1.0) -> None:
         file.write(array.tobytes())
 
 
-def names_feature_cache(small_cache: FeatureCache) -> list[str]:
+def entry_names(small_cache: FeatureCache) -> list[str]:
     return sorted(path.name for path in small_cache.folder.iterdir() if path.suffix != ".lock")
 
 
@@ -267,12 +283,12 @@ def small_cache(tmp_path: Path) -> FeatureCache:
 
 def test_what_was_written_is_read_memory_mapped_and_read_only(small_cache: FeatureCache) -> None:
     put(small_cache, entry("a"), 3.0)
-    found = small_cache.read([entry("a")])
-    assert found is not None
-    assert isinstance(found[0], np.memmap)
-    np.testing.assert_array_equal(found[0], np.full((10, 25), 3.0))
+    arrays = small_cache.read([entry("a")])
+    assert arrays is not None
+    assert isinstance(arrays[0], np.memmap)
+    np.testing.assert_array_equal(arrays[0], np.full((10, 25), 3.0))
     with pytest.raises(ValueError, match="read-only"):
-        found[0][0, 0] = 1
+        arrays[0][0, 0] = 1
 
 
 def test_bfloat16_survives_the_file(small_cache: FeatureCache) -> None:
@@ -282,10 +298,10 @@ def test_bfloat16_survives_the_file(small_cache: FeatureCache) -> None:
     array = np.arange(6).reshape(3, 2).astype(bfloat16) / 7
     with small_cache.alone(), small_cache.writing([wanted]) as (file,):
         file.write(array.tobytes())
-    found = small_cache.read([wanted])
-    assert found is not None
-    assert found[0].dtype == bfloat16
-    np.testing.assert_array_equal(found[0], array)
+    arrays = small_cache.read([wanted])
+    assert arrays is not None
+    assert arrays[0].dtype == bfloat16
+    np.testing.assert_array_equal(arrays[0], array)
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", None])
@@ -307,7 +323,7 @@ def test_failed_write_leaves_nothing(small_cache: FeatureCache) -> None:
 
     with pytest.raises(KeyError):
         fail()
-    assert names_feature_cache(small_cache) == []
+    assert entry_names(small_cache) == []
 
 
 def test_longest_unused_makes_room(small_cache: FeatureCache) -> None:
@@ -316,7 +332,7 @@ def test_longest_unused_makes_room(small_cache: FeatureCache) -> None:
         os.utime(small_cache.folder / entry(name).file, (age, age))
     assert small_cache.read([entry("a")]) is not None  # used now
     put(small_cache, entry("d", rows=75))
-    assert names_feature_cache(small_cache) == ["a.npy", "c.npy", "d.npy"]
+    assert entry_names(small_cache) == ["a.npy", "c.npy", "d.npy"]
 
 
 def test_what_the_same_call_needs_is_not_evicted(small_cache: FeatureCache) -> None:
@@ -329,11 +345,11 @@ def test_what_the_same_call_needs_is_not_evicted(small_cache: FeatureCache) -> N
 
 def test_array_in_use_survives_its_eviction(small_cache: FeatureCache) -> None:
     put(small_cache, entry("a"), 5.0)
-    found = small_cache.read([entry("a")])
+    arrays = small_cache.read([entry("a")])
     put(small_cache, entry("big", rows=100))
-    assert names_feature_cache(small_cache) == ["big.npy"]
-    assert found is not None
-    assert float(found[0].sum()) == 5.0 * 250
+    assert entry_names(small_cache) == ["big.npy"]
+    assert arrays is not None
+    assert float(arrays[0].sum()) == 5.0 * 250
 
 
 def test_what_is_larger_than_the_bound_is_kept_while_nothing_else_is(
@@ -341,7 +357,7 @@ def test_what_is_larger_than_the_bound_is_kept_while_nothing_else_is(
 ) -> None:
     put(small_cache, entry("a"))
     put(small_cache, entry("huge", rows=1000))
-    assert names_feature_cache(small_cache) == ["huge.npy"]
+    assert entry_names(small_cache) == ["huge.npy"]
 
 
 HOLD = """
@@ -371,7 +387,7 @@ def test_killed_writer_leaves_nothing_and_lets_go(small_cache: FeatureCache) -> 
     started = time.monotonic()
     put(small_cache, entry("b"))
     assert time.monotonic() - started < 10
-    assert names_feature_cache(small_cache) == ["b.npy"]
+    assert entry_names(small_cache) == ["b.npy"]
 
 
 COUNT = """

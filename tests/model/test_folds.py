@@ -10,11 +10,7 @@ import pytest
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import augment_folder, copy_names
 from brain_tumor.model.folds import Development, TrainingData, read_development
-from brain_tumor.outputs import (
-    load_images,
-    save_image,
-    stored,
-)
+from brain_tumor.outputs import load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
 from tests import sections
 
@@ -59,25 +55,25 @@ def drawn(folder: Path, params: AugmentParams) -> Stored:
         image = rng.integers(1, 255, (SIDE_PX, SIDE_PX)).astype(np.uint8)
         save_image(stored(folder / "images", path), image)
     table.to_csv(folder / "split.csv", index=False)
-    made = Stored(folder, table)
-    write_copies(made, params)
-    return made
+    stages = Stored(folder, table)
+    write_copies(stages, params)
+    return stages
 
 
-def write_copies(made: Stored, params: AugmentParams) -> None:
-    train = made.paths("train")
-    augment_folder(made.images, train, made.augmented, params)
+def write_copies(stages: Stored, params: AugmentParams) -> None:
+    train = stages.paths("train")
+    augment_folder(stages.images, train, stages.augmented, params)
     records = [
         {"path": name, "source": path, "label": path.partition("/")[0]}
         for path in train
         for name in copy_names(path, params)
     ]
     columns = ["path", "source", "label"]
-    pd.DataFrame(records, columns=columns).to_csv(made.folder / "records.csv", index=False)
+    pd.DataFrame(records, columns=columns).to_csv(stages.folder / "records.csv", index=False)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """Not to be changed; others are `drawn`."""
     return drawn(tmp_path_factory.mktemp("stored"), AUGMENT)
 
@@ -89,8 +85,8 @@ def by_class(paths: list[str]) -> pd.Series:
 
 
 @pytest.fixture
-def clusters(made: Stored) -> pd.Series:
-    return by_class(list(made.table["path"]))
+def clusters(stages: Stored) -> pd.Series:
+    return by_class(list(stages.table["path"]))
 
 
 def sources(data: Development, rows: np.ndarray) -> set[str]:
@@ -98,121 +94,121 @@ def sources(data: Development, rows: np.ndarray) -> set[str]:
 
 
 def test_test_images_are_never_opened(tmp_path: Path) -> None:
-    made = drawn(tmp_path, AUGMENT)
-    before = made.read()
-    for path in made.paths("test"):
-        stored(made.images, path).unlink()
-    after = made.read()
+    stages = drawn(tmp_path, AUGMENT)
+    before = stages.read()
+    for path in stages.paths("test"):
+        stored(stages.images, path).unlink()
+    after = stages.read()
     np.testing.assert_array_equal(after.images, before.images)
     pd.testing.assert_frame_equal(after.rows, before.rows)
-    assert not set(before.rows["source"]) & set(made.paths("test"))
+    assert not set(before.rows["source"]) & set(stages.paths("test"))
 
 
-def test_every_row_is_the_image_it_says(made: Stored) -> None:
-    data = made.read()
+def test_every_row_is_the_image_it_says(stages: Stored) -> None:
+    data = stages.read()
     originals = data.rows[~data.rows["copy"]]
-    assert list(originals["source"]) == made.paths("train") + made.paths("val")
+    assert list(originals["source"]) == stages.paths("train") + stages.paths("val")
     np.testing.assert_array_equal(
-        data.images[originals.index], load_images(made.images, list(originals["source"]))
+        data.images[originals.index], load_images(stages.images, list(originals["source"]))
     )
     copies = data.rows[data.rows["copy"]]
-    names = [name for path in made.paths("train") for name in copy_names(path, AUGMENT)]
-    np.testing.assert_array_equal(data.images[copies.index], load_images(made.augmented, names))
+    names = [name for path in stages.paths("train") for name in copy_names(path, AUGMENT)]
+    np.testing.assert_array_equal(data.images[copies.index], load_images(stages.augmented, names))
     assert list(copies["source"]) == [name.partition("--")[0] for name in names]
     assert set(copies["split"]) == {"train"}
     assert list(data.rows["label"]) == [path.partition("/")[0] for path in data.rows["source"]]
 
 
 def test_missing_image_is_named(tmp_path: Path) -> None:
-    made = drawn(tmp_path, AUGMENT)
-    missing = stored(made.images, made.paths("val")[1])
+    stages = drawn(tmp_path, AUGMENT)
+    missing = stored(stages.images, stages.paths("val")[1])
     missing.unlink()
     with pytest.raises(UserError, match=missing.name):
-        made.read()
+        stages.read()
 
 
 def test_augmentation_may_have_made_no_copies(tmp_path: Path) -> None:
-    made = drawn(tmp_path, sections.augment(copies=0))
-    data = made.read()
+    stages = drawn(tmp_path, sections.augment(copies=0))
+    data = stages.read()
     assert not data.rows["copy"].any()
-    assert len(data.images) == len(made.paths("train", "val"))
+    assert len(data.images) == len(stages.paths("train", "val"))
     assert data.with_copies_of_val(sections.augment(copies=0)) is data
 
 
-def test_holdout_fits_train_with_copies_and_stops_by_val(made: Stored) -> None:
-    data = made.read()
-    held = data.holdout()
-    assert sources(data, held.train) == set(made.paths("train"))
-    assert list(data.rows["source"].iloc[held.val]) == made.paths("val")
-    assert len(held.train) == len(made.paths("train")) * (1 + AUGMENT.copies)
-    assert held.labels.dtype == np.float32
-    np.testing.assert_array_equal(held.labels, data.rows["label"] == "yes")
-    assert held.train.dtype == held.val.dtype == np.int64
+def test_holdout_fits_train_with_copies_and_stops_by_val(stages: Stored) -> None:
+    data = stages.read()
+    held_out = data.holdout()
+    assert sources(data, held_out.train) == set(stages.paths("train"))
+    assert list(data.rows["source"].iloc[held_out.val]) == stages.paths("val")
+    assert len(held_out.train) == len(stages.paths("train")) * (1 + AUGMENT.copies)
+    assert held_out.labels.dtype == np.float32
+    np.testing.assert_array_equal(held_out.labels, data.rows["label"] == "yes")
+    assert held_out.train.dtype == held_out.val.dtype == np.int64
 
 
-def folds(made: Stored, clusters: pd.Series, count: int = 3, seed: int = 0) -> list[TrainingData]:
-    data = made.read().with_copies_of_val(AUGMENT)
+def folds(stages: Stored, clusters: pd.Series, count: int = 3, seed: int = 0) -> list[TrainingData]:
+    data = stages.read().with_copies_of_val(AUGMENT)
     return list(data.folds(clusters, count, seed))
 
 
-def test_every_original_is_held_out_exactly_once(made: Stored, clusters: pd.Series) -> None:
-    data = made.read().with_copies_of_val(AUGMENT)
-    parts = folds(made, clusters)
-    held = np.concatenate([part.val for part in parts])
+def test_every_original_is_held_out_exactly_once(stages: Stored, clusters: pd.Series) -> None:
+    data = stages.read().with_copies_of_val(AUGMENT)
+    parts = folds(stages, clusters)
+    held_out = np.concatenate([part.val for part in parts])
     assert len(parts) == 3
-    assert sorted(held) == list(np.flatnonzero(~data.rows["copy"]))
+    assert sorted(held_out) == list(np.flatnonzero(~data.rows["copy"]))
 
 
-def test_no_fold_divides_a_cluster(made: Stored, clusters: pd.Series) -> None:
-    data = made.read().with_copies_of_val(AUGMENT)
-    for part in folds(made, clusters):
+def test_no_fold_divides_a_cluster(stages: Stored, clusters: pd.Series) -> None:
+    data = stages.read().with_copies_of_val(AUGMENT)
+    for part in folds(stages, clusters):
         fitted = set(clusters.loc[list(sources(data, part.train))])
         assert not fitted & set(clusters.loc[list(sources(data, part.val))])
 
 
 def test_no_copy_of_a_held_out_image_is_fitted_and_none_is_judged_on(
-    made: Stored, clusters: pd.Series
+    stages: Stored, clusters: pd.Series
 ) -> None:
-    data = made.read().with_copies_of_val(AUGMENT)
-    for part in folds(made, clusters):
+    data = stages.read().with_copies_of_val(AUGMENT)
+    for part in folds(stages, clusters):
         assert not data.rows["copy"].iloc[part.val].any()
         assert not sources(data, part.train) & sources(data, part.val)
         fitted = data.rows["source"].iloc[part.train].value_counts()
         assert set(fitted) == {1 + AUGMENT.copies}
 
 
-def test_folds_hold_both_classes(made: Stored, clusters: pd.Series) -> None:
-    for part in folds(made, clusters):
+def test_folds_hold_both_classes(stages: Stored, clusters: pd.Series) -> None:
+    for part in folds(stages, clusters):
         for rows in (part.train, part.val):
             assert set(part.labels[rows]) == {0.0, 1.0}
 
 
-def test_folds_follow_from_the_seed(made: Stored, clusters: pd.Series) -> None:
-    def held(seed: int) -> list[list[int]]:
-        return [part.val.tolist() for part in folds(made, clusters, seed=seed)]
+def test_folds_follow_from_the_seed(stages: Stored, clusters: pd.Series) -> None:
+    def held_out(seed: int) -> list[list[int]]:
+        return [part.val.tolist() for part in folds(stages, clusters, seed=seed)]
 
-    assert held(0) == held(0)
-    assert any(held(seed) != held(0) for seed in range(1, 5))
+    assert held_out(0) == held_out(0)
+    assert any(held_out(seed) != held_out(0) for seed in range(1, 5))
 
 
-def test_folds_share_the_images(made: Stored, clusters: pd.Series) -> None:
-    parts = folds(made, clusters)
+def test_folds_share_the_images(stages: Stored, clusters: pd.Series) -> None:
+    parts = folds(stages, clusters)
     assert all(part.images is parts[0].images for part in parts)
 
 
-def test_too_many_folds_are_named_with_how_many_there_may_be(made: Stored) -> None:
-    paths = list(made.table["path"])
+def test_too_many_folds_are_named_with_how_many_there_may_be(stages: Stored) -> None:
+    paths = list(stages.table["path"])
     names = ["one patient" if path.startswith("no/") else path for path in paths]
     one_patient = pd.Series(names, index=paths)
     with pytest.raises(ValueError, match=r"3 folds asked for .*only 1 groups"):
-        folds(made, one_patient)
+        folds(stages, one_patient)
 
 
-def test_copies_of_val_are_what_stage_augment_would_write(made: Stored, tmp_path: Path) -> None:
-    val = made.paths("val")
-    data = made.read()
+def test_copies_of_val_are_what_stage_augment_would_write(stages: Stored, tmp_path: Path) -> None:
+    val = stages.paths("val")
+    data = stages.read()
     more = data.with_copies_of_val(AUGMENT)
-    augment_folder(made.images, val, tmp_path / "of_val", AUGMENT)
+    augment_folder(stages.images, val, tmp_path / "of_val", AUGMENT)
     names = [name for path in val for name in copy_names(path, AUGMENT)]
     np.testing.assert_array_equal(
         more.images[len(data.images) :], load_images(tmp_path / "of_val", names)
@@ -224,10 +220,10 @@ def test_copies_of_val_are_what_stage_augment_would_write(made: Stored, tmp_path
     pd.testing.assert_frame_equal(more.rows.iloc[: len(data.rows)], data.rows)
 
 
-def test_copies_of_val_do_not_change_the_holdout(made: Stored) -> None:
-    held, more = made.read().holdout(), made.read().with_copies_of_val(AUGMENT).holdout()
-    np.testing.assert_array_equal(held.train, more.train)
-    np.testing.assert_array_equal(held.val, more.val)
+def test_copies_of_val_do_not_change_the_holdout(stages: Stored) -> None:
+    held_out, more = stages.read().holdout(), stages.read().with_copies_of_val(AUGMENT).holdout()
+    np.testing.assert_array_equal(held_out.train, more.train)
+    np.testing.assert_array_equal(held_out.val, more.val)
 
 
 def test_an_epoch_draws_each_image_once_and_a_like_share_of_phantoms() -> None:

@@ -49,7 +49,7 @@ SCORES: dict[str, Reference] = {
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=400)
 
 
-def classified(seed: int = 0, n: int = 60) -> tuple[metrics.Labels, metrics.Probabilities]:
+def classified(seed: int = 0, n: int = 60) -> tuple[metrics.Labels, metrics.Floats]:
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, n)
     return y, np.clip(0.25 + 0.4 * y + rng.normal(0, 0.2, n), 0.01, 0.99)
@@ -138,15 +138,15 @@ def test_training_figures_have_no_interval() -> None:
 def bootstrapped(
     name: str,
     y: metrics.Labels,
-    p: metrics.Probabilities,
+    p: metrics.Floats,
     group: NDArray[np.str_],
     params: EvaluateParams = PARAMS,
 ) -> metrics.Estimate:
-    predicted = OutOfFold.of_one(Sample(y, p, p >= 0.5), group)
+    predicted = OutOfFold.single(Sample(y, p, p >= 0.5), group)
     weights = predicted.draw(params)
-    found = metrics.estimate(lambda drawn: predicted.mean(FIGURES[name], drawn), weights)
-    assert found is not None
-    return found
+    estimate = metrics.estimate(lambda drawn: predicted.mean(FIGURES[name], drawn), weights)
+    assert estimate is not None
+    return estimate
 
 
 def test_repeated_images_in_one_group_do_not_narrow_the_interval() -> None:
@@ -213,30 +213,32 @@ def predicted(
 
 def test_figure_is_the_mean_over_repeats_and_not_that_of_mean_probabilities() -> None:
     table = predicted()
-    found = evaluate_repeats(table, PARAMS)
+    averaged_figures = evaluate_repeats(table, PARAMS)
     each = [evaluate_repeats(part, PARAMS) for _, part in table.groupby("repeat")]
     for name in ("auroc", "log_loss", "f1", "calibration_slope", "ece", "auroc_per_fold"):
-        assert found[name].value == pytest.approx(np.mean([one[name].value for one in each]))
+        assert averaged_figures[name].value == pytest.approx(
+            np.mean([figures[name].value for figures in each])
+        )
     averaged = table.assign(probability=table.groupby("path")["probability"].transform("mean"))
-    assert evaluate_repeats(averaged, PARAMS)["auroc"].value > found["auroc"].value
+    assert evaluate_repeats(averaged, PARAMS)["auroc"].value > averaged_figures["auroc"].value
 
 
 def test_repeating_the_same_predictions_narrows_nothing() -> None:
     once = predicted(1)
     thrice = pd.concat([once.assign(repeat=number) for number in range(3)])
-    one, three = evaluate_repeats(once, PARAMS), evaluate_repeats(thrice, PARAMS)
-    assert set(one) == set(three)
-    for name, estimate in one.items():
-        assert estimate.as_dict() == pytest.approx(three[name].as_dict())
+    single, triple = evaluate_repeats(once, PARAMS), evaluate_repeats(thrice, PARAMS)
+    assert set(single) == set(triple)
+    for name, estimate in single.items():
+        assert estimate.as_dict() == pytest.approx(triple[name].as_dict())
 
 
 def test_a_class_of_a_single_cluster_has_figures_and_no_intervals() -> None:
     table = predicted(repeats=2, images=40)
     table.loc[table["y"] == 1, "cluster"] = "one"
-    for found in (evaluate_repeats(table, PARAMS)["auroc"],
+    for figure in (evaluate_repeats(table, PARAMS)["auroc"],
                   paired_difference(table, table, "auroc", PARAMS)):  # fmt: skip
-        assert np.isfinite(found.value)
-        assert "low" not in found.as_dict() or found.as_dict()["low"] is None
+        assert np.isfinite(figure.value)
+        assert "low" not in figure.as_dict() or figure.as_dict()["low"] is None
 
 
 def test_clusters_widen_an_interval() -> None:
@@ -244,8 +246,8 @@ def test_clusters_widen_an_interval() -> None:
     table["probability"] = table.groupby("cluster")["probability"].transform("first")
     alone = table.assign(cluster=table["path"])
     width = {
-        name: (found["accuracy"].high or 0) - (found["accuracy"].low or 0)
-        for name, found in (
+        name: (figures["accuracy"].high or 0) - (figures["accuracy"].low or 0)
+        for name, figures in (
             ("clustered", evaluate_repeats(table, PARAMS)),
             ("alone", evaluate_repeats(alone, PARAMS)),
         )
@@ -256,14 +258,14 @@ def test_clusters_widen_an_interval() -> None:
 def test_each_row_is_called_by_its_own_threshold() -> None:
     table = predicted(1)
     table["threshold"] = np.where(table["y"] == 1, 0.0, 1.1)
-    found = evaluate_repeats(table, PARAMS)
-    assert (found["sensitivity"].value, found["specificity"].value) == (1.0, 1.0)
+    figures = evaluate_repeats(table, PARAMS)
+    assert (figures["sensitivity"].value, figures["specificity"].value) == (1.0, 1.0)
 
 
 def test_order_of_rows_does_not_matter() -> None:
     table = predicted()
-    one, two = (evaluate_repeats(rows, PARAMS) for rows in (table, table.sample(frac=1.0)))
-    assert {k: e.as_dict() for k, e in one.items()} == {k: e.as_dict() for k, e in two.items()}
+    first, second = (evaluate_repeats(rows, PARAMS) for rows in (table, table.sample(frac=1.0)))
+    assert {k: e.as_dict() for k, e in first.items()} == {k: e.as_dict() for k, e in second.items()}
 
 
 def test_paired_difference_is_narrower_than_two_intervals_and_zero_of_the_same() -> None:
@@ -271,16 +273,16 @@ def test_paired_difference_is_narrower_than_two_intervals_and_zero_of_the_same()
     theirs = ours.assign(probability=expit(0.8 * logit(ours["probability"])))
     same = paired_difference(ours, ours, "log_loss", PARAMS)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
-    found = paired_difference(ours, theirs, "log_loss", PARAMS)
-    one, two = (evaluate_repeats(table, PARAMS)["log_loss"] for table in (ours, theirs))
-    assert found.value == pytest.approx(one.value - two.value)
-    apart = (one.high or 0) - (one.low or 0) + (two.high or 0) - (two.low or 0)
-    assert (found.high or 0) - (found.low or 0) < apart / 2
+    difference = paired_difference(ours, theirs, "log_loss", PARAMS)
+    first, second = (evaluate_repeats(table, PARAMS)["log_loss"] for table in (ours, theirs))
+    assert difference.value == pytest.approx(first.value - second.value)
+    apart = (first.high or 0) - (first.low or 0) + (second.high or 0) - (second.low or 0)
+    assert (difference.high or 0) - (difference.low or 0) < apart / 2
 
 
 def test_undefined_figures_are_left_out() -> None:
-    found = evaluate_repeats(predicted().assign(threshold=1.1), PARAMS)
-    assert "precision" not in found
+    figures = evaluate_repeats(predicted().assign(threshold=1.1), PARAMS)
+    assert "precision" not in figures
     constant = evaluate_repeats(predicted().assign(probability=0.6), PARAMS)
     assert "calibration_slope" not in constant
     assert constant["auroc"].value == 0.5
@@ -331,8 +333,8 @@ def test_weights_are_repetitions_to_scikit_learn(seed: int) -> None:
             continue
         expected = {name: f(y, called) for name, f in CALLS.items()}
         expected |= {name: f(y, p) for name, f in SCORES.items()}
-        found = {name: FIGURES[name](sample, weights)[number] for name in expected}
-        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        figures = {name: FIGURES[name](sample, weights)[number] for name in expected}
+        assert figures == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 @settings(max_examples=20, deadline=None)
@@ -352,8 +354,8 @@ def test_slope_and_intercept_of_a_known_distortion() -> None:
     rng = np.random.default_rng(0)
     right = expit(rng.normal(0, 1.5, 200_000))
     y = (rng.random(len(right)) < right).astype(np.int64)
-    said = expit(2.0 * logit(right) - 1.0)  # logit(right) = 0.5 + 0.5 logit(said)
-    sample = Sample(y, said, said >= 0.5)
+    distorted = expit(2.0 * logit(right) - 1.0)  # logit(right) = 0.5 + 0.5 logit(said)
+    sample = Sample(y, distorted, distorted >= 0.5)
     once = np.ones((1, len(y)))
     assert FIGURES["calibration_slope"](sample, once)[0] == pytest.approx(0.5, abs=0.01)
     assert FIGURES["calibration_intercept"](sample, once)[0] == pytest.approx(0.5, abs=0.02)
@@ -383,26 +385,29 @@ def test_calibration_error_by_hand_and_its_floor() -> None:
     assert metrics.ece_floor([(many[:40], np.arange(40))], PARAMS).value > 0.09
 
 
-def of(hits: list[int], clusters: list[Any]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+def by_cluster(hits: list[int], clusters: list[Any]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     return np.array(hits, dtype=bool), np.array(clusters)
 
 
-def got(found: Rate | None) -> Rate:
-    assert found is not None
-    return found
+def defined(share: Rate | None) -> Rate:
+    assert share is not None
+    return share
 
 
 def test_singletons_have_wilsons_interval() -> None:
-    found = got(rate(*of([1] * 9 + [0] * 3, list(range(12)))))
+    share = defined(rate(*by_cluster([1] * 9 + [0] * 3, list(range(12)))))
     expected = wilson(9, 12)
-    assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
-    assert (found.hits, found.images, found.clusters) == (9, 12, 12)
-    assert found.interval == WILSON
+    assert (share.value, share.low, share.high) == (expected.value, expected.low, expected.high)
+    assert (share.hits, share.images, share.clusters) == (9, 12, 12)
+    assert share.interval == WILSON
 
 
 def test_copies_do_not_make_the_interval_narrower() -> None:
     hits, names = [1] * 30 + [0] * 10, list(range(40))
-    once, thrice = got(rate(*of(hits, names))), got(rate(*of(hits * 3, names * 3)))
+    once, thrice = (
+        defined(rate(*by_cluster(hits, names))),
+        defined(rate(*by_cluster(hits * 3, names * 3))),
+    )
     naive = wilson(90, 120)
     assert naive.low is not None
     assert naive.high is not None
@@ -413,27 +418,27 @@ def test_copies_do_not_make_the_interval_narrower() -> None:
 
 @pytest.mark.parametrize("hit", [0, 1])
 def test_an_interval_has_width_where_all_are_alike(hit: int) -> None:
-    found = got(rate(*of([hit] * 20, list(range(10)) * 2)))
+    share = defined(rate(*by_cluster([hit] * 20, list(range(10)) * 2)))
     expected = wilson(10 * hit, 10)
-    assert (found.value, found.low, found.high) == (hit, expected.low, expected.high)
-    assert found.interval == WILSON_CLUSTERS
+    assert (share.value, share.low, share.high) == (hit, expected.low, expected.high)
+    assert share.interval == WILSON_CLUSTERS
 
 
 def test_a_cluster_counts_once() -> None:
-    found = got(cluster_rate(*of([1] * 50 + [0, 0], ["big"] * 50 + ["a", "b"])))
-    assert found.value == pytest.approx(1 / 3)
-    assert (found.low, found.high) == (wilson(1, 3).low, wilson(1, 3).high)
+    share = defined(cluster_rate(*by_cluster([1] * 50 + [0, 0], ["big"] * 50 + ["a", "b"])))
+    assert share.value == pytest.approx(1 / 3)
+    assert (share.low, share.high) == (wilson(1, 3).low, wilson(1, 3).high)
 
 
 def test_a_cluster_may_be_partly_right() -> None:
-    found = got(cluster_rate(*of([1, 0, 1, 1], ["a", "a", "b", "c"])))
-    assert found.value == pytest.approx((0.5 + 1 + 1) / 3)
-    assert found.interval == BOOTSTRAP
+    share = defined(cluster_rate(*by_cluster([1, 0, 1, 1], ["a", "a", "b", "c"])))
+    assert share.value == pytest.approx((0.5 + 1 + 1) / 3)
+    assert share.interval == BOOTSTRAP
 
 
 def test_no_slices_no_figure() -> None:
-    assert rate(*of([], [])) is None
-    assert cluster_rate(*of([], [])) is None
+    assert rate(*by_cluster([], [])) is None
+    assert cluster_rate(*by_cluster([], [])) is None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=40))
@@ -441,8 +446,8 @@ def test_the_interval_holds_the_value_and_the_order_does_not_matter(
     slices: list[tuple[bool, int]],
 ) -> None:
     for function in (rate, cluster_rate):
-        found = got(function(*of([int(h) for h, _ in slices], [c for _, c in slices])))
-        assert 0 <= found.low <= found.value + 1e-12
-        assert found.value - 1e-12 <= found.high <= 1
+        share = defined(function(*by_cluster([int(h) for h, _ in slices], [c for _, c in slices])))
+        assert 0 <= share.low <= share.value + 1e-12
+        assert share.value - 1e-12 <= share.high <= 1
         turned = slices[::-1]
-        assert function(*of([int(h) for h, _ in turned], [c for _, c in turned])) == found
+        assert function(*by_cluster([int(h) for h, _ in turned], [c for _, c in turned])) == share

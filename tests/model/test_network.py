@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brain_tumor.model import network
+from brain_tumor.model.features import output_shape
+
 pytestmark = pytest.mark.slow
 
 
 def build(weights: Path, **changes: Any) -> Any:
-    from brain_tumor.model import network
-
     settings: dict[str, Any] = {
         "head": "gap",
         "head_block": 3,
@@ -40,8 +41,6 @@ def test_parts_composed_are_the_whole(random_weights: Path, head_block: int, dep
 
 
 def test_cut_does_not_change_the_backbone(random_weights: Path) -> None:
-    from brain_tumor.model import network
-
     full = network.inception_v3()
     full.load_weights(random_weights)
     net = build(random_weights, head_block=10, fine_tune_blocks=3)
@@ -71,8 +70,6 @@ def test_block_outside_the_network_is_named(random_weights: Path, block: int, de
 
 
 def test_standardised_training_vectors_have_zero_mean_unit_variance(random_weights: Path) -> None:
-    from brain_tumor.model import network
-
     net = build(random_weights)
     vectors = np.asarray(net.pool(net.tuned(net.frozen(images(16)))))
     network.standardise(net.head, vectors)
@@ -84,8 +81,6 @@ def test_standardised_training_vectors_have_zero_mean_unit_variance(random_weigh
 
 
 def test_feature_that_was_constant_in_training_cannot_explode(random_weights: Path) -> None:
-    from brain_tumor.model import network
-
     net = build(random_weights)
     vectors = np.random.default_rng(0).random((8, net.head.input_shape[-1]), dtype=np.float32)
     vectors[:, 0] = 0
@@ -94,26 +89,7 @@ def test_feature_that_was_constant_in_training_cannot_explode(random_weights: Pa
     assert np.abs(net.head.get_layer("standardise")(vectors)).max() < 100
 
 
-@pytest.mark.parametrize("size_px", [75, 110, 299])
-def test_shape_of_an_output_is_known_without_the_network(size_px: int) -> None:
-    import keras
-
-    from brain_tumor.model.shapes import output_shape
-
-    full = keras.applications.InceptionV3(
-        include_top=False, weights=None, input_shape=(size_px, size_px, 3)
-    )
-    for block in range(11):
-        shape = full.get_layer(f"mixed{block}").output.shape[1:]
-        assert output_shape(block, "maps", size_px) == shape
-        assert output_shape(block, "gap", size_px) == shape[-1:]
-        assert output_shape(block, "paper", size_px) == (int(np.prod(shape)),)
-
-
 def test_trunk_gives_every_wanted_output_of_the_whole_network(random_weights: Path) -> None:
-    from brain_tumor.model import network
-    from brain_tumor.model.shapes import output_shape
-
     trunk = network.trunk(random_weights, 75, [(3, "gap"), (-1, "maps"), (3, "paper")])
     gap, stem, paper = trunk.predict_on_batch(images())
     assert stem.shape[1:] == output_shape(-1, "maps", 75)

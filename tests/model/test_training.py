@@ -1,20 +1,21 @@
-"""Training: repeatable, frozen where it says so, and the same as that of the whole network."""
+"""Training: repeatable, frozen where it says so, and the same as that of the whole network.
+
+The solved head is the optimum it says it is, whatever the seed and the order of images.
+"""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from brain_tumor.model import metrics, network, training
 from brain_tumor.model.features import FeatureCache, Output, trunk_outputs
 from brain_tumor.model.folds import TrainingData
-from brain_tumor.model.phase import Epoch
-from brain_tumor.model.saved import predict_proba, to_unit
-from brain_tumor.model.training import Fitted, Start, fit, network_of, penalty_path
+from brain_tumor.model.saved import predict_in_batches, predict_proba, to_unit
+from brain_tumor.model.training import Epoch, Fitted, Start, fit, network_of, penalty_path
 from brain_tumor.settings import TrainParams
-
-pytestmark = pytest.mark.slow
 
 PARAMS = TrainParams(
     seed=0,
@@ -78,29 +79,32 @@ def trained_head(start: Start) -> Fitted:
     return run(start, fine_tune_blocks=0)[0]
 
 
-def same(one: Fitted, two: Fitted) -> bool:
-    pairs = zip([*one.head, *(one.tuned or [])], [*two.head, *(two.tuned or [])], strict=True)
-    return all(np.array_equal(a, b) for a, b in pairs)
+def same(a: Fitted, b: Fitted) -> bool:
+    pairs = zip([*a.head, *(a.tuned or [])], [*b.head, *(b.tuned or [])], strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_weights_to_the_bit(
     start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]], tmp_path: Path
 ) -> None:
-    (one, _), (two, _) = trained_head_and_block, run(start)
+    (first, _), (second, _) = trained_head_and_block, run(start)
     other_cache = Start(start.weights, FeatureCache(tmp_path, 10**9))
-    (three, _) = run(other_cache)
-    assert same(one, two)
-    assert same(one, three)
-    assert one.history == two.history == three.history
+    (third, _) = run(other_cache)
+    assert same(first, second)
+    assert same(first, third)
+    assert first.history == second.history == third.history
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights(
     start: Start, trained_head_and_block: tuple[Fitted, list[Epoch]]
 ) -> None:
-    (one, _), (two, _) = trained_head_and_block, run(start, seed=1)
-    assert not same(one, two)
+    (first, _), (second, _) = trained_head_and_block, run(start, seed=1)
+    assert not same(first, second)
 
 
+@pytest.mark.slow
 def test_every_epoch_is_reported_as_it_ends_and_kept(
     trained_head_and_block: tuple[Fitted, list[Epoch]],
 ) -> None:
@@ -112,6 +116,7 @@ def test_every_epoch_is_reported_as_it_ends_and_kept(
     assert 0 < rows[-1]["learning_rate"] < rows[-2]["learning_rate"] < 1e-3  # peak of the cosine
 
 
+@pytest.mark.slow
 def test_fine_tuning_goes_on_from_the_solved_head_as_epoch_0(start: Start) -> None:
     fitted, rows = run(start, head_penalty=0.1, learning_rate=1e-6)
     frozen, (only,) = run(start, head_penalty=0.1, fine_tune_blocks=0, learning_rate=None)
@@ -123,15 +128,15 @@ def test_fine_tuning_goes_on_from_the_solved_head_as_epoch_0(start: Start) -> No
     assert abs(rows[1]["loss"] - only["loss"]) < 0.1  # it starts where that ended
 
 
+@pytest.mark.slow
 def test_trained_head_is_that_of_the_lowest_validation_loss(trained_head: Fitted) -> None:
-    from brain_tumor.model import metrics
-
     fitted = trained_head
     best = min(row["val_loss"] for row in fitted.history)
     labels = data().labels[data().val].astype(np.int64)
     assert metrics.log_loss(labels, fitted.val_probability) == pytest.approx(best, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "depth"), [("gap", 0), ("gap", 1), ("paper", 1)])
 def test_validation_figures_are_those_of_the_whole_network(
     start: Start, head: str, depth: int
@@ -140,39 +145,40 @@ def test_validation_figures_are_those_of_the_whole_network(
     fitted, rows = run(start, **changes)
     assert sum(row["fine_tuning"] for row in rows) == 2 * depth
     params = PARAMS.model_copy(update=changes)
-    network = network_of(start.weights, fitted, params, 75)
-    whole = predict_proba(network, data().images[data().val])
+    net = network_of(start.weights, fitted, params, 75)
+    whole = predict_proba(net, data().images[data().val])
     np.testing.assert_allclose(fitted.val_probability, whole, atol=1e-6)
-    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
+    assert {layer.dtype_policy.name for layer in net.layers} == {"float32"}
 
 
+@pytest.mark.slow
 def test_last_epoch_of_fine_tuning_is_what_comes_out(
     trained_head_and_block: tuple[Fitted, list[Epoch]],
 ) -> None:
-    from brain_tumor.model import metrics
-
     fitted, rows = trained_head_and_block
     labels = data().labels[data().val].astype(np.int64)
     assert metrics.log_loss(labels, fitted.val_probability) == rows[-1]["val_loss"]
 
 
+@pytest.mark.slow
 def test_held_out_images_decide_nothing_in_fine_tuning(start: Start) -> None:
     given = data()
     params = PARAMS.model_copy(update={"head_penalty": 0.1, "learning_rate": 1e-5})
     other = replace(given, labels=np.where(np.arange(48) < 32, given.labels, 1 - given.labels))
-    one, two = (fit(start, each, params, lambda *_: None) for each in (given, other))
-    assert same(one, two)
-    assert one.history[-1]["val_loss"] != two.history[-1]["val_loss"]
+    first, second = (fit(start, each, params, lambda *_: None) for each in (given, other))
+    assert same(first, second)
+    assert first.history[-1]["val_loss"] != second.history[-1]["val_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 2])
 def test_stored_maps_train_as_the_whole_network_does(start: Start, depth: int) -> None:
     """The steps of `fine_tuning`, written down again for the whole network from the images up."""
     changes: Any = {"head_penalty": 0.1, "learning_rate": PEAK, "fine_tune_epochs": 3}
     params = PARAMS.model_copy(update={**changes, "fine_tune_blocks": depth})
     fitted = fit(start, data(), params, lambda *_: None)
-    said = whole_network(start, params)
-    np.testing.assert_allclose(fitted.val_probability, said, rtol=1e-4)
+    whole = whole_network(start, params)
+    np.testing.assert_allclose(fitted.val_probability, whole, rtol=1e-4)
     before, after = fitted.history[0]["val_loss"], fitted.history[-1]["val_loss"]
     assert abs(before - after) > 1e-3  # it did learn something to differ in
 
@@ -214,6 +220,7 @@ def whole_network(start: Start, params: TrainParams) -> Any:
     return np.asarray(net(x[given.val], training=False))[:, 0]
 
 
+@pytest.mark.slow
 def test_second_training_is_not_touched_by_the_first(start: Start) -> None:
     """Trainings share the prepared step; what it holds is set anew."""
     changes: Any = {"head_penalty": 0.1, "learning_rate": 1e-5}
@@ -224,6 +231,7 @@ def test_second_training_is_not_touched_by_the_first(start: Start) -> None:
     assert alone.history == again.history
 
 
+@pytest.mark.slow
 def test_penalty_path_has_the_penalty_that_was_given(start: Start) -> None:
     params = PARAMS.model_copy(update={"head_penalty": 0.1, "fine_tune_blocks": 0})
     path = penalty_path(start, data(), params)
@@ -234,9 +242,8 @@ def test_penalty_path_has_the_penalty_that_was_given(start: Start) -> None:
     assert path["loss"].is_monotonic_increasing  # the more penalty, the worse the fit
 
 
+@pytest.mark.slow
 def test_head_training_leaves_the_trunk_as_it_was(start: Start, trained_head: Fitted) -> None:
-    from brain_tumor.model import network
-
     params = PARAMS.model_copy(update={"fine_tune_blocks": 0})
     trunk = network.inception_v3()
     trunk.load_weights(start.weights)
@@ -249,14 +256,14 @@ def test_head_training_leaves_the_trunk_as_it_was(start: Start, trained_head: Fi
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_training_that_diverges_names_the_rate(start: Start) -> None:
     with pytest.raises(ValueError, match=r"diverged in epoch 1.*learning rate nan"):
         run(start, learning_rate=float("nan"))
 
 
+@pytest.mark.slow
 def test_blocks_in_half_precision_give_nearly_the_same_maps(start: Start) -> None:
-    from brain_tumor.model import network
-
     (maps,) = trunk_outputs(start.weights, data().images, [Output(1, "maps")], start.cache)
     exact, half = (
         np.asarray(network.top_blocks(start.weights, 2, 1, name)(np.asarray(maps)), np.float64)
@@ -266,12 +273,137 @@ def test_blocks_in_half_precision_give_nearly_the_same_maps(start: Start) -> Non
     assert 0 < error < 0.02  # bfloat16 has 8 bits of precision
 
 
+@pytest.mark.slow
 def test_what_half_precision_trained_is_judged_in_float32(start: Start) -> None:
     changes: Any = {"precision": "bfloat16", "fine_tune_rate_fraction": 1e-3}
     fitted, rows = run(start, **changes)
     assert any(row["fine_tuning"] for row in rows)
-    network = network_of(start.weights, fitted, PARAMS.model_copy(update=changes), 75)
-    floats = [array for array in network.get_weights() if array.dtype.kind not in "iu"]
+    net = network_of(start.weights, fitted, PARAMS.model_copy(update=changes), 75)
+    floats = [array for array in net.get_weights() if array.dtype.kind not in "iu"]
     assert {array.dtype.name for array in floats} == {"float32"}
-    whole = predict_proba(network, data().images[data().val])
+    whole = predict_proba(net, data().images[data().val])
     np.testing.assert_allclose(fitted.val_probability, whole, atol=1e-6)
+
+
+FEATURES, PENALTY = 6, 0.1
+HEAD_ALONE = PARAMS.model_copy(
+    update={"fine_tune_blocks": 0, "head_penalty": PENALTY, "dropout": 0.0}
+)
+
+
+def drawn_vectors(train: int = 40, val: int = 20) -> tuple[Any, TrainingData]:
+    """Vectors of very different scales, and rows of which two thirds are tumours."""
+    rng = np.random.default_rng(3)
+    labels = (np.arange(train + val) % 3 > 0).astype(np.float32)
+    vectors = rng.normal(labels[:, None] * 0.8, 1.0, (train + val, FEATURES)) * 10.0 ** np.arange(
+        FEATURES
+    )
+    rows = np.arange(train), np.arange(train, train + val)
+    nothing = np.zeros((train + val, 1, 1), np.uint8)
+    return vectors.astype(np.float32), TrainingData(nothing, labels, *rows)
+
+
+def solved(**changes: Any) -> Any:
+    vectors, given = drawn_vectors()
+    params = HEAD_ALONE.model_copy(update=changes)
+    head = network.make_head("gap", FEATURES, params.dropout or 0.0, params.seed)
+    network.standardise(head, vectors[given.train])
+    training.solve_head(head, vectors, given, params)
+    return head
+
+
+def unit(head: Any) -> list[np.ndarray]:
+    """Kernel and bias of the sigmoid unit."""
+    return list(head.get_layer("probability").get_weights())
+
+
+def penalised_loss(head: Any, weights: Any, bias: float, *, balanced: bool) -> float:
+    """The formula of the module's docstring, in float64."""
+    vectors, given = drawn_vectors()
+    z = np.asarray(head.get_layer("standardise")(vectors[given.train]), np.float64)
+    truth = given.labels[given.train]
+    each = np.logaddexp(0.0, np.where(truth == 1, -1.0, 1.0) * (z @ weights + bias))
+    if balanced:
+        each *= np.where(truth == 1, 0.5 / truth.mean(), 0.5 / (1.0 - truth.mean()))
+    return float(each.mean() + PENALTY / 2 * np.sum(weights**2))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_every_step_from_the_solution_raises_the_loss(balanced: bool) -> None:
+    head = solved(class_weight="balanced" if balanced else "none")
+    kernel, bias = (np.asarray(part, np.float64) for part in unit(head))
+    lowest = penalised_loss(head, kernel[:, 0], bias[0], balanced=balanced)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        step = rng.normal(0.0, 0.02, FEATURES + 1)
+        assert (
+            penalised_loss(head, kernel[:, 0] + step[:-1], bias[0] + step[-1], balanced=balanced)
+            > lowest
+        )
+
+
+def test_seed_and_validation_rows_do_not_matter() -> None:
+    first, second = (unit(solved(seed=seed)) for seed in (0, 1))
+    vectors, given = drawn_vectors()
+    head = network.make_head("gap", FEATURES, 0.0, 0)
+    network.standardise(head, vectors[given.train])
+    training.solve_head(
+        head, np.where(np.arange(60)[:, None] < 40, vectors, 0.0), given, HEAD_ALONE
+    )
+    for a, b, c in zip(first, second, unit(head), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+
+
+def test_larger_penalty_gives_smaller_weights() -> None:
+    kernels = (unit(solved(head_penalty=penalty))[0] for penalty in (0.001, 0.1, 10.0))
+    sizes = [float(np.linalg.norm(kernel)) for kernel in kernels]
+    assert sizes[0] > 2 * sizes[1] > 4 * sizes[2]
+
+
+def test_losses_are_those_of_the_head() -> None:
+    vectors, given = drawn_vectors()
+    head = solved()
+    row = training.head_losses(head, vectors, given)
+    for prefix, rows in (("", given.train), ("val_", given.val)):
+        truth = given.labels[rows].astype(np.int64)
+        probability = predict_in_batches(head, vectors[rows])
+        called = np.where(truth == 1, probability, 1.0 - probability)
+        assert row[f"{prefix}loss"] == pytest.approx(float(-np.log(called).mean()), rel=1e-5)
+        assert row[f"{prefix}accuracy"] == np.mean(called > 0.5)
+
+
+CPUINFO = "processor\t: 0\nmodel name\t: some avx512_bf16 name\nflags\t\t: fpu sse2{more}\n\n"
+
+
+@pytest.mark.parametrize("wanted", get_args(network.Format))
+def test_given_format_is_taken(wanted: Any) -> None:
+    assert training.number_format(wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    ("more", "found"), [("", False), (" avx512_bf16", True), (" amx_bf16 avx512f", True)]
+)
+def test_bfloat16_is_seen_in_the_flags_alone(tmp_path: Path, more: str, found: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(CPUINFO.format(more=more))
+    flags = training._processor_flags(cpuinfo)
+    assert bool(flags & training._BFLOAT16_FLAGS) is found
+
+
+def test_system_that_lists_no_flags_has_none(tmp_path: Path) -> None:
+    assert training._processor_flags(tmp_path / "missing") == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("gpus", "expected"), [([], "float32"), (["gpu"], "bfloat16")])
+def test_automatic_format_follows_the_device(
+    gpus: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: gpus)
+    monkeypatch.setattr(training, "_processor_flags", set)
+    assert training.number_format("auto") == expected
+    monkeypatch.setattr(training, "_processor_flags", lambda: {"avx512_bf16"})
+    assert training.number_format("auto") == "bfloat16"

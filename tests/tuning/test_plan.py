@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,33 +15,26 @@ from brain_tumor.model import recipe
 from brain_tumor.outputs import TuneInputs, stored
 from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, load
 from brain_tumor.tuning.plan import Plan, read_plan
-
-if TYPE_CHECKING:
-    from tests.tuning.conftest import Project
+from tests.tuning.project import Project, make_project
 
 pytestmark = pytest.mark.slow  # the name holds the number format, which TensorFlow resolves
 
-Changes = Callable[["Project"], None]
+Changes = Callable[[Project], None]
 
 
 @pytest.fixture(scope="module")
-def original(
-    make_project: Callable[[Path, Path], "Project"], tmp_path_factory: pytest.TempPathFactory
-) -> "Project":
+def original(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose weights are only named: reading a plan does not open them."""
-    folder = tmp_path_factory.mktemp("plan")
-    weights = folder / "some.weights.h5"
-    weights.write_bytes(b"weights")
-    return make_project(folder / "original", weights)
+    return make_project(tmp_path_factory.mktemp("plan") / "original")
 
 
 @pytest.fixture
-def changed(original: "Project", tmp_path: Path) -> "Project":
+def changed(original: Project, tmp_path: Path) -> Project:
     """A copy to change."""
     return original.copy(tmp_path / "changed")
 
 
-def plan(project: "Project") -> Plan:
+def plan(project: Project) -> Plan:
     folder, outputs = project.folder, project.folder / "outputs"
     inputs = TuneInputs(
         manifest=outputs / "manifest.csv",
@@ -64,7 +57,7 @@ def setting(section: str, **values: Any) -> Changes:
 def space(**values: dict[str, Any]) -> Changes:
     """Change a range of the search space."""
 
-    def change(project: "Project") -> None:
+    def change(project: Project) -> None:
         text = (project.folder / "params.yaml").read_text(encoding="utf-8")
         ranges = YAML(typ="safe", pure=True).load(text)["tune"]["space"]
         project.set_params("tune", space={**ranges, **values})
@@ -73,20 +66,20 @@ def space(**values: dict[str, Any]) -> Changes:
 
 
 def together(*changes: Changes) -> Changes:
-    def change(project: "Project") -> None:
-        for one in changes:
-            one(project)
+    def all_of_them(project: Project) -> None:
+        for change in changes:
+            change(project)
 
-    return change
+    return all_of_them
 
 
-def paths(project: "Project", split: str) -> list[str]:
+def paths(project: Project, split: str) -> list[str]:
     table = pd.read_csv(project.folder / "outputs" / "split.csv")
     return list(table.loc[table["split"] == split, "path"])
 
 
 def one_pixel(split: str) -> Changes:
-    def change(project: "Project") -> None:
+    def change(project: Project) -> None:
         folder = project.folder / "outputs" / "preprocess" / "images"
         file = stored(folder, paths(project, split)[0])
         pixels = np.array(Image.open(file))
@@ -97,7 +90,7 @@ def one_pixel(split: str) -> Changes:
 
 
 def one_label(split: str) -> Changes:
-    def change(project: "Project") -> None:
+    def change(project: Project) -> None:
         file = project.folder / "outputs" / "split.csv"
         table = pd.read_csv(file)
         row = table.index[table["split"] == split][0]
@@ -107,18 +100,18 @@ def one_label(split: str) -> Changes:
     return change
 
 
-def delete_test_images(project: "Project") -> None:
+def delete_test_images(project: Project) -> None:
     for path in paths(project, "test"):
         stored(project.folder / "outputs" / "preprocess" / "images", path).unlink()
 
 
-def other_weights(project: "Project") -> None:
+def other_weights(project: Project) -> None:
     file = project.folder / "outputs" / "backbone" / "backbone.json"
     facts = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps(facts | {"sha256": "f" * 64}), encoding="utf-8")
 
 
-def one_patient_of_many(project: "Project") -> None:
+def one_patient_of_many(project: Project) -> None:
     file = project.folder / "outputs" / "manifest.csv"
     table = pd.read_csv(file, dtype={"patient": "str"})
     table.loc[table.index[:12:2], "patient"] = "one"
@@ -147,7 +140,7 @@ def one_patient_of_many(project: "Project") -> None:
         pytest.param(setting("tune", startup_trials=3), id="startup trials"),
     ],
 )
-def test_another_name_for(change: Changes, original: "Project", changed: "Project") -> None:
+def test_another_name_for(change: Changes, original: Project, changed: Project) -> None:
     change(changed)
     assert plan(changed).name != plan(original).name
 
@@ -167,20 +160,20 @@ def test_another_name_for(change: Changes, original: "Project", changed: "Projec
         pytest.param(one_label("test"), id="a label of test"),
     ],
 )
-def test_same_name_with(change: Changes, original: "Project", changed: "Project") -> None:
+def test_same_name_with(change: Changes, original: Project, changed: Project) -> None:
     change(changed)
     assert plan(changed).name == plan(original).name
 
 
-def test_range_of_what_has_a_value_does_not_count(original: "Project", tmp_path: Path) -> None:
+def test_range_of_what_has_a_value_does_not_count(original: Project, tmp_path: Path) -> None:
     value, unused = setting("train", head_penalty=0.1), {"low": 0.1, "high": 0.9, "log": False}
-    one, two = original.copy(tmp_path / "one"), original.copy(tmp_path / "two")
-    value(one)
-    together(value, space(head_penalty=unused))(two)
-    assert plan(one).name == plan(two).name
+    first, second = original.copy(tmp_path / "one"), original.copy(tmp_path / "two")
+    value(first)
+    together(value, space(head_penalty=unused))(second)
+    assert plan(first).name == plan(second).name
 
 
-def test_groups_and_augmentation_count_with_folds(original: "Project", tmp_path: Path) -> None:
+def test_groups_and_augmentation_count_with_folds(original: Project, tmp_path: Path) -> None:
     folds = setting("tune", folds=2)
     cases = [
         folds,
@@ -196,14 +189,14 @@ def test_groups_and_augmentation_count_with_folds(original: "Project", tmp_path:
 
 
 def test_a_recipe_that_predicts_otherwise_has_other_studies(
-    original: "Project", monkeypatch: pytest.MonkeyPatch
+    original: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = plan(original).name
     monkeypatch.setattr(recipe, "VERSION", recipe.VERSION + 1)
     assert plan(original).name != before
 
 
-def test_folds_are_data_of_the_plan(changed: "Project") -> None:
+def test_folds_are_data_of_the_plan(changed: Project) -> None:
     changed.set_params("tune", folds=3)
     parts = plan(changed).data
     assert len(parts) == 3
@@ -222,7 +215,7 @@ def test_folds_are_data_of_the_plan(changed: "Project") -> None:
     ],
 )
 def test_what_cannot_be_searched_is_named_before_anything_runs(
-    change: Changes, problem: str, changed: "Project"
+    change: Changes, problem: str, changed: Project
 ) -> None:
     space(fine_tune_blocks={"low": 0, "high": 2})(changed)
     change(changed)
@@ -230,7 +223,7 @@ def test_what_cannot_be_searched_is_named_before_anything_runs(
         plan(changed)
 
 
-def test_head_above_the_weights_is_named(changed: "Project") -> None:
+def test_head_above_the_weights_is_named(changed: Project) -> None:
     file = changed.folder / "outputs" / "backbone" / "backbone.json"
     facts = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps(facts | {"complete_to_block": 2}), encoding="utf-8")
@@ -240,7 +233,7 @@ def test_head_above_the_weights_is_named(changed: "Project") -> None:
     plan(changed)
 
 
-def test_runs_of_a_study_lead_to_what_made_it(original: "Project") -> None:
+def test_runs_of_a_study_lead_to_what_made_it(original: Project) -> None:
     tags = plan(original).tags
     assert tags["study"] == plan(original).name
     assert tags["initial_weights"] == "random"

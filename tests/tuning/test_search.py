@@ -5,10 +5,11 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Timer
-from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -16,33 +17,32 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from brain_tumor import settings
 from brain_tumor.errors import UserError
 from brain_tumor.settings import TUNABLE, TuneParams
-from brain_tumor.tuning import search as run_module
-from brain_tumor.tuning import trials
+from brain_tumor.tuning import search as search_module
+from brain_tumor.tuning import storage as storage_module
 from brain_tumor.tuning.figures import draw_history, draw_parameter, importances, save_figures
-from brain_tumor.tuning.sampler import RepeatableTPESampler
+from brain_tumor.tuning.plan import study_name
 from brain_tumor.tuning.search import (
-    Progress,
+    RepeatableTPESampler,
     best,
     open_study,
+    progress_line,
     run,
-    study_name,
     suggest,
     trials_table,
 )
 from brain_tumor.tuning.storage import explaining, open_storage, storage_url
 from tests.postgres_server import PASSWORD, postgres_server
-
-if TYPE_CHECKING:
-    from optuna import Trial
+from tests.tuning.worker import SECTION, formula, outcomes, search, section
 
 ROOT = Path(__file__).parents[2]
-Section = Callable[..., TuneParams]
 FreshUrl = Callable[[], str]
 FACTS: dict[str, object] = {
     "data": "1",
@@ -65,9 +65,7 @@ def test_name_does_not_depend_on_the_order_of_facts() -> None:
 
 
 @pytest.mark.parametrize("pruner", ["median", "none"])
-def test_samplers_in_turn_never_propose_the_same(
-    pruner: str, section: Section, sqlite_url: str
-) -> None:
+def test_samplers_in_turn_never_propose_the_same(pruner: str, sqlite_url: str) -> None:
     params = section(pruner=pruner)
     workers = [
         open_study(open_storage(sqlite_url), "search", params, create=True) for _ in range(2)
@@ -84,20 +82,17 @@ def test_samplers_in_turn_never_propose_the_same(
     assert len({trial.params["dropout"] for trial in workers[0].trials}) == 24
 
 
-def test_seed_decides_the_draws(fresh_url: FreshUrl, worker: ModuleType, section: Section) -> None:
+def test_seed_decides_the_draws(fresh_url: FreshUrl) -> None:
     first, again, other = (
-        worker.outcomes(worker.search(fresh_url(), section(seed=seed, n_trials=6)))
-        for seed in (7, 7, 8)
+        outcomes(search(fresh_url(), section(seed=seed, n_trials=6))) for seed in (7, 7, 8)
     )
     assert first == again
     assert not {str(trial) for trial in first} & {str(trial) for trial in other}
 
 
-def test_draws_stay_within_the_space_in_a_fixed_order(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
+def test_draws_stay_within_the_space_in_a_fixed_order(fresh_url: FreshUrl) -> None:
     params = section()
-    study = worker.search(fresh_url(), params)
+    study = search(fresh_url(), params)
     for trial in study.trials:
         assert tuple(trial.params) == TUNABLE
         for name, value in trial.params.items():
@@ -106,7 +101,7 @@ def test_draws_stay_within_the_space_in_a_fixed_order(
         assert trial.params["fine_tune_blocks"] <= trial.params["head_block"] + 1
 
 
-def test_what_a_draw_leaves_without_effect_is_not_drawn(section: Section) -> None:
+def test_what_a_draw_leaves_without_effect_is_not_drawn() -> None:
     from optuna.trial import FixedTrial
 
     train = settings.read(ROOT / "params.yaml").train
@@ -117,19 +112,15 @@ def test_what_a_draw_leaves_without_effect_is_not_drawn(section: Section) -> Non
         assert names == ["head_block", "fine_tune_blocks", "head_penalty", "learning_rate"][:drawn]
 
 
-def test_every_depth_gets_its_share_before_it_is_chosen_by_results(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
+def test_every_depth_gets_its_share_before_it_is_chosen_by_results(fresh_url: FreshUrl) -> None:
     params = section(n_trials=20, pruner="none")
-    depths = [
-        trial.params["fine_tune_blocks"] for trial in worker.search(fresh_url(), params).trials
-    ]
+    depths = [trial.params["fine_tune_blocks"] for trial in search(fresh_url(), params).trials]
     assert depths[:12] == [0, 1, 2, 3] * 3
     assert depths[12:] != [0, 1, 2, 3] * 2
 
 
 def test_trials_are_given_up_by_what_earlier_ones_had_after_the_same_folds(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
+    fresh_url: FreshUrl,
 ) -> None:
     """A lucky first fold does not save a trial at the second, as it would with Optuna's own."""
     folds = [[0.3, 0.5], [0.4, 0.4], [0.5, 0.3], [0.35, 0.45], [0.1, 0.6], [0.45, 0.2], [0.2, 0.3]]
@@ -142,13 +133,13 @@ def test_trials_are_given_up_by_what_earlier_ones_had_after_the_same_folds(
         return folds[trial.number][-1]
 
     params = section(n_trials=7, startup_trials=4)
-    trials = worker.search(fresh_url(), params, objective).trials
+    trials = search(fresh_url(), params, objective).trials
     states = [trial.state.name for trial in trials]
     assert states == ["COMPLETE"] * 4 + ["PRUNED", "PRUNED", "COMPLETE"]
     assert [len(trial.intermediate_values) for trial in trials] == [2, 2, 2, 2, 2, 1, 2]
 
 
-def test_sampler_keeps_nothing_between_draws(fresh_url: FreshUrl, section: Section) -> None:
+def test_sampler_keeps_nothing_between_draws(fresh_url: FreshUrl) -> None:
     sampler = RepeatableTPESampler(1, 4)
     assert vars(sampler) == vars(RepeatableTPESampler(1, 4))
     study = open_study(open_storage(fresh_url()), "search", section(), create=True)
@@ -157,14 +148,12 @@ def test_sampler_keeps_nothing_between_draws(fresh_url: FreshUrl, section: Secti
     assert vars(study.sampler) == before
 
 
-def test_study_that_is_missing_says_what_to_start_first(
-    fresh_url: FreshUrl, section: Section
-) -> None:
+def test_study_that_is_missing_says_what_to_start_first(fresh_url: FreshUrl) -> None:
     with pytest.raises(ValueError, match="start `dvc repro tune` first"):
         open_study(open_storage(fresh_url()), "search", section(), create=False)
 
 
-def test_many_may_create_storage_and_study_at_once(section: Section, tmp_path: Path) -> None:
+def test_many_may_create_storage_and_study_at_once(tmp_path: Path) -> None:
     url, errors, ids = f"sqlite:///{tmp_path}/new/optuna.db", list[Exception](), set[str]()
     together = threading.Barrier(6)
 
@@ -244,15 +233,15 @@ def test_braces_in_a_url_are_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_values_that_do_not_fit_are_named(
-    key: str, value: Any, message: str, worker: ModuleType, tmp_path: Path
+    key: str, value: Any, message: str, tmp_path: Path
 ) -> None:
     from ruamel.yaml import YAML
 
-    section = worker.SECTION.model_dump(mode="json")
+    values = SECTION.model_dump(mode="json")
     *folders, name = key.split(".")
-    (section[folders[0]] if folders else section)[name] = value
+    (values[folders[0]] if folders else values)[name] = value
     with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump({"tune": section}, file)
+        YAML().dump({"tune": values}, file)
     with pytest.raises(UserError, match=message):
         settings.load(tmp_path / "params.yaml", "tune", TuneParams)
 
@@ -268,65 +257,65 @@ def left_running(study: Study, host: str | None, process: str = "1:1") -> Frozen
         trial = study.ask()
     trial.set_user_attr("mlflow.run", "abc")
     if host is not None:
-        trial.set_user_attr(trials.HOST_ATTR, host)
-        trial.set_user_attr(trials.PROCESS_ATTR, process)
+        trial.set_user_attr(storage_module.HOST_ATTR, host)
+        trial.set_user_attr(storage_module.PROCESS_ATTR, process)
     trial.suggest_float("dropout", 0.0, 0.6)
     return study.trials[trial.number]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_interrupted_trial_is_run_again_next_time(
-    fresh_url: FreshUrl, error: type[BaseException], worker: ModuleType, section: Section
+    fresh_url: FreshUrl, error: type[BaseException]
 ) -> None:
-    params, seen = section(), list[int]()
+    params, interrupted = section(), list[int]()
 
     def objective(trial: optuna.Trial) -> float:
         if trial.number == 5:
             raise error
-        return float(worker.formula(trial, params.space))
+        return float(formula(trial, params.space))
 
     study = open_study(open_storage(fresh_url()), "search", params, create=True)
     with pytest.raises(error):
-        run(study, params, objective, lambda _: None, lambda trial: seen.append(trial.number))
+        run(
+            study, params, objective, lambda _: None, lambda trial: interrupted.append(trial.number)
+        )
     assert states(study)[5:] == ["FAIL", "WAITING"]
-    run(study, params, objective, lambda _: None, lambda trial: seen.append(trial.number))
+    run(study, params, objective, lambda _: None, lambda trial: interrupted.append(trial.number))
 
-    assert seen == [5]
-    assert worker.outcomes(study) == worker.outcomes(worker.search(fresh_url(), params))
+    assert interrupted == [5]
+    assert outcomes(study) == outcomes(search(fresh_url(), params))
 
 
-def test_nothing_is_run_when_enough_trials_are_finished(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
-    study = worker.search(fresh_url(), section(n_trials=3))
+def test_nothing_is_run_when_enough_trials_are_finished(fresh_url: FreshUrl) -> None:
+    study = search(fresh_url(), section(n_trials=3))
     never = pytest.fail
     run(study, section(n_trials=3), lambda _: never("run"), lambda _: never(""), lambda _: None)
     assert len(study.trials) == 3
 
 
 def test_no_trial_starts_after_the_timeout(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section, monkeypatch: pytest.MonkeyPatch
+    fresh_url: FreshUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 100.0
-    monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(search_module, "time", SimpleNamespace(monotonic=lambda: now_s))
 
     def objective(trial: optuna.Trial) -> float:
         nonlocal now_s
         now_s += 2.0
         return 1.0
 
-    study = worker.search(fresh_url(), section(timeout_s=3.0), objective)
+    study = search(fresh_url(), section(timeout_s=3.0), objective)
     assert states(study) == ["COMPLETE", "COMPLETE"]
 
 
 @pytest.mark.parametrize("value", [ZeroDivisionError("broken"), float("nan"), "text"])
 def test_failing_objective_stops_the_search_and_the_next_one_tries_something_else(
-    fresh_url: FreshUrl, value: Any, worker: ModuleType, section: Section
+    fresh_url: FreshUrl, value: Any
 ) -> None:
     params = section(n_trials=4)
 
     def objective(trial: optuna.Trial) -> Any:
-        good = worker.formula(trial, params.space)
+        good = formula(trial, params.space)
         if trial.number == 2 and isinstance(value, Exception):
             raise value
         return value if trial.number == 2 else good
@@ -340,25 +329,21 @@ def test_failing_objective_stops_the_search_and_the_next_one_tries_something_els
     assert len({trial.params["dropout"] for trial in study.trials}) == 5
 
 
-def test_stale_trial_of_another_host_is_run_again(
-    worker: ModuleType, section: Section, sqlite_url: str
-) -> None:
-    seen: list[FrozenTrial] = []
+def test_stale_trial_of_another_host_is_run_again(sqlite_url: str) -> None:
+    interrupted: list[FrozenTrial] = []
     storage = open_storage(sqlite_url, heartbeat_s=1, grace_s=1)
     study = open_study(storage, "search", section(), create=True)
     gone = left_running(study, "elsewhere")
     storage.record_heartbeat(gone._trial_id)
     params = section(n_trials=1)
-    run(study, params, lambda _: 1.0, lambda _: None, seen.append)
+    run(study, params, lambda _: 1.0, lambda _: None, interrupted.append)
     assert states(study) == ["FAIL", "COMPLETE"]
-    assert [trial.user_attrs["mlflow.run"] for trial in seen] == ["abc"]
+    assert [trial.user_attrs["mlflow.run"] for trial in interrupted] == ["abc"]
     assert study.trials[1].params == gone.params
     assert "mlflow.run" not in study.trials[1].user_attrs
 
 
-def test_who_has_no_trial_left_to_start_waits_for_those_of_others(
-    section: Section, sqlite_url: str
-) -> None:
+def test_who_has_no_trial_left_to_start_waits_for_those_of_others(sqlite_url: str) -> None:
     storage = open_storage(sqlite_url)
     study = open_study(storage, "search", section(), create=True)
     other = left_running(study, "elsewhere")
@@ -368,7 +353,7 @@ def test_who_has_no_trial_left_to_start_waits_for_those_of_others(
     assert states(study) == ["COMPLETE"]
 
 
-def test_waiting_ends_with_the_timeout(section: Section, sqlite_url: str) -> None:
+def test_waiting_ends_with_the_timeout(sqlite_url: str) -> None:
     storage = open_storage(sqlite_url)
     study = open_study(storage, "search", section(), create=True)
     storage.record_heartbeat(left_running(study, "elsewhere")._trial_id)
@@ -377,156 +362,137 @@ def test_waiting_ends_with_the_timeout(section: Section, sqlite_url: str) -> Non
     assert states(study) == ["RUNNING"]
 
 
-def test_trial_of_a_living_process_is_left_alone(fresh_url: FreshUrl, section: Section) -> None:
+def test_trial_of_a_living_process_is_left_alone(fresh_url: FreshUrl) -> None:
     study = open_study(open_storage(fresh_url()), "search", section(), create=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        trials.mark(study.ask())
-    trials.reclaim(study, {})
+        storage_module.mark(study.ask())
+    storage_module.reclaim(study, {})
     assert states(study) == ["RUNNING"]
 
 
 def test_trial_without_marks_is_given_up_after_a_while(
-    fresh_url: FreshUrl, section: Section, monkeypatch: pytest.MonkeyPatch
+    fresh_url: FreshUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = open_study(open_storage(fresh_url()), "search", section(), create=True)
     left_running(study, None)
     now_s = 7.0
     clock = SimpleNamespace(monotonic=lambda: now_s)
-    monkeypatch.setattr(trials, "time", clock)
+    monkeypatch.setattr(storage_module, "time", clock)
     since_s: dict[int, float] = {}
-    trials.reclaim(study, since_s)
+    storage_module.reclaim(study, since_s)
     now_s += 60.0
-    trials.reclaim(study, since_s)
+    storage_module.reclaim(study, since_s)
     assert states(study) == ["RUNNING"]
     now_s += 1.0
-    trials.reclaim(study, since_s)
+    storage_module.reclaim(study, since_s)
     assert states(study) == ["FAIL", "WAITING"]
 
 
-def test_nothing_is_queued_twice(fresh_url: FreshUrl, section: Section) -> None:
+def test_nothing_is_queued_twice(fresh_url: FreshUrl) -> None:
     study = open_study(open_storage(fresh_url()), "search", section(), create=True)
     gone = left_running(study, "elsewhere")
-    trials.give_up(study, gone.number)
-    trials.give_up(study, gone.number)
+    storage_module.give_up(study, gone.number)
+    storage_module.give_up(study, gone.number)
     assert states(study) == ["FAIL", "WAITING"]
 
 
-def test_worker_whose_trial_was_taken_over_goes_on(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
+def test_worker_whose_trial_was_taken_over_goes_on(fresh_url: FreshUrl) -> None:
     params = section(n_trials=3)
 
     def objective(trial: optuna.Trial) -> float:
         if trial.number == 1:  # as another worker does that has not heard of this one for long
-            trials.give_up(trial.study, trial.number)
-        return float(worker.formula(trial, params.space))
+            storage_module.give_up(trial.study, trial.number)
+        return float(formula(trial, params.space))
 
-    study = worker.search(fresh_url(), params, objective)
+    study = search(fresh_url(), params, objective)
     assert states(study) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
-def test_retry_forgets_what_the_pruner_noted(fresh_url: FreshUrl, section: Section) -> None:
+def test_retry_forgets_what_the_pruner_noted(fresh_url: FreshUrl) -> None:
     params = section()
     study = open_study(open_storage(fresh_url()), "search", params, create=True)
     gone = left_running(study, "elsewhere")
     study._storage.set_trial_system_attr(gone._trial_id, "completed_rung_0", 0.1)
-    trials.give_up(study, gone.number)
+    storage_module.give_up(study, gone.number)
     assert study.trials[1].system_attrs == {"failed_trial": 0, "retry_history": [0]}
 
 
-def test_progress_says_how_far_the_search_is(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
-    seen: list[Progress] = []
-    study = worker.search(fresh_url(), section(), on_trial=seen.append)
-
-    assert [progress.finished for progress in seen] == list(range(1, 13))
-    last = seen[-1]
+def test_every_trial_that_finished_is_reported(fresh_url: FreshUrl) -> None:
+    reported: list[FrozenTrial] = []
+    study = search(fresh_url(), section(), on_trial=reported.append)
+    assert [trial.number for trial in reported] == list(range(12))
+    assert " left" not in progress_line(study, reported[-1], section())
     pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
-    assert 0 < last.pruned == len(pruned)
-    assert last.best_value == study.best_value
-    assert last.left_s == 0.0
-    assert seen[0].left_s is not None
-    assert seen[0].left_s > 0
+    assert pruned
+    assert f" | {len(pruned)} pruned" in progress_line(study, reported[-1], section())
+    assert f"best {study.best_value:.3g} " in progress_line(study, reported[-1], section())
 
 
 def test_progress_line_is_for_people() -> None:
-    settings = {"learning_rate": 1.2e-3, "head_block": 6, "fine_tune_blocks": 2, "dropout": 0.25}
-    progress = Progress(
-        objective="log_loss",
-        finished=7,
-        n_trials=20,
-        pruned=2,
-        best_value=0.2141,
-        best_number=4,
-        number=6,
-        value=0.2312,
-        state="complete",
-        pruned_at=None,
-        params=settings,
-        duration_s=74.2,
-        left_s=700.0,
-    )
-    assert progress.line() == (
+    drawn = {"learning_rate": 1.2e-3, "head_block": 6, "fine_tune_blocks": 2, "dropout": 0.25}
+    study = open_study(InMemoryStorage(), "search", section(), create=True)
+    start = datetime(2026, 1, 1)
+    for number, (value, duration_s) in enumerate(
+        [(0.3, 50), (None, 40), (0.4, 60), (None, 40), (0.2141, 60), (0.5, 52.7), (0.2312, 74.2)]
+    ):
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        end = start + timedelta(seconds=duration_s)
+        distributions: dict[str, BaseDistribution] = dict.fromkeys(drawn, FloatDistribution(0, 9))
+        study.add_trial(
+            FrozenTrial(number, state, value, start, end, drawn, distributions, {}, {}, {}, number)
+        )
+    assert progress_line(study, study.trials[-1], section(n_trials=20)) == (
         "7/20: trial 6, log_loss 0.231 in 74 s (lr 1.2e-3, mixed6, depth 2, dropout 0.25) "
         "| best 0.214 (trial 4) | 2 pruned | about 12 min left"
     )
 
 
-def test_pruned_trial_says_of_what_part_its_loss_is(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
-    seen: list[Progress] = []
-
+def test_pruned_trial_says_of_what_part_its_loss_is(fresh_url: FreshUrl) -> None:
     def objective(trial: optuna.Trial) -> float:
         trial.report(0.3 if trial.number < 4 else 0.4, 1)
         if trial.should_prune():
             raise optuna.TrialPruned
         return 0.5
 
-    worker.search(fresh_url(), section(n_trials=5), objective, seen.append)
-    assert seen[-1].value is None
-    assert (
-        "trial 4, pruned after 1 of 2 folds, at log_loss 0.4 (median of earlier trials there 0.3)"
-        in (seen[-1].line())
-    )
-    assert "best 0.5 (trial 0)" in seen[-1].line()
+    params = section(n_trials=5)
+    study = search(fresh_url(), params, objective)
+    line = progress_line(study, study.trials[-1], params)
+    part = "after 1 of 2 folds, at log_loss 0.4 (median of earlier trials there 0.3)"
+    assert f"trial 4, pruned {part}" in line
+    assert "best 0.5 (trial 0)" in line
 
 
 @pytest.fixture(scope="module")
-def study(fresh_url: FreshUrl, worker: ModuleType, section: Section) -> Study:
-    found: Study = worker.search(fresh_url(), section(n_trials=20))
-    return found
+def study(fresh_url: FreshUrl) -> Study:
+    return search(fresh_url(), section(n_trials=20))
 
 
 def test_best_is_the_lowest_loss(study: Study) -> None:
-    found = best(study, 20)
+    chosen = best(study, 20)
     complete = study.get_trials(states=(TrialState.COMPLETE,))
-    assert found.value == min(trial.value for trial in complete if trial.value is not None)
-    assert found.trial is not None
-    assert found.params == study.trials[found.trial].params
-    assert found.objective == "log_loss"
-    assert found.complete + found.pruned == 20
-    assert type(found).model_validate_json(found.model_dump_json()) == found
+    assert chosen.value == min(trial.value for trial in complete if trial.value is not None)
+    assert chosen.trial is not None
+    assert chosen.params == study.trials[chosen.trial].params
+    assert chosen.objective == "log_loss"
+    assert chosen.complete + chosen.pruned == 20
+    assert type(chosen).model_validate_json(chosen.model_dump_json()) == chosen
 
 
-def test_best_is_the_highest_auroc_and_the_earliest_of_equals(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
+def test_best_is_the_highest_auroc_and_the_earliest_of_equals(fresh_url: FreshUrl) -> None:
     values = [0.5, 0.9, 0.9, 0.7]
     params = section(objective="auroc", n_trials=4, pruner="none")
-    found = best(worker.search(fresh_url(), params, lambda trial: values[trial.number]), 4)
-    assert (found.trial, found.value) == (1, 0.9)
+    chosen = best(search(fresh_url(), params, lambda trial: values[trial.number]), 4)
+    assert (chosen.trial, chosen.value) == (1, 0.9)
 
 
 def test_search_without_a_complete_trial_says_what_to_change(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section, tmp_path: Path
+    fresh_url: FreshUrl, tmp_path: Path
 ) -> None:
     def objective(trial: optuna.Trial) -> float:
         raise optuna.TrialPruned
 
-    study = worker.search(fresh_url(), section(n_trials=2), objective)
+    study = search(fresh_url(), section(n_trials=2), objective)
     with pytest.raises(ValueError, match=r"2 pruned.*tune.timeout_s or tune.n_trials.*tune.pruner"):
         best(study, 2)
     assert list(trials_table(study, 2)["state"]) == ["pruned", "pruned"]
@@ -545,15 +511,13 @@ def test_table_has_a_row_per_finished_trial(study: Study) -> None:
     assert set(table["state"]) == {"complete", "pruned"}
 
 
-def test_best_and_table_are_of_the_first_trials_whatever_came_later(
-    fresh_url: FreshUrl, worker: ModuleType, section: Section
-) -> None:
+def test_best_and_table_are_of_the_first_trials_whatever_came_later(fresh_url: FreshUrl) -> None:
     values = [0.5, 0.4, 0.6, 0.1]
     url, params = fresh_url(), section(pruner="none")
-    long = worker.search(
+    long = search(
         url, params.model_copy(update={"n_trials": 4}), lambda trial: values[trial.number]
     )
-    short = worker.search(
+    short = search(
         fresh_url(), params.model_copy(update={"n_trials": 3}), lambda trial: values[trial.number]
     )
     assert best(long, 3) == best(short, 3).model_copy(update={"study": long.study_name})
@@ -600,7 +564,7 @@ TABLE = pd.DataFrame(
 
 def points(figure: Any) -> set[tuple[float, float]]:
     """What is scattered in the axes of a figure."""
-    dots = [np.ma.filled(one.get_offsets(), np.nan) for one in figure.axes[0].collections]
+    dots = [np.ma.filled(part.get_offsets(), np.nan) for part in figure.axes[0].collections]
     return {(float(x), float(y)) for x, y in np.concatenate(dots) if not math.isnan(y)}
 
 
@@ -625,12 +589,12 @@ def test_best_so_far_never_rises_and_is_of_complete_trials() -> None:
     assert list(line.get_ydata()) == [0.5, 0.6, 0.6, 0.6]
 
 
-def test_lost_database_is_named(section: Section) -> None:
+def test_lost_database_is_named() -> None:
     with ExitStack() as server:
         storage = open_storage(server.enter_context(postgres_server()), heartbeat_s=600)
         study = open_study(storage, "search", section(), create=True)
 
-        def objective(trial: "Trial") -> float:
+        def objective(trial: optuna.Trial) -> float:
             server.close()
             return 1.0
 

@@ -3,22 +3,20 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from brain_tumor.settings import TuneParams
 from brain_tumor.tuning.search import open_study
 from brain_tumor.tuning.storage import claim, open_storage
+from tests.tuning.worker import outcomes, search, section
 
 if TYPE_CHECKING:
     import subprocess
 
 CLAIMANTS = 4
-Section = Callable[..., TuneParams]
 
 
 def claims(url: str, key: str) -> set[str]:
@@ -35,9 +33,7 @@ def claims(url: str, key: str) -> set[str]:
 
 
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres"])
-def test_all_claimants_agree_on_the_first(
-    database: str, section: Section, request: pytest.FixtureRequest
-) -> None:
+def test_all_claimants_agree_on_the_first(database: str, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(database)
     study = open_study(open_storage(url), "claimed", section(), create=True)
     (first,) = claims(url, "run")
@@ -46,7 +42,7 @@ def test_all_claimants_agree_on_the_first(
     assert study.user_attrs == {"run": first, "run.2": second}
 
 
-def test_a_claim_that_comes_too_late_changes_nothing(section: Section, sqlite_url: str) -> None:
+def test_a_claim_that_comes_too_late_changes_nothing(sqlite_url: str) -> None:
     storage = open_storage(sqlite_url)
     open_study(storage, "claimed", section(), create=True)
     assert claim(storage, "claimed", "run", "a") == "a"
@@ -64,28 +60,22 @@ def failed(study: Study) -> list[int]:
 
 @pytest.mark.parametrize(("dies_in", "drawn_before"), [(2, 2), (9, 5)])
 def test_killed_search_goes_on_as_if_it_had_not_been_killed(
-    fresh_url: FreshUrl,
-    dies_in: int,
-    drawn_before: int,
-    worker: ModuleType,
-    section: Section,
-    sqlite_url: str,
-    spawn: Spawn,
+    fresh_url: FreshUrl, dies_in: int, drawn_before: int, sqlite_url: str, spawn: Spawn
 ) -> None:
     interrupted: list[dict[str, object]] = []
     killed = spawn(sqlite_url, section(), dies_in, drawn_before)
     _, errors = killed.communicate(timeout=60)
     assert killed.returncode == -9, errors
 
-    resumed = worker.search(
+    resumed = search(
         sqlite_url,
         section(),
         on_interrupted=lambda trial: interrupted.append(dict(trial.user_attrs)),
     )
-    whole = worker.search(fresh_url(), section())
+    whole = search(fresh_url(), section())
 
-    assert worker.outcomes(resumed) == worker.outcomes(whole)
-    assert len(worker.outcomes(resumed)) == 12
+    assert outcomes(resumed) == outcomes(whole)
+    assert len(outcomes(resumed)) == 12
     assert failed(resumed) == [dies_in]
     assert [attrs["note"] for attrs in interrupted] == [f"of trial {dies_in}"]
     assert "note" not in resumed.trials[dies_in + 1].user_attrs
@@ -94,11 +84,7 @@ def test_killed_search_goes_on_as_if_it_had_not_been_killed(
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres"])
 def test_three_workers_share_a_study(
-    database: str,
-    worker: ModuleType,
-    section: Section,
-    spawn: Spawn,
-    request: pytest.FixtureRequest,
+    database: str, spawn: Spawn, request: pytest.FixtureRequest
 ) -> None:
     url = request.getfixturevalue(database)
     workers = [spawn(url, section(n_trials=12)) for _ in range(3)]
@@ -108,15 +94,13 @@ def test_three_workers_share_a_study(
     study = open_study(open_storage(url), "search", section(), create=False)
     numbers = sorted(int(line) for output, _ in reports for line in output.split())
     assert numbers == list(range(len(study.trials)))
-    assert 12 <= len(worker.outcomes(study)) <= 14
+    assert 12 <= len(outcomes(study)) <= 14
     proposals = {tuple(trial.params.values()) for trial in study.trials}
     assert len(proposals) == len(study.trials)
 
 
 @pytest.mark.slow
-def test_no_two_workers_take_the_same_queued_trial(
-    worker: ModuleType, section: Section, sqlite_url: str, spawn: Spawn
-) -> None:
+def test_no_two_workers_take_the_same_queued_trial(sqlite_url: str, spawn: Spawn) -> None:
     study = open_study(open_storage(sqlite_url), "search", section(), create=True)
     for dropout in range(20):
         study.enqueue_trial({"dropout": dropout / 100})
@@ -129,14 +113,12 @@ def test_no_two_workers_take_the_same_queued_trial(
     assert numbers == list(range(len(study.trials)))
 
 
-def test_worker_dies_while_others_go_on(
-    worker: ModuleType, section: Section, sqlite_url: str, spawn: Spawn
-) -> None:
+def test_worker_dies_while_others_go_on(sqlite_url: str, spawn: Spawn) -> None:
     workers = [spawn(sqlite_url, section(), dies_in, 5) for dies_in in (3, -1)]
     for process in workers:
         process.communicate(timeout=60)
-    study = worker.search(sqlite_url, section())
+    study = search(sqlite_url, section())
 
     assert not study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
     assert len(failed(study)) <= 1  # whoever got trial 3 may have been the one that goes on
-    assert 12 <= len(worker.outcomes(study)) <= 13
+    assert 12 <= len(outcomes(study)) <= 13

@@ -14,8 +14,7 @@ import pytest
 
 from brain_tumor.machine import repository_root
 from brain_tumor.model.folds import TrainingData
-from brain_tumor.model.phase import DivergedError, OnEpoch
-from brain_tumor.model.training import Fitted, Start
+from brain_tumor.model.training import DivergedError, Fitted, OnEpoch, Start
 from brain_tumor.outputs import TuneInputs, load_images, stored
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, load
 from brain_tumor.tracking import connection
@@ -23,12 +22,12 @@ from brain_tumor.tuning import study as tuning
 from brain_tumor.tuning.plan import read_plan
 from brain_tumor.tuning.search import open_study
 from brain_tumor.tuning.storage import open_storage, storage_url
+from tests.tuning.project import Project, make_project
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from optuna import Study
 
-    from tests.tuning.conftest import Project
 
 TRIALS = 3
 TUNED = tuple(name for name in TUNABLE if name != "head_penalty")
@@ -37,7 +36,7 @@ TUNED = tuple(name for name in TUNABLE if name != "head_penalty")
 class Store:
     """The MLflow store of a project."""
 
-    def __init__(self, project: "Project") -> None:
+    def __init__(self, project: Project) -> None:
         from mlflow import MlflowClient
 
         self.client: MlflowClient = MlflowClient(
@@ -68,11 +67,7 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def untouched(
-    make_project: Callable[[Path, Path], "Project"],
-    random_weights: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> "Project":
+def untouched(random_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project to copy; nothing runs in it. Its heads are trained: a trial can be killed in it."""
     project = make_project(tmp_path_factory.mktemp("study") / "untouched", random_weights)
     # Enough epochs to be met in, also by a slow observer.
@@ -81,21 +76,21 @@ def untouched(
 
 
 @pytest.fixture(scope="module")
-def finished(untouched: "Project") -> "Project":
+def finished(untouched: Project) -> Project:
     """A project after a study that nobody interrupted."""
     project = untouched.copy(untouched.folder.with_name("finished"))
     (project.folder / "log.txt").write_text(project.run(project.command("tune")), "utf-8")
     return project
 
 
-def outcomes(project: "Project") -> pd.DataFrame:
+def outcomes(project: Project) -> pd.DataFrame:
     """trials.csv without numbers: a repeated trial has another."""
     return project.trials().drop(columns="number")
 
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_one_run_holds_a_run_for_each_trial(finished: "Project") -> None:
+def test_one_run_holds_a_run_for_each_trial(finished: Project) -> None:
     store = Store(finished)
     assert len(store.runs()) == 1 + TRIALS
     assert [run.data.tags["trial"] for run in store.children()] == [*map(str, range(TRIALS))]
@@ -104,7 +99,7 @@ def test_one_run_holds_a_run_for_each_trial(finished: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_table_has_a_row_for_each_trial(finished: "Project") -> None:
+def test_table_has_a_row_for_each_trial(finished: Project) -> None:
     table = finished.trials()
     assert list(table["number"]) == list(range(TRIALS))
     assert list(table.columns) == ["number", "state", "value", "folds", "value_so_far", *TUNED]
@@ -114,7 +109,7 @@ def test_table_has_a_row_for_each_trial(finished: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_runs_of_trials_hold_what_was_tried_and_how_it_went(finished: "Project") -> None:
+def test_runs_of_trials_hold_what_was_tried_and_how_it_went(finished: Project) -> None:
     table, store = finished.trials(), Store(finished)
     for run, row in zip(store.children(), table.itertuples(), strict=True):
         params, tags = run.data.params, run.data.tags
@@ -135,7 +130,7 @@ def test_runs_of_trials_hold_what_was_tried_and_how_it_went(finished: "Project")
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_runs_of_trials_lead_to_what_made_them(finished: "Project") -> None:
+def test_runs_of_trials_lead_to_what_made_them(finished: Project) -> None:
     store = Store(finished)
     assert "lineage.json" in store.artifacts(store.parent())
     locks = set()
@@ -150,7 +145,7 @@ def test_runs_of_trials_lead_to_what_made_them(finished: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_trials_leave_no_model_or_other_file(finished: "Project") -> None:
+def test_trials_leave_no_model_or_other_file(finished: Project) -> None:
     store = Store(finished)
     assert [store.artifacts(run) for run in store.children()] == [set()] * TRIALS
     assert not list(finished.folder.rglob("*.keras"))
@@ -158,7 +153,7 @@ def test_trials_leave_no_model_or_other_file(finished: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_run_of_the_study_holds_result_and_figures(finished: "Project") -> None:
+def test_run_of_the_study_holds_result_and_figures(finished: Project) -> None:
     store, best = Store(finished), finished.best()
     parent = store.parent()
     assert parent.data.metrics["val/log_loss"] == best["value"]
@@ -181,7 +176,7 @@ def test_run_of_the_study_holds_result_and_figures(finished: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_best_is_the_lowest_of_the_completed_trials(finished: "Project") -> None:
+def test_best_is_the_lowest_of_the_completed_trials(finished: Project) -> None:
     best, table = finished.best(), finished.trials()
     complete = table[table["state"] == "complete"]
     winner = complete.iloc[int(complete["value"].argmin())]
@@ -193,7 +188,7 @@ def test_best_is_the_lowest_of_the_completed_trials(finished: "Project") -> None
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_progress_is_told_in_a_line_per_trial(finished: "Project") -> None:
+def test_progress_is_told_in_a_line_per_trial(finished: Project) -> None:
     log = (finished.folder / "log.txt").read_text("utf-8")
     lines = [line for line in log.splitlines() if re.match(rf"\d+/{TRIALS}: trial ", line)]
     assert [line.partition("/")[0] for line in lines] == ["1", "2", "3"]
@@ -202,7 +197,7 @@ def test_progress_is_told_in_a_line_per_trial(finished: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: "Project") -> None:
+def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: Project) -> None:
     from brain_tumor.model import metrics, saved
 
     finished.run_here("train")
@@ -217,8 +212,10 @@ def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: "P
     assert loss == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
     held_out = pd.read_csv(outputs / "tuning" / "out_of_fold.csv")
     assert list(held_out["path"]) == list(val["path"])
-    said = metrics.log_loss(held_out["y"].to_numpy(), held_out["probability"].to_numpy())
-    assert said == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
+    loss_out_of_fold = metrics.log_loss(
+        held_out["y"].to_numpy(), held_out["probability"].to_numpy()
+    )
+    assert loss_out_of_fold == pytest.approx(best["value"], rel=1e-6, abs=1e-6)
 
     (run,) = Store(finished).runs("tags.stage = 'train'")
     assert run.info.status == "FINISHED"
@@ -231,7 +228,7 @@ def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: "P
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_test_images_decide_nothing(finished: "Project", untouched: "Project") -> None:
+def test_test_images_decide_nothing(finished: Project, untouched: Project) -> None:
     blind = untouched.copy(untouched.folder.with_name("blind"))
     outputs = blind.folder / "outputs"
     table = pd.read_csv(outputs / "split.csv")
@@ -249,7 +246,7 @@ def test_test_images_decide_nothing(finished: "Project", untouched: "Project") -
 @pytest.mark.slow
 @pytest.mark.first
 def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
-    finished: "Project", untouched: "Project"
+    finished: Project, untouched: Project
 ) -> None:
     project = untouched.copy(untouched.folder.with_name("killed"))
     kill_in_trial(project, 2)
@@ -266,7 +263,7 @@ def test_study_killed_in_a_trial_goes_on_as_if_it_had_not_been(
     assert store.runs("attributes.status = 'RUNNING'") == []
 
 
-def kill_in_trial(project: "Project", number: int) -> None:
+def kill_in_trial(project: Project, number: int) -> None:
     """Start the stage and kill it while that trial trains."""
     process = project.start(project.command("tune"))
     assert process.stdout is not None
@@ -289,7 +286,7 @@ def is_training(store: Store, number: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_finished_study_is_left_as_it_is(finished: "Project") -> None:
+def test_finished_study_is_left_as_it_is(finished: Project) -> None:
     store = Store(finished)
     runs = {run.info.run_id for run in store.runs()}
     names = ("best.json", "trials.csv", "figures/history.png", "figures/learning_rate.png")
@@ -303,7 +300,7 @@ def test_finished_study_is_left_as_it_is(finished: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_more_trials_are_added_to_those_that_are_there(finished: "Project") -> None:
+def test_more_trials_are_added_to_those_that_are_there(finished: Project) -> None:
     before = finished.trials()
     finished.set_params("tune", n_trials=TRIALS + 1)
     finished.run_here("tune")
@@ -319,15 +316,15 @@ def test_more_trials_are_added_to_those_that_are_there(finished: "Project") -> N
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_second_worker_shares_the_study(finished: "Project") -> None:
+def test_second_worker_shares_the_study(finished: Project) -> None:
     wanted = len(finished.trials()) + 4
     finished.set_params("tune", n_trials=wanted)
     stage = finished.start(finished.command("tune"))
     worker = finished.start(finished.worker())
     output, _ = stage.communicate(timeout=400)
-    said, _ = worker.communicate(timeout=400)
+    text, _ = worker.communicate(timeout=400)
     assert stage.returncode == 0, output
-    assert worker.returncode == 0, said
+    assert worker.returncode == 0, text
 
     store = Store(finished)
     assert wanted <= len(store.children()) <= wanted + 1
@@ -335,14 +332,14 @@ def test_second_worker_shares_the_study(finished: "Project") -> None:
     assert len({run.data.tags["process.id"] for run in store.children()[-4:]}) == 2
     assert store.runs("attributes.status = 'RUNNING'") == []
     assert store.parent().info.status == "FINISHED"
-    ended = re.search(rf"{finished.best()['study']}: this worker ended (\d+) trials", said)
+    ended = re.search(rf"{finished.best()['study']}: this worker ended (\d+) trials", text)
     assert ended is not None
     assert 1 <= int(ended[1]) <= 4
 
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_worker_without_a_study_says_what_to_do(untouched: "Project") -> None:
+def test_worker_without_a_study_says_what_to_do(untouched: Project) -> None:
     project = untouched.copy(untouched.folder.with_name("alone"))
     output = project.run(project.worker(), code=1)
     (error,) = (line for line in output.splitlines() if line.startswith("error: "))
@@ -352,7 +349,7 @@ def test_worker_without_a_study_says_what_to_do(untouched: "Project") -> None:
 
 @pytest.mark.slow
 @pytest.mark.first
-def test_folds_and_auroc_work_from_end_to_end(untouched: "Project") -> None:
+def test_folds_and_auroc_work_from_end_to_end(untouched: Project) -> None:
     project = untouched.copy(untouched.folder.with_name("folds"))
     project.set_params("tune", folds=2, objective="auroc", n_trials=1)
     project.run_here("tune")
@@ -373,17 +370,12 @@ Training = Callable[[int], list[float]]
 
 
 @pytest.fixture(scope="module")
-def original(
-    make_project: Callable[[Path, Path], "Project"], tmp_path_factory: pytest.TempPathFactory
-) -> "Project":
-    folder = tmp_path_factory.mktemp("trial")
-    weights = folder / "some.weights.h5"
-    weights.write_bytes(b"weights")
-    return make_project(folder / "original", weights)
+def original(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("trial") / "original")
 
 
 @pytest.fixture
-def project(original: "Project", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Project":
+def project(original: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy with a store of its own, in which the tests work as a stage does."""
     copied = original.copy(tmp_path / "project")
     monkeypatch.chdir(copied.folder)
@@ -397,12 +389,7 @@ def train_as(monkeypatch: pytest.MonkeyPatch, training: Training) -> None:
     """Have the training number n (from 0) go through these losses: the head's, then fine-tuning."""
     count = -1
 
-    def fit(
-        start: Start,
-        data: TrainingData,
-        params: TrainParams,
-        on_epoch: OnEpoch,
-    ) -> Fitted:
+    def fit(start: Start, data: TrainingData, params: TrainParams, on_epoch: OnEpoch) -> Fitted:
         nonlocal count
         count += 1
         losses = training(count)
@@ -420,19 +407,19 @@ def run_study(**changes: Any) -> "Study":
     tune = load(path, "tune", TuneParams).model_copy(update=changes)
     section, augment = load(path, "train", TrainSection), load(path, "augment", AugmentParams)
     plan = read_plan(TuneInputs(), section, tune, augment)
-    found = tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
+    outcome = tuning.run_study(plan, Path("outputs") / "tuning" / "figures")
     storage = open_storage(storage_url(repository_root()))
     study = open_study(storage, plan.name, tune, create=False)
-    assert (found.best.study, len(found.trials)) == (study.study_name, tune.n_trials)
+    assert (outcome.best.study, len(outcome.trials)) == (study.study_name, tune.n_trials)
     return study
 
 
 def runs(name: str = "") -> "list[Run]":
     client = connection.connect()
-    found = client.search_runs(
+    of_experiment = client.search_runs(
         [connection.experiment_id(client)], order_by=["attributes.start_time ASC"]
     )
-    return [run for run in found if (run.info.run_name or "").startswith(name)]
+    return [run for run in of_experiment if (run.info.run_name or "").startswith(name)]
 
 
 def states() -> list[str]:
@@ -441,7 +428,7 @@ def states() -> list[str]:
 
 @pytest.mark.slow
 def test_better_trial_of_a_study_that_goes_on_replaces_the_best(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_as(monkeypatch, lambda number: [1.0 / (1 + number)])
     run_study(n_trials=2, pruner="none")
@@ -458,7 +445,7 @@ def test_better_trial_of_a_study_that_goes_on_replaces_the_best(
 
 @pytest.mark.slow
 def test_trial_is_given_up_after_the_folds_in_which_it_was_worse_and_its_run_says_where(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_as(monkeypatch, lambda training: [0.5, 0.4] if training < 4 else [0.45])
     study = run_study(n_trials=3, startup_trials=2, pruner="median", folds=2)
@@ -471,7 +458,7 @@ def test_trial_is_given_up_after_the_folds_in_which_it_was_worse_and_its_run_say
 
 @pytest.mark.slow
 def test_one_fold_has_no_part_to_be_given_up_by(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_as(monkeypatch, lambda training: [0.1 * (1 + training)])
     study = run_study(n_trials=4, startup_trials=1, pruner="median", folds=1)
@@ -480,7 +467,7 @@ def test_one_fold_has_no_part_to_be_given_up_by(
 
 @pytest.mark.slow
 def test_auroc_is_maximised_and_pruned_by_itself(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_as(monkeypatch, lambda training: [0.3] if training < 4 else [0.9])
     study = run_study(n_trials=3, startup_trials=2, objective="auroc", folds=2)
@@ -493,7 +480,7 @@ def test_auroc_is_maximised_and_pruned_by_itself(
 
 @pytest.mark.slow
 def test_training_that_diverges_counts_as_pruned(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def training(number: int) -> list[float]:
         if number == 1:
@@ -509,7 +496,7 @@ def test_training_that_diverges_counts_as_pruned(
 
 @pytest.mark.slow
 def test_study_in_which_every_training_diverges_says_so(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def training(number: int) -> list[float]:
         raise DivergedError("training diverged")
@@ -523,7 +510,7 @@ def test_study_in_which_every_training_diverges_says_so(
 
 @pytest.mark.slow
 def test_error_in_a_training_stops_the_study_which_can_go_on(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def training(number: int) -> list[float]:
         if number == 1:
@@ -543,7 +530,7 @@ def test_error_in_a_training_stops_the_study_which_can_go_on(
 
 @pytest.mark.slow
 def test_folds_are_averaged_and_reported_one_by_one(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_as(monkeypatch, lambda number: [(0.2, 0.4, 0.9)[number]])
     (trial,) = run_study(n_trials=1, folds=3, pruner="none").trials
@@ -553,7 +540,7 @@ def test_folds_are_averaged_and_reported_one_by_one(
 
 @pytest.mark.slow
 def test_study_whose_run_was_deleted_gets_another(
-    project: "Project", monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_as(monkeypatch, lambda _: [0.5])
     run_study(n_trials=1)

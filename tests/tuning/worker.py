@@ -4,21 +4,21 @@ Run as a script: URL, section `tune` as JSON, the trial it kills itself in (-1: 
 parameters of that trial are drawn before.
 """
 
+import json
 import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
+
+from optuna import Study, Trial, TrialPruned
+from optuna.trial import FrozenTrial
 
 from brain_tumor.settings import TUNABLE, Space, TuneParams
-from brain_tumor.tuning.search import Progress, open_study, run, suggest
-from brain_tumor.tuning.storage import open_storage
-
-if TYPE_CHECKING:
-    from optuna import Study, Trial
-    from optuna.trial import FrozenTrial
+from brain_tumor.tuning.search import open_study, run, suggest
+from brain_tumor.tuning.storage import finished_trials, open_storage
 
 SECTION = TuneParams.model_validate(
     {
@@ -41,10 +41,13 @@ SECTION = TuneParams.model_validate(
 )
 
 
-def formula(trial: "Trial", space: Space) -> float:
-    """A value that hyperparameters decide, reported in steps; worse than others: pruned."""
-    from optuna import TrialPruned
+def section(**changes: Any) -> TuneParams:
+    """Section `tune` with some values other than usual."""
+    return TuneParams.model_validate_json(json.dumps(SECTION.model_dump(mode="json") | changes))
 
+
+def formula(trial: Trial, space: Space) -> float:
+    """A value that hyperparameters decide, reported in steps; worse than others: pruned."""
     drawn = suggest(trial, space, lambda _: TUNABLE)
     value = (math.log10(drawn["learning_rate"]) + 3) ** 2 + (drawn["dropout"] - 0.2) ** 2
     value += 0.1 * abs(drawn["head_block"] - 6) + 0.05 * drawn["fine_tune_blocks"]
@@ -58,10 +61,10 @@ def formula(trial: "Trial", space: Space) -> float:
 def search(
     url: str,
     params: TuneParams,
-    objective: "Callable[[Trial], float] | None" = None,
-    on_trial: Callable[[Progress], None] = lambda _: None,
-    on_interrupted: "Callable[[FrozenTrial], None]" = lambda _: None,
-) -> "Study":
+    objective: Callable[[Trial], float] | None = None,
+    on_trial: Callable[[FrozenTrial], None] = lambda _: None,
+    on_interrupted: Callable[[FrozenTrial], None] = lambda _: None,
+) -> Study:
     study = open_study(open_storage(url), "search", params, create=True)
     run(
         study,
@@ -73,16 +76,14 @@ def search(
     return study
 
 
-def outcomes(study: "Study") -> list[tuple[str, float | None, dict[str, float | int]]]:
-    from brain_tumor.tuning.trials import finished_trials
-
+def outcomes(study: Study) -> list[tuple[str, float | None, dict[str, float | int]]]:
     return [(trial.state.name, trial.value, trial.params) for trial in finished_trials(study)]
 
 
-def main(url: str, section: str, dies_in: int, drawn_before: int) -> None:
-    params = TuneParams.model_validate_json(section)
+def main(url: str, tune: str, dies_in: int, drawn_before: int) -> None:
+    params = TuneParams.model_validate_json(tune)
 
-    def objective(trial: "Trial") -> float:
+    def objective(trial: Trial) -> float:
         trial.set_user_attr("note", f"of trial {trial.number}")
         if trial.number == dies_in:
             suggest(trial, params.space, lambda _: TUNABLE[:drawn_before])
@@ -90,7 +91,7 @@ def main(url: str, section: str, dies_in: int, drawn_before: int) -> None:
         time.sleep(0.02)
         return formula(trial, params.space)
 
-    search(url, params, objective, lambda progress: print(progress.number, flush=True))
+    search(url, params, objective, lambda trial: print(trial.number, flush=True))
 
 
 if __name__ == "__main__":

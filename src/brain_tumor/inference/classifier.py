@@ -22,7 +22,6 @@ from brain_tumor.inference.familiarity import Familiarity, reasons
 from brain_tumor.machine import spread
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.saved import ModelMeta, load_meta
-from brain_tumor.model.shapes import stride_px
 from brain_tumor.settings import PreprocessParams
 
 SLICES = 3  # of a volume, by default
@@ -115,7 +114,7 @@ class Finding:
         prediction: what the model says.
         prepared: the slice as read and as the network sees it.
         contributions: float32 (h, w): what each place and its neighbours add to the logit, before
-            calibration, beside what they add in an empty picture (see `explain.Seen`).
+            calibration, beside what they add in an empty picture (see `Explanation`).
         stride_px: pixels of the network's input between neighbouring places, which are centred on
             it.
     """
@@ -212,7 +211,7 @@ class Classifier:
         seen = self.engine.see(np.stack([one.image for one in prepared]))
         statistics = pd.DataFrame([one.statistics for one in prepared])
         unlike = self.familiarity.parts(seen.features, statistics)
-        stride = stride_px(self.meta.head_block)
+        stride = self.meta.stride_px
         values = calibrate(seen.probability, self.meta.temperature)
         return [
             Finding(self._prediction(one, float(value), parts), one, contributions, stride)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from brain_tumor.errors import UserError
 from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.machine import processors
-from brain_tumor.model.explain import Explainer, Seen, beside, empty_picture
+from brain_tumor.model.explain import Explainer, Explanation, beside, empty_picture
 from brain_tumor.model.saved import BATCH, load, to_unit
 
 EngineName = Literal["keras", "fast"]
@@ -22,7 +22,7 @@ class Engine(Protocol):
     def name(self) -> str:
         """Whose it is: `keras` or `onnxruntime`."""
 
-    def see(self, images: NDArray[np.uint8]) -> Seen:
+    def see(self, images: NDArray[np.uint8]) -> Explanation:
         """Look at grey images, uint8 (N, size, size); none give empty arrays."""
 
 
@@ -35,7 +35,7 @@ class KerasEngine:
         """Take a network as `saved.load` gives it."""
         self._explainer = Explainer(network)
 
-    def see(self, images: NDArray[np.uint8]) -> Seen:
+    def see(self, images: NDArray[np.uint8]) -> Explanation:
         """Look at images (see `Engine`)."""
         return self._explainer.see(images)
 
@@ -58,17 +58,17 @@ class OnnxEngine:
         self._session = _session(path, threads or processors())
         self._empty = self._parts(empty_picture(self._session.get_inputs()[0].shape[1]))
 
-    def see(self, images: NDArray[np.uint8]) -> Seen:
+    def see(self, images: NDArray[np.uint8]) -> Explanation:
         """Look at images (see `Engine`)."""
         to_unit(images[:0])  # wrong images are named before any work
         starts = range(0, len(images), BATCH)
         parts = [self._parts(images[start : start + BATCH]) for start in starts]
         return beside(parts, self._empty)
 
-    def _parts(self, images: NDArray[np.uint8]) -> Seen:
+    def _parts(self, images: NDArray[np.uint8]) -> Explanation:
         feed = {self._session.get_inputs()[0].name: images}
         probability, features, contributions = self._session.run(None, feed)
-        return Seen(probability.astype(np.float64), features, contributions)
+        return Explanation(probability.astype(np.float64), features, contributions)
 
 
 def load_engine(folder: Path, name: EngineName, threads: int | None = None) -> Engine:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brain_tumor.errors import UserError
 from brain_tumor.files import RESTORE, read_json, replacing
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine
-from brain_tumor.model.explain import Seen
+from brain_tumor.model.explain import Explanation
 from brain_tumor.model.saved import SavedModel
 
 REPORT_FILE = "export.json"  # of stage export: the model's digest, the engine, its agreement
@@ -73,7 +73,7 @@ def exported_digest(folder: Path) -> str:
     return str(report["digest"])
 
 
-def compare(reference: Seen, seen: Seen) -> Agreement:
+def compare(reference: Explanation, seen: Explanation) -> Agreement:
     """How far `seen` is from `reference`, of the same images.
 
     Raises:

@@ -10,11 +10,9 @@ from typing import Any
 from brain_tumor.errors import UserError
 from brain_tumor.files import replacing
 from brain_tumor.outputs import InitialWeights
-from brain_tumor.settings import BackboneParams
+from brain_tumor.settings import LAST_BLOCK, BackboneParams
 
 CONNECT_TIMEOUT_S = 15.0
-
-
 FALLBACK_NOTE = (
     "ImageNet weights could not be reached, so training starts from random weights. "
     "With a connection: dvc repro -f backbone && dvc repro"
@@ -24,12 +22,9 @@ FALLBACK_NOTE = (
 def prepare(
     path: Path, params: BackboneParams, download_model: Callable[[str], Path]
 ) -> InitialWeights:
-    """Write the initial weights to `path`.
+    """Write the initial weights to `path`, a `.weights.h5` file.
 
-    Args:
-        path: the `.weights.h5` file to write.
-        params: which weights.
-        download_model: fetches a `models:/…` URI and returns a folder with its `model.keras`.
+    `download_model` fetches a `models:/…` URI and returns a folder with its `model.keras`.
 
     Raises:
         UserError: the source cannot be reached, read, or does not fit.
@@ -38,7 +33,7 @@ def prepare(
     import keras
 
     keras.utils.clear_session()  # layer names, and so the file's bytes, start from the same count
-    source, note, complete_to = params.source, "", 10
+    source, note, complete_to = params.source, "", LAST_BLOCK
     if source == "auto":
         try:
             backbone, source = _imagenet(), "imagenet"
@@ -52,15 +47,14 @@ def prepare(
     elif source.startswith("models:/"):
         backbone, complete_to = _registered(download_model(source), params.seed)
     else:
-        backbone, source = _from_file(Path(source)), Path(source).name
+        backbone, source = _loaded(Path(source)), Path(source).name
     with replacing(path) as aside:
         backbone.save_weights(aside)
     requested = params.source if params.source in ("auto", "imagenet", "random") else source
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return InitialWeights(
         requested=requested,
         source=source,
-        sha256=digest,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         complete_to_block=complete_to,
         note=note,
     )
@@ -92,12 +86,10 @@ def _random(seed: int) -> Any:
     return inception_v3()
 
 
-def _from_file(path: Path) -> Any:
-    from brain_tumor.model.network import inception_v3, load_weights
+def _loaded(path: Path) -> Any:
+    from brain_tumor.model.network import load_inception_v3
 
-    backbone = inception_v3()
-    load_weights(backbone, path)
-    return backbone
+    return load_inception_v3(path)
 
 
 def _registered(folder: Path, seed: int) -> tuple[Any, int]:

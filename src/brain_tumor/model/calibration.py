@@ -54,8 +54,8 @@ def fit_temperature(y_true: NDArray[np.int64], probability: NDArray[np.float64])
     def loss(log_temperature: float) -> float:
         return float(np.logaddexp(0.0, sign * logits / np.exp(log_temperature)).mean())
 
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    solution = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(solution.x))
 
 
 def threshold_for_sensitivity(
@@ -84,9 +84,7 @@ def threshold_for_sensitivity(
 def operating_point(table: pd.DataFrame, params: CalibrateParams) -> OperatingPoint:
     """Temperature and threshold by out-of-fold predictions alone.
 
-    Args:
-        table: columns y (0 or 1), fold and probability, a row per image.
-        params: says which sensitivity is wanted.
+    The table has columns y (0 or 1), fold and probability, a row per image.
     """
     truth = table["y"].to_numpy(np.int64)
     probability = table["probability"].to_numpy(np.float64)
@@ -114,16 +112,15 @@ def reliability(y_true: NDArray[np.int64], probability: NDArray[np.float64]) -> 
         probability), observed (share of tumours), observed_low, observed_high (Wilson, 95 %).
     """
     rows = []
-    place = bins_of(probability)
-    for number in np.unique(place):
-        inside = place == number
-        hits, images = int(y_true[inside].sum()), int(inside.sum())
-        observed = wilson(hits, images)
+    bins = bins_of(probability)
+    for number in np.unique(bins):
+        inside = bins == number
+        observed = wilson(int(y_true[inside].sum()), int(inside.sum()))
         rows.append(
             {
                 "low": number / BINS,
                 "high": (number + 1) / BINS,
-                "images": images,
+                "images": int(inside.sum()),
                 "predicted": float(probability[inside].mean()),
                 "observed": observed.value,
                 "observed_low": observed.low,

@@ -14,7 +14,7 @@ of most pictures; S is narrower than what one place sees, and single places are 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,13 +60,13 @@ def linear_head(network: Any) -> LinearHead:
     pool = pooling_layer(network)
     after = network.layers[network.layers.index(pool) + 1 :]
     layers = [leaf for layer in after for leaf in getattr(layer, "layers", [layer])]
-    layers = [one for one in layers if type(one).__name__ not in ("InputLayer", "Dropout")]
+    layers = [layer for layer in layers if type(layer).__name__ not in ("InputLayer", "Dropout")]
     kinds = [type(layer).__name__ for layer in layers]
     if kinds not in (["Dense"], ["Normalization", "Dense"]) or not _is_sigmoid_unit(layers[-1]):
         raise ValueError(
             f"the network's head is {kinds}; one sigmoid unit, or Normalization and it"
         )
-    slope, bias = (np.asarray(one, np.float64) for one in layers[-1].get_weights())
+    slope, bias = (np.asarray(part, np.float64) for part in layers[-1].get_weights())
     slope, offset = slope[:, 0], float(bias[0])
     if len(layers) == 2:
         mean, scale = _standardisation(layers[0])
@@ -97,7 +97,7 @@ def _standardisation(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float6
     """Mean and divisor, float64 (channels,), of a keras `Normalization` layer."""
     import keras
 
-    mean, variance = (np.asarray(one, np.float64).ravel() for one in (layer.mean, layer.variance))
+    mean, variance = (np.asarray(part, np.float64).ravel() for part in (layer.mean, layer.variance))
     return mean, np.maximum(np.sqrt(variance), keras.config.epsilon())
 
 
@@ -113,7 +113,7 @@ SPREAD = 1.0  # standard deviation of S, in places
 
 
 @dataclass(frozen=True)
-class Seen:
+class Explanation:
     """What a network makes of N images.
 
     Attributes:
@@ -156,7 +156,7 @@ class Explainer:
 
     def see(
         self, images: NDArray[np.uint8], progress: Callable[[range], Iterable[int]] = iter
-    ) -> Seen:
+    ) -> Explanation:
         """Look at grey images.
 
         The probabilities are those of `saved.predict_proba`, bit by bit.
@@ -170,10 +170,10 @@ class Explainer:
         parts = [self._parts(images[start : start + BATCH]) for start in progress(starts)]
         return beside(parts, self._empty)
 
-    def _parts(self, images: NDArray[np.uint8]) -> Seen:
+    def _parts(self, images: NDArray[np.uint8]) -> Explanation:
         outputs = self._model(to_unit(images), training=False)
-        probability, features, contributions = (np.asarray(one) for one in outputs)
-        return Seen(probability[:, 0].astype(np.float64), features, contributions)
+        probability, features, contributions = (np.asarray(output) for output in outputs)
+        return Explanation(probability[:, 0].astype(np.float64), features, contributions)
 
 
 def empty_picture(size_px: int) -> NDArray[np.uint8]:
@@ -181,24 +181,22 @@ def empty_picture(size_px: int) -> NDArray[np.uint8]:
     return np.zeros((1, size_px, size_px), np.uint8)
 
 
-def beside(parts: list[Seen], empty: Seen) -> Seen:
+def beside(parts: list[Explanation], empty: Explanation) -> Explanation:
     """Batches of images in one, with contributions beside those of an empty picture.
 
     Args:
         parts: as the network has it, contributions unspread; may be none.
         empty: the same of the empty picture alone.
     """
-    none = Seen(empty.probability[:0], empty.features[:0], empty.contributions[:0])
-    one = _joined([none, *parts])
-    added = ndimage.gaussian_filter(
-        one.contributions - empty.contributions, SPREAD, axes=(1, 2), mode="reflect"
-    )
-    return replace(one, contributions=added)
-
-
-def _joined(batches: list[Seen]) -> Seen:
-    return Seen(
-        np.concatenate([one.probability for one in batches]),
-        np.concatenate([one.features for one in batches]),
-        np.concatenate([one.contributions for one in batches]),
+    batches = [
+        Explanation(empty.probability[:0], empty.features[:0], empty.contributions[:0]),
+        *parts,
+    ]
+    contributions = np.concatenate([batch.contributions for batch in batches])
+    return Explanation(
+        np.concatenate([batch.probability for batch in batches]),
+        np.concatenate([batch.features for batch in batches]),
+        ndimage.gaussian_filter(
+            contributions - empty.contributions, SPREAD, axes=(1, 2), mode="reflect"
+        ),
     )

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -27,10 +27,13 @@ from brain_tumor.errors import UserError
 from brain_tumor.files import replacing
 from brain_tumor.machine import repository_root, track
 from brain_tumor.model.saved import BATCH, to_unit
-from brain_tumor.model.shapes import Form, output_shape
+
+if TYPE_CHECKING:
+    from brain_tumor.model.network import Form
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "BRAIN_TUMOR_CACHE", "BRAIN_TUMOR_CACHE_GB"
 DEFAULT_GB = 10.0
+_CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ _images_digests: dict[int, str] = {}  # by the id of an array that lives
 
 @dataclass(frozen=True)
 class Output:
-    """Something the frozen trunk gives for an image.
+    """What a block of the frozen trunk gives for an image.
 
     Attributes:
         block: of InceptionV3, 0 to 10 for `mixed0` to `mixed10`, -1 for the stem below them.
@@ -171,7 +174,7 @@ class Output:
     """
 
     block: int
-    form: Form
+    form: "Form"
     dtype: str = "float32"
 
 
@@ -198,9 +201,9 @@ def trunk_outputs(
     prefix = f"{_code_digest()}-{_file_digest(weights)}-{_images_digest(images)}"
     size_px, count = images.shape[1], len(images)
     entries = [_entry(prefix, output, size_px, count) for output in wanted]
-    found = cache.read(entries)
-    if found is not None:
-        return found
+    arrays = cache.read(entries)
+    if arrays is not None:
+        return arrays
     with cache.alone():
         missing = {
             output: entry
@@ -209,16 +212,41 @@ def trunk_outputs(
         }
         if missing:
             _compute(weights, images, missing, cache, keep=entries)
-        found = cache.read(entries)
-    if found is None:
+        arrays = cache.read(entries)
+    if arrays is None:
         raise RuntimeError(f"{cache.folder}: features vanished while they were written")
-    return found
+    return arrays
 
 
 def stored_bytes(wanted: Sequence[Output], images: NDArray[np.uint8]) -> int:
     """Bytes the outputs take in the cache."""
     entries = [_entry("", output, images.shape[1], len(images)) for output in wanted]
     return sum(entry.nbytes for entry in entries)
+
+
+def output_shape(block: int, form: "Form", size_px: int) -> tuple[int, ...]:
+    """Shape of what a block gives for one image, without building the network.
+
+    Args:
+        block: 0 to 10, -1 for the stem.
+        form: `maps`, or the vector a head of that kind takes (`gap`, `paper`).
+        size_px: side of the image.
+    """
+    side = _halved(_halved(_halved(size_px) - 2) - 2)
+    for reduction in (3, 8):
+        side = _halved(side) if block >= reduction else side
+    channels = _CHANNELS[block + 1]
+    shapes = {
+        "maps": (side, side, channels),
+        "gap": (channels,),
+        "paper": (side * side * channels,),
+    }
+    return shapes[form]
+
+
+def _halved(side: int) -> int:
+    """Side after a 3 x 3 window of stride 2 without padding."""
+    return (side - 3) // 2 + 1
 
 
 def _compute(
@@ -252,8 +280,8 @@ def _dtype(name: str) -> np.dtype[Any]:
         return np.dtype(name)
     from ml_dtypes import bfloat16
 
-    found: np.dtype[Any] = np.dtype(bfloat16)
-    return found
+    dtype: np.dtype[Any] = np.dtype(bfloat16)
+    return dtype
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Fine-tuning: the top blocks and the head train on stored maps, from a head that is there.
+"""Fine-tuning: the top blocks and the head train on stored maps, from a trained head.
 
 The recipe, each part of which docs/evidence/decisions.md compares with what it replaced: Adam with
 decoupled weight decay (Loshchilov & Hutter 2019), a learning rate that rises over the first tenth
@@ -9,10 +9,10 @@ image stops it, so images held out of it are predicted without having been used.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from brain_tumor.model import metrics
 from brain_tumor.model.explain import standardisation
 from brain_tumor.model.folds import TrainingData
-from brain_tumor.model.phase import Training
-from brain_tumor.model.precision import Format
 from brain_tumor.model.saved import BATCH
 from brain_tumor.settings import TrainParams
+
+if TYPE_CHECKING:
+    from brain_tumor.model.network import Format
 
 _WARM_UP = 0.1  # share of the steps
 _DECAY = 0.9  # of the average over steps, once there are many
@@ -31,61 +32,60 @@ Weights = list[NDArray[Any]]
 
 
 def fine_tune(
-    top: Any,
+    head: Any,
     weights: Path,
     maps: NDArray[Any],
     val_maps: NDArray[np.float32],
     data: TrainingData,
-    training: Training,
+    params: TrainParams,
+    peak_rate: float,
+    class_weight: Mapping[int, float],
+    record: Callable[[dict[str, float], float], None],
 ) -> tuple[Weights, NDArray[np.float64]]:
-    """Train the top blocks and `top`, whose sigmoid unit is set to what came out.
+    """Train the top blocks and `head`, whose sigmoid unit is set to the result.
 
     Every epoch sees the training rows that `data.draw` gives. Its training figures are those of
     these rows as the steps met them; its validation figures are those of the averaged weights, in
     float32.
 
     Args:
-        top: the head, trained on the initial weights.
+        head: trained on the initial weights.
         weights: initial weights of the backbone.
         maps: (N, h, w, channels), at the cut, in the number format the blocks train in.
         val_maps: float32 (len(data.val), h, w, channels), likewise.
         data: labels, and which rows train and which are held out.
-        training: parameters and history.
+        params: section `train`, tuned values filled in.
+        peak_rate: the highest learning rate.
+        class_weight: how much a row of each class counts.
+        record: called with the losses of each epoch and the learning rate of its last step.
 
     Returns:
         The weights of the blocks, and the probability of the held-out rows, float64 (len(val),).
 
     Raises:
-        DivergedError: the loss is not finite.
+        DivergedError: `record` found a loss that is not finite.
     """
-    params = training.params
     upper = _upper(
         weights.resolve(), weights.stat().st_mtime_ns, params.head, params.head_block,
         params.fine_tune_blocks, maps.dtype.name,
     )  # fmt: skip
-    upper.start_from(top)
+    upper.start_from(head)
     rng = np.random.default_rng(params.seed)
     per_epoch = math.ceil(len(data.draw(np.random.default_rng(0))) / params.batch_size)
-    rates = _rates(training.fine_tune_rate(), per_epoch * params.fine_tune_epochs)
-    importance = _importance(data, training)
+    rates = _rates(peak_rate, per_epoch * params.fine_tune_epochs)
+    importance = np.where(data.labels > 0.5, class_weight[1], class_weight[0]).astype(np.float32)
     truth = data.labels[data.val].astype(np.int64)
     probability = np.zeros(0)
     for _ in range(params.fine_tune_epochs):
         drawn = data.draw(rng)
-        said, rate = [], 0.0
+        seen, rate = [], 0.0
         for start in range(0, len(drawn), params.batch_size):
             rows, rate = drawn[start : start + params.batch_size], next(rates)
-            said.append(upper.step(maps[rows], data.labels[rows], importance[rows], rate, params))
+            seen.append(upper.step(maps[rows], data.labels[rows], importance[rows], rate, params))
         probability = upper.predict(val_maps)
-        training.record_epoch(
-            {
-                **_figures("", data.labels[drawn].astype(np.int64), np.concatenate(said)),
-                **_figures("val_", truth, probability),
-            },
-            rate=rate,
-            fine_tuning=1.0,
-        )
-    upper.give(top)
+        losses = _losses("", data.labels[drawn].astype(np.int64), np.concatenate(seen))
+        record(losses | _losses("val_", truth, probability), rate)
+    upper.set_unit(head)
     return upper.exact.get_weights(), probability
 
 
@@ -99,13 +99,7 @@ def _rates(peak: float, steps: int) -> Iterator[float]:
             yield peak * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _importance(data: TrainingData, training: Training) -> NDArray[np.float32]:
-    """How much each row's loss counts, float32 (N,)."""
-    of_class = training.class_weight(data.labels[data.train]) or {0: 1.0, 1: 1.0}
-    return np.where(data.labels > 0.5, of_class[1], of_class[0]).astype(np.float32)
-
-
-def _figures(
+def _losses(
     prefix: str, truth: NDArray[np.int64], probability: NDArray[np.float64]
 ) -> dict[str, float]:
     hits = np.mean((probability >= 0.5) == truth)
@@ -122,7 +116,7 @@ class _Upper:
     """
 
     def __init__(
-        self, weights: Path, head: Any, head_block: int, blocks: int, number_format: Format
+        self, weights: Path, head: Any, head_block: int, blocks: int, number_format: "Format"
     ) -> None:
         import keras
         import tensorflow as tf
@@ -137,17 +131,17 @@ class _Upper:
         self._adam: Any = keras.optimizers.Adam(1.0)
         self._tf = tf
 
-    def start_from(self, top: Any) -> None:
+    def start_from(self, head: Any) -> None:
         """Set blocks, head, optimiser and averages to where a training starts."""
         tf = self._tf
-        mean, scale = standardisation(top)
-        slope, bias = top.get_layer("probability").get_weights()
-        values = [np.asarray(one, np.float32) for one in (mean, scale, slope, bias)]
+        mean, scale = standardisation(head)
+        slope, bias = head.get_layer("probability").get_weights()
+        values = [np.asarray(value, np.float32) for value in (mean, scale, slope, bias)]
         self._blocks.set_weights(self._initial)
         if self._head is None:
             self._head = [tf.Variable(value) for value in values]
             self._trained = [v.value for v in self._blocks.trainable_variables] + self._head[2:]
-            self._average = [tf.Variable(one) for one in self._trained]
+            self._average = [tf.Variable(variable) for variable in self._trained]
             self._adam.build(self._trained)
             shape = (None, *self._blocks.input.shape[1:])
             self._prepared = self._prepare(shape)
@@ -171,8 +165,10 @@ class _Upper:
         self._steps += 1
         decay = min(_DECAY, self._steps / (self._steps + 10))
         numbers = (rate, params.weight_decay or 0.0, params.head_penalty or 0.0, decay)
-        said = self._prepared(np.asarray(maps), labels, importance, *map(np.float32, numbers))
-        return np.asarray(said, np.float64)
+        probability = self._prepared(
+            np.asarray(maps), labels, importance, *map(np.float32, numbers)
+        )
+        return np.asarray(probability, np.float64)
 
     def predict(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probability by the averaged weights in float32."""
@@ -189,11 +185,11 @@ class _Upper:
             )
             for start in range(0, len(maps), BATCH)
         )
-        return np.concatenate([np.zeros(0), *(np.asarray(one, np.float64) for one in batches)])
+        return np.concatenate([np.zeros(0), *(np.asarray(batch, np.float64) for batch in batches)])
 
-    def give(self, top: Any) -> None:
-        """Set the sigmoid unit of `top` to the averaged one."""
-        top.get_layer("probability").set_weights([np.asarray(one) for one in self._unit()])
+    def set_unit(self, head: Any) -> None:
+        """Set the sigmoid unit of `head` to the averaged one."""
+        head.get_layer("probability").set_weights([np.asarray(part) for part in self._unit()])
 
     def _unit(self) -> list[Any]:
         return self._average[-2:]
@@ -206,8 +202,8 @@ class _Upper:
 
     def _prepare(self, shape: tuple[int | None, ...]) -> Any:
         tf = self._tf
-        one = tf.TensorSpec((), tf.float32)
-        many = tf.TensorSpec((None,), tf.float32)
+        number = tf.TensorSpec((), tf.float32)
+        numbers = tf.TensorSpec((None,), tf.float32)
         maps = tf.TensorSpec(shape, self._blocks.compute_dtype)
 
         def step(
@@ -227,12 +223,17 @@ class _Upper:
                 average.assign(decay * average + (1.0 - decay) * variable)
             return tf.sigmoid(logit)
 
-        return tf.function(step, input_signature=[maps, many, many, one, one, one, one])
+        return tf.function(step, input_signature=[maps, numbers, numbers, *[number] * 4])
 
 
 @lru_cache(maxsize=12)
 def _upper(
-    weights: Path, _modified_ns: int, head: Any, head_block: int, blocks: int, number_format: Format
+    weights: Path,
+    _modified_ns: int,
+    head: Any,
+    head_block: int,
+    blocks: int,
+    number_format: "Format",
 ) -> _Upper:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return _Upper(weights, head, head_block, blocks, number_format)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import variants
-from brain_tumor.outputs import load_images
+from brain_tumor.outputs import AUGMENTED_IMAGES, AUGMENTED_RECORDS, IMAGES, SPLIT, load_images
 from brain_tumor.settings import AugmentParams
 
 Rows = NDArray[np.int64]
@@ -72,11 +72,7 @@ class Development:
         return self.data((self.rows["split"] == "val").to_numpy())
 
     def folds(
-        self,
-        clusters: pd.Series,
-        count: int,
-        seed: int,
-        among: Collection[str] | None = None,
+        self, clusters: pd.Series, count: int, seed: int, among: Collection[str] | None = None
     ) -> Iterator[TrainingData]:
         """Yield `count` ways to hold out a part of the originals; no cluster is divided.
 
@@ -91,9 +87,9 @@ class Development:
         """
         from sklearn.model_selection import StratifiedGroupKFold
 
-        everybody = self.rows["source"][~self.rows["copy"]]
-        chosen = self.rows["source"].isin(everybody if among is None else set(among))
-        takes_part = chosen | ~self.rows["source"].isin(set(everybody))
+        images = self.rows["source"][~self.rows["copy"]]
+        chosen = self.rows["source"].isin(images if among is None else set(among))
+        is_phantom = ~self.rows["source"].isin(set(images))
         originals = self.rows[chosen & ~self.rows["copy"]]
         groups = clusters.loc[originals["source"]].to_numpy()
         fewest = int(pd.Series(groups).groupby(originals["label"].to_numpy()).nunique().min())
@@ -103,13 +99,13 @@ class Development:
                 f"{fewest} groups of images to divide; lower it"
             )
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        for _, held in splitter.split(originals, originals["label"], groups):
-            if originals["label"].iloc[held].nunique() < 2:
+        for _, fold in splitter.split(originals, originals["label"], groups):
+            if originals["label"].iloc[fold].nunique() < 2:
                 raise UserError(
                     f"of {count} folds (tune.folds) one has images of one class only; lower it"
                 )
-            held_out = self.rows["source"].isin(set(originals["source"].iloc[held]))
-            yield self.data(held_out.to_numpy(), takes_part.to_numpy())
+            held_out = self.rows["source"].isin(set(originals["source"].iloc[fold]))
+            yield self.data(held_out.to_numpy(), (chosen | is_phantom).to_numpy())
 
     def with_copies_of_val(self, params: AugmentParams) -> "Development":
         """Validation images get copies too, so that they can be training images of a fold."""
@@ -148,14 +144,13 @@ class Development:
         )
 
 
-def read_development(split: Path, images: Path, augmented: Path, records: Path) -> Development:
+def read_development(
+    split: Path = SPLIT,
+    images: Path = IMAGES,
+    augmented: Path = AUGMENTED_IMAGES,
+    records: Path = AUGMENTED_RECORDS,
+) -> Development:
     """Read training images with their augmented copies and validation images; never test images.
-
-    Args:
-        split: split.csv.
-        images: folder of preprocessed images.
-        augmented: folder of augmented copies.
-        records: the copies' records.csv.
 
     Raises:
         UserError: an image is missing or unreadable.

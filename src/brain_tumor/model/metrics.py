@@ -26,12 +26,13 @@ from scipy.special import expit, logit
 
 from brain_tumor.errors import UserError
 from brain_tumor.figure_text import with_interval
-from brain_tumor.settings import EvaluateParams
+from brain_tumor.outputs import SPLITS, TEST, TRAIN, VAL
+from brain_tumor.settings import POSITIVE, EvaluateParams
 
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Probabilities = Floats
 Plain = dict[str, float]
+SplitFigures = Mapping[str, Mapping[str, Mapping[str, float]]]  # by split and figure: value, ends
 
 CONFIDENCE = 0.95
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
@@ -44,9 +45,10 @@ _NEAREST = 1e-6  # in a logit a probability of 0 or 1 counts as this far from it
 _STEPS, _LONGEST, _CONVERGED = 60, 5.0, 1e-8  # of Newton; without separation ten steps suffice
 _FLAT = 1e-12  # of the determinant: all probabilities are equal, or the classes are separated
 _STEEPEST = 1e3  # a slope beyond this: they are separated
-
-
 _RATES = EvaluateParams(seed=0, bootstrap_resamples=2000)
+# What `dvc metrics` and `dvc exp show` compare; a table of more does not fit a terminal.
+HEADLINE = ("accuracy", "auroc", "log_loss")
+_HEADLINE_DIGITS = 4  # another machine differs by 1e-5, which is no difference
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,8 @@ def cluster_bootstrap(
 ) -> Floats:
     """How often each image is in each resample: float64 (resamples, n).
 
-    Clusters are drawn with replacement, as many as there are.
-
-    Args:
-        member: (n,), number of each image's cluster, from 0.
-        params: seed and number of resamples.
-        y_true: (n,); a resample of one class only is drawn again.
+    Clusters are drawn with replacement, as many as there are; `member` (n,) is the number of each
+    image's cluster, from 0. With `y_true` (n,) a resample of one class only is drawn again.
     """
     rng = np.random.default_rng(params.seed)
     clusters = int(member.max()) + 1
@@ -178,21 +176,21 @@ def _by_cluster(hit: NDArray[np.bool_], cluster: NDArray[Any]) -> tuple[Floats, 
     return hits, np.bincount(member).astype(np.float64)
 
 
-def _rate(hits: Floats, of: Floats, hit: NDArray[np.bool_], exact: str) -> Rate | None:
-    """Hits over `of`, both of each cluster; `exact` names the interval where it is Wilson's."""
-    if not len(of):
+def _rate(hits: Floats, totals: Floats, hit: NDArray[np.bool_], exact: str) -> Rate | None:
+    """Hits over totals, both of each cluster; `exact` names the interval where it is Wilson's."""
+    if not len(totals):
         return None
-    trials = hits / of  # each a success or a failure, or Wilson's interval does not hold
-    if set(np.unique(trials)) <= {0.0, 1.0} and (of.max() == 1 or np.ptp(trials) == 0):
-        share, interval = wilson(int(trials.sum()), len(of)), exact
+    trials = hits / totals  # each a success or a failure, or Wilson's interval does not hold
+    if set(np.unique(trials)) <= {0.0, 1.0} and (totals.max() == 1 or np.ptp(trials) == 0):
+        share, interval = wilson(int(trials.sum()), len(totals)), exact
     else:
-        weights = cluster_bootstrap(np.arange(len(of)), _RATES)
-        share = estimate(lambda drawn: (drawn @ hits) / (drawn @ of), weights) or Estimate(np.nan)
+        weights = cluster_bootstrap(np.arange(len(totals)), _RATES)
+        share = estimate(lambda w: (w @ hits) / (w @ totals), weights) or Estimate(np.nan)
         interval = BOOTSTRAP
     if share.low is None or share.high is None:
         raise ValueError(f"no interval of {int(hit.sum())} in {len(hit)}")
     ends = (share.value, share.low, share.high)
-    return Rate(*ends, int(hit.sum()), len(hit), len(of), interval)
+    return Rate(*ends, int(hit.sum()), len(hit), len(totals), interval)
 
 
 # Figures of one set of predictions, for many resamples at once; float64 (resamples,), NaN where a
@@ -207,17 +205,13 @@ class Sample:
     probability: Floats
     called: NDArray[np.bool_]
 
-    def part(self, rows: NDArray[np.int64]) -> "Sample":
-        """Some of the images."""
-        return Sample(self.y_true[rows], self.probability[rows], self.called[rows])
+
+Statistic = Callable[[Sample, Floats], Floats]
 
 
-Figure = Callable[[Sample, Floats], Floats]
-
-
-def _ratio(hits: Floats, of: Floats) -> Floats:
+def _ratio(hits: Floats, totals: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
-        return np.asarray(hits / of)
+        return np.asarray(hits / totals)
 
 
 def _share(sample: Sample, weights: Floats, truth: int) -> Floats:
@@ -275,17 +269,17 @@ def recalibrated(sample: Sample, weights: Floats) -> tuple[Floats, Floats]:
     the classes are separated or all probabilities are equal.
     """
     x = logit(np.clip(sample.probability, _NEAREST, 1.0 - _NEAREST))
-    one = np.ones_like(x)
+    ones = np.ones_like(x)
     beta, undefined = np.zeros((2, len(weights))), np.zeros(len(weights), np.bool_)
     for _ in range(_STEPS):
         fitted = expit(beta[0][:, None] + beta[1][:, None] * x)
         residual, curvature = weights * (sample.y_true - fitted), weights * fitted * (1 - fitted)
-        a, b, c = (curvature @ term for term in (one, x, x * x))
+        a, b, c = (curvature @ term for term in (ones, x, x * x))
         determinant = a * c - b * b
         undefined |= determinant <= _FLAT * np.maximum(a * c, _FLAT)
         undefined |= np.abs(beta[1]) > _STEEPEST
-        step = np.stack([c * (residual @ one) - b * (residual @ x),
-                         a * (residual @ x) - b * (residual @ one)])  # fmt: skip
+        step = np.stack([c * (residual @ ones) - b * (residual @ x),
+                         a * (residual @ x) - b * (residual @ ones)])  # fmt: skip
         step = np.where(undefined, 0.0, step / np.where(undefined, 1.0, determinant))
         beta += np.clip(step, -_LONGEST, _LONGEST)
         if np.abs(step).max(initial=0.0) < _CONVERGED:
@@ -335,7 +329,7 @@ def ece_floor(
     return Estimate(float(errors.mean()), float(low), float(high))
 
 
-FIGURES: dict[str, Figure] = {
+FIGURES: dict[str, Statistic] = {
     "accuracy": lambda sample, weights: _mean(sample.called == (sample.y_true == 1), weights),
     "balanced_accuracy": lambda sample, weights: (
         (_share(sample, weights, 1) + _share(sample, weights, 0)) / 2
@@ -378,7 +372,7 @@ class OutOfFold:
     paths: NDArray[np.str_]
 
     @classmethod
-    def of_one(cls, sample: Sample, cluster: NDArray[np.str_]) -> Self:
+    def single(cls, sample: Sample, cluster: NDArray[np.str_]) -> Self:
         """One set of predictions; `cluster` (n,)."""
         member = np.unique(cluster, return_inverse=True)[1].astype(np.int64)
         return cls((sample,), member, np.arange(len(member)).astype(str))
@@ -398,17 +392,10 @@ class OutOfFold:
         if parts[0]["path"].duplicated().any():
             raise ValueError("an image is predicted twice in a repeat")
         member = np.unique(parts[0]["cluster"].to_numpy(str), return_inverse=True)[1]
-        samples = tuple(
-            Sample(
-                part["y"].to_numpy(np.int64),
-                part["probability"].to_numpy(np.float64),
-                (part["probability"] >= part["threshold"]).to_numpy(np.bool_),
-            )
-            for part in parts
-        )
+        samples = tuple(_sample(part) for part in parts)
         return cls(samples, member.astype(np.int64), parts[0]["path"].to_numpy(str))
 
-    def mean(self, figure: Figure, weights: Floats) -> Floats:
+    def mean(self, figure: Statistic, weights: Floats) -> Floats:
         """A figure, averaged over repeats: float64 (resamples,)."""
         return np.asarray(np.mean([figure(sample, weights) for sample in self.samples], axis=0))
 
@@ -437,15 +424,23 @@ class OutOfFold:
         """
         if not intervals:
             once = np.ones((1, len(self.member)))
-            values = {name: float(self.mean(one, once)[0]) for name, one in FIGURES.items()}
+            values = {name: float(self.mean(figure, once)[0]) for name, figure in FIGURES.items()}
             return {name: Estimate(value) for name, value in values.items() if np.isfinite(value)}
         weights = self.draw(params)
         figures = {
-            name: estimate(partial(self.mean, one), weights) for name, one in FIGURES.items()
+            name: estimate(partial(self.mean, figure), weights) for name, figure in FIGURES.items()
         }
         everywhere = np.arange(len(self.member))
         floor = ece_floor([(sample.probability, everywhere) for sample in self.samples], params)
         return with_floor(figures, floor)
+
+
+def _sample(rows: pd.DataFrame) -> Sample:
+    return Sample(
+        rows["y"].to_numpy(np.int64),
+        rows["probability"].to_numpy(np.float64),
+        (rows["probability"] >= rows["threshold"]).to_numpy(np.bool_),
+    )
 
 
 def with_floor(figures: Mapping[str, Estimate | None], floor: Estimate) -> dict[str, Estimate]:
@@ -456,7 +451,7 @@ def with_floor(figures: Mapping[str, Estimate | None], floor: Estimate) -> dict[
 
 def evaluate(
     y_true: Labels,
-    probability: Probabilities,
+    probability: Floats,
     group: NDArray[np.str_],
     threshold: float,
     params: EvaluateParams,
@@ -483,7 +478,7 @@ def evaluate(
     """
     if set(np.unique(y_true)) != {0, 1}:
         raise UserError(f"labels are {np.unique(y_true).tolist()}; both classes (0, 1) are needed")
-    predicted = OutOfFold.of_one(Sample(y_true, probability, probability >= threshold), group)
+    predicted = OutOfFold.single(Sample(y_true, probability, probability >= threshold), group)
     figures = predicted.figures(params, intervals=intervals)
     if not intervals:
         return figures
@@ -493,6 +488,40 @@ def evaluate(
         if len(np.unique(group)) == len(group) or hits in (0, images):
             figures[name] = wilson(hits * clusters // images, clusters)
     return figures
+
+
+def evaluate_splits(table: pd.DataFrame, threshold: float, params: EvaluateParams) -> SplitFigures:
+    """All figures of each split; val and test have 95 % intervals.
+
+    The table has columns split, label, probability (calibrated) and cluster.
+    """
+    results = {}
+    for split in SPLITS:
+        clusters = table.loc[table["split"] == split, "cluster"].to_numpy(str)
+        estimates = evaluate(
+            *answers_of(table, split), clusters, threshold, params, intervals=split != TRAIN
+        )
+        results[split] = {key: estimate.as_dict() for key, estimate in estimates.items()}
+    return results
+
+
+def answers_of(table: pd.DataFrame, split: str) -> tuple[Labels, Floats]:
+    """Truth (1: tumour) and probability of a split of the table of `evaluate_splits`."""
+    rows = table[table["split"] == split]
+    truth = np.asarray(rows["label"] == POSITIVE, dtype=np.int64)
+    return truth, rows["probability"].to_numpy(np.float64)
+
+
+def headline(results: SplitFigures) -> dict[str, Plain]:
+    """The few figures of val and test that people compare, rounded."""
+    return {
+        split: {
+            key: round(results[split][key]["value"], _HEADLINE_DIGITS)
+            for key in HEADLINE
+            if key in results[split]
+        }
+        for split in (VAL, TEST)
+    }
 
 
 def evaluate_repeats(table: pd.DataFrame, params: EvaluateParams) -> dict[str, Estimate]:
@@ -514,15 +543,15 @@ def evaluate_repeats(table: pd.DataFrame, params: EvaluateParams) -> dict[str, E
     predicted = OutOfFold.of_table(table)
     place = {path: number for number, path in enumerate(predicted.paths)}
     folds = [
-        (predicted.samples[number], fold["path"].map(place).to_numpy(np.int64))
-        for number, (_, repeat) in enumerate(table.groupby("repeat"))
+        (_sample(fold), fold["path"].map(place).to_numpy(np.int64))
+        for _, repeat in table.groupby("repeat")
         for _, fold in repeat.groupby("fold")
     ]
 
     def per_fold(weights: Floats) -> Floats:
-        each = [_auroc(sample.part(rows), weights[:, rows]) for sample, rows in folds]
+        areas = [_auroc(sample, weights[:, rows]) for sample, rows in folds]
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.nansum(each, axis=0) / np.isfinite(each).sum(axis=0))
+            return np.asarray(np.nansum(areas, axis=0) / np.isfinite(areas).sum(axis=0))
 
     figures = predicted.figures(params, intervals=True)
     area = estimate(per_fold, predicted.draw(params))
@@ -534,20 +563,16 @@ def paired_difference(
 ) -> Estimate:
     """A figure of ours minus the same of theirs, both of the same resamples.
 
-    Args:
-        ours: see `evaluate_repeats`.
-        theirs: the same images, clusters and repeats.
-        figure: a name of `FIGURES`.
-        params: seed and number of resamples.
+    Both tables are as `evaluate_repeats` takes them, `figure` is a name of `FIGURES`.
 
     Raises:
         ValueError: the images or clusters differ, or the figure is undefined in one of them.
     """
-    one, two = OutOfFold.of_table(ours), OutOfFold.of_table(theirs)
-    if not np.array_equal(one.paths, two.paths) or not np.array_equal(one.member, two.member):
+    a, b = OutOfFold.of_table(ours), OutOfFold.of_table(theirs)
+    if not np.array_equal(a.paths, b.paths) or not np.array_equal(a.member, b.member):
         raise ValueError("the two tables have different images or clusters: they are not paired")
     compute = FIGURES[figure]
-    difference = estimate(lambda w: one.mean(compute, w) - two.mean(compute, w), one.draw(params))
+    difference = estimate(lambda w: a.mean(compute, w) - b.mean(compute, w), a.draw(params))
     if difference is None:
         raise UserError(f"{figure} is undefined in one of the tables: there is no difference")
     return difference
@@ -556,7 +581,7 @@ def paired_difference(
 # Single numbers, as scikit-learn computes them.
 
 
-def confusion(y_true: Labels, probability: Probabilities, threshold: float) -> NDArray[np.int64]:
+def confusion(y_true: Labels, probability: Floats, threshold: float) -> NDArray[np.int64]:
     """Counts (2, 2): rows the truth (no, yes), columns the call."""
     from sklearn.metrics import confusion_matrix
 
@@ -573,21 +598,21 @@ def proportions(counts: NDArray[np.int64]) -> dict[str, tuple[int, int]]:
     }
 
 
-def balanced_accuracy(y_true: Labels, probability: Probabilities, threshold: float) -> float:
+def balanced_accuracy(y_true: Labels, probability: Floats, threshold: float) -> float:
     """Mean of sensitivity and specificity."""
     from sklearn.metrics import balanced_accuracy_score
 
     return float(balanced_accuracy_score(y_true, probability >= threshold))
 
 
-def auroc(y_true: Labels, probability: Probabilities) -> float:
+def auroc(y_true: Labels, probability: Floats) -> float:
     """Area under the receiver operating characteristic."""
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(y_true, probability))
 
 
-def log_loss(y_true: Labels, probability: Probabilities) -> float:
+def log_loss(y_true: Labels, probability: Floats) -> float:
     """Mean binary cross-entropy in nats; a constant 0.5 has 0.693."""
     from sklearn.metrics import log_loss as sklearn_log_loss
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.model.precision import Format
-from brain_tumor.model.shapes import Form
 from brain_tumor.settings import LAST_BLOCK
 
 Head = Literal["gap", "paper"]
+Form = Literal["maps", Head]  # of what a block gives: its maps, or the vector a head takes
+Format = Literal["float32", "bfloat16"]  # that blocks compute in
 Model = Any  # keras ships no types
 
 
@@ -103,6 +103,24 @@ def inception_v3() -> Model:
     )
 
 
+def load_inception_v3(weights: Path) -> Model:
+    """The same with the weights of a file.
+
+    Raises:
+        UserError: there is no such file, or it does not fit.
+    """
+    model = inception_v3()
+    if not weights.is_file():
+        raise UserError(f"{weights}: no such weights file")
+    try:
+        model.load_weights(weights)
+    except (ValueError, OSError, KeyError) as error:
+        raise UserError(
+            f"{weights}: not weights of a Keras InceptionV3 without top: {error}"
+        ) from error
+    return model
+
+
 def build(
     weights: Path,
     *,
@@ -129,7 +147,7 @@ def build(
         UserError: a block outside its range, or weights that do not fit.
     """
     _check_blocks(head_block, fine_tune_blocks)
-    full = _loaded(weights)
+    full = load_inception_v3(weights)
     images, rgb = _images(size_px)
     cut = _block_output(full, head_block - fine_tune_blocks)
     lower = keras.Model(full.input, cut, name="frozen_trunk")
@@ -155,7 +173,7 @@ def trunk(weights: Path, size_px: int, outputs: Sequence[tuple[int, Form]]) -> M
     Returns:
         A model of float32 [0, 1] images (N, size, size, 1) to the list of outputs.
     """
-    full = _loaded(weights)
+    full = load_inception_v3(weights)
     images, rgb = _images(size_px)
     blocks = sorted({block for block, _ in outputs})
     shared = keras.Model(full.input, [_block_output(full, block) for block in blocks])
@@ -169,18 +187,10 @@ def trunk(weights: Path, size_px: int, outputs: Sequence[tuple[int, Form]]) -> M
 def top_blocks(
     weights: Path, head_block: int, fine_tune_blocks: int, number_format: Format
 ) -> Model:
-    """A new copy of the top blocks, with trainable convolutions.
+    """A new copy of the top blocks, at least one, with trainable convolutions.
 
-    The weights file is read once per process.
-
-    Args:
-        weights: as for `build`.
-        head_block: as for `build`.
-        fine_tune_blocks: as for `build`, at least 1.
-        number_format: what the copy computes in; its weights are float32.
-
-    Returns:
-        A model of maps at the cut to maps at the head.
+    It takes maps at the cut to maps at the head and computes in `number_format`; its weights are
+    float32. The weights file is read once per process.
     """
     _check_blocks(head_block, fine_tune_blocks)
     template = _template(weights.resolve(), weights.stat().st_mtime_ns)
@@ -193,17 +203,11 @@ def top_blocks(
 
 @lru_cache(maxsize=1)
 def _template(weights: Path, _modified_ns: int) -> Model:
-    return _loaded(weights)
+    return load_inception_v3(weights)
 
 
 def _layer_computing_in(policy: str, layer: Any) -> Any:
     return type(layer).from_config(layer.get_config() | {"dtype": policy})
-
-
-def _loaded(weights: Path) -> Model:
-    full = inception_v3()
-    load_weights(full, weights)
-    return full
 
 
 def _check_blocks(head_block: int, fine_tune_blocks: int) -> None:
@@ -223,18 +227,6 @@ def _tuned_blocks(full: Model, head_block: int, fine_tune_blocks: int) -> Model:
     for layer in upper.layers:
         layer.trainable = isinstance(layer, keras.layers.Conv2D)
     return upper
-
-
-def load_weights(model: Model, weights: Path) -> None:
-    """Load a weights file into a model; an error names the file when it does not fit."""
-    if not weights.is_file():
-        raise UserError(f"{weights}: no such weights file")
-    try:
-        model.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(
-            f"{weights}: not weights of a Keras InceptionV3 without top: {error}"
-        ) from error
 
 
 def _images(size_px: int) -> tuple[Any, Any]:

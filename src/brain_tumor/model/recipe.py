@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike
 from brain_tumor.machine import track
 from brain_tumor.model import metrics
 from brain_tumor.model.folds import TrainingData
-from brain_tumor.model.phase import DivergedError, Epoch, OnEpoch
-from brain_tumor.model.training import Fitted, Start, fit, network_of
+from brain_tumor.model.training import DivergedError, Epoch, Fitted, OnEpoch, Start, fit, network_of
 from brain_tumor.settings import TrainParams
 
 if TYPE_CHECKING:
@@ -40,16 +39,9 @@ def fit_folds(
     """Fit once per fold; the mean of the objective on what the folds hold out.
 
     The mean so far is reported after each fold (steps from 1). A trial that went through all folds
-    is complete: only before the last one it may be pruned.
-
-    Args:
-        trial: gets the reports and, when complete, the out-of-fold probabilities.
-        start: initial weights and feature cache.
-        folds: what is fitted and what is held out.
-        params: of the training, nothing tuned.
-        objective: `log_loss` (nats) or `auroc`.
-        on_epoch: called with fold (from 1), epoch and its row.
-        on_fold: called with fold and its objective.
+    is complete, and gets the out-of-fold probabilities: only before the last one it may be pruned.
+    The objective is `log_loss` (nats) or `auroc`. `on_epoch` is called with fold (from 1), epoch
+    and its row, `on_fold` with fold and its objective.
 
     Raises:
         optuna.TrialPruned: it is worse than others were at that point, or diverged.

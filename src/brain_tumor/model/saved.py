@@ -43,6 +43,14 @@ class NetworkMeta(Section):
     parameters: int
     seed: int
 
+    @property
+    def stride_px(self) -> int:
+        """Pixels of the image between neighbouring places of the head's maps, 8 to 32.
+
+        The maps are centred on the image: no padding is asymmetric.
+        """
+        return 8 << sum(self.head_block >= reduction for reduction in (3, 8))
+
 
 class ModelMeta(NetworkMeta):
     """What a model is: a network, and how its probabilities become calls.
@@ -87,8 +95,8 @@ def load(folder: Path) -> SavedModel:
 
 def load_parts(network: Path, meta: Path) -> SavedModel:
     """Load a model of the pipeline, whose files two stages wrote (see `load`)."""
-    described = read_meta(meta)
-    return SavedModel(load_network(network), described)
+    description = read_meta(meta)
+    return SavedModel(load_network(network), description)
 
 
 def load_network(path: Path) -> Any:
@@ -118,11 +126,6 @@ def read_meta(path: Path) -> ModelMeta:
         UserError: it is missing or not readable.
     """
     return read_artefact(path, ModelMeta)
-
-
-def read_network_meta(path: Path) -> NetworkMeta:
-    """Read what stage train wrote of the network (see `read_meta`)."""
-    return read_artefact(path, NetworkMeta)
 
 
 def predict_proba(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:

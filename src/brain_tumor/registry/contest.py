@@ -297,7 +297,7 @@ def _predicted(
 ) -> OutOfFold:
     truth = np.array([image.is_yes for image in images], dtype=np.int64)
     names = np.array([cluster[image.path] for image in images])
-    return OutOfFold.of_one(Sample(truth, probability, probability >= 0.5), names)
+    return OutOfFold.single(Sample(truth, probability, probability >= 0.5), names)
 
 
 def _from_metadata(

@@ -5,9 +5,9 @@ It comes behind `train`, so that another threshold trains nothing anew.
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.files import write_json
+from brain_tumor.files import read_artefact, write_json
 from brain_tumor.model.calibration import operating_point
-from brain_tumor.model.saved import ModelMeta, read_network_meta
+from brain_tumor.model.saved import ModelMeta, NetworkMeta
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     out_of_fold = outputs.read_table(outputs.OUT_OF_FOLD)
     point = operating_point(out_of_fold, settings.read().calibrate)
     point.write(outputs.CALIBRATION)
-    network = read_network_meta(outputs.NETWORK_META)
+    network = read_artefact(outputs.NETWORK_META, NetworkMeta)
     meta = ModelMeta(
         **network.model_dump(), threshold=point.threshold, temperature=point.temperature
     )

@@ -11,7 +11,7 @@ from brain_tumor.files import write_json, write_text
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.profile import KEYS, Profile, statistics_table
 from brain_tumor.machine import track, working
-from brain_tumor.model import evaluation, saved
+from brain_tumor.model import figures, metrics, saved
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.explain import Explainer
 from brain_tumor.tracking.runs import resume_run
@@ -40,12 +40,12 @@ def main() -> None:
     table["probability"] = calibrate(predictions.probability, trained.meta.temperature)
     outputs.write_table(outputs.PREDICTIONS, table[["path", "label", "split", "probability"]])
     with working("figures and their intervals"):
-        results = evaluation.figures_of(table, trained.meta.threshold, section)
+        results = metrics.evaluate_splits(table, trained.meta.threshold, section)
     write_json(outputs.FIGURES, results)
-    write_json(outputs.METRICS, evaluation.headline(results))
-    comparison = evaluation.comparison(results, trained.meta.initial_weights)
+    write_json(outputs.METRICS, metrics.headline(results))
+    comparison = figures.paper_table(results, trained.meta.initial_weights)
     write_text(outputs.EVALUATION / "paper_table.md", comparison)
-    evaluation.save(outputs.EVALUATION, table, trained.meta.threshold, results)
+    figures.save_evaluation(outputs.EVALUATION, table, trained.meta.threshold, results)
     with working("adding them to the run in MLflow"):
         tracked = resume_run(outputs.read_run_id())
         if tracked is not None:

@@ -9,10 +9,17 @@ from brain_tumor.machine import counting
 from brain_tumor.model import figures, saved
 from brain_tumor.model.features import default_cache
 from brain_tumor.model.folds import read_development
-from brain_tumor.model.phase import Epoch, line, most_epochs
-from brain_tumor.model.precision import resolve
 from brain_tumor.model.recipe import fit_network
-from brain_tumor.model.training import Start, check_same, network_meta, penalty_path
+from brain_tumor.model.training import (
+    Epoch,
+    Start,
+    check_same,
+    epoch_line,
+    most_epochs,
+    network_meta,
+    number_format,
+    penalty_path,
+)
 from brain_tumor.tracking import lineage, wording
 from brain_tumor.tracking.runs import start_run
 
@@ -35,7 +42,7 @@ def main() -> None:
     inputs |= {"weights": outputs.BACKBONE, "best": outputs.BEST, "params": settings.PARAMS}
     traced = lineage.trace(inputs) | {"initial_weights.sha256": initial.sha256}
     tags = initial.tags() | best.tags()
-    tags |= {"stage": "train", "precision": resolve(section.precision)}
+    tags |= {"stage": "train", "precision": number_format(section.precision)}
     values = section.model_dump()
     logged = wording.acted_params(settings.PARAMS, values, phantom=lineage.is_phantom())
     with (
@@ -47,22 +54,24 @@ def main() -> None:
 
         def on_epoch(epoch: int, row: Epoch) -> None:
             tracked.log_epoch(epoch, wording.curves(row))
-            step(line(epoch, row))
+            step(epoch_line(epoch, row))
 
         network, fitted = fit_network(start, data, section, on_epoch)
         check_same(network, fitted, data)
         history = pd.DataFrame(fitted.history)
         outputs.write_table(outputs.HISTORY, history)
-        outputs.TRAIN_FIGURES.mkdir(parents=True, exist_ok=True)
         if section.trains_epochs:
-            figures.save_curves(outputs.TRAIN_FIGURES, history)
+            drawn = {name: figures.draw_curve(history, name) for name in ("loss", "accuracy")}
         else:
-            figures.save_penalty(outputs.TRAIN_FIGURES, penalty_path(start, data, section))
+            path = penalty_path(start, data, section)
+            drawn = {"penalty": figures.draw_penalty_path(path)}
+        for name, figure in drawn.items():
+            figures.save(outputs.TRAIN_FIGURES / f"{name}.png", figure)
         saved.save_network(outputs.MODEL, network)
         meta = network_meta(network, fitted, section, initial)
         write_json(outputs.NETWORK_META, meta.model_dump())
-        for figure in sorted(outputs.TRAIN_FIGURES.glob("*.png")):
-            tracked.log_figure_file(figure)
+        for file in sorted(outputs.TRAIN_FIGURES.glob("*.png")):
+            tracked.log_figure_file(file)
         outputs.write_run_id(tracked.run_id)
 
 

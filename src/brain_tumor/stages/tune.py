@@ -8,7 +8,6 @@ from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.model.recipe import out_of_fold, predict_out_of_fold
 from brain_tumor.tuning.plan import read_plan
-from brain_tumor.tuning.study import run_study
 
 
 def main() -> None:
@@ -19,6 +18,8 @@ def main() -> None:
     plan = read_plan(outputs.TuneInputs(), section, params.tune, params.augment)
     outputs.TUNING_FIGURES.mkdir(parents=True, exist_ok=True)
     if section.tuned():
+        from brain_tumor.tuning.study import run_study  # Optuna and MLflow serve only a study
+
         outcome = run_study(plan, outputs.TUNING_FIGURES)
         best, trials = outcome.best, outcome.trials.drop(columns="duration_s")
         held_out = out_of_fold(plan.data, outcome.held_out)

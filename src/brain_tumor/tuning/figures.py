@@ -1,33 +1,32 @@
 """A search in figures: what each hyperparameter did to the loss, the best so far, what mattered."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from brain_tumor.files import replacing
+import optuna
+import pandas as pd
+from optuna import Study
+
+from brain_tumor.model.figures import blank, save
 from brain_tumor.settings import TUNABLE
 from brain_tumor.tuning.search import trials_table
-from brain_tumor.tuning.trials import finished_trials, objective_of, quiet_log
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from optuna import Study
+from brain_tumor.tuning.storage import finished_trials, objective_of, quiet_log
 
 ENOUGH = 20  # complete trials before shares of importance say more than chance
 _WIDE = 10  # times from the lowest loss to the highest, from which on its axis is logarithmic
 LOG = ("learning_rate", "head_penalty", "weight_decay")
 DEPTH = "fine_tune_blocks"
+SIZE_IN = (6.4, 4.2)
 _COLOURS = ("0.45", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
 
 
-def importances(study: "Study", n_trials: int) -> dict[str, float]:
+def importances(study: Study, n_trials: int) -> dict[str, float]:
     """Share of each hyperparameter in the differences of value, the largest first.
 
     Returns:
         Numbers that add up to 1; empty where fewer than `ENOUGH` trials are complete, or all have
         one value.
     """
-    import optuna
-
     trials = finished_trials(study, n_trials)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     if len(complete) < ENOUGH or len({trial.value for trial in complete}) < 2:
@@ -36,7 +35,7 @@ def importances(study: "Study", n_trials: int) -> dict[str, float]:
         return optuna.importance.get_param_importances(study)
 
 
-def save_figures(folder: Path, study: "Study", n_trials: int) -> list[Path]:
+def save_figures(folder: Path, study: Study, n_trials: int) -> list[Path]:
     """Draw the first `n_trials` finished trials of a study.
 
     Returns:
@@ -53,12 +52,15 @@ def save_figures(folder: Path, study: "Study", n_trials: int) -> list[Path]:
     shares = importances(study, n_trials)
     if shares:
         drawn["importances"] = draw_importances(shares)
-    return [_save(folder / f"{name}.png", figure) for name, figure in drawn.items()]
+    files = {folder / f"{name}.png": figure for name, figure in drawn.items()}
+    for file, figure in files.items():
+        save(file, figure)
+    return list(files)
 
 
-def draw_history(table: "pd.DataFrame", objective: str) -> Any:
+def draw_history(table: pd.DataFrame, objective: str) -> Any:
     """Every trial's value and the best so far, over the trials in the order they ran."""
-    figure, axes = _figure()
+    figure, axes = blank(*SIZE_IN)
     place = table["number"].rank(method="first").to_numpy()
     value = table["value"]
     best = (value.cummin() if objective == "log_loss" else value.cummax()).ffill()
@@ -68,27 +70,29 @@ def draw_history(table: "pd.DataFrame", objective: str) -> Any:
     return _finish(figure, axes, objective, whole_numbers=True)
 
 
-def draw_parameter(table: "pd.DataFrame", objective: str, name: str) -> Any:
+def draw_parameter(table: pd.DataFrame, objective: str, name: str) -> Any:
     """Value over one hyperparameter, coloured by fine-tuning depth.
 
     Trials in which it did not act stand in a strip of their own, on the left.
     """
-    figure, axes = _figure()
+    figure, axes = blank(*SIZE_IN)
     acts = table[name].notna()
     if name in LOG:
         axes.set_xscale("log")
     _scatter(axes, table[acts], name)
     if (~acts).any():
         _strip(axes, table[~acts], name)
-    axes.set(xlabel=name.replace("_", " "), title=f"Loss over {name.replace('_', ' ')}")
-    if objective != "log_loss":
-        axes.set_title(f"{objective.upper()} over {name.replace('_', ' ')}")
+    quantity, label = (
+        "Loss" if objective == "log_loss" else objective.upper(),
+        name.replace("_", " "),
+    )
+    axes.set(xlabel=label, title=f"{quantity} over {label}")
     return _finish(figure, axes, objective, whole_numbers=name in ("head_block", DEPTH))
 
 
 def draw_importances(shares: dict[str, float]) -> Any:
     """Shares of importance as bars."""
-    figure, axes = _figure()
+    figure, axes = blank(*SIZE_IN)
     names = [name.replace("_", " ") for name in shares]
     axes.barh(names[::-1], list(shares.values())[::-1], color="#0072b2")
     axes.set(xlabel="share of importance (PED-ANOVA)", title="What mattered")
@@ -96,10 +100,10 @@ def draw_importances(shares: dict[str, float]) -> Any:
     return figure
 
 
-def _scatter(axes: Any, table: "pd.DataFrame", x: str) -> None:
+def _scatter(axes: Any, table: pd.DataFrame, x: str) -> None:
     """Complete trials filled, pruned ones hollow where their first folds had brought them."""
     depths = table[DEPTH] if DEPTH in table else table["number"] * 0
-    for depth in sorted(int(each) for each in depths.unique()):
+    for depth in sorted(map(int, depths.unique())):
         rows = table[depths == depth]
         colour = _COLOURS[depth % len(_COLOURS)]
         label = f"{depth} block{'' if depth == 1 else 's'}" if DEPTH in table else "trial"
@@ -110,7 +114,7 @@ def _scatter(axes: Any, table: "pd.DataFrame", x: str) -> None:
         )
 
 
-def _strip(axes: Any, table: "pd.DataFrame", name: str) -> None:
+def _strip(axes: Any, table: pd.DataFrame, name: str) -> None:
     """Trials without a value of the parameter, left of the others."""
     low, high = axes.get_xlim()
     if name in LOG:
@@ -123,13 +127,6 @@ def _strip(axes: Any, table: "pd.DataFrame", name: str) -> None:
         place, 1.0, "none", ha="center", va="bottom", fontsize=8, color="0.3",
         transform=axes.get_xaxis_transform(),
     )  # fmt: skip
-
-
-def _figure() -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    return figure, figure.subplots()
 
 
 def _finish(figure: Any, axes: Any, objective: str, *, whole_numbers: bool) -> Any:
@@ -156,9 +153,3 @@ def _finish(figure: Any, axes: Any, objective: str, *, whole_numbers: bool) -> A
     )  # fmt: skip
     axes.grid(alpha=0.25)
     return figure
-
-
-def _save(path: Path, figure: Any) -> Path:
-    with replacing(path) as aside:
-        figure.savefig(aside, dpi=120, metadata={"Software": None})
-    return path

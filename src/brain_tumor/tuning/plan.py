@@ -1,8 +1,9 @@
 """What a study searches, and on which images; its name is a digest of both."""
 
 import hashlib
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,14 +12,19 @@ from numpy.typing import NDArray
 
 from brain_tumor.data.copies import clusters
 from brain_tumor.errors import UserError
-from brain_tumor.model import precision, recipe
+from brain_tumor.model import recipe
 from brain_tumor.model.features import SIZE_VARIABLE, default_cache, stored_bytes, trunk_outputs
-from brain_tumor.model.folds import Development, TrainingData, read_development
-from brain_tumor.model.training import Start, exact_outputs, outputs
+from brain_tumor.model.folds import TrainingData, read_development
+from brain_tumor.model.training import Start, exact_outputs, make_repeatable, number_format, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, idle
 from brain_tumor.tracking import lineage, wording
-from brain_tumor.tuning.search import study_name
+
+
+def study_name(facts: Mapping[str, object]) -> str:
+    """`brain-tumor-` and a digest of the facts (JSON values) that comparable trials share."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"brain-tumor-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -47,31 +53,21 @@ class Plan:
     def name(self) -> str:
         """Name of the study: another for changed data, weights, space, objective or recipe."""
         ignored = {"n_trials", "timeout_s", "space"}
+        values = self.section.model_dump()
+        without_effect = {*idle(values), "precision"}
         return study_name(
             {
                 "data": _digest(self.data),
                 "weights": self.initial.sha256,
-                "space": {name: str(getattr(self.tune.space, name)) for name in self.names},
+                "space": {
+                    name: str(getattr(self.tune.space, name)) for name in self.section.tuned()
+                },
                 "tune": self.tune.model_dump(exclude=ignored),
-                "train": self._section_that_acts(),
-                "precision": precision.resolve(self.section.precision),
+                "train": {key: values[key] for key in values if key not in without_effect},
+                "precision": number_format(self.section.precision),
                 "recipe": recipe.VERSION,
             }
         )
-
-    def _section_that_acts(self) -> dict[str, object]:
-        values = self.section.model_dump()
-        without_effect = idle(values)
-        return {
-            name: value
-            for name, value in values.items()
-            if name not in without_effect and name != "precision"
-        }
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Fields of section `train` that are searched."""
-        return self.section.tuned()
 
     @cached_property
     def logged(self) -> Mapping[str, str]:
@@ -89,10 +85,10 @@ class Plan:
         """Whether the data are the phantom."""
         return lineage.is_phantom()
 
-    @cached_property
-    def images(self) -> int:
-        """How many images there are, those of the test split included."""
-        return len(read_manifest(self.inputs.manifest))
+    def title(self, trials: int) -> str:
+        """Title of its run; images of the test split count."""
+        images = len(read_manifest(self.inputs.manifest))
+        return wording.study_title(images, self.tune.objective, len(self.data), trials)
 
     @cached_property
     def lineage(self) -> Mapping[str, str]:
@@ -104,7 +100,7 @@ class Plan:
     @cached_property
     def tags(self) -> Mapping[str, str]:
         """Tags of its runs."""
-        study = {"study": self.name, "precision": precision.resolve(self.section.precision)}
+        study = {"study": self.name, "precision": number_format(self.section.precision)}
         return lineage.tags(self.lineage) | self.initial.tags() | study
 
 
@@ -120,7 +116,11 @@ def read_plan(
     _check_blocks(initial, section, tune)
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
     images = images.with_copies_of_val(augment)
-    data = tuple(_folds(images, inputs, tune)) if tune.folds > 1 else (images.holdout(),)
+    if tune.folds > 1:
+        groups = clusters(read_manifest(inputs.manifest))
+        data = tuple(images.folds(groups, tune.folds, tune.seed))
+    else:
+        data = (images.holdout(),)
     start, paths = Start(inputs.weights, default_cache()), images.rows["source"].to_numpy(str)
     return Plan(inputs, section, tune, initial, start, data, paths)
 
@@ -142,11 +142,6 @@ def _check_blocks(initial: InitialWeights, section: TrainSection, tune: TunePara
         )
 
 
-def _folds(images: Development, inputs: TuneInputs, tune: TuneParams) -> list[TrainingData]:
-    groups = clusters(read_manifest(inputs.manifest))
-    return list(images.folds(groups, tune.folds, tune.seed))
-
-
 def _digest(parts: tuple[TrainingData, ...]) -> str:
     """SHA-256 of images, labels and rows that take part; the folds share one array of images."""
     used = np.unique(np.concatenate([rows for part in parts for rows in (part.train, part.val)]))
@@ -163,7 +158,7 @@ def prepare_features(plan: Plan) -> None:
 
     Where they do not fit into the cache together, each trial computes its own.
     """
-    precision.make_repeatable(plan.section.seed)
+    make_repeatable(plan.section.seed)
     weights, cache = plan.start.weights, plan.start.cache
     corners = _corners(plan)
     wanted = list(dict.fromkeys(output for params in corners for output in outputs(params)))
@@ -185,19 +180,16 @@ def prepare_features(plan: Plan) -> None:
 
 def _corners(plan: Plan) -> list[TrainParams]:
     """One training for every head block and depth of the space."""
-    space = plan.tune.space
-    values = {name: getattr(space, name).low for name in TUNABLE}
-    heads = _choices(plan, "head_block")
-    depths = _choices(plan, "fine_tune_blocks")
+
+    def choices(name: str) -> Sequence[int]:
+        if name not in plan.section.tuned():
+            return [int(getattr(plan.section, name))]
+        allowed = getattr(plan.tune.space, name)
+        return range(allowed.low, allowed.high + 1)
+
+    values = {name: getattr(plan.tune.space, name).low for name in TUNABLE}
     return [
         plan.section.resolve(values | {"head_block": head, "fine_tune_blocks": depth})
-        for head in heads
-        for depth in depths
+        for head in choices("head_block")
+        for depth in choices("fine_tune_blocks")
     ]
-
-
-def _choices(plan: Plan, name: str) -> list[int]:
-    if name not in plan.names:
-        return [int(getattr(plan.section, name))]
-    allowed = getattr(plan.tune.space, name)
-    return list(range(allowed.low, allowed.high + 1))

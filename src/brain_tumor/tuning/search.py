@@ -1,47 +1,49 @@
-"""The search of a study: its space, its trials in turn, their progress and their result."""
+"""The search of a study: its space, how trials are drawn and given up, progress and result."""
 
-import hashlib
-import json
 import math
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna import Study, Trial
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from brain_tumor.errors import UserError
 from brain_tumor.model.recipe import OUT_OF_FOLD
 from brain_tumor.outputs import Best
 from brain_tumor.settings import TUNABLE, FloatRange, Space, TuneParams
-from brain_tumor.tuning import trials
-from brain_tumor.tuning.trials import (
+from brain_tumor.tuning.storage import (
+    OnInterrupted,
     best_trial,
     experimental_on_purpose,
     finished_trials,
-    folds_of,
+    give_up,
+    is_queued_again,
+    listening,
+    mark,
     objective_of,
     original_number,
     quiet_log,
+    reclaim,
     value_of,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from optuna import Study, Trial
-    from optuna.pruners import BasePruner
-    from optuna.storages import BaseStorage
-    from optuna.trial import BaseTrial, FrozenTrial
-
-    Objective = Callable[[Trial], float]
-    OnInterrupted = Callable[[FrozenTrial], None]
+Objective = Callable[[Trial], float]
+IN_TURN = "fine_tune_blocks"
+ROUNDS = 3  # trials of each of its values before TPE chooses it
 
 
-def study_name(facts: Mapping[str, object]) -> str:
-    """`brain-tumor-` and a digest of the facts (JSON values) that comparable trials share."""
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return f"brain-tumor-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def open_study(storage: "BaseStorage", name: str, params: TuneParams, *, create: bool) -> "Study":
+def open_study(storage: BaseStorage, name: str, params: TuneParams, *, create: bool) -> Study:
     """The study of that name, with sampler and pruner as section `tune` says.
 
     With `create` it is made when missing; several processes may do so at once.
@@ -49,11 +51,9 @@ def open_study(storage: "BaseStorage", name: str, params: TuneParams, *, create:
     Raises:
         UserError: it is missing and not to be made.
     """
-    import optuna
-
-    from brain_tumor.tuning.sampler import RepeatableTPESampler
-
     sampler = RepeatableTPESampler(params.seed, params.startup_trials)
+    median_of_rung = RungMedianPruner(params.startup_trials)
+    pruner = median_of_rung if params.pruner == "median" else NopPruner()
     with quiet_log():
         if create:
             study = optuna.create_study(
@@ -66,7 +66,7 @@ def open_study(storage: "BaseStorage", name: str, params: TuneParams, *, create:
                 study.set_metric_names([params.objective])
         try:
             return optuna.load_study(
-                study_name=name, storage=storage, sampler=sampler, pruner=_pruner(params)
+                study_name=name, storage=storage, sampler=sampler, pruner=pruner
             )
         except KeyError as error:
             raise UserError(
@@ -76,97 +76,156 @@ def open_study(storage: "BaseStorage", name: str, params: TuneParams, *, create:
             ) from error
 
 
-def _pruner(params: TuneParams) -> "BasePruner":
-    from optuna import pruners
+class RepeatableTPESampler(BaseSampler):
+    """TPE that draws from what the study holds and no state of its own.
 
-    from brain_tumor.tuning.sampler import RungMedianPruner
+    The first trials go through the values of `IN_TURN` one after the other, three times, so that
+    none is judged by a few trials that other hyperparameters spoiled; then TPE chooses it too.
 
-    if params.pruner == "median":
-        return RungMedianPruner(params.startup_trials)
-    return pruners.NopPruner()
+    A draw depends on the seed, the parameter, how many fresh proposals precede the trial, and the
+    results so far. A killed study that one worker takes up again therefore proposes what an
+    uninterrupted one would, and workers that share a study never share a stream. The model of TPE
+    replaces random draws after `startup_trials` finished trials.
+    """
+
+    def __init__(self, seed: int, startup_trials: int) -> None:
+        """Keep the settings; a TPE is built anew for every draw."""
+        self._seed = seed
+        self._startup_trials = startup_trials
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The parameters that are drawn together."""
+        space = self._tpe(study, trial, "").infer_relative_search_space(study, trial)
+        in_turn = space.get(IN_TURN)
+        if in_turn is not None and _in_turn(study, trial, in_turn) is not None:
+            del space[IN_TURN]
+        return space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw the parameters of `search_space` together."""
+        return self._tpe(study, trial, "").sample_relative(study, trial, dict(search_space))
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw one parameter; its stream is its own, so it does not matter which came before."""
+        if param_name == IN_TURN:
+            value = _in_turn(study, trial, param_distribution)
+            if value is not None:
+                return value
+        tpe = self._tpe(study, trial, param_name)
+        return tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    def _tpe(self, study: Study, trial: FrozenTrial, name: str) -> TPESampler:
+        key = [self._seed, _proposal(study, trial), zlib.crc32(name.encode())]
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        return TPESampler(seed=seed, n_startup_trials=self._startup_trials)
+
+
+def _in_turn(study: Study, trial: FrozenTrial, distribution: BaseDistribution) -> int | None:
+    """The value whose turn it is; None once each has had its turns."""
+    if not isinstance(distribution, IntDistribution):
+        return None
+    values = range(distribution.low, distribution.high + 1)
+    proposal = _proposal(study, trial)
+    return values[proposal % len(values)] if proposal < ROUNDS * len(values) else None
+
+
+def _proposal(study: Study, trial: FrozenTrial) -> int:
+    """The trial's place among the fresh proposals of the study; a retry has its original's.
+
+    Failed trials count: their parameters were proposed, and should not be proposed again.
+    """
+    number = original_number(trial)
+    earlier = (other for other in study.get_trials(deepcopy=False) if other.number < number)
+    return sum(original_number(other) == other.number for other in earlier)
+
+
+def rung_median(study: Study, trial: FrozenTrial) -> float | None:
+    """The median of what the earlier finished trials had reported where this one is now.
+
+    None where none had.
+    """
+    step = trial.last_step
+    at_rung = [
+        other.intermediate_values[step]
+        for other in finished_trials(study)
+        if other.number < trial.number and step in other.intermediate_values
+    ]
+    return median(at_rung) if at_rung else None
+
+
+class RungMedianPruner(BasePruner):
+    """Give up a trial that is worse than the median of earlier ones after the same folds.
+
+    Optuna's `MedianPruner` takes the best of all that a trial has reported, so that a lucky first
+    fold would save it at the second.
+    None is given up before `startup_trials` have finished.
+    """
+
+    def __init__(self, startup_trials: int) -> None:
+        """Keep the setting."""
+        self._startup_trials = startup_trials
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether `trial`, which has just reported, is to be given up."""
+        earlier = [other for other in finished_trials(study) if other.number < trial.number]
+        middle = rung_median(study, trial)
+        if len(earlier) < self._startup_trials or middle is None or trial.last_step is None:
+            return False
+        value = trial.intermediate_values[trial.last_step]
+        return value < middle if study.direction == StudyDirection.MAXIMIZE else value > middle
 
 
 _SHORT = {"learning_rate": "lr", "weight_decay": "decay", "fine_tune_blocks": "depth"}
 
 
-@dataclass(frozen=True)
-class Progress:
-    """The state of a search when a trial has finished.
+def progress_line(study: Study, last: FrozenTrial, params: TuneParams) -> str:
+    """How far a study is whose trial `last` has just finished, in a line.
 
-    Attributes:
-        objective: what is searched for, such as `log_loss`.
-        finished: trials complete or pruned, of all workers; `pruned` of them were stopped early.
-        n_trials: how many the search wants.
-        best_value: None before the first complete trial, whose number is `best_number`.
-        number: of the trial that has just finished; so are the others but `left_s`.
-        value: None of a pruned trial.
-        state: `complete` or `pruned`.
-        pruned_at: of a pruned trial, after how many folds, and what it had reached there beside
-            what earlier trials had at the same place; None otherwise.
-        left_s: mean duration of the finished trials times how many are left; None before the
-            first.
+    It names that trial, the best so far, how many were pruned, and how long the rest will take at
+    the mean duration. A pruned trial stands with its place among the folds, and what it had reached
+    there beside earlier trials.
     """
-
-    objective: str
-    finished: int
-    n_trials: int
-    pruned: int
-    best_value: float | None
-    best_number: int | None
-    number: int
-    value: float | None
-    state: str
-    pruned_at: str | None
-    params: Mapping[str, float | int]
-    duration_s: float
-    left_s: float | None
-
-    def line(self) -> str:
-        """One line with everything."""
-        reached = "" if self.value is None else f"{self.objective} {self.value:.3g}"
-        result = f"pruned {self.pruned_at}" if self.state == "pruned" else reached
-        settings = ", ".join(_setting(name, value) for name, value in self.params.items())
-        trial = (
-            f"{self.finished}/{self.n_trials}: trial {self.number}, {result} in "
-            f"{_duration(self.duration_s)} ({settings})"
-        )
-        best = "" if self.best_value is None else f"best {self.best_value:.3g} ({self._best()})"
-        dropped = f"{self.pruned} pruned" if self.pruned else ""
-        left = f"about {_duration(self.left_s)} left" if self.left_s else ""
-        return " | ".join(part for part in (trial, best, dropped, left) if part)
-
-    def _best(self) -> str:
-        return "this one" if self.best_number == self.number else f"trial {self.best_number}"
-
-
-def progress_of(study: "Study", last: "FrozenTrial", params: TuneParams) -> Progress:
-    """The progress of a study whose trial `last` has just finished."""
-    trials, n_trials = finished_trials(study), params.n_trials
-    top = best_trial(study)
-    durations = [trial.duration.total_seconds() for trial in trials if trial.duration]
-    mean_s = sum(durations) / len(durations) if durations else None
-    return Progress(
-        objective=objective_of(study),
-        finished=len(trials),
-        n_trials=n_trials,
-        pruned=sum(trial.state.name == "PRUNED" for trial in trials),
-        best_value=top.value if top else None,
-        best_number=original_number(top) if top else None,
-        number=original_number(last),
-        value=value_of(last),
-        state=last.state.name.lower(),
-        pruned_at=_pruned_at(study, last, params) if last.state.name == "PRUNED" else None,
-        params=dict(last.params),
-        duration_s=last.duration.total_seconds() if last.duration else 0.0,
-        left_s=None if mean_s is None else mean_s * max(n_trials - len(trials), 0),
+    finished, best_so_far = finished_trials(study), best_trial(study)
+    number = original_number(last)
+    is_pruned = last.state == TrialState.PRUNED
+    result = (
+        f"pruned {_pruned_at(study, last, params)}"
+        if is_pruned
+        else f"{objective_of(study)} {last.value:.3g}"
     )
+    duration_s = last.duration.total_seconds() if last.duration else 0.0
+    values = ", ".join(_setting(name, value) for name, value in last.params.items())
+    parts = [
+        f"{len(finished)}/{params.n_trials}: trial {number}, {result} in "
+        f"{_duration(duration_s)} ({values})"
+    ]
+    if best_so_far is not None:
+        best_number = original_number(best_so_far)
+        place = "this one" if best_number == number else f"trial {best_number}"
+        parts.append(f"best {best_so_far.value:.3g} ({place})")
+    pruned = sum(trial.state == TrialState.PRUNED for trial in finished)
+    if pruned:
+        parts.append(f"{pruned} pruned")
+    durations = [trial.duration.total_seconds() for trial in finished if trial.duration]
+    missing = max(params.n_trials - len(finished), 0)
+    if durations and missing:
+        parts.append(f"about {_duration(sum(durations) / len(durations) * missing)} left")
+    return " | ".join(parts)
 
 
-def _pruned_at(study: "Study", trial: "FrozenTrial", params: TuneParams) -> str:
+def _pruned_at(study: Study, trial: FrozenTrial, params: TuneParams) -> str:
     """Where a trial was given up, so that nobody compares a part with a whole."""
-    from brain_tumor.tuning.sampler import rung_median
-
-    folds = folds_of(trial)
+    folds = len(trial.intermediate_values)
     middle = rung_median(study, trial)
     if not folds or middle is None:
         return f"in fold {folds + 1} of {params.folds}: the training diverged"
@@ -196,7 +255,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-OnTrial = Callable[[Progress], None]
 _LOOK_S = 1.0  # between two looks at the trials of other workers
 
 
@@ -205,11 +263,11 @@ class _Interrupted(BaseException):
 
 
 def run(
-    study: "Study",
+    study: Study,
     params: TuneParams,
-    objective: "Objective",
-    on_trial: OnTrial,
-    on_interrupted: "OnInterrupted",
+    objective: Objective,
+    on_trial: Callable[[FrozenTrial], None],
+    on_interrupted: OnInterrupted,
 ) -> None:
     """Run trials until `n_trials` of the study are finished or `timeout_s` is over.
 
@@ -223,59 +281,53 @@ def run(
         study: the one of `open_study`.
         params: section `tune`; no trial starts more than `timeout_s` after the call.
         objective: value of a trial; may raise `TrialPruned`.
-        on_trial: called after each trial that this process has finished.
+        on_trial: called with each trial that this process has finished.
         on_interrupted: called with each trial that was found interrupted, so that its caller can
             close what the trial left open; a copy of the trial is queued already.
     """
     end_s = time.monotonic() + (math.inf if params.timeout_s is None else params.timeout_s)
     unmarked_since_s: dict[int, float] = {}
-    with quiet_log(), trials.listening(on_interrupted):
-        trials.reclaim(study, unmarked_since_s)
+    with quiet_log(), listening(on_interrupted):
+        reclaim(study, unmarked_since_s)
         while time.monotonic() < end_s:
-            running = _running(study)
+            running = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
             if len(finished_trials(study)) + running < params.n_trials:
-                trial = _run_one(study, objective)
+                trial = _run_trial(study, objective)
                 if trial is not None:
-                    on_trial(progress_of(study, trial, params))
+                    on_trial(trial)
             elif running:
                 time.sleep(_LOOK_S)
             else:
                 return
-            trials.reclaim(study, unmarked_since_s)
+            reclaim(study, unmarked_since_s)
 
 
-def _running(study: "Study") -> int:
-    from optuna.trial import TrialState
-
-    return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-
-
-def _run_one(study: "Study", objective: "Objective") -> "FrozenTrial | None":
+def _run_trial(study: Study, objective: Objective) -> FrozenTrial | None:
     """Run the next trial; None when another worker has taken it over meanwhile."""
     numbers: list[int] = []
 
-    def marked(trial: "Trial") -> float:
+    def marked(trial: Trial) -> float:
         numbers.append(trial.number)
-        trials.mark(trial)
+        mark(trial)
         return _value(trial, objective)
 
     try:
         study.optimize(marked, n_trials=1)
     except (_Interrupted, KeyboardInterrupt, SystemExit) as error:
         for number in numbers:
-            trials.give_up(study, number)
+            give_up(study, number)
         if isinstance(error, _Interrupted):
             raise KeyboardInterrupt from error
         raise
     except Exception:
         # This process was not heard of for long (a suspended machine): its trial runs elsewhere.
-        if numbers and trials.is_queued_again(study, numbers[0]):
+        if numbers and is_queued_again(study, numbers[0]):
             return None
         raise
     return study.get_trials(deepcopy=False)[numbers[0]]
 
 
-def _value(trial: "Trial", objective: "Objective") -> float:
+def _value(trial: Trial, objective: Objective) -> float:
     try:
         value = float(objective(trial))
     except KeyboardInterrupt as error:
@@ -289,7 +341,7 @@ Drawn = Mapping[str, float | int]
 
 
 def suggest(
-    trial: "BaseTrial", space: Space, tuned: Callable[[Drawn], Sequence[str]]
+    trial: BaseTrial, space: Space, tuned: Callable[[Drawn], Sequence[str]]
 ) -> dict[str, float | int]:
     """Draw hyperparameters one after the other, but for those that would not act.
 
@@ -302,32 +354,31 @@ def suggest(
             `TrainSection.tuned`).
     """
     drawn: dict[str, float | int] = {}
-    while left := [name for name in tuned(drawn) if name not in drawn]:
-        drawn[left[0]] = _suggest_one(trial, left[0], space)
+    while missing := [name for name in tuned(drawn) if name not in drawn]:
+        name = missing[0]
+        span = getattr(space, name)
+        drawn[name] = (
+            trial.suggest_float(name, span.low, span.high, log=span.log)
+            if isinstance(span, FloatRange)
+            else trial.suggest_int(name, span.low, span.high)
+        )
     return drawn
 
 
-def _suggest_one(trial: "BaseTrial", name: str, space: Space) -> float | int:
-    span = getattr(space, name)
-    if isinstance(span, FloatRange):
-        return trial.suggest_float(name, span.low, span.high, log=span.log)
-    return trial.suggest_int(name, span.low, span.high)
-
-
-def best(study: "Study", n_trials: int) -> Best:
+def best(study: Study, n_trials: int) -> Best:
     """The best of the first `n_trials` finished trials.
 
     Raises:
         UserError: no trial has run to its end.
     """
     trial = best_trial(study, n_trials)
-    trials = finished_trials(study, n_trials)
+    finished = finished_trials(study, n_trials)
     if trial is None or trial.value is None:
         raise UserError(
-            f"study {study.study_name}: no trial has run to its end ({len(trials)} pruned): raise "
-            "tune.timeout_s or tune.n_trials, or set tune.pruner to none"
+            f"study {study.study_name}: no trial has run to its end ({len(finished)} pruned): "
+            "raise tune.timeout_s or tune.n_trials, or set tune.pruner to none"
         )
-    complete = sum(other.state.name == "COMPLETE" for other in trials)
+    complete = sum(other.state.name == "COMPLETE" for other in finished)
     return Best(
         study=study.study_name,
         trial=original_number(trial),
@@ -335,17 +386,17 @@ def best(study: "Study", n_trials: int) -> Best:
         value=trial.value,
         params=dict(trial.params),
         complete=complete,
-        pruned=len(trials) - complete,
+        pruned=len(finished) - complete,
     )
 
 
-def held_out(study: "Study", n_trials: int) -> list[list[float]]:
+def held_out(study: Study, n_trials: int) -> list[list[float]]:
     """Probability of the rows that each fold of the best trial holds out; nothing without one."""
     trial = best_trial(study, n_trials)
     return list(trial.user_attrs[OUT_OF_FOLD]) if trial else []
 
 
-def trials_table(study: "Study", n_trials: int) -> "pd.DataFrame":
+def trials_table(study: Study, n_trials: int) -> pd.DataFrame:
     """One row for each of the first `n_trials` finished trials, by number.
 
     Returns:
@@ -353,21 +404,19 @@ def trials_table(study: "Study", n_trials: int) -> "pd.DataFrame":
         were trained), value_so_far (the mean over these folds; not to be compared with a mean over
         more), duration_s and the hyperparameters (empty where one would not have acted).
     """
-    import pandas as pd
-
-    trials = finished_trials(study, n_trials)
-    names = [name for name in TUNABLE if any(name in trial.params for trial in trials)]
+    finished = finished_trials(study, n_trials)
+    names = [name for name in TUNABLE if any(name in trial.params for trial in finished)]
     rows = [
         {
             "number": original_number(trial),
             "state": trial.state.name.lower(),
             "value": value_of(trial),
-            "folds": folds_of(trial),
+            "folds": len(trial.intermediate_values),
             "value_so_far": trial.intermediate_values.get(trial.last_step or 0),
             "duration_s": trial.duration.total_seconds() if trial.duration else None,
             **{name: trial.params.get(name) for name in names},
         }
-        for trial in trials
+        for trial in finished
     ]
     columns = ["number", "state", "value", "folds", "value_so_far", "duration_s"]
     return pd.DataFrame(rows, columns=[*columns, *names])

@@ -6,12 +6,17 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import optuna
+import pandas as pd
+from optuna import Study, Trial
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 
 from brain_tumor.errors import UserError
 from brain_tumor.machine import repository_root
-from brain_tumor.model.phase import Epoch
 from brain_tumor.model.recipe import fit_folds
+from brain_tumor.model.training import Epoch
 from brain_tumor.outputs import Best
 from brain_tumor.tracking import wording
 from brain_tumor.tracking.runs import (
@@ -27,32 +32,28 @@ from brain_tumor.tracking.wording import curves, training_name
 from brain_tumor.tuning import search
 from brain_tumor.tuning.figures import importances, save_figures
 from brain_tumor.tuning.plan import Plan, prepare_features
-from brain_tumor.tuning.search import Progress, open_study, run, suggest
-from brain_tumor.tuning.storage import claim, explaining, open_storage, storage_url
-from brain_tumor.tuning.trials import finished_trials, original_number
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from optuna import Study, Trial
-    from optuna.storages import RDBStorage
-    from optuna.trial import FrozenTrial
+from brain_tumor.tuning.search import open_study, progress_line, run, suggest
+from brain_tumor.tuning.storage import (
+    best_trial,
+    claim,
+    explaining,
+    finished_trials,
+    open_storage,
+    original_number,
+    storage_url,
+)
 
 RUN_ATTRIBUTE = "mlflow.run_id"
 
 
-def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
+def run_trial(trial: Trial, plan: Plan, parent: str) -> float:
     """Train with the values of a trial; log it; return the objective on validation images.
 
-    Args:
-        trial: of the study.
-        plan: what the study is made of.
-        parent: id of the study's run.
+    `parent` is the id of the study's run.
 
     Raises:
         optuna.TrialPruned: it is worse than others were at that point, or diverged.
     """
-    import optuna
-
     values = suggest(trial, plan.tune.space, plan.section.tuned)
     params = plan.section.resolve(values)
     logged = plan.trial_params(params)
@@ -72,7 +73,7 @@ def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
             run.log_epoch(fold, {f"fold/{objective}": score})
             if folds > 1:
                 place = f"trial {trial.number}, fold {fold} of {folds}"
-                print(f"  {place}: {objective} {score:.3g}", file=sys.stderr, flush=True)
+                _tell(f"  {place}: {objective} {score:.3g}")
 
         try:
             value = fit_folds(trial, plan.start, plan.data, params, objective, on_epoch, on_fold)
@@ -89,50 +90,48 @@ def run_trial(trial: "Trial", plan: Plan, parent: str) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study had found when its trials were there; other workers may still add to it."""
+    """The result of a study when its trials were there; other workers may still add to it."""
 
     best: Best
-    trials: "pd.DataFrame"
+    trials: pd.DataFrame
     held_out: list[list[float]]  # probability of the rows that each fold of `best` holds out
 
 
 def run_study(plan: Plan, figures: Path) -> Outcome:
-    """Run the study to its end, or go on where it was left.
+    """Run the study to its end, or go on where it was interrupted.
 
-    Args:
-        plan: what it is made of.
-        figures: folder for its figures; they are attached to its run too.
-
-    Returns:
-        Its best trial and all that were finished.
+    Its figures are written to a folder and attached to its run.
 
     Raises:
         UserError: the storage cannot be reached, or no trial was completed.
         StoreError: the MLflow server cannot be reached.
     """
-    storage = _storage()
+    storage = open_storage(storage_url(repository_root()))
     with explaining(storage.engine.url):
         study = open_study(storage, plan.name, plan.tune, create=True)
         return _conclude(study, plan, _parent_run(storage, study, plan), figures)
 
 
-def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
+def _conclude(study: Study, plan: Plan, run: Run, figures: Path) -> Outcome:
     with shared(run) as parent:
         _run_trials(study, plan, parent)
-        found = search.best(study, plan.tune.n_trials)
+        best = search.best(study, plan.tune.n_trials)
         trials = search.trials_table(study, plan.tune.n_trials)
-        parent.log_metrics({f"val/{plan.tune.objective}": float(found.value or 0.0)})
-        chosen = {"trial": found.trial, **found.params}
+        parent.log_metrics({f"val/{plan.tune.objective}": float(best.value or 0.0)})
+        chosen = {"trial": best.trial, **best.params}
         parent.set_tags({f"best.{name}": str(value) for name, value in chosen.items()})
         shares = importances(study, plan.tune.n_trials)
         parent.log_metrics({f"importance/{name}": share for name, share in shares.items()})
         save_figures(figures, study, plan.tune.n_trials)
         for figure in sorted(figures.glob("*.png")):
             parent.log_figure_file(figure)
-        _log_table(trials, parent)
-        note = wording.trials_note(trials, found.trial, plan.tune.objective)
-        parent.describe(_title(plan, len(trials)), note)
-    return Outcome(found, trials, search.held_out(study, plan.tune.n_trials))
+        with tempfile.TemporaryDirectory() as temporary:
+            table = Path(temporary) / "trials.csv"
+            trials.to_csv(table, index=False)
+            parent.log_file(table, "study")
+        note = wording.trials_note(trials, best.trial, plan.tune.objective)
+        parent.describe(plan.title(len(trials)), note)
+    return Outcome(best, trials, search.held_out(study, plan.tune.n_trials))
 
 
 def join_study(plan: Plan) -> int:
@@ -144,10 +143,10 @@ def join_study(plan: Plan) -> int:
     Raises:
         UserError: there is no such study.
     """
-    storage = _storage()
+    storage = open_storage(storage_url(repository_root()))
     with explaining(storage.engine.url):
         study = open_study(storage, plan.name, plan.tune, create=False)
-        parent = _known_run(study)
+        parent = _run_in_this_store(study)
         if parent is None:
             raise UserError(
                 f"study {plan.name} has no run in this MLflow store; is MLFLOW_TRACKING_URI that "
@@ -156,57 +155,53 @@ def join_study(plan: Plan) -> int:
         return _run_trials(study, plan, parent)
 
 
-def _storage() -> "RDBStorage":
-    return open_storage(storage_url(repository_root()))
-
-
-def _run_trials(study: "Study", plan: Plan, parent: Run) -> int:
-    known = len(finished_trials(study))
-    if known:
-        print(
-            f"{min(known, plan.tune.n_trials)} of {plan.tune.n_trials} trials were finished by an "
-            f"earlier run of study {study.study_name}",
-            file=sys.stderr,
-            flush=True,
+def _run_trials(study: Study, plan: Plan, parent: Run) -> int:
+    earlier = len(finished_trials(study))
+    if earlier:
+        _tell(
+            f"{min(earlier, plan.tune.n_trials)} of {plan.tune.n_trials} trials were finished by "
+            f"an earlier run of study {study.study_name}"
         )
-    if known < plan.tune.n_trials:
+    if earlier < plan.tune.n_trials:
         prepare_features(plan)
     objective = partial(run_trial, plan=plan, parent=parent.run_id)
     ended = 0
 
-    def on_trial(progress: Progress) -> None:
+    def on_trial(trial: FrozenTrial) -> None:
         nonlocal ended
         ended += 1
-        if progress.best_value is not None:
-            parent.log_epoch(progress.finished, {"best": progress.best_value})
-        print(progress.line(), file=sys.stderr, flush=True)
+        best = best_trial(study)
+        if best is not None and best.value is not None:
+            parent.log_epoch(len(finished_trials(study)), {"best": best.value})
+        _tell(progress_line(study, trial, plan.tune))
 
     run(study, plan.tune, objective, on_trial, _close_interrupted)
     return ended
 
 
-def _close_interrupted(trial: "FrozenTrial") -> None:
+def _close_interrupted(trial: FrozenTrial) -> None:
     run_id = trial.user_attrs.get(RUN_ATTRIBUTE)
     if run_id:
         close_run(run_id)
 
 
-def _parent_run(storage: "RDBStorage", study: "Study", plan: Plan) -> Run:
+def _parent_run(storage: RDBStorage, study: Study, plan: Plan) -> Run:
     """The study's run: the one it has, if the store knows it, or a new one.
 
     Several processes may start the study at once: the run of the first becomes that of all.
     """
-    run = _known_run(study)
+    run = _run_in_this_store(study)
     if run is not None:
         return run
-    title = _title(plan, plan.tune.n_trials)
-    new_run = create_run(title, plan.logged, {**plan.tags, "stage": "tune"})
+    new_run = create_run(
+        plan.title(plan.tune.n_trials), plan.logged, {**plan.tags, "stage": "tune"}
+    )
     for place in itertools.count(1):  # runs that only other stores know keep theirs
         key = RUN_ATTRIBUTE if place == 1 else f"{RUN_ATTRIBUTE}.{place}"
-        named = claim(storage, plan.name, key, new_run.run_id)
-        if named == new_run.run_id:
+        winner = claim(storage, plan.name, key, new_run.run_id)
+        if winner == new_run.run_id:
             break
-        first = resume_run(named)
+        first = resume_run(winner)
         if first is not None:
             discard_run(new_run)
             return first
@@ -215,19 +210,12 @@ def _parent_run(storage: "RDBStorage", study: "Study", plan: Plan) -> Run:
     return new_run
 
 
-def _title(plan: Plan, trials: int) -> str:
-    return wording.study_title(plan.images, plan.tune.objective, len(plan.data), trials)
-
-
-def _known_run(study: "Study") -> Run | None:
+def _run_in_this_store(study: Study) -> Run | None:
     """The study's run in this store; each store that the study was run with has its own."""
     attributes = study.user_attrs.items()
     runs = (resume_run(run_id) for key, run_id in attributes if key.startswith(RUN_ATTRIBUTE))
     return next((run for run in runs if run is not None), None)
 
 
-def _log_table(trials: "pd.DataFrame", parent: Run) -> None:
-    with tempfile.TemporaryDirectory() as temporary:
-        table = Path(temporary) / "trials.csv"
-        trials.to_csv(table, index=False)
-        parent.log_file(table, "study")
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

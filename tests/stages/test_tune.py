@@ -4,20 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
 from brain_tumor.outputs import Best
+from tests.tuning.project import command_of, make_project
 
-if TYPE_CHECKING:
-    from tests.tuning.conftest import Project
-
-ROOT = Path(__file__).parents[2]
 EXPLICIT = {
     "learning_rate": 1e-3,
     "head_block": 6,
@@ -30,9 +24,7 @@ OF_A_STUDY = ("optuna", "mlflow")
 
 
 @pytest.fixture
-def explicit(
-    tmp_path: Path, random_weights: Path, make_project: Callable[[Path, Path], "Project"]
-) -> Path:
+def explicit(tmp_path: Path, random_weights: Path) -> Path:
     """A project that leaves nothing to a study."""
     project = make_project(tmp_path / "project", random_weights)
     project.set_params("train", **EXPLICIT)
@@ -42,9 +34,8 @@ def explicit(
 
 def run(folder: Path) -> "subprocess.CompletedProcess[str]":
     """The command of dvc.yaml where what only a study needs cannot be imported."""
-    stage = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in OF_A_STUDY)
-    _, _, module, *arguments = stage["stages"]["tune"]["cmd"].split()
+    _, _, module, *arguments = command_of("tune").split()
     code = f"import runpy, sys; {blocked}; runpy.run_module({module!r}, run_name='__main__')"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
