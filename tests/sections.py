@@ -68,10 +68,10 @@ def drift(**values: Any) -> DriftParams:
     return replaced(SETTINGS.drift, **values)
 
 
-def write_params(folder: Path, **changes: dict[str, Any]) -> None:
-    """Write params.yaml to a folder: the repository's, with other values in some sections."""
+def write_params(folder: Path, source: Path = PARAMS, **changes: dict[str, Any]) -> None:
+    """Write params.yaml to a folder: that of `source`, with other values in some sections."""
     yaml = YAML()
-    document = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    document = yaml.load(source.read_text(encoding="utf-8"))
     for section, values in changes.items():
         document[section].update(values)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
