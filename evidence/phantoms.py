@@ -134,7 +134,7 @@ def outline(mask: Mask) -> Mask:
     return edge
 
 
-def kinds_of_places(phantom: Phantom, shape: tuple[int, int], stride_px: int) -> NDArray[np.str_]:
+def kinds_of_places(phantom: Phantom, shape: tuple[int, ...], stride_px: int) -> NDArray[np.str_]:
     """What the square of each place touches first, of `PLACES`, (h, w)."""
     masks = [phantom.tumour, outline(phantom.head), phantom.head]
     touched = [share(mask, shape, stride_px) > 0 for mask in masks]
@@ -188,7 +188,7 @@ def centres(places: int, stride_px: int, size_px: int) -> Floats:
     return np.asarray(away + 0.5 * (size_px - 1), np.float64)
 
 
-def share(mask: Mask, shape: tuple[int, int], stride_px: int) -> Floats:
+def share(mask: Mask, shape: tuple[int, ...], stride_px: int) -> Floats:
     """Fraction of each place's square that a mask (s, s) fills, float64 `shape`, 0 to 1."""
     down, across = (_boxes(side, stride_px, mask.shape[0]) for side in shape)
     filled: Floats = down @ mask.astype(np.float64) @ across.T

@@ -172,7 +172,7 @@ def _by_repeat(folds: pd.DataFrame) -> dict[str, list[float]]:
     figures: dict[str, Callable[[pd.DataFrame], float]] = {
         "balanced_accuracy": lambda rows: metrics.balanced_accuracy(
             rows["y"].to_numpy(np.int64),
-            (rows["probability"] >= rows["threshold"]).to_numpy(np.float64),
+            np.asarray(rows["probability"] >= rows["threshold"], np.float64),
             HALF,
         ),
         "auroc": lambda rows: metrics.auroc(*_pair(rows)),
