@@ -30,14 +30,7 @@ from brain_tumor.tracking.lineage import trace
 
 @dataclass(frozen=True)
 class Digest:
-    """What decides a part.
-
-    Attributes:
-        images: digest of the files.
-        data: digest of all that is read.
-        params: digest of the parameters.
-        recipe: `recipe.VERSION`.
-    """
+    """What decides a part: digests of files, of all that is read, of parameters; `VERSION`."""
 
     images: str
     data: str
