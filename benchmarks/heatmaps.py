@@ -22,7 +22,7 @@ from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.model import saved
 from brain_tumor.model.explain import empty_picture, linear_head, pooling_layer
 from brain_tumor.outputs import load_images
-from evidence.localisation import Scores, centre_prior, score
+from evidence.localisation import centre_prior, score
 from evidence.phantoms import Maker, Phantom, pairs
 
 OUTPUTS = Path("outputs")
@@ -97,8 +97,8 @@ def scored(
 ) -> Iterator[dict[str, Any]]:
     """A row per phantom."""
     for phantom, values in zip(phantoms, maps, strict=True):
-        scores: Scores = score(values, phantom.tumour, stride)
-        yield {"map": name, "plane": phantom.case.plane} | vars(scores)
+        scores = score(values, phantom.tumour, stride)
+        yield {"map": name, "plane": phantom.case.plane} | scores
 
 
 if __name__ == "__main__":

@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brain_tumor.data.metadata import metadata_classifier, metadata_features
+from brain_tumor.model import metrics
 from evidence.parts import Fold, Pool, is_tumour, originals
 
 if TYPE_CHECKING:
     from brain_tumor.model.training import Start
 
+Floats = NDArray[np.float64]
+NAMES = ("majority", "metadata", "pixels_1nn", "probe")
+THUMBNAIL_PX = 32
+PROBE_BLOCK = 6
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, the inverse of the penalty
 _INNER_FOLDS = 5
 
 
-def predict_probe(
-    features: NDArray[np.float32], rows: pd.DataFrame, fold: Fold
-) -> NDArray[np.float64]:
+def predict_probe(features: NDArray[np.float32], rows: pd.DataFrame, fold: Fold) -> Floats:
     """Logistic regression on standardised features, fitted on images and copies.
 
     Its penalty is the one with the lowest log loss over inner folds of the development images (no
@@ -43,22 +46,19 @@ def predict_probe(
 
 
 def _strength(features: NDArray[np.float32], rows: pd.DataFrame, fold: Fold) -> float:
-    from sklearn.metrics import log_loss
     from sklearn.model_selection import StratifiedGroupKFold
 
     own = rows[~rows["copy"].to_numpy(np.bool_)]
     count = min(_INNER_FOLDS, int(own.groupby("label")["cluster"].nunique().min()))
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=fold.repeat)
     losses = dict.fromkeys(STRENGTHS, 0.0)
-    for _, held in splitter.split(own, own["label"], own["cluster"]):
-        unseen = own.iloc[held]
+    for _, places in splitter.split(own, own["label"], own["cluster"]):
+        unseen = own.iloc[places]
         fits = ~rows["cluster"].isin(set(unseen["cluster"])).to_numpy(np.bool_)
         for strength in STRENGTHS:
             model = _model(strength).fit(features[fits], is_tumour(rows.loc[fits, "label"]))
-            said = _views_averaged(model, features, rows, list(unseen["source"]))
-            losses[strength] += log_loss(is_tumour(unseen["label"]), said, labels=[0, 1]) * len(
-                unseen
-            )
+            p = _views_averaged(model, features, rows, list(unseen["source"]))
+            losses[strength] += metrics.log_loss(is_tumour(unseen["label"]), p) * len(unseen)
     return min(losses, key=lambda strength: losses[strength])
 
 
@@ -72,17 +72,11 @@ def _model(strength: float) -> Any:
 
 def _views_averaged(
     model: Any, features: NDArray[np.float32], rows: pd.DataFrame, paths: list[str]
-) -> NDArray[np.float64]:
+) -> Floats:
     wanted = rows["source"].isin(paths).to_numpy(np.bool_)
-    said = pd.Series(model.predict_proba(features[wanted])[:, 1])
-    mean = said.groupby(rows.loc[wanted, "source"].to_numpy()).mean()
+    views = pd.Series(model.predict_proba(features[wanted])[:, 1])
+    mean = views.groupby(rows.loc[wanted, "source"].to_numpy()).mean()
     return np.asarray(mean.loc[paths], np.float64)
-
-
-THUMBNAIL_PX = 32
-PROBE_BLOCK = 6
-NAMES = ("majority", "metadata", "pixels_1nn", "probe")
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -106,35 +100,24 @@ class Baselines:
 
         Each is fitted on the fold's development images; phantoms are left out.
         """
+        from sklearn.neighbors import KNeighborsClassifier
+
         images = self.rows[~self.rows["copy"].to_numpy(np.bool_)]
         own = images.reset_index().set_index("source")
-        known, unseen = own.loc[list(fold.development)], own.loc[list(fold.unseen)]
-        truth = is_tumour(known["label"])
+        fitting, unseen = own.loc[list(fold.development)], own.loc[list(fold.unseen)]
+        truth = is_tumour(fitting["label"])
+        forest = metadata_classifier(fold.repeat).fit(self.files.loc[list(fold.development)], truth)
+        nearest = KNeighborsClassifier(1).fit(self.pixels[fitting["index"]], truth)
         return {
             "majority": np.full(len(unseen), truth.mean()),
-            "metadata": self._metadata(fold, truth),
-            "pixels_1nn": self._nearest(known["index"], truth, unseen["index"]),
+            "metadata": np.asarray(forest.predict_proba(self.files.loc[list(fold.unseen)])[:, 1]),
+            "pixels_1nn": np.asarray(nearest.predict_proba(self.pixels[unseen["index"]])[:, 1]),
             "probe": predict_probe(self.features, self.rows, fold),
         }
 
-    def _metadata(self, fold: Fold, truth: NDArray[np.int64]) -> Floats:
-        forest = metadata_classifier(fold.repeat).fit(self.files.loc[list(fold.development)], truth)
-        return np.asarray(forest.predict_proba(self.files.loc[list(fold.unseen)])[:, 1])
-
-    def _nearest(self, known: pd.Series, truth: NDArray[np.int64], unseen: pd.Series) -> Floats:
-        from sklearn.neighbors import KNeighborsClassifier
-
-        nearest = KNeighborsClassifier(1).fit(self.pixels[known.to_numpy()], truth)
-        return np.asarray(nearest.predict_proba(self.pixels[unseen.to_numpy()])[:, 1])
-
 
 def read_baselines(pool: Pool, data: Path, start: "Start") -> Baselines:
-    """Read what the baselines see.
-
-    Args:
-        pool: the images.
-        data: folder of the raw files.
-        start: weights of the frozen trunk and where its features are kept.
+    """Read what the baselines see: raw files in `data`, pixels, features of the frozen trunk.
 
     Raises:
         OSError: a raw file is missing.
@@ -151,5 +134,7 @@ def read_baselines(pool: Pool, data: Path, start: "Start") -> Baselines:
 def _thumbnails(images: NDArray[np.uint8]) -> Floats:
     """Each image averaged over areas to 32 x 32, as a row."""
     side = (THUMBNAIL_PX, THUMBNAIL_PX)
-    small = [np.asarray(Image.fromarray(one).resize(side, Image.Resampling.BOX)) for one in images]
+    small = [
+        np.asarray(Image.fromarray(image).resize(side, Image.Resampling.BOX)) for image in images
+    ]
     return np.stack(small).reshape(len(images), -1).astype(np.float64)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,55 +17,26 @@ from brain_tumor.errors import UserError
 from brain_tumor.machine import counting
 from brain_tumor.model import metrics
 from brain_tumor.model.recipe import VERSION
-from brain_tumor.settings import POSITIVE
 from brain_tumor.tracking.runs import Run, create_run, resume_run, shared, start_run
 from evidence.baselines import Baselines
 from evidence.parts import (
     Digest,
     Finished,
     Fold,
-    Pace,
     Pool,
     environment,
     is_tumour,
     originals,
     outer_folds,
+    pace,
     params_digest,
 )
-from evidence.recipe import Answer, Recipe
+from evidence.recipe import Recipe
 from evidence.settings import HeadlineParams
 
-
-def answer_fold(
-    pool: Pool, recipe: Recipe, baselines: Baselines, fold: Fold
-) -> tuple[Answer, pd.DataFrame]:
-    """Run recipe and baselines on a fold.
-
-    Returns:
-        The recipe's answer, and a row per unseen image: path, label, cluster, probability,
-        uncalibrated, temperature, threshold and the probability of each baseline.
-
-    Raises:
-        RuntimeError: the recipe does not give a probability for each image.
-    """
-    answer = recipe(pool, fold.development, fold.unseen, fold.repeat)
-    rows = originals(pool).set_index("source").loc[list(fold.unseen)]
-    said = answer.probability
-    if said.shape != (len(rows),) or not ((said >= 0.0) & (said <= 1.0)).all():
-        raise RuntimeError(f"{fold.name}: {len(rows)} probabilities needed, the recipe gave {said}")
-    columns: dict[str, Any] = {
-        "path": list(fold.unseen),
-        "label": rows["label"].to_numpy(str),
-        "cluster": rows["cluster"].to_numpy(str),
-        "probability": said,
-        "uncalibrated": np.asarray(answer.uncalibrated),
-        "temperature": answer.temperature,
-        "threshold": answer.threshold,
-    }
-    return answer, pd.DataFrame(columns | baselines.predict(fold))
-
-
 TRACK = "headline"
+# Writes name, table and facts of a fold down elsewhere; gives further facts.
+LogFold = Callable[[str, pd.DataFrame, Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -104,44 +75,43 @@ class Headline:
         place = {"folds": self.params.folds, "repeat": fold.repeat, "fold": fold.number}
         return Digest(self.images, self.data, params_digest({**self.decides, **place}), VERSION)
 
+    def missing(self, finished: Finished) -> list[Fold]:
+        """The folds that are not finished yet.
 
-OnFold = Callable[[str, pd.DataFrame, Mapping[str, Any]], Mapping[str, Any]]
+        Raises:
+            UserError: see `Finished.missing`.
+        """
+        names = set(finished.missing({fold.name: self.digest(fold) for fold in self.folds}))
+        return [fold for fold in self.folds if fold.name in names]
 
 
-def missing_folds(track: Headline, finished: Finished) -> list[Fold]:
-    """The folds that are not finished yet.
+def run_fold(track: Headline, fold: Fold, finished: Finished, log: LogFold) -> None:
+    """Run recipe and baselines on a fold and keep what they predict.
+
+    Kept are a row per unseen image (path, label, cluster, probability, uncalibrated, temperature,
+    threshold and the probability of each baseline) and facts. They do not depend on other folds,
+    nor on their order.
 
     Raises:
-        UserError: see `Finished.missing`.
+        RuntimeError: the recipe does not give a probability for each image.
     """
-    names = set(finished.missing({fold.name: track.digest(fold) for fold in track.folds}))
-    return [fold for fold in track.folds if fold.name in names]
-
-
-def run_folds(
-    track: Headline, folds: Sequence[Fold], finished: Finished, on_fold: OnFold
-) -> Iterator[Fold]:
-    """Run folds one after the other, keep each when it is done, and yield it.
-
-    What a fold gives does not depend on the others, nor on their order.
-
-    Args:
-        track: what is cross-validated.
-        folds: which are to be run.
-        finished: where they are kept.
-        on_fold: called with name, table and facts before these are kept; gives further facts.
-    """
-    for fold in folds:
-        started = time.monotonic()
-        answer, table = answer_fold(track.pool, track.recipe, track.baselines, fold)
-        facts = _facts(track, fold, answer, time.monotonic() - started)
-        further = on_fold(fold.name, table, facts)
-        finished.write(fold.name, table, track.digest(fold), {**facts, **further})
-        yield fold
-
-
-def _facts(track: Headline, fold: Fold, answer: Answer, wall_s: float) -> dict[str, Any]:
-    return {
+    began = time.monotonic()
+    answer = track.recipe(track.pool, fold.development, fold.unseen, fold.repeat)
+    rows = originals(track.pool).set_index("source").loc[list(fold.unseen)]
+    p = answer.probability
+    if p.shape != (len(rows),) or not ((p >= 0.0) & (p <= 1.0)).all():
+        raise RuntimeError(f"{fold.name}: {len(rows)} probabilities needed, the recipe gave {p}")
+    columns: dict[str, Any] = {
+        "path": list(fold.unseen),
+        "label": rows["label"].to_numpy(str),
+        "cluster": rows["cluster"].to_numpy(str),
+        "probability": p,
+        "uncalibrated": np.asarray(answer.uncalibrated),
+        "temperature": answer.temperature,
+        "threshold": answer.threshold,
+    }
+    table = pd.DataFrame(columns | track.baselines.predict(fold))
+    facts = {
         "track": TRACK,
         "repeat": fold.repeat,
         "fold": fold.number,
@@ -149,10 +119,12 @@ def _facts(track: Headline, fold: Fold, answer: Answer, wall_s: float) -> dict[s
         "chosen": dict(answer.chosen),
         "temperature": answer.temperature,
         "threshold": answer.threshold,
-        "wall_s": round(wall_s, 1),
+        "wall_s": round(time.monotonic() - began, 1),
         **track.notes,
         "environment": environment(),
     }
+    further = log(fold.name, table, facts)
+    finished.write(fold.name, table, track.digest(fold), {**facts, **further})
 
 
 def read_folds(
@@ -168,14 +140,7 @@ def read_folds(
     """
     places = product(range(params.repeats), range(params.folds))
     names = [Fold(repeat, number, (), ()).name for repeat, number in places]
-    tables, facts = zip(*map(finished.read, names), strict=True)
-    whole = pd.concat(
-        [
-            table.assign(repeat=one["repeat"], fold=one["fold"])
-            for table, one in zip(tables, facts, strict=True)
-        ],
-        ignore_index=True,
-    )
+    whole, facts = finished.read_all(names, ("repeat", "fold"))
     counts = whole.groupby("path")["repeat"].agg(["size", "nunique"])
     wrong = counts[(counts != params.repeats).any(axis=1)]
     if len(wrong):
@@ -184,110 +149,89 @@ def read_folds(
             f"{params.repeats} repeats: folds of different runs; delete the folder and run "
             "`make evidence`"
         )
-    return whole.assign(y=(whole["label"] == POSITIVE).astype("int64")), list(facts)
-
-
-@dataclass(frozen=True)
-class FoldRuns:
-    """Writes each fold as a child of the parent run.
-
-    Attributes:
-        parent: the run of the track.
-        params: flat parameters of its runs.
-        tags: lineage tags of its runs.
-    """
-
-    parent: Run
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-
-    def log(self, name: str, table: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, str]:
-        """Write a fold; the ids of its run and of the parent."""
-        chosen = {f"chosen.{key}": str(value) for key, value in facts["chosen"].items()}
-        place = {"repeat": str(facts["repeat"]), "fold": str(facts["fold"])}
-        tags = {**self.tags, **place, "stage": "evidence"}
-        with start_run(name, {**self.params, **chosen}, tags, self.parent.run_id) as run:
-            run.log_metrics(_figures(table, facts))
-            with tempfile.TemporaryDirectory() as temporary:
-                file = Path(temporary) / f"{name}.csv"
-                table.to_csv(file, index=False)
-                run.log_file(file, "folds")
-        return {"run_id": run.run_id, "parent_run_id": self.parent.run_id}
+    return whole, facts
 
 
 def run_track(
-    name: str,
-    track: Headline,
-    finished: Finished,
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
+    track: Headline, finished: Finished, params: Mapping[str, str], tags: Mapping[str, str]
 ) -> None:
     """Run what is missing of a track, each fold an MLflow run, and show how it goes.
 
-    Args:
-        name: of the parent run.
-        track: what is cross-validated.
-        finished: where folds are kept; finished ones are not run again.
-        params: flat parameters of the runs.
-        tags: lineage tags of the runs.
+    The runs get `params` and `tags`.
 
     Raises:
         UserError: see `Finished.missing`.
     """
-    missing = missing_folds(track, finished)
+    missing = track.missing(finished)
     if not missing:
         return
-    pace = Pace(len(missing))
+    began = time.monotonic()
+    done = [fold.name for fold in track.folds if fold not in missing]
     with (
-        fold_runs(name, track, missing, finished, params, tags) as runs,
-        counting(f"{name} track", len(missing)) as step,
+        parent_run(done, finished, params, tags) as log,
+        counting(f"{TRACK} track", len(missing)) as step,
     ):
-        for fold in run_folds(track, missing, finished, runs.log):
+        for number, fold in enumerate(missing, 1):
+            run_fold(track, fold, finished, log)
             table, _ = finished.read(fold.name)
             called = table["probability"] >= table["threshold"]
             right = float(np.mean(called == (table["label"] == "yes")))
-            step(f"repeat {fold.repeat}, fold {fold.number}: accuracy {right:.3f}; {pace.step()}")
+            place = f"repeat {fold.repeat}, fold {fold.number}"
+            step(f"{place}: accuracy {right:.3f}; {pace(began, number, len(missing))}")
 
 
 @contextmanager
-def fold_runs(
-    name: str,
-    track: Headline,
-    missing: Sequence[Fold],
-    finished: Finished,
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-) -> Iterator[FoldRuns]:
+def parent_run(
+    done: Sequence[str], finished: Finished, params: Mapping[str, str], tags: Mapping[str, str]
+) -> Iterator[LogFold]:
     """Take up the parent run of the finished folds, or open one, for the length of a block.
 
     Where the store does not know it (folds that were finished elsewhere), the new parent gets a
-    child for each finished fold, tagged `restored`.
+    child for each finished fold, tagged `restored`. Gives what logs a fold as a child.
     """
-    done = [fold.name for fold in track.folds if fold not in missing]
-    known = [finished.read(name) for name in done]
-    former = [facts.get("parent_run_id", "") for _, facts in known]
-    found = next((run for one in dict.fromkeys(former) if one and (run := resume_run(one))), None)
-    parent = found or create_run(f"evidence: {name}", params, {**tags, "stage": "evidence"})
+    parts = [(name, *finished.read(name)) for name in done]
+    former = dict.fromkeys(facts.get("parent_run_id", "") for _, _, facts in parts)
+    runs = (resume_run(run_id) for run_id in former if run_id)
+    resumed = next((run for run in runs if run), None)
+    parent = resumed or create_run(f"evidence: {TRACK}", params, {**tags, "stage": "evidence"})
     with shared(parent) as run:
-        if found is None:
+        if resumed is None:
             run.log_dataset("brain-mri", tags.get("data", "unknown"), "cross-validation")
-            restored = FoldRuns(run, params, {**tags, "restored": "true"})
-            for name, (table, facts) in zip(done, known, strict=True):
-                restored.log(name, table, facts)
-        yield FoldRuns(run, params, tags)
+            for part in parts:
+                _log_fold(run, params, {**tags, "restored": "true"}, *part)
+        yield partial(_log_fold, run, params, tags)
+
+
+def _log_fold(
+    parent: Run,
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+    name: str,
+    table: pd.DataFrame,
+    facts: Mapping[str, Any],
+) -> dict[str, str]:
+    """Write a fold as a child of the parent run; the ids of both runs."""
+    chosen = {f"chosen.{key}": str(value) for key, value in facts["chosen"].items()}
+    place = {"repeat": str(facts["repeat"]), "fold": str(facts["fold"])}
+    tags = {**tags, **place, "stage": "evidence"}
+    with start_run(name, {**params, **chosen}, tags, parent.run_id) as run:
+        run.log_metrics(_figures(table, facts))
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / f"{name}.csv"
+            table.to_csv(file, index=False)
+            run.log_file(file, "folds")
+    return {"run_id": run.run_id, "parent_run_id": parent.run_id}
 
 
 def _figures(table: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, float]:
     truth = is_tumour(table["label"])
     figures = {f"{TRACK}/wall_s": float(facts["wall_s"])}
-    for name in ("probability", "probe"):
-        said = table[name].to_numpy(np.float64)
-        where = TRACK if name == "probability" else f"{TRACK}/{name}"
-        figures[f"{where}/log_loss"] = metrics.log_loss(truth, said)
+    for name, where in (("probability", TRACK), ("probe", f"{TRACK}/probe")):
+        probability = table[name].to_numpy(np.float64)
+        figures[f"{where}/log_loss"] = metrics.log_loss(truth, probability)
         if 0 < truth.sum() < len(truth):
-            figures[f"{where}/auroc"] = metrics.auroc(truth, said)
-    called = float(facts["threshold"])
+            figures[f"{where}/auroc"] = metrics.auroc(truth, probability)
     figures[f"{TRACK}/balanced_accuracy"] = metrics.balanced_accuracy(
-        truth, table["probability"].to_numpy(np.float64), called
+        truth, table["probability"].to_numpy(np.float64), float(facts["threshold"])
     )
     return figures

@@ -1,15 +1,12 @@
 """Do heat maps point at tumours? Asked of the trained model, on phantoms."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from brain_tumor.errors import UserError
 from brain_tumor.model.calibration import calibrate
@@ -22,62 +19,54 @@ from brain_tumor.model.metrics import (
     cluster_bootstrap,
     estimate,
     plain,
-    wilson,  # fmt: skip
+    wilson,
 )
 from brain_tumor.model.saved import SavedModel
 from brain_tumor.report.evidence_tables import RIVALS
-from brain_tumor.settings import EvaluateParams
-from evidence.phantoms import Maker, Phantom, Pixels, pairs
+from evidence.phantoms import (
+    BORDER,
+    OUTSIDE,
+    PLACES,
+    Floats,
+    Maker,
+    Mask,
+    Phantom,
+    Pixels,
+    centres,
+    images_of,
+    in_view,
+    kinds_of_places,
+    pairs,
+    share,
+    spread_out,
+    with_text,
+)
 from evidence.settings import LocalisationParams
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Scored = dict[str, dict[str, Plain]]
+Scores = dict[str, Plain]
 # Images, uint8 (N, s, s), to contributions of each place to the logit, float64 (N, h, w), and the
 # calibrated probability of a tumour, float64 (N,).
-Look = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+Explain = Callable[[Pixels], tuple[Floats, Floats]]
 
-NAMES = ("pointing", "mass", "overlap")
 MODEL, CHANCE, CENTRE, HEAD, WEIGHTS = "model", "chance", "centre", "random_head", "random"
 COMPARISONS = (CHANCE, CENTRE, HEAD, WEIGHTS)
-TUMOUR, BORDER, INSIDE, OUTSIDE = PLACES = (
-    "tumour", "border of the head", "elsewhere in the head", "outside the head",
-)  # fmt: skip
 NOWHERE = "nowhere"
-_ASTRAY = {BORDER: "at the border of the head", OUTSIDE: "outside the head"}
-_WORDS = "A 12  TR 4500 TE 98\nSE 3  IM 17"
-_BRIGHTER = 50  # grey levels, of 255, by which a letter must brighten a pixel to be in view
+# Of a map and a mask:
+# pointing: 1 if the square of the strongest place touches the mask, else 0 (the pointing game of
+#     Zhang et al. 2016, arXiv:1608.00507, with half a stride of tolerance);
+# mass: fraction of the map's sum that lies in the mask, 0 to 1;
+# overlap: intersection over union of the mask and as many of the strongest pixels as it has, 0
+#     to 1.
+SCORES = ("pointing", "mass", "overlap")
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How well one map, or several maps of a kind on average, point at a mask.
-
-    Attributes:
-        pointing: 1 if the square of the strongest place touches the mask, else 0 (the pointing game
-            of Zhang et al. 2016, arXiv:1608.00507, with half a stride of tolerance).
-        mass: fraction of the map's sum that lies in the mask, 0 to 1.
-        overlap: intersection over union of the mask and as many of the strongest pixels as it has,
-            0 to 1.
-    """
-
-    pointing: float
-    mass: float
-    overlap: float
-
-    @classmethod
-    def mean(cls, scores: list[Self]) -> Self:
-        """The average, at least one."""
-        return cls(*(float(np.mean([getattr(one, f.name) for one in scores])) for f in fields(cls)))
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What came of it.
+class Localisation:
+    """How well a model's heat maps point at tumours.
 
     Attributes:
         figures: what localisation.json holds beside its origin.
-        scored: see `judged`.
+        scores: see `score_maps`.
         phantoms: the N with a tumour in view.
         maps: of these, the model's contributions, (N, h, w).
         probability: of these, calibrated, (N,).
@@ -85,113 +74,98 @@ class Tested:
     """
 
     figures: Mapping[str, Any]
-    scored: pd.DataFrame
+    scores: pd.DataFrame
     phantoms: Sequence[Phantom]
     maps: Floats
     probability: Floats
     stride_px: int
 
 
-def tested(model: SavedModel, maker: Maker, params: LocalisationParams) -> Tested:
+def localise(model: SavedModel, maker: Maker, params: LocalisationParams) -> Localisation:
     """Judge a model by fresh phantoms.
-
-    Args:
-        model: the trained network.
-        maker: of phantoms and of their images.
-        params: section `localisation`.
 
     Raises:
         UserError: no phantom has its tumour in view.
     """
     phantoms = maker.make(params.seed, pairs(params.pairs), "phantoms")
-    look, stride = looking(model.network, model.meta.temperature), model.meta.stride_px
-    maps, probability = look(_images(phantoms))
-    has = np.array([one.tumour.any() for one in phantoms])
-    healthy = np.array([not one.case.tumour for one in phantoms])
-    if not has.any():
+    explain = explainer(model.network, model.meta.temperature)
+    stride = model.meta.stride_px
+    maps, probability = explain(images_of(phantoms))
+    visible = np.array([phantom.tumour.any() for phantom in phantoms])
+    healthy = np.array([not phantom.case.tumour for phantom in phantoms])
+    if not visible.any():
         raise UserError(f"none of {params.pairs} phantoms has its tumour in view; make more pairs")
-    with_tumour, without = _those(phantoms, has), _those(phantoms, healthy)
-    random = _random_maps(model.network, _images(with_tumour), params)
-    scored = judged(with_tumour, maps[has], random, stride, params.chance_draws, params.seed)
+    with_tumour = [phantoms[number] for number in np.flatnonzero(visible)]
+    without = [phantoms[number] for number in np.flatnonzero(healthy)]
+    images = images_of(with_tumour)
+    seeds = range(params.seed, params.seed + params.random_networks)
+    random = {
+        name: [explainer(draw(model.network, seed))(images)[0] for seed in seeds]
+        for name, draw in ((HEAD, with_random_head), (WEIGHTS, with_random_weights))
+    }
+    scores = score_maps(
+        with_tumour, maps[visible], random, stride, params.chance_draws, params.seed
+    )
+    kinds = {
+        "with": strongest_kinds(with_tumour, maps[visible], stride),
+        "without": strongest_kinds(without, maps[healthy], stride),
+    }
+    shares = mean_shares(without, maps.shape[1:], stride)
     figures: dict[str, Any] = {
         "weights": model.meta.initial_weights,
         "block": model.meta.head_block,
         "phantoms": len(with_tumour),
         "patients": params.pairs,
         **plain({"auroc": _auroc(phantoms, probability, params)}),
-        "scores": mean_scores(scored, params),
-        "differences": mean_differences(scored, params),
-        "by_plane": scores_by("plane", scored, params),
-        "by_contrast": scores_by("contrast", scored, params),
-        "places": {
-            "with": kind_shares(strongest_kinds(with_tumour, maps[has], stride)),
-            "without": kind_shares(strongest_kinds(without, maps[healthy], stride)),
-            "blind": _blind(without, maps.shape[1:], stride),
-        },
+        "scores": mean_scores(scores, params),
+        "differences": mean_differences(scores, params),
+        "by_plane": scores_by("plane", scores, params),
+        "by_contrast": scores_by("contrast", scores, params),
+        "places": {name: kind_shares(kinds[name]) for name in kinds}
+        | {"blind": {name: {"value": round(value, 6)} for name, value in shares.items()}},
         "text": _text_by_place(
-            look, maker, {"with": with_tumour, "without": without}, stride, params
+            explain, maker, {"with": with_tumour, "without": without}, stride, params
         ),
     }
     figures["notes"] = notes(figures)
-    return Tested(figures, scored, with_tumour, maps[has], probability[has], stride)
-
-
-def _images(phantoms: Sequence[Phantom]) -> Pixels:
-    return np.stack([one.image for one in phantoms])
-
-
-def _those(phantoms: Sequence[Phantom], which: Any) -> list[Phantom]:
-    return [one for one, wanted in zip(phantoms, which, strict=True) if wanted]
-
-
-def _random_maps(
-    network: Any, images: Pixels, params: LocalisationParams
-) -> dict[str, list[Floats]]:
-    """Maps of randomised networks, several of each kind."""
-    seeds = range(params.seed, params.seed + params.random_networks)
-    kinds = {HEAD: with_random_head, WEIGHTS: with_random_weights}
-    return {
-        name: [looking(drawn(network, seed))(images)[0] for seed in seeds]
-        for name, drawn in kinds.items()
-    }
+    return Localisation(figures, scores, with_tumour, maps[visible], probability[visible], stride)
 
 
 def _auroc(
     phantoms: Sequence[Phantom], probability: Floats, params: LocalisationParams
 ) -> Estimate:
-    truth = np.array([one.case.tumour for one in phantoms], np.int64)
-    patients = np.array([str(one.case.patient) for one in phantoms])
-    resamples = EvaluateParams(seed=params.seed, bootstrap_resamples=params.bootstrap_resamples)
+    truth = np.array([phantom.case.tumour for phantom in phantoms], np.int64)
+    patients = np.array([str(phantom.case.patient) for phantom in phantoms])
     predicted = OutOfFold.single(Sample(truth, probability, probability >= 0.5), patients)
-    return predicted.figures(resamples, intervals=True)["auroc"]
-
-
-def _blind(phantoms: Sequence[Phantom], shape: Any, stride: int) -> dict[str, dict[str, float]]:
-    shares = mean_shares(phantoms, shape, stride)
-    return {name: {"value": round(value, 6)} for name, value in shares.items()}
+    return predicted.figures(params.bootstrap(), intervals=True)["auroc"]
 
 
 def _text_by_place(
-    look: Look,
+    explain: Explain,
     maker: Maker,
     classes: Mapping[str, Sequence[Phantom]],
     stride: int,
     params: LocalisationParams,
 ) -> dict[str, dict[str, Any]]:
     """By where the text is written and by class: in the file, on the network's input."""
-    found: dict[str, dict[str, Any]] = {"in the file": {}, "on the network's input": {}}
+    figures: dict[str, dict[str, Any]] = {"in the file": {}, "on the network's input": {}}
     for label, phantoms in classes.items():
+        in_files = [with_text(phantom.grey) for phantom in phantoms]
         written = {
-            "in the file": maker.see([with_text(one.grey) for one in phantoms], "text in files"),
-            "on the network's input": [with_text(one.image) for one in phantoms],
+            "in the file": maker.preprocess_pictures(in_files, "text in files"),
+            "on the network's input": [with_text(phantom.image) for phantom in phantoms],
         }
         for where, pictures in written.items():
-            figures = text_figures(look, _images(phantoms), pictures, stride, params)
-            found[where][label] = figures
-    return found
+            figures[where][label] = text_figures(
+                explain, images_of(phantoms), pictures, stride, params
+            )
+    return figures
 
 
-def judged(
+# Scores of maps.
+
+
+def score_maps(
     phantoms: Sequence[Phantom],
     maps_of_model: Floats,
     random: Mapping[str, Sequence[Floats]],
@@ -210,8 +184,8 @@ def judged(
         seed: of the noise.
 
     Returns:
-        A row per phantom and map: patient, plane, contrast, map (`MODEL` or one of `COMPARISONS`),
-        pointing, mass, overlap (see `Scores`; means where there are several maps of a kind).
+        A row per phantom and map: patient, plane, contrast, map (`MODEL` or one of `COMPARISONS`)
+        and `SCORES`, means where there are several maps of a kind.
 
     Raises:
         ValueError: a phantom has no tumour in view.
@@ -220,29 +194,25 @@ def judged(
     for number, phantom in enumerate(phantoms):
         shape: tuple[int, int] = maps_of_model[number].shape
         prior = centre_prior(phantom.head, shape, stride_px)
-        maps = {MODEL: [maps_of_model[number]], CENTRE: [prior]}
-        maps |= {name: [one[number] for one in several] for name, several in random.items()}
-        scores = {name: _mean(several, phantom.tumour, stride_px) for name, several in maps.items()}
         rng = np.random.default_rng((seed, number))
-        scores[CHANCE] = chance(phantom.head, phantom.tumour, shape, stride_px, rng, draws)
-        rows += [_what(phantom) | {"map": name} | vars(one) for name, one in scores.items()]
+        maps = {MODEL: [maps_of_model[number]], CENTRE: [prior]}
+        maps |= {name: [each[number] for each in several] for name, several in random.items()}
+        maps[CHANCE] = noise(phantom.head, shape, stride_px, rng, draws)
+        case = {"patient": phantom.case.patient, "plane": phantom.case.plane}
+        for name, several in maps.items():
+            scores = mean_score(several, phantom.tumour, stride_px)
+            rows.append(case | {"contrast": phantom.contrast, "map": name} | scores)
     return pd.DataFrame(rows)
 
 
-def _mean(maps: Sequence[NDArray[np.float64]], mask: Mask, stride_px: int) -> Scores:
-    return Scores.mean([score(one, mask, stride_px) for one in maps])
+def mean_score(maps: Sequence[Floats], mask: Mask, stride_px: int) -> dict[str, float]:
+    """Means of the `SCORES` of maps by one mask, see `score`."""
+    scores = [score(values, mask, stride_px) for values in maps]
+    return {name: float(np.mean([each[name] for each in scores])) for name in SCORES}
 
 
-def _what(phantom: Phantom) -> dict[str, int | str]:
-    return {
-        "patient": phantom.case.patient,
-        "plane": phantom.case.plane,
-        "contrast": phantom.contrast,
-    }
-
-
-def score(values: Floats, mask: Mask, stride_px: int) -> Scores:
-    """Judge a map by a mask.
+def score(values: Floats, mask: Mask, stride_px: int) -> dict[str, float]:
+    """Judge a map by a mask; gives `SCORES`.
 
     Args:
         values: float64 (h, w), what each place speaks for; values below 0 count as 0. A map
@@ -257,13 +227,13 @@ def score(values: Floats, mask: Mask, stride_px: int) -> Scores:
         raise ValueError(f"the mask {mask.shape} is empty; there is nothing to point at")
     values = np.clip(np.asarray(values, np.float64), 0, None)
     if not values.any():
-        return Scores(0.0, 0.0, 0.0)
-    inside = share(mask, _shape(values), stride_px)
-    return Scores(
-        pointing=float(inside[strongest(values)] > 0),
-        mass=float((values * inside).sum() / values.sum()),
-        overlap=_overlap(spread_out(values, stride_px, mask.shape[0]), mask),
-    )
+        return dict.fromkeys(SCORES, 0.0)
+    inside = share(mask, values.shape, stride_px)
+    return {
+        "pointing": float(inside[strongest(values)] > 0),
+        "mass": float((values * inside).sum() / values.sum()),
+        "overlap": _overlap(spread_out(values, stride_px, mask.shape[0]), mask),
+    }
 
 
 def strongest(values: Floats) -> tuple[int, int]:
@@ -272,32 +242,21 @@ def strongest(values: Floats) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def chance(
-    head: Mask,
-    mask: Mask,
-    shape: tuple[int, int],
-    stride_px: int,
-    rng: np.random.Generator,
-    draws: int,
-) -> Scores:
-    """What maps score that are noise, uniform and independent at each place of the head."""
+def noise(
+    head: Mask, shape: tuple[int, int], stride_px: int, rng: np.random.Generator, draws: int
+) -> list[Floats]:
+    """Maps that are noise, uniform and independent at each place of the head."""
     weight = share(head, shape, stride_px)
-    return Scores.mean([score(weight * rng.random(shape), mask, stride_px) for _ in range(draws)])
+    return [weight * rng.random(shape) for _ in range(draws)]
 
 
 def centre_prior(head: Mask, shape: tuple[int, int], stride_px: int) -> Floats:
     """A Gaussian at the head's centre, its deviations a quarter of the head's height and width."""
     down, across = (
-        _bell(centres(side, stride_px, head.shape[0]), at)
-        for side, at in zip(shape, np.nonzero(head), strict=True)
+        _bell(centres(side, stride_px, head.shape[0]), pixels)
+        for side, pixels in zip(shape, np.nonzero(head), strict=True)
     )
     return np.asarray(np.outer(down, across), np.float64)
-
-
-def outline(mask: Mask) -> Mask:
-    """The edge of a mask, one pixel wide, inside it."""
-    edge: Mask = mask & ~ndimage.binary_erosion(mask)
-    return edge
 
 
 def _bell(places: Floats, pixels: NDArray[np.int64]) -> Floats:
@@ -310,32 +269,22 @@ def _overlap(pixels: Floats, mask: Mask) -> float:
     chosen = np.zeros(pixels.size, dtype=np.bool_)
     chosen[np.argsort(-pixels, axis=None, kind="stable")[:area]] = True
     chosen &= pixels.ravel() > 0
-    both, either = (int(f(chosen, mask.ravel()).sum()) for f in (np.logical_and, np.logical_or))
-    return both / either
+    return int((chosen & mask.ravel()).sum()) / int((chosen | mask.ravel()).sum())
 
 
-def _shape(values: Floats) -> tuple[int, int]:
-    return int(values.shape[0]), int(values.shape[1])
-
-
-def mean_scores(table: pd.DataFrame, params: LocalisationParams) -> Scored:
-    """Mean of each score of each kind of map.
-
-    Args:
-        table: see `judged`.
-        params: section `localisation`.
-    """
+def mean_scores(table: pd.DataFrame, params: LocalisationParams) -> dict[str, Scores]:
+    """Mean of each score of each kind of map, by the table of `score_maps`."""
     return {name: _means(_wide(table, name), params) for name in (MODEL, *COMPARISONS)}
 
 
-def mean_differences(table: pd.DataFrame, params: LocalisationParams) -> Scored:
+def mean_differences(table: pd.DataFrame, params: LocalisationParams) -> dict[str, Scores]:
     """The model's score minus that of each rival on the same phantom, averaged."""
     ours = _wide(table, MODEL)
     return {name: _means(ours - _wide(table, name), params) for name in COMPARISONS}
 
 
 def scores_by(
-    what: str, table: pd.DataFrame, params: LocalisationParams
+    column: str, table: pd.DataFrame, params: LocalisationParams
 ) -> dict[str, dict[str, Any]]:
     """For each plane or contrast the number of phantoms, the scores and the differences."""
     return {
@@ -344,41 +293,31 @@ def scores_by(
             "scores": mean_scores(rows, params),
             "differences": mean_differences(rows, params),
         }
-        for part, rows in table.groupby(what)
+        for part, rows in table.groupby(column)
     }
 
 
-def kind_shares(kinds: Sequence[str]) -> dict[str, Plain]:
-    """How often the strongest place is of which kind, one of each patient: Wilson intervals."""
-    return plain({name: wilson(kinds.count(name), len(kinds)) for name in PLACES})
+def _means(wide: pd.DataFrame, params: LocalisationParams) -> Scores:
+    return plain({name: mean_estimate(wide[name].to_numpy(np.float64), params) for name in SCORES})
+
+
+def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The scores of one kind of map, indexed by patient."""
+    return table[table["map"] == name].set_index("patient").sort_index()[list(SCORES)]
 
 
 def mean_estimate(values: Floats, params: LocalisationParams) -> Estimate:
     """Mean of values, one of each patient, with a percentile interval over resampled patients."""
     if len(values) < 2:
         return Estimate(float(values.mean()))
-    resamples = EvaluateParams(seed=params.seed, bootstrap_resamples=params.bootstrap_resamples)
-    weights = cluster_bootstrap(np.arange(len(values)), resamples)
+    weights = cluster_bootstrap(np.arange(len(values)), params.bootstrap())
     return estimate(lambda drawn: (drawn @ values) / len(values), weights) or Estimate(np.nan)
 
 
-def _means(wide: pd.DataFrame, params: LocalisationParams) -> dict[str, Plain]:
-    return plain({name: mean_estimate(wide[name].to_numpy(np.float64), params) for name in NAMES})
+# Where maps point.
 
 
-def _wide(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The scores of one kind of map, indexed by patient."""
-    return table[table["map"] == name].set_index("patient").sort_index()[list(NAMES)]
-
-
-def kinds_of_places(phantom: Phantom, shape: tuple[int, int], stride_px: int) -> NDArray[np.str_]:
-    """What the square of each place touches first, of `PLACES`, (h, w)."""
-    masks = [phantom.tumour, outline(phantom.head), phantom.head]
-    touched = [share(mask, shape, stride_px) > 0 for mask in masks]
-    return np.select(touched, [TUMOUR, BORDER, INSIDE], default=OUTSIDE)
-
-
-def strongest_kinds(phantoms: Sequence[Phantom], found: Floats, stride_px: int) -> list[str]:
+def strongest_kinds(phantoms: Sequence[Phantom], maps: Floats, stride_px: int) -> list[str]:
     """What the strongest place for a tumour touches, of contributions (N, h, w).
 
     A map with nothing above 0 points nowhere: its kind is none of `PLACES`.
@@ -387,49 +326,25 @@ def strongest_kinds(phantoms: Sequence[Phantom], found: Floats, stride_px: int) 
         str(kinds_of_places(phantom, values.shape, stride_px)[strongest(values)])
         if values.max() > 0
         else NOWHERE
-        for phantom, values in zip(phantoms, found, strict=True)
+        for phantom, values in zip(phantoms, maps, strict=True)
     ]
 
 
+def kind_shares(kinds: Sequence[str]) -> dict[str, Plain]:
+    """How often the strongest place is of which kind, one of each patient: Wilson intervals."""
+    return plain({name: wilson(kinds.count(name), len(kinds)) for name in PLACES})
+
+
 def mean_shares(
-    phantoms: Sequence[Phantom], shape: tuple[int, int], stride_px: int
+    phantoms: Sequence[Phantom], shape: tuple[int, ...], stride_px: int
 ) -> dict[str, float]:
     """Share of all places that are of each kind: how often a place taken blindly is."""
-    kinds = np.stack([kinds_of_places(one, shape, stride_px) for one in phantoms])
+    kinds = np.stack([kinds_of_places(phantom, shape, stride_px) for phantom in phantoms])
     return {name: float((kinds == name).mean()) for name in PLACES}
 
 
-def points_at(values: Floats, mask: Mask, stride_px: int) -> bool:
-    """Whether a map has a strongest place above 0 whose square touches a mask."""
-    shape: tuple[int, int] = values.shape
-    return bool(values.max() > 0 and share(mask, shape, stride_px)[strongest(values)] > 0)
-
-
-def with_text(grey: Pixels) -> tuple[Pixels, Mask]:
-    """A picture with a scanner's words in white in its upper left corner, and where they are."""
-    height, width = grey.shape
-    layer = Image.new("L", (width, height))
-    font = ImageFont.load_default(max(8, round(width / 22)))
-    ImageDraw.Draw(layer).multiline_text((2, 2), _WORDS, fill=255, font=font)
-    letters = np.asarray(layer)
-    around = ndimage.binary_dilation(letters > 0, iterations=2)
-    return np.maximum(grey, letters), np.asarray(around, np.bool_)
-
-
-def in_view(before: Pixels, after: Pixels, around: Mask) -> Mask:
-    """Where letters are to be seen on the network's input, bool (s, s); empty: nowhere.
-
-    Args:
-        before: the network's input without text, uint8 (s, s).
-        after: with text.
-        around: where the text should be, bool (s, s).
-    """
-    brighter: Mask = after.astype(np.int16) - before.astype(np.int16) >= _BRIGHTER
-    return brighter & around
-
-
 def text_figures(
-    look: Look,
+    explain: Explain,
     before: Pixels,
     written: Sequence[tuple[Pixels, Mask]],
     stride_px: int,
@@ -438,7 +353,7 @@ def text_figures(
     """What text does to phantoms of one class, one of each patient.
 
     Args:
-        look: the network.
+        explain: the network.
         before: images without text, uint8 (N, s, s).
         written: the same with text, each with where that should be, bool (s, s).
         stride_px: pixels between neighbouring places of the network's maps.
@@ -456,36 +371,46 @@ def text_figures(
     if not kept:
         return counts
     masks = [text[number] for number in kept]
-    (maps, said), (maps_without, said_without) = look(after[kept]), look(before[kept])
+    (maps, p), (maps_without, p_without) = explain(after[kept]), explain(before[kept])
     figures = {
         "strongest_at_text": _hits(maps, masks, stride_px),
         "strongest_there_without": _hits(maps_without, masks, stride_px),
-        "probability_moved": mean_estimate(said - said_without, params),
+        "probability_moved": mean_estimate(p - p_without, params),
     }
     return counts | plain(figures)
 
 
 def _hits(maps: Floats, masks: Sequence[Mask], stride_px: int) -> Estimate:
-    pairs = zip(maps, masks, strict=True)
-    return wilson(sum(points_at(one, mask, stride_px) for one, mask in pairs), len(masks))
+    """Share of maps with a strongest place above 0 whose square touches their mask."""
+    hits = [
+        values.max() > 0 and share(mask, values.shape, stride_px)[strongest(values)] > 0
+        for values, mask in zip(maps, masks, strict=True)
+    ]
+    return wilson(int(np.sum(hits)), len(masks))
 
 
-def looking(network: Any, temperature: float | None = None) -> Look:
-    """How a network is asked; `temperature` as for `calibrate`."""
-    explainer = Explainer(network)
+# Networks.
 
-    def look(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        seen = explainer.see(images)
-        return seen.contributions.astype(np.float64), calibrate(seen.probability, temperature)
 
-    return look
+def explainer(network: Any, temperature: float | None = None) -> Explain:
+    """What gives a network's maps and probabilities; `temperature` as for `calibrate`."""
+    whole = Explainer(network)
+
+    def explain(images: Pixels) -> tuple[Floats, Floats]:
+        answer = whole.see(images)
+        return answer.contributions.astype(np.float64), calibrate(answer.probability, temperature)
+
+    return explain
 
 
 def with_random_head(network: Any, seed: int) -> Any:
     """A copy whose sigmoid unit has normal weights; trunk and standardisation stay."""
-    copy = _clone(network)
+    import keras
+
+    copy = keras.models.clone_model(network)
     copy.set_weights(network.get_weights())
-    dense = _units(copy)[-1]
+    leaves = [leaf for layer in copy.layers for leaf in getattr(layer, "layers", [layer])]
+    dense = [leaf for leaf in leaves if type(leaf).__name__ == "Dense"][-1]
     kernel, bias = dense.get_weights()
     drawn = np.random.default_rng(seed).normal(0, 1 / np.sqrt(len(kernel)), kernel.shape)
     dense.set_weights([drawn.astype(np.float32), np.zeros_like(bias)])
@@ -497,89 +422,42 @@ def with_random_weights(network: Any, seed: int) -> Any:
     import keras
 
     keras.utils.set_random_seed(seed)
-    return _clone(network)
-
-
-def _clone(network: Any) -> Any:
-    import keras
-
     return keras.models.clone_model(network)
 
 
-def _units(network: Any) -> list[Any]:
-    """Dense layers, also those within layers."""
-    leaves = [leaf for layer in network.layers for leaf in getattr(layer, "layers", [layer])]
-    return [leaf for leaf in leaves if type(leaf).__name__ == "Dense"]
+# Sentences.
 
 
-@lru_cache(maxsize=32)
-def _boxes(places: int, stride_px: int, size_px: int) -> Floats:
-    """Share of each pixel in the mean over a place's square, along one side: (places, size_px)."""
-    edges = centres(places, stride_px, size_px)[:, None] + np.array([-0.5, 0.5]) * stride_px
-    pixels = np.arange(size_px)
-    first, last = np.maximum(edges[:, :1], pixels - 0.5), np.minimum(edges[:, 1:], pixels + 0.5)
-    return np.asarray(np.clip(last - first, 0, None) / stride_px, np.float64)
-
-
-@lru_cache(maxsize=32)
-def _lines(places: int, stride_px: int, size_px: int) -> Floats:
-    """Weight of each place in a pixel's linear interpolation, along one side: (size_px, places)."""
-    at = np.interp(
-        np.arange(size_px), centres(places, stride_px, size_px), np.arange(places, dtype=float)
-    )
-    return np.asarray(np.clip(1 - np.abs(at[:, None] - np.arange(places)), 0, None), np.float64)
-
-
-def centres(places: int, stride_px: int, size_px: int) -> Floats:
-    """Pixel coordinate of each place's centre along one side, float64 (places,)."""
-    away = stride_px * (np.arange(places) - 0.5 * (places - 1))
-    return np.asarray(away + 0.5 * (size_px - 1), np.float64)
-
-
-def share(mask: NDArray[np.bool_], shape: tuple[int, int], stride_px: int) -> Floats:
-    """Fraction of each place's square that a mask (s, s) fills, float64 `shape`, 0 to 1."""
-    down, across = (_boxes(side, stride_px, mask.shape[0]) for side in shape)
-    filled: Floats = down @ mask.astype(np.float64) @ across.T
-    return filled
-
-
-def spread_out(values: Floats, stride_px: int, size_px: int) -> Floats:
-    """Values of places on the pixels of the image, linear, edges held; float64 (s, s)."""
-    down, across = (_lines(side, stride_px, size_px) for side in values.shape)
-    pixels: Floats = down @ values @ across.T
-    return pixels
-
-
-def notes(found: Mapping[str, Any]) -> list[str]:
+def notes(figures: Mapping[str, Any]) -> list[str]:
     """Sentences on what maps beat, where else they point, and scanner text.
 
-    Args:
-        found: see stage localisation: differences, by_plane, places, text.
+    Read are `differences`, `by_plane`, `places` and `text` of `Localisation.figures`.
     """
-    planes = found["by_plane"]
+    planes, places = figures["by_plane"], figures["places"]
     return [
-        _verdict("All planes", found["differences"]),
-        *(_verdict(name.capitalize(), one["differences"]) for name, one in planes.items()),
-        *(_astray(*place, found["places"]) for place in _ASTRAY.items()),
-        *_text(found["text"]),
+        _verdict("All planes", figures["differences"]),
+        *(_verdict(name.capitalize(), part["differences"]) for name, part in planes.items()),
+        _preference(BORDER, "at the border of the head", places),
+        _preference(OUTSIDE, "outside the head", places),
+        *_text_notes(figures["text"]),
     ]
 
 
-def _verdict(where: str, differences: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def _verdict(where: str, differences: Mapping[str, Scores]) -> str:
     """Which differences are shown: their interval lies above zero."""
     failed = {
-        rival: [name for name, one in figures.items() if one.get("low", 0.0) <= 0]
+        rival: [name for name, figure in figures.items() if figure.get("low", 0.0) <= 0]
         for rival, figures in differences.items()
     }
-    total, missing = (sum(map(len, one.values())) for one in (differences, failed))
-    told = "; ".join(
+    total, missing = (sum(map(len, each.values())) for each in (differences, failed))
+    reasons = "; ".join(
         f"{' and '.join(names)} against {RIVALS[rival]}" for rival, names in failed.items() if names
     )
     start = f"{where}: {total - missing} of {total} differences have an interval above zero"
-    return f"{start}; not shown: {told}." if told else f"{start}."
+    return f"{start}; not shown: {reasons}." if reasons else f"{start}."
 
 
-def _astray(place: str, where: str, places: Mapping[str, Mapping[str, Any]]) -> str:
+def _preference(place: str, where: str, places: Mapping[str, Scores]) -> str:
     """Whether maps prefer a kind of place where there is no tumour to point at."""
     healthy, blind = places["without"][place], places["blind"][place]["value"]
     if healthy["low"] > blind:
@@ -595,33 +473,33 @@ def _astray(place: str, where: str, places: Mapping[str, Mapping[str, Any]]) -> 
     )
 
 
-def _text(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
-    for where, classes in found.items():
-        for label, one in classes.items():
+def _text_notes(text: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
+    for where, classes in text.items():
+        for label, figures in classes.items():
             start = (
                 f"Scanner text {where}, phantoms {label} tumour: letters reach the network in "
-                f"{one['in_view']} of {one['phantoms']}"
+                f"{figures['in_view']} of {figures['phantoms']}"
             )
-            yield f"{start}; {_drawn(one)}" if one["in_view"] else f"{start}."
+            if not figures["in_view"]:
+                yield f"{start}."
+                continue
+            hits, without, moved = (
+                figures[name]
+                for name in ("strongest_at_text", "strongest_there_without", "probability_moved")
+            )
+            word = "point" if hits["low"] > without["high"] else "are not shown to point"
+            yield (
+                f"{start}; maps {word} at it (strongest place there in {_percent(hits)}; without "
+                f"text in {without['value']:.0%}), and it moves the probability by "
+                f"{moved['value']:+.3f}{_ends(moved, '{:+.3f}')} on average."
+            )
 
 
-def _drawn(one: Mapping[str, Any]) -> str:
-    hits, without, moved = (
-        one[name] for name in ("strongest_at_text", "strongest_there_without", "probability_moved")
-    )
-    word = "point" if hits["low"] > without["high"] else "are not shown to point"
-    return (
-        f"maps {word} at it (strongest place there in {_percent(hits)}; without text in "
-        f"{without['value']:.0%}), and it moves the probability by {moved['value']:+.3f}"
-        f"{_ends(moved, '{:+.3f}')} on average."
-    )
-
-
-def _percent(figure: Mapping[str, Any]) -> str:
+def _percent(figure: Plain) -> str:
     return f"{figure['value']:.0%}{_ends(figure, '{:.0%}')}"
 
 
-def _ends(figure: Mapping[str, Any], form: str) -> str:
+def _ends(figure: Plain, form: str) -> str:
     if "low" not in figure:
         return ""
     return f" [{form.format(figure['low'])}, {form.format(figure['high'])}]"

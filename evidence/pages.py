@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,7 @@ from brain_tumor.report.drawings import (
 from brain_tumor.report.evidence_tables import SCORES, SCORES_NOTE, Figures, baseline_intervals
 from brain_tumor.report.page import Heading, Listing, Table, bracketed, markdown
 from brain_tumor.report.words import cell, figure_label
-from evidence.localisation import PLACES, Floats, outline, spread_out
-from evidence.summary import made_line, recipe_line
-
-if TYPE_CHECKING:
-    from evidence.localisation import Tested
-    from evidence.phantoms import Phantom
+from evidence.phantoms import PLACES, Floats, Phantom, outline, spread_out
 
 _STABLE = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",
@@ -43,14 +38,36 @@ _BRACKETS = "in brackets 95 % intervals over clusters, in parentheses prediction
 _CHANGES = ("accuracy", "auroc", "brier")
 
 
-def headline_page(summary: Figures, origin: Mapping[str, Any], target: float | None) -> str:
-    """docs/evidence/headline.md.
+def recipe_line(origin: Mapping[str, Any], params: str = "params.yaml") -> str:
+    """The first line of a page: of which recipe it is, since the default may have moved on.
 
-    Args:
-        summary: see `headline_summary.summarise_headline`.
-        origin: where and when (see `page.made_from`).
-        target: sensitivity the operating threshold is set for; None: the threshold is 0.5.
+    `origin` is as `parts.origin_of` gives it; `params` is the file with the recipe's parameters.
     """
+    commits = origin["commits"]
+    hashes = [commit.removesuffix("-dirty") for commit in commits]
+    shown = " and ".join(f"`{commit}`" for commit in commits)
+    recipe = "".join(f"; {text}" for text in origin["recipe"])
+    return (
+        f"> Made with the recipe of commit {shown} (`git show {hashes[-1]}:{params}`{recipe}). "
+        f"The default recipe may have changed since: `git diff {hashes[-1]} -- {params}`, "
+        "CHANGELOG.md."
+    )
+
+
+def _origin_line(origin: Mapping[str, Any]) -> str:
+    """The same as sentences, with machine, packages and time."""
+    precision = f"; tuned blocks in {', '.join(origin['precision'])}" if origin["precision"] else ""
+    return (
+        f"`{origin['command']}`, {' and '.join(origin['dates'])}; {'; '.join(origin['machines'])}; "
+        f"{', '.join(origin['packages'])}{precision}. Initial weights: "
+        f"`{'`, `'.join(origin['weights'])}`. Wall time {origin['wall_s'] / 60:.0f} min."
+    )
+
+
+def headline_page(document: Figures) -> str:
+    """docs/evidence/headline.md, from what summary.json holds."""
+    summary, origin = document["headline"], document["made"]["headline"]
+    target = summary["target_sensitivity"]
     aimed = "0.5" if target is None else f"set for a sensitivity of {target:.2f}"
     errors = "[confident_errors.csv](confident_errors.csv)"
     return markdown(
@@ -64,7 +81,7 @@ def headline_page(summary: Figures, origin: Mapping[str, Any], target: float | N
             "predicted. Brackets: 95 % intervals from "
             "clusters resampled jointly over repeats; figures are means over repeats. Nesting does "
             "not undo what was chosen before: [decisions.md](decisions.md) says on which images.",
-            made_line(origin),
+            _origin_line(origin),
             Heading("Figures"),
             tables.headline_figures(summary, aimed),
             tables.repeat_by_repeat(summary),
@@ -81,11 +98,14 @@ def headline_page(summary: Figures, origin: Mapping[str, Any], target: float | N
 
 
 def _chosen(folds: Sequence[Mapping[str, Any]]) -> Table:
+    def text(value: object) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
     names = sorted({name for fold in folds for name in fold["chosen"]})
     rows = [
         [
             f"{fold['repeat']}.{fold['fold']}",
-            *(_parameter(fold["chosen"].get(name, "")) for name in names),
+            *(text(fold["chosen"].get(name, "")) for name in names),
             f"{fold['temperature']:.2f}", f"{fold['threshold']:.3f}", f"{fold['wall_s']:.0f}",
         ]
         for fold in folds
@@ -94,17 +114,9 @@ def _chosen(folds: Sequence[Mapping[str, Any]]) -> Table:
     return Table(head, rows)
 
 
-def _parameter(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def paper_page(summary: Figures, origin: Mapping[str, Any]) -> str:
-    """docs/evidence/paper.md.
-
-    Args:
-        summary: see `paper_summary.summarise_paper`.
-        origin: where and when (see `page.made_from`).
-    """
+def paper_page(document: Figures) -> str:
+    """docs/evidence/paper.md, from what summary.json holds."""
+    summary, origin = document["paper"], document["made"]["paper"]
     seeds, good = summary["seeds"], summary["as_good_as_published"]
     return markdown(
         [
@@ -115,7 +127,7 @@ def paper_page(summary: Figures, origin: Mapping[str, Any]) -> str:
             "the frozen trunk by AdamW, stopped by validation loss. The division is the published "
             "one: copies of a picture may fall on both sides. Their optimiser, epochs and initial "
             "weights are not stated.",
-            made_line(origin),
+            _origin_line(origin),
             Heading("Beside the paper"),
             tables.published_spread(summary),
             f"{good} of {seeds} seeds reach the published test accuracy of 0.90 or more.",
@@ -146,13 +158,9 @@ def _by_seed(parts: Sequence[Mapping[str, Any]]) -> Table:
     return Table(head, rows)
 
 
-def localisation_page(facts: Figures, origin: Mapping[str, Any]) -> str:
-    """docs/evidence/localisation.md.
-
-    Args:
-        facts: what localisation.json holds.
-        origin: where and when (see `page.made_from`).
-    """
+def localisation_page(facts: Figures) -> str:
+    """docs/evidence/localisation.md, from what localisation.json holds."""
+    origin = facts["made"]
     return markdown(
         [
             recipe_line(origin),
@@ -166,7 +174,7 @@ def localisation_page(facts: Figures, origin: Mapping[str, Any]) -> str:
             "picture (exact; Grad-CAM for this head, less that of an empty picture, spread over "
             "the neighbours). The truth is the tumour's mask, warped by the same transform as the "
             "image.",
-            f"{made_line(origin)} Digest of the model: `{facts['model'][:12]}`; seed of the "
+            f"{_origin_line(origin)} Digest of the model: `{facts['model'][:12]}`; seed of the "
             f"phantoms: {facts['seed']}.",
             f"Tumours in view, and judged: {facts['phantoms']}. AUROC of the model on all "
             f"phantoms: {bracketed(cell(facts, 'auroc'))}.",
@@ -193,7 +201,7 @@ def localisation_page(facts: Figures, origin: Mapping[str, Any]) -> str:
     )
 
 
-def _parts(what: str, parts: Mapping[str, Figures]) -> Table:
+def _parts(kind: str, parts: Mapping[str, Figures]) -> Table:
     rows = [
         [
             name,
@@ -205,7 +213,7 @@ def _parts(what: str, parts: Mapping[str, Figures]) -> Table:
         for name, part in parts.items()
     ]
     differences = ("pointing minus centre", "mass minus random")
-    return Table((what, "tumours", *SCORES.values(), *differences), rows)
+    return Table((kind, "tumours", *SCORES.values(), *differences), rows)
 
 
 def _places(places: Figures) -> Table:
@@ -234,16 +242,9 @@ def _scanner_text(text: Figures) -> Table:
     return Table(head, rows, note)
 
 
-def robustness_page(
-    conditions: Sequence[Figures], facts: Mapping[str, Any], origin: Mapping[str, Any]
-) -> str:
-    """docs/evidence/robustness.md.
-
-    Args:
-        conditions: see `robustness_curves.curves`.
-        facts: images, clusters, threshold and model (digest of its bundle).
-        origin: where and when (see `page.made_from`).
-    """
+def robustness_page(facts: Figures) -> str:
+    """docs/evidence/robustness.md, from what robustness.json holds."""
+    origin, conditions = facts["made"], facts["conditions"]
     return markdown(
         [
             recipe_line(origin),
@@ -252,7 +253,7 @@ def robustness_page(
             "patients) degraded before any preprocessing, and classified as `brain-tumor predict` "
             f"does: threshold {facts['threshold']:g}, calibration and preprocessing as stored with "
             f"the model (digest `{facts['model'][:12]}`). Nothing was chosen by these figures.",
-            made_line(origin),
+            _origin_line(origin),
             _verdict(conditions),
             "![Figures by level](figures/robustness.svg)",
             *(part for kind in tables.DEGRADATIONS for part in _levels(conditions, kind)),
@@ -296,13 +297,13 @@ _SHOWN = 12  # phantoms in the picture
 _FOR, _AGAINST, _TRUTH = (0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.9, 0.4)
 
 
-def baselines_forest(summary: Mapping[str, Any], figure: str = "auroc") -> str:
-    """A figure of the recipe and the baselines with intervals."""
+def baselines_forest(summary: Figures) -> str:
+    """AUROC of the recipe and the baselines with intervals, as SVG."""
     columns = {"recipe": summary["figures"], **summary["baselines"]}
-    return intervals_svg(baseline_intervals(columns, figure), figure.upper(), 0.5)
+    return intervals_svg(baseline_intervals(columns, "auroc"), "AUROC", 0.5)
 
 
-def accuracy_by_seed(summary: Mapping[str, Any]) -> str:
+def accuracy_by_seed(summary: Figures) -> str:
     """Accuracy of val and test of every seed of the paper track, and what was published."""
     figure, axes = new_figure(6.4, 2.2)
     for height, (split, colour) in enumerate((("test", BLUE), ("val", ORANGE))):
@@ -326,31 +327,32 @@ def _stacked(values: Any) -> Any:
     return np.where(ranks % 2, 1, -1) * np.ceil(ranks / 2) * 0.07
 
 
-def save_overlays(path: Path, tested: "Tested") -> None:
-    """Draw phantoms with what speaks for and against a tumour, and the tumour's outline, as PNG."""
+def save_overlays(
+    path: Path, phantoms: Sequence[Phantom], maps: Floats, probability: Floats, stride_px: int
+) -> None:
+    """Draw the first phantoms with what speaks for and against a tumour, and its outline, as PNG.
+
+    Maps and probability are as `localisation.Localisation` has them.
+    """
     from matplotlib.figure import Figure
 
-    columns, phantoms = 4, tested.phantoms[:_SHOWN]
+    columns, phantoms = 4, phantoms[:_SHOWN]
     figure = Figure(figsize=(1.7 * columns, 1.9 * -(-len(phantoms) // columns)))
     figure.subplots_adjust(0.01, 0.01, 0.99, 0.94, 0.04, 0.16)
     for number, phantom in enumerate(phantoms):
         axes = figure.add_subplot(-(-len(phantoms) // columns), columns, number + 1)
-        axes.imshow(_overlay(phantom, tested.maps[number], tested.stride_px))
-        axes.set_title(
-            f"{phantom.case.plane} {phantom.contrast}: {tested.probability[number]:.2f}",
-            size=7,
-            pad=2,
-        )
+        axes.imshow(_overlay(phantom, maps[number], stride_px))
+        title = f"{phantom.case.plane} {phantom.contrast}: {probability[number]:.2f}"
+        axes.set_title(title, size=7, pad=2)
         axes.set_axis_off()
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=80)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=80)
+    image = Image.open(png).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
     with replacing(path) as aside:
-        Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(
-            aside, "PNG", optimize=True
-        )
+        image.save(aside, "PNG", optimize=True)
 
 
-def _overlay(phantom: "Phantom", values: Floats, stride_px: int) -> Floats:
+def _overlay(phantom: Phantom, values: Floats, stride_px: int) -> Floats:
     spread = spread_out(values, stride_px, phantom.image.shape[0])
     strength = 0.7 * np.abs(spread) / max(float(np.abs(spread).max()), 1e-12)
     colour = np.where(spread[..., None] > 0, _FOR, _AGAINST)

@@ -5,7 +5,6 @@ Every image is on its own when the files are divided, so copies of a picture fal
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from brain_tumor.data.split import split
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.recipe import VERSION
 from brain_tumor.model.training import Fitted, Start, fit
-from brain_tumor.settings import POSITIVE, TrainParams
+from brain_tumor.settings import TrainParams
 from evidence.parts import (
     Digest,
     Finished,
@@ -29,7 +28,7 @@ from evidence.parts import (
 from evidence.settings import PaperParams
 
 
-def divided(manifest: pd.DataFrame, pool: Pool, params: PaperParams, seed: int) -> pd.DataFrame:
+def divide(manifest: pd.DataFrame, pool: Pool, params: PaperParams, seed: int) -> pd.DataFrame:
     """The division of a seed.
 
     Returns:
@@ -52,12 +51,7 @@ def train_seed(
 ) -> tuple[NDArray[np.float64], int]:
     """Train by a division; the probability of each of its images, and how many epochs it took.
 
-    Args:
-        start: initial weights and feature cache.
-        pool: the images with their copies.
-        table: see `divided`.
-        params: section `paper`.
-        seed: added to that of the training.
+    `table` is as `divide` gives it; `seed` is added to that of the training.
     """
     own = params.train.model_copy(update={"seed": params.train.seed + seed})
     fitted = fit(start, _data(pool, table), own, lambda *_: None)
@@ -121,44 +115,39 @@ class PaperTrack:
     def digest(self, seed: int) -> Digest:
         """Of what decides a seed's predictions."""
         decides = self.params.model_dump(exclude={"seeds"}) | {"seed": seed}
-        return Digest(self._images, self.data, params_digest(decides), VERSION)
+        return Digest(images_digest(self.manifest), self.data, params_digest(decides), VERSION)
 
-    @cached_property
-    def _images(self) -> str:
-        return images_digest(self.manifest)
+    def missing(self, finished: Finished) -> list[int]:
+        """The seeds that are not finished yet.
+
+        Raises:
+            UserError: see `Finished.missing`.
+        """
+        seeds = range(self.params.seeds)
+        names = set(finished.missing({_name(seed): self.digest(seed) for seed in seeds}))
+        return [seed for seed in seeds if _name(seed) in names]
 
 
-def name_of(seed: int) -> str:
+def _name(seed: int) -> str:
     """Of a seed's files."""
     return f"seed-{seed:02d}"
 
 
-def missing_seeds(track: PaperTrack, finished: Finished) -> list[int]:
-    """The seeds that are not finished yet.
-
-    Raises:
-        UserError: see `Finished.missing`.
-    """
-    seeds = range(track.params.seeds)
-    names = set(finished.missing({name_of(seed): track.digest(seed) for seed in seeds}))
-    return [seed for seed in seeds if name_of(seed) in names]
-
-
 def run_seed(track: PaperTrack, seed: int, finished: Finished) -> pd.DataFrame:
     """Divide the files, train, predict all of them, keep what came out and give it."""
-    started = time.monotonic()
-    table = divided(track.manifest, track.pool, track.params, seed)
+    began = time.monotonic()
+    table = divide(track.manifest, track.pool, track.params, seed)
     probability, epochs = train_seed(track.start, track.pool, table, track.params, seed)
     facts: dict[str, Any] = {
         "track": "paper",
         "seed": seed,
         "epochs": epochs,
-        "wall_s": round(time.monotonic() - started, 1),
+        "wall_s": round(time.monotonic() - began, 1),
         "weights": track.weights,
         "environment": environment(),
     }
     table = table.assign(probability=probability)
-    finished.write(name_of(seed), table, track.digest(seed), facts)
+    finished.write(_name(seed), table, track.digest(seed), facts)
     return table
 
 
@@ -173,9 +162,4 @@ def read_seeds(
     Raises:
         UserError: one is missing.
     """
-    tables, facts = zip(
-        *(finished.read(name_of(seed)) for seed in range(params.seeds)), strict=True
-    )
-    parts = [table.assign(seed=one["seed"]) for table, one in zip(tables, facts, strict=True)]
-    whole = pd.concat(parts, ignore_index=True)
-    return whole.assign(y=(whole["label"] == POSITIVE).astype("int64")), list(facts)
+    return finished.read_all(map(_name, range(params.seeds)), ("seed",))

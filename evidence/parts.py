@@ -5,8 +5,9 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from brain_tumor.data.copies import clusters
 from brain_tumor.errors import UserError
-from brain_tumor.files import write_json, write_text
+from brain_tumor.files import read_json, write_json, write_text
 from brain_tumor.machine import processors
 from brain_tumor.model.folds import Development
+from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import POSITIVE, AugmentParams
 from brain_tumor.tracking.lineage import trace
@@ -28,14 +30,7 @@ from brain_tumor.tracking.lineage import trace
 
 @dataclass(frozen=True)
 class Digest:
-    """What decides a part.
-
-    Attributes:
-        images: digest of the files.
-        data: digest of all that is read.
-        params: digest of the parameters.
-        recipe: `recipe.VERSION`.
-    """
+    """What decides a part: digests of files, of all that is read, of parameters; `VERSION`."""
 
     images: str
     data: str
@@ -112,6 +107,23 @@ class Finished:
         except (OSError, ValueError) as error:
             raise UserError(f"{csv}: not readable; delete it and {about}: {error}") from error
 
+    def read_all(
+        self, names: Iterable[str], columns: Sequence[str]
+    ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+        """The tables of parts as one, and the facts of each.
+
+        Args:
+            names: of the parts; others in the folder are passed over.
+            columns: facts that are added as columns, beside `y` (0 or 1).
+
+        Raises:
+            UserError: see `read`.
+        """
+        parts = [self.read(name) for name in names]
+        tables = [table.assign(**{key: facts[key] for key in columns}) for table, facts in parts]
+        whole = pd.concat(tables, ignore_index=True)
+        return whole.assign(y=is_tumour(whole["label"])), [facts for _, facts in parts]
+
     def _paths(self, name: str) -> tuple[Path, Path]:
         return self.folder / f"{name}.csv", self.folder / f"{name}.json"
 
@@ -119,10 +131,7 @@ class Finished:
         csv, about = self._paths(name)
         if not (csv.is_file() and about.is_file()):
             return None
-        try:
-            return dict(json.loads(about.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{about}: not readable; delete it and {csv}: {error}") from error
+        return dict(read_json(about, f"delete it and {csv}"))
 
 
 @dataclass(frozen=True)
@@ -143,10 +152,7 @@ class Pool:
 def read_pool(manifest: pd.DataFrame, images: Path, params: AugmentParams) -> Pool:
     """Read preprocessed images and make their copies, each by seed, path and number alone.
 
-    Args:
-        manifest: see `outputs.MANIFEST_COLUMNS`; the order of its rows does not matter.
-        images: folder of preprocessed images.
-        params: section `augment`.
+    The order of the manifest does not matter.
 
     Raises:
         UserError: an image is missing or unreadable.
@@ -224,8 +230,10 @@ def params_digest(values: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
-_PACKAGES = ("keras", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "simpleitk")
-_TENSORFLOW = ("tensorflow", "tensorflow-cpu")
+_PACKAGES = (
+    "tensorflow", "tensorflow-cpu",
+    "keras", "numpy", "optuna", "pandas", "scikit-learn", "scipy", "simpleitk",
+)  # fmt: skip
 
 
 def environment() -> dict[str, str | int]:
@@ -239,39 +247,59 @@ def environment() -> dict[str, str | int]:
         "processors": processors(),
         "python": platform.python_version(),
     }
-    found = {name: _version(name) for name in (*_TENSORFLOW, *_PACKAGES)}
-    return facts | {name: text for name, text in found.items() if text}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            facts[package] = version(package)
+    return facts
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+def origin_of(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """When, where, from which commit and weights the parts of a track were made, of their JSON."""
+    places = [part["environment"] for part in parts]
+
+    def distinct(values: Iterable[Any]) -> list[Any]:
+        return sorted({value for value in values if value})
+
+    packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "optuna")
+    return {
+        "command": "make evidence",
+        "commits": distinct(place["commit"] for place in places),
+        "recipe": distinct(part.get("recipe") for part in parts),
+        "dates": distinct(place["date"] for place in places),
+        "machines": distinct(
+            f"{place['processors']} processors, {place['machine']}, Python {place['python']}"
+            for place in places
+        ),
+        "packages": distinct(
+            f"{name} {place[name]}" for place in places for name in packages if name in place
+        ),
+        "weights": distinct(part.get("weights") for part in parts),
+        "precision": distinct(part.get("precision") for part in parts),
+        "wall_s": round(float(sum(part["wall_s"] for part in parts)), 1),
+    }
 
 
-@dataclass
-class Pace:
-    """Time left by the mean time of the steps since it began.
+def origin_of_model(meta: ModelMeta, began: float) -> dict[str, Any]:
+    """The same of figures of a trained model, which took since `began` (`time.monotonic`)."""
+    blocks = meta.fine_tuned_blocks
+    tuned = f"{blocks} blocks fine-tuned" if blocks else "nothing fine-tuned"
+    part = {
+        "environment": environment(),
+        "weights": meta.initial_weights,
+        "recipe": f"{meta.head} head on mixed{meta.head_block}, {tuned}",
+        "wall_s": time.monotonic() - began,
+    }
+    return origin_of([part])
 
-    Attributes:
-        total: how many steps there are.
-        done: how many of them are done.
-    """
 
-    total: int
-    done: int = 0
-    _began: float = field(default_factory=time.monotonic)
-
-    def step(self) -> str:
-        """Count one step; a text such as `3 of 15, about 42 min left`."""
-        self.done += 1
-        left_s = (time.monotonic() - self._began) / self.done * (self.total - self.done)
-        text = f"{self.done} of {self.total}"
-        if self.done == self.total:
-            return text
-        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
-        return f"{text}, about {left} left"
+def pace(began: float, done: int, total: int) -> str:
+    """How far a run is that began then (`time.monotonic`): `3 of 15, about 42 min left`."""
+    text = f"{done} of {total}"
+    if done == total:
+        return text
+    left_s = (time.monotonic() - began) / done * (total - done)
+    left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
+    return f"{text}, about {left} left"
 
 
 @dataclass(frozen=True)
@@ -297,12 +325,7 @@ class Fold:
 
 
 def outer_folds(pool: Pool, count: int, repeat: int) -> Iterator[Fold]:
-    """Yield the folds of a repeat, stratified by class; the order of the pool does not matter.
-
-    Args:
-        pool: says label and cluster of each image.
-        count: number of folds.
-        repeat: from 0.
+    """Yield the `count` folds of a repeat, stratified by class, in whatever order the pool is.
 
     Raises:
         UserError: a class has fewer clusters than there are folds.
@@ -317,5 +340,9 @@ def outer_folds(pool: Pool, count: int, repeat: int) -> Iterator[Fold]:
         )
     paths = rows["source"].to_numpy(str)
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=repeat)
-    for number, (known, held) in enumerate(splitter.split(rows, rows["label"], rows["cluster"])):
-        yield Fold(repeat, number, tuple(paths[known].tolist()), tuple(paths[held].tolist()))
+    for number, (development, unseen) in enumerate(
+        splitter.split(rows, rows["label"], rows["cluster"])
+    ):
+        yield Fold(
+            repeat, number, tuple(paths[development].tolist()), tuple(paths[unseen].tolist())
+        )

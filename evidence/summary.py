@@ -1,6 +1,6 @@
 """What the study shows, summarised from its finished parts."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from brain_tumor.model.metrics import (
     plain,
     with_floor,
 )
-from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import EvaluateParams
 from evidence.baselines import NAMES
@@ -36,58 +35,43 @@ SHOWN = ("sensitivity", "specificity", "auroc", "log_loss")
 UNKNOWN = "not known"
 
 
-def traits(manifest: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """What is known of each image, indexed by manifest path.
+def image_traits(manifest: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """What is known of each image, by manifest and records of stage preprocess.
 
-    Args:
-        manifest: see `outputs.MANIFEST_COLUMNS`.
-        records: of stage preprocess: path, plane, fallback.
-
-    Returns:
-        Text columns plane, registration, format, colour, copies. (The sequence, T1, T2 or other, is
-        not recorded in pictures without a header.)
+    Indexed by manifest path, text columns plane, registration, format, colour, copies. (The
+    sequence, T1, T2 or other, is not recorded in pictures without a header.)
     """
     table = manifest.set_index("path")
-    found = records.set_index("path").reindex(table.index).fillna("")
-    sizes = clusters(manifest).value_counts()
-    members = clusters(manifest).map(sizes)
-    plane = found["plane"].astype(str)
-    failed = found["fallback"].astype(str) != ""
+    preprocessed = records.set_index("path").reindex(table.index).fillna("")
+    cluster = clusters(manifest)
+    plane = preprocessed["plane"].astype(str)
+    failed = preprocessed["fallback"].astype(str) != ""
     return pd.DataFrame(
         {
             "plane": plane.where((plane != "") & ~failed, UNKNOWN),
             "registration": np.where(failed, "not trusted", "trusted"),
             "format": table["format"],
             "colour": np.where(table["mode"] == "L", "grey", "colour"),
-            "copies": np.where(members > 1, "has copies", "single"),
+            "copies": np.where(cluster.map(cluster.value_counts()) > 1, "has copies", "single"),
         },
         index=table.index,
     )
 
 
 def subgroup_rows(
-    folds: pd.DataFrame,
-    known: pd.DataFrame,
-    evaluate: Callable[[pd.DataFrame], Mapping[str, Mapping[str, float]]],
+    folds: pd.DataFrame, traits: pd.DataFrame, params: EvaluateParams
 ) -> list[dict[str, Any]]:
-    """Each part with its counts and, where it is large enough, `SHOWN` of its figures.
-
-    Args:
-        folds: predictions of all repeats; columns path, y and what `evaluate` takes.
-        known: see `traits`.
-        evaluate: figures of rows.
-    """
+    """Each part of the images with its counts and, where it is large enough, `SHOWN` figures."""
     rows = []
-    for trait in known.columns:
-        values = folds["path"].map(known[trait])
+    for trait in traits.columns:
+        values = folds["path"].map(traits[trait])
         if values.nunique() < 2:
             continue
         for value, part in folds.groupby(values):
             counts = part.drop_duplicates("path")["y"]
             yes, no = int(counts.sum()), int((1 - counts).sum())
-            enough = min(yes, no) >= LEAST_PER_CLASS
-            found = evaluate(part) if enough else {}
-            figures = {name: found[name] for name in SHOWN if name in found}
+            computed = _figures(part, params) if min(yes, no) >= LEAST_PER_CLASS else {}
+            figures = {name: computed[name] for name in SHOWN if name in computed}
             rows.append(
                 {"by": trait, "value": str(value), "no": no, "yes": yes, "figures": figures}
             )
@@ -115,30 +99,31 @@ def summarise_headline(
     facts: Sequence[Mapping[str, Any]],
     traits: pd.DataFrame,
     suspects: Sequence[str],
+    target: float | None,
     params: EvaluateParams,
 ) -> dict[str, Any]:
-    """All figures of the track.
+    """All figures of the track; `folds` and `facts` are as `headline.read_folds` gives them.
 
-    Args:
-        folds: see `headline.read_folds`.
-        facts: the JSON of each fold.
-        traits: what is known of each image, indexed by manifest path (see `subgroups`).
-        suspects: paths of images whose label is doubted.
-        params: section `summary`.
+    `suspects` are paths of images whose label is doubted; `target` is the sensitivity that the
+    operating threshold is set for (None: the threshold is 0.5).
     """
-    half, first = at_half(folds), folds[folds["repeat"] == folds["repeat"].min()]
+    half = folds.assign(threshold=HALF)  # called a tumour from 0.5 on, as the baselines are
+    first = folds[folds["repeat"] == folds["repeat"].min()]
     baselines = {name: _baseline(half, name, params) for name in NAMES}
     raw = _figures(folds.assign(probability=folds["uncalibrated"]), params)
-    best = best_baseline(baselines)
+    best = max(baselines, key=lambda name: baselines[name].get("auroc", {"value": 0.0})["value"])
     kept = ~folds["path"].isin(suspects)
+    chosen = ("repeat", "fold", "chosen", "temperature", "threshold", "wall_s")
+    seconds = pd.DataFrame(facts, columns=["repeat", "wall_s"]).groupby("repeat")["wall_s"].sum()
     return {
         "images": int(folds["path"].nunique()),
         "clusters": int(folds["cluster"].nunique()),
         "repeats": int(folds["repeat"].nunique()),
         "folds": int(folds["fold"].nunique()),
+        "target_sensitivity": target,
         "figures": _figures(folds, params),
         "at_half": _called(half, params),
-        "uncalibrated": {key: one for key, one in raw.items() if key not in BY_THRESHOLD},
+        "uncalibrated": {key: raw[key] for key in raw if key not in BY_THRESHOLD},
         "by_repeat": _by_repeat(folds),
         "baselines": baselines,
         "best_baseline": best,
@@ -150,24 +135,15 @@ def summarise_headline(
             "best_baseline": _baseline(half[kept], best, params),
         },
         "reliability": reliability(*_pair(first)).round(6).to_dict("records"),
-        "subgroups": subgroup_rows(folds, traits, lambda rows: _figures(rows, params)),
-        "chosen": [_choice(one) for one in facts],
-        "wall_s": _wall_s(facts),
+        "subgroups": subgroup_rows(folds, traits, params),
+        "chosen": [{name: fold[name] for name in chosen} for fold in facts],
+        "wall_s": {str(repeat): round(float(each), 1) for repeat, each in seconds.items()},
     }
 
 
-def at_half(folds: pd.DataFrame) -> pd.DataFrame:
-    """The same predictions, called a tumour from 0.5 on, as the baselines' are."""
-    return folds.assign(threshold=HALF)
-
-
-def best_baseline(baselines: Mapping[str, Figures]) -> str:
-    """The one with the highest AUROC."""
-    return max(baselines, key=lambda name: baselines[name].get("auroc", {"value": 0.0})["value"])
-
-
 def _called(half: pd.DataFrame, params: EvaluateParams) -> Figures:
-    return {key: one for key, one in _figures(half, params).items() if key in BY_THRESHOLD}
+    figures = _figures(half, params)
+    return {key: figures[key] for key in figures if key in BY_THRESHOLD}
 
 
 def _figures(rows: pd.DataFrame, params: EvaluateParams) -> Figures:
@@ -175,8 +151,8 @@ def _figures(rows: pd.DataFrame, params: EvaluateParams) -> Figures:
 
 
 def _baseline(half: pd.DataFrame, name: str, params: EvaluateParams) -> Figures:
-    found = _figures(half.assign(probability=half[name]), params)
-    return {key: value for key, value in found.items() if key not in _UNDEFINED.get(name, ())}
+    figures = _figures(half.assign(probability=half[name]), params)
+    return {key: figures[key] for key in figures if key not in _UNDEFINED.get(name, ())}
 
 
 def _paired(half: pd.DataFrame, best: str, params: EvaluateParams) -> Figures:
@@ -194,7 +170,11 @@ def _paired(half: pd.DataFrame, best: str, params: EvaluateParams) -> Figures:
 def _by_repeat(folds: pd.DataFrame) -> dict[str, list[float]]:
     """What each repeat has on its own: how much the assignment to folds moves a figure."""
     figures: dict[str, Callable[[pd.DataFrame], float]] = {
-        "balanced_accuracy": _balanced,
+        "balanced_accuracy": lambda rows: metrics.balanced_accuracy(
+            rows["y"].to_numpy(np.int64),
+            np.asarray(rows["probability"] >= rows["threshold"], np.float64),
+            HALF,
+        ),
         "auroc": lambda rows: metrics.auroc(*_pair(rows)),
         "log_loss": lambda rows: metrics.log_loss(*_pair(rows)),
     }
@@ -204,25 +184,8 @@ def _by_repeat(folds: pd.DataFrame) -> dict[str, list[float]]:
     }
 
 
-def _balanced(rows: pd.DataFrame) -> float:
-    called = np.asarray(rows["probability"] >= rows["threshold"], dtype=np.float64)
-    return metrics.balanced_accuracy(rows["y"].to_numpy(np.int64), called, HALF)
-
-
 def _pair(rows: pd.DataFrame) -> tuple[metrics.Labels, metrics.Floats]:
     return rows["y"].to_numpy(np.int64), rows["probability"].to_numpy(np.float64)
-
-
-def _choice(facts: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("repeat", "fold", "chosen", "temperature", "threshold", "wall_s")
-    return {name: facts[name] for name in names}
-
-
-def _wall_s(facts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds of all folds of each repeat."""
-    table = pd.DataFrame([{"repeat": one["repeat"], "wall_s": one["wall_s"]} for one in facts])
-    per_repeat = table.groupby("repeat")["wall_s"].sum()
-    return {str(repeat): round(float(seconds), 1) for repeat, seconds in per_repeat.items()}
 
 
 # Kim & Ye 2019: figures of the last epoch and of the confusion matrices.
@@ -243,13 +206,7 @@ QUANTILES = {"lowest": 0.0, "quarter": 0.25, "median": 0.5, "three_quarters": 0.
 def summarise_paper(
     seeds: pd.DataFrame, facts: Sequence[Mapping[str, Any]], params: EvaluateParams
 ) -> dict[str, Any]:
-    """All figures of the track.
-
-    Args:
-        seeds: see `paper_track.read_seeds`.
-        facts: the JSON of each seed.
-        params: section `summary`.
-    """
+    """All figures of the track; `seeds` and `facts` are as `paper.read_seeds` gives them."""
     by_seed = per_seed(seeds)
     test = by_seed[by_seed["split"] == "test"]["accuracy"]
     published = PUBLISHED["test"]["accuracy"]
@@ -261,28 +218,27 @@ def summarise_paper(
         "figures": {name: _mean_figures(seeds, name, params) for name in ("val", "test")},
         "twins": twins(seeds[seeds["split"] == "test"], params),
         "by_seed": by_seed.round(6).to_dict("records"),
-        "wall_s": round(float(sum(one["wall_s"] for one in facts)), 1),
+        "wall_s": round(float(sum(seed["wall_s"] for seed in facts)), 1),
     }
 
 
 def per_seed(seeds: pd.DataFrame) -> pd.DataFrame:
     """A row for each seed and split: `SPREAD`, images, twins (of them in train)."""
-    return pd.DataFrame(
-        [_one_seed(int(str(seed)), str(name), rows) for (seed, name), rows in _parts(seeds)]
-    )
-
-
-def _parts(seeds: pd.DataFrame) -> Any:
-    return seeds.groupby(["seed", "split"])
-
-
-def _one_seed(seed: int, name: str, rows: pd.DataFrame) -> dict[str, Any]:
-    truth, said = rows["y"].to_numpy(np.int64), rows["probability"].to_numpy(np.float64)
-    hits = metrics.proportions(metrics.confusion(truth, said, HALF))
-    shares = {figure: hits[figure][0] / hits[figure][1] for figure in SPREAD[:3]}
-    loss = {"log_loss": metrics.log_loss(truth, said)}
-    counts = {"images": len(rows), "twins": int(rows["twin"].sum())}
-    return {"seed": seed, "split": name, **shares, **loss, **counts}
+    rows = []
+    for (seed, split), part in seeds.groupby(["seed", "split"]):
+        truth, probability = _pair(part)
+        hits = metrics.proportions(metrics.confusion(truth, probability, HALF))
+        rows.append(
+            {
+                "seed": seed,
+                "split": split,
+                **{figure: hits[figure][0] / hits[figure][1] for figure in SPREAD[:3]},
+                "log_loss": metrics.log_loss(truth, probability),
+                "images": len(part),
+                "twins": int(part["twin"].sum()),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _spread(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -301,30 +257,23 @@ def _mean_figures(seeds: pd.DataFrame, name: str, params: EvaluateParams) -> dic
     """
     rows = seeds[seeds["split"] == name].reset_index(drop=True)
     member = np.unique(rows["cluster"].to_numpy(str), return_inverse=True)[1]
-    parts = [
-        (_sample(part), member[part.index.to_numpy()])
-        for _, part in rows.groupby("seed", sort=True)
-    ]
+    image = np.unique(rows["path"].to_numpy(str), return_inverse=True)[1]
+    samples, floors = [], []
+    for _, part in rows.groupby("seed", sort=True):
+        truth, p = _pair(part)
+        samples.append((Sample(truth, p, p >= HALF), member[part.index.to_numpy()]))
+        floors.append((p, image[part.index]))
 
     def mean(figure: Statistic, weights: Floats) -> Floats:
-        each = np.array([figure(sample, weights[:, places]) for sample, places in parts])
+        each = np.array([figure(sample, weights[:, places]) for sample, places in samples])
         return _divided(np.nansum(each, axis=0), np.isfinite(each).sum(axis=0))
 
     weights = _resamples(int(member.max()) + 1, params)
-    found = {key: estimate(partial(mean, figure), weights) for key, figure in FIGURES.items()}
-    image = np.unique(rows["path"].to_numpy(str), return_inverse=True)[1]
-    said = rows["probability"].to_numpy(np.float64)
-    floor = ece_floor(
-        [(said[part.index], image[part.index]) for _, part in rows.groupby("seed")], params
-    )
-    return plain(with_floor(found, floor))
+    figures = {key: estimate(partial(mean, figure), weights) for key, figure in FIGURES.items()}
+    return plain(with_floor(figures, ece_floor(floors, params)))
 
 
-def _sample(rows: pd.DataFrame) -> Sample:
-    said = rows["probability"].to_numpy(np.float64)
-    return Sample(rows["y"].to_numpy(np.int64), said, said >= HALF)
-
-
+# Not `metrics.cluster_bootstrap`: that draws other resamples, and committed intervals would move.
 def _resamples(clusters: int, params: EvaluateParams) -> Floats:
     """How often each cluster is drawn in each resample: float64 (resamples, clusters)."""
     rng = np.random.default_rng(params.seed)
@@ -337,10 +286,6 @@ def twins(test: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
 
     Pooled over seeds, with percentile intervals over clusters, resampled jointly. `same pictures`
     looks at pictures that have copies at all only: what differs there is whether one is in train.
-
-    Args:
-        test: test rows of all seeds: path, cluster, twin, y, probability.
-        params: section `summary`.
     """
     right = (test["probability"] >= HALF) == (test["y"] == 1)
     table = test.assign(right=right.astype("int64"))
@@ -355,52 +300,37 @@ def twins(test: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
 def _compared(table: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
     """Accuracy with a twin, without, and the difference; nothing where there are none."""
     clusters = sorted(set(table["cluster"]))
-    right, of = (
-        np.stack(
-            [
-                table[table["twin"] == twin]
-                .groupby("cluster")["right"]
-                .agg(how)
-                .reindex(clusters)
-                .fillna(0)
-                for twin in (True, False)
-            ]
-        ).astype(np.float64)
+    by_twin = [table[table["twin"] == twin].groupby("cluster")["right"] for twin in (True, False)]
+    right, images = (
+        np.stack([rows.agg(how).reindex(clusters).fillna(0) for rows in by_twin]).astype(np.float64)
         for how in ("sum", "size")
     )
-    predictions = {"with_twin": int(of[0].sum()), "without_twin": int(of[1].sum())}
+    predictions = {"with_twin": int(images[0].sum()), "without_twin": int(images[1].sum())}
     if not clusters:
         return {"predictions": predictions}
 
     def share(which: int, weights: Floats) -> Floats:
-        return _divided(weights @ right[which], weights @ of[which])
+        return _divided(weights @ right[which], weights @ images[which])
 
     weights = _resamples(len(clusters), params)
-    found = {
+    figures = {
         "with_twin": estimate(partial(share, 0), weights),
         "without_twin": estimate(partial(share, 1), weights),
         "difference": estimate(lambda drawn: share(0, drawn) - share(1, drawn), weights),
     }
-    return {"predictions": predictions, **plain({key: one for key, one in found.items() if one})}
+    defined = {key: figure for key, figure in figures.items() if figure}
+    return {"predictions": predictions, **plain(defined)}
 
 
-def _divided(hits: Floats, of: Floats) -> Floats:
+def _divided(hits: Floats, images: Floats) -> Floats:
     """NaN where there is nothing to divide by."""
-    return np.asarray(np.divide(hits, of, out=np.full(len(hits), np.nan), where=of > 0))
-
-
-MOST = 20
+    return np.asarray(np.divide(hits, images, out=np.full(len(hits), np.nan), where=images > 0))
 
 
 def confident_errors(
-    folds: pd.DataFrame, suspects: Collection[str], most: int = MOST
+    folds: pd.DataFrame, suspects: Collection[str], most: int = 20
 ) -> pd.DataFrame:
     """Images whose mean probability over repeats is on the wrong side of 0.5, the surest first.
-
-    Args:
-        folds: see `headline.read_folds`.
-        suspects: paths of images whose label is doubted.
-        most: at most so many.
 
     Returns:
         Columns path, label, cluster, probability (mean over repeats), lowest, highest, missed (in
@@ -423,84 +353,16 @@ def confident_errors(
 
 
 def errors_sheet(errors: pd.DataFrame, data: Path, images: Path, path: Path) -> None:
-    """Draw each image, raw and as the network sees it, under name and probability.
+    """Draw errors, raw (in `data`) and preprocessed (in `images`), under name and probability.
 
-    Args:
-        errors: see `confident_errors`.
-        data: folder of the raw files.
-        images: folder of the preprocessed ones.
-        path: PNG to write; it shows real images, so it never goes under git.
+    The PNG at `path` shows real images, so it never goes under git.
     """
     names = list(errors["path"])
     tiles = [
-        (f"{name}: {said:.2f}", (decode((data / name).read_bytes()), stored))
-        for name, said, stored in zip(
+        (f"{name}: {probability:.2f}", (decode((data / name).read_bytes()), image))
+        for name, probability, image in zip(
             names, errors["probability"], load_images(images, names), strict=True
         )
     ]
     title = f"The {len(names)} surest errors: raw and preprocessed, mean probability of a tumour"
     contact_sheet(tiles, path, title, columns=4, side_px=104)
-
-
-def made_from(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """When, where and from which weights the parts of a track were made, of their JSON files."""
-    places = [part["environment"] for part in facts]
-
-    def distinct(values: Iterable[Any]) -> list[Any]:
-        return sorted({value for value in values if value})
-
-    packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "optuna")
-    return {
-        "command": "make evidence",
-        "commits": distinct(place["commit"] for place in places),
-        "recipe": distinct(part.get("recipe") for part in facts),
-        "dates": distinct(place["date"] for place in places),
-        "machines": distinct(
-            f"{place['processors']} processors, {place['machine']}, Python {place['python']}"
-            for place in places
-        ),
-        "packages": distinct(
-            f"{name} {place[name]}" for place in places for name in packages if name in place
-        ),
-        "weights": distinct(part.get("weights") for part in facts),
-        "precision": distinct(part.get("precision") for part in facts),
-        "wall_s": round(float(sum(part["wall_s"] for part in facts)), 1),
-    }
-
-
-def recipe_of(meta: ModelMeta) -> str:
-    """How a trained model came about, in a phrase."""
-    tuned = (
-        f"{meta.fine_tuned_blocks} blocks fine-tuned"
-        if meta.fine_tuned_blocks
-        else ("nothing fine-tuned")
-    )
-    return f"{meta.head} head on mixed{meta.head_block}, {tuned}"
-
-
-def recipe_line(origin: Mapping[str, Any], params: str = "params.yaml") -> str:
-    """The first line of a page: of which recipe it is, since the default may have moved on.
-
-    Args:
-        origin: see `made_from`.
-        params: the file that holds the recipe's parameters.
-    """
-    commits = origin["commits"]
-    hashes = [commit.removesuffix("-dirty") for commit in commits]
-    shown = " and ".join(f"`{commit}`" for commit in commits)
-    recipe = "".join(f"; {text}" for text in origin["recipe"])
-    return (
-        f"> Made with the recipe of commit {shown} (`git show {hashes[-1]}:{params}`{recipe}). "
-        f"The default recipe may have changed since: `git diff {hashes[-1]} -- {params}`, "
-        "CHANGELOG.md."
-    )
-
-
-def made_line(origin: Mapping[str, Any]) -> str:
-    """The same as a sentence."""
-    precision = f"; tuned blocks in {', '.join(origin['precision'])}" if origin["precision"] else ""
-    return (
-        f"`{origin['command']}`, {' and '.join(origin['dates'])}; {'; '.join(origin['machines'])}; "
-        f"{', '.join(origin['packages'])}{precision}. Initial weights: "
-        f"`{'`, `'.join(origin['weights'])}`. Wall time {origin['wall_s'] / 60:.0f} min."
-    )

@@ -68,9 +68,9 @@ def drift(**values: Any) -> DriftParams:
     return replaced(SETTINGS.drift, **values)
 
 
-def write_params(folder: Path, **changes: dict[str, Any]) -> None:
-    """Write params.yaml to a folder: the repository's, with other values in some sections."""
-    change_params(folder / "params.yaml", changes, PARAMS)
+def write_params(folder: Path, source: Path = PARAMS, **changes: dict[str, Any]) -> None:
+    """Write params.yaml to a folder: that of `source`, with other values in some sections."""
+    change_params(folder / "params.yaml", changes, source)
 
 
 def change_params(

@@ -1,71 +1,57 @@
 """Stage headline: one outer fold after the other."""
 
-import os
-from pathlib import Path
+from functools import partial
 
-from brain_tumor import settings
-from brain_tumor.command import In, Out, reporting_errors, run
+from brain_tumor import outputs, settings
+from brain_tumor.command import run
 from brain_tumor.model.features import Output, default_cache, trunk_outputs
 from brain_tumor.model.training import Start, number_format
-from brain_tumor.outputs import InitialWeights, read_manifest
 from brain_tumor.tracking import lineage
+from evidence import settings as study
 from evidence.baselines import read_baselines
 from evidence.headline import Headline, run_track
-from evidence.parts import Finished, Pool, data_digest, images_digest, read_pool, with_phantoms
-from evidence.recipe import RecipeParams, product_recipe
-from evidence.settings import HeadlineParams
+from evidence.parts import Finished, data_digest, images_digest, read_pool, with_phantoms
+from evidence.recipe import product_recipe
 
 
-def main(
-    data: In,
-    manifest: In,
-    images: In,
-    augmented: In,
-    records: In,
-    weights: In,
-    source: In,
-    folds: Out,
-    params: In = Path("params.yaml"),
-    evidence: In = Path("evidence/params.yaml"),
-) -> None:
+def main() -> None:
     """Run the recipe on every outer fold; folds that are finished are not run again."""
-    with reporting_errors():
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        initial = InitialWeights.read(source)
-        section = settings.load(evidence, "headline", HeadlineParams)
-        asked = settings.read(params)
-        recipe = RecipeParams(
-            asked.train,
-            asked.tune,
-            asked.calibrate,
-        )
-        table = read_manifest(manifest)
-        pool = read_pool(table, images, asked.augment)
-        pool = with_phantoms(pool, augmented, records)
-        start = Start(weights, default_cache())
-        _features_in_one_pass(start, pool, recipe)
-        baselines = read_baselines(pool, data, start)
-        track = Headline(
-            pool,
-            baselines,
-            product_recipe(start, recipe),
-            section,
-            images_digest(table),
-            data_digest(pool, weights, baselines.files),
-            {name: getattr(recipe, name).model_dump() for name in ("train", "tune", "calibrate")},
-            {"weights": initial.source, "precision": number_format(recipe.train.precision)},
-        )
-        inputs = {"manifest": manifest, "images": images, "weights": weights, "records": records}
-        tags = lineage.tags(lineage.trace(inputs)) | initial.tags()
-        run_track("headline", track, Finished(folds), lineage.flat_params(params), tags)
-
-
-def _features_in_one_pass(start: Start, pool: Pool, recipe: RecipeParams) -> None:
-    """All that heads on the frozen trunk will ask the feature cache for."""
-    block, space = recipe.train.head_block, recipe.tune.space.head_block
+    section = study.read().headline
+    params = settings.read()
+    initial = outputs.InitialWeights.read()
+    manifest = outputs.read_manifest()
+    pool = read_pool(manifest, outputs.IMAGES, params.augment)
+    pool = with_phantoms(pool, outputs.AUGMENTED_IMAGES, outputs.AUGMENTED_RECORDS)
+    start = Start(outputs.BACKBONE, default_cache())
+    # All that heads on the frozen trunk will ask the feature cache for, in one pass.
+    block, space = params.train.head_block, params.tune.space.head_block
     blocks = range(space.low, space.high + 1) if block == "tuned" else [block]
-    wanted = [Output(one, recipe.train.head) for one in blocks]
-    trunk_outputs(start.weights, pool.images, wanted, start.cache)
+    heads = [Output(block, params.train.head) for block in blocks]
+    trunk_outputs(start.weights, pool.images, heads, start.cache)
+    baselines = read_baselines(pool, outputs.DATA, start)
+    decides = {
+        "train": params.train.model_dump(),
+        "tune": params.tune.model_dump(),
+        "calibrate": params.calibrate.model_dump(),
+    }
+    track = Headline(
+        pool,
+        baselines,
+        partial(product_recipe, start, params),
+        section,
+        images_digest(manifest),
+        data_digest(pool, outputs.BACKBONE, baselines.files),
+        decides,
+        {"weights": initial.source, "precision": number_format(params.train.precision)},
+    )
+    inputs = {
+        "manifest": outputs.MANIFEST,
+        "images": outputs.IMAGES,
+        "weights": outputs.BACKBONE,
+        "records": outputs.AUGMENTED_RECORDS,
+    }
+    tags = lineage.tags(lineage.trace(inputs)) | initial.tags()
+    run_track(track, Finished(study.FOLDS), lineage.flat_params(settings.PARAMS), tags)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from brain_tumor.errors import UserError
 from brain_tumor.machine import quiet_tensorflow
-
-In = Annotated[Path, typer.Option(help="A file or folder the stage reads.")]
-Out = Annotated[Path, typer.Option(help="A file or folder the stage writes.")]
 
 # Packages that only some commands need, and the extra that brings them.
 _EXTRAS = {
@@ -29,21 +22,16 @@ _EXTRAS = {
 INTERRUPTED = 130  # exit status after Ctrl-C, as of a shell: 128 + SIGINT
 
 
-def run(main: Callable[..., None]) -> None:
-    """Run a stage by its command line, and say which one it is, of how many."""
-
-    @wraps(main)
-    def stage(*arguments: object, **options: object) -> None:
-        try:
-            with reporting_errors():
-                main(*arguments, **options)
-        except KeyboardInterrupt:
-            print("interrupted: the same command goes on from here", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
-
+def run(main: Callable[[], None]) -> None:
+    """Run a stage as a command, and say which one it is, of how many."""
     quiet_tensorflow()
     announce(os.environ.get("DVC_STAGE", ""), main.__globals__["__doc__"])
-    typer.run(stage)
+    try:
+        with reporting_errors():
+            main()
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def announce(stage: str, description: str) -> None:

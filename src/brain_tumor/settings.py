@@ -525,29 +525,35 @@ class Settings:
 
 
 SectionT = TypeVar("SectionT", bound=Section)
+SettingsT = TypeVar("SettingsT")
 
 
 def read(path: Path = PARAMS) -> Settings:
-    """Read the whole of params.yaml.
+    """Read the whole of params.yaml, as `read_sections` does."""
+    return read_sections(path, Settings)
+
+
+def read_sections(path: Path, kind: type[SettingsT]) -> SettingsT:
+    """Read the whole of a params file; the dataclass `kind` has a field for each section.
 
     Raises:
         UserError: a section or value is missing, unknown or does not fit; the message names
             the file, each such key and the value received.
     """
     document = _document(path)
-    classes: dict[str, type[Section]] = {field.name: field.type for field in fields(Settings)}  # type: ignore[misc]
+    classes: dict[str, type[Section]] = {field.name: field.type for field in fields(kind)}  # type: ignore[misc,arg-type]
     sections = _parsed(path, document, classes)
     unknown = [str(name) for name in document if name not in classes]
     if unknown:
         raise UserError(f"{path}: unknown section '{unknown[0]}'")
-    return Settings(**sections)
+    return kind(**sections)
 
 
 def load(path: Path, name: str, section: type[SectionT]) -> SectionT:
-    """Read one section of another params file, such as evidence/params.yaml.
+    """Read one section of a params file.
 
     Raises:
-        UserError: as `read` does.
+        UserError: as `read_sections` does.
     """
     parsed: SectionT = _parsed(path, _document(path), {name: section})[name]
     return parsed

@@ -1,25 +1,19 @@
 """The headline track: resumed where it ended, never twice, refused where it is stale."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from brain_tumor.errors import UserError
 from brain_tumor.model.recipe import VERSION
-from evidence.headline import Headline, missing_folds, read_folds, run_folds
-from evidence.parts import (
-    Finished,
-    Fold,
-    Pool,
-    originals,
-)
+from evidence.headline import Headline, read_folds, run_fold
+from evidence.parts import Finished, Fold, Pool, originals
 from evidence.recipe import Answer
-from tests.evidence.small_pool import brightness_recipe, small_pool, small_track
+from tests.evidence.toys import brightness_recipe, small_pool, small_track
 
 POOL = small_pool()
 
@@ -36,19 +30,9 @@ def track(weights: Path) -> Headline:
     return small_track(POOL, weights)
 
 
-@pytest.fixture
-def finished(tmp_path: Path) -> Finished:
-    return Finished(tmp_path / "folds")
-
-
-def nothing(name: str, table: pd.DataFrame, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {}
-
-
 def run(track: Headline, finished: Finished, folds: Sequence[Fold] | None = None) -> None:
-    wanted = missing_folds(track, finished) if folds is None else folds
-    for _ in run_folds(track, wanted, finished, nothing):
-        pass
+    for fold in track.missing(finished) if folds is None else folds:
+        run_fold(track, fold, finished, lambda *_: {})
 
 
 def tables(finished: Finished) -> dict[str, bytes]:
@@ -57,15 +41,15 @@ def tables(finished: Finished) -> dict[str, bytes]:
 
 def test_every_image_is_predicted_once_a_repeat(track: Headline, finished: Finished) -> None:
     run(track, finished)
-    found, facts = read_folds(finished, track.params)
+    table, facts = read_folds(finished, track.params)
     paths = sorted(originals(POOL)["source"])
-    for _, rows in found.groupby("repeat"):
+    for _, rows in table.groupby("repeat"):
         assert sorted(rows["path"]) == paths
-    assert found["repeat"].nunique() == 2
-    assert [(one["repeat"], one["fold"]) for one in facts] == [
+    assert table["repeat"].nunique() == 2
+    assert [(fold["repeat"], fold["fold"]) for fold in facts] == [
         (fold.repeat, fold.number) for fold in track.folds
     ]
-    assert (found["y"] == (found["label"] == "yes")).all()
+    assert (table["y"] == (table["label"] == "yes")).all()
 
 
 def test_a_fold_says_what_it_was_made_of(track: Headline, finished: Finished) -> None:
@@ -86,16 +70,16 @@ def test_an_interrupted_run_goes_on_and_finished_folds_are_not_run_again(
 ) -> None:
     calls: list[int] = []
 
-    def breaks(pool: Pool, known: Sequence[str], unseen: Sequence[str], seed: int) -> Answer:
+    def breaks(pool: Pool, fitting: Sequence[str], unseen: Sequence[str], seed: int) -> Answer:
         calls.append(seed)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return brightness_recipe(pool, known, unseen, seed)
+        return brightness_recipe(pool, fitting, unseen, seed)
 
     interrupted = replace(track, recipe=breaks)
     with pytest.raises(KeyboardInterrupt):
         run(interrupted, finished)
-    assert len(missing_folds(track, finished)) == 3
+    assert len(track.missing(finished)) == 3
     run(interrupted, finished)
     assert len(calls) == 4 + 3
     whole = Finished(tmp_path / "whole")
@@ -117,7 +101,7 @@ def test_more_repeats_leave_finished_folds_as_they_are(
 ) -> None:
     run(track, finished)
     more = small_track(POOL, weights, repeats=3)
-    assert [fold.repeat for fold in missing_folds(more, finished)] == [2, 2, 2]
+    assert [fold.repeat for fold in more.missing(finished)] == [2, 2, 2]
 
 
 def darker(pool: Pool) -> Pool:
@@ -136,21 +120,21 @@ def test_other_data_are_an_error_that_says_what_to_delete(
 ) -> None:
     run(track, finished, track.folds[:1])
     with pytest.raises(UserError, match=r"headline-r0-f0\.json: made from other data.*delete"):
-        missing_folds(small_track(change(POOL), weights), finished)
+        small_track(change(POOL), weights).missing(finished)
 
 
 def test_other_weights_are_other_data(track: Headline, finished: Finished, weights: Path) -> None:
     run(track, finished, track.folds[:1])
     weights.write_bytes(b"others")
     with pytest.raises(UserError, match="made from other data"):
-        missing_folds(small_track(POOL, weights), finished)
+        small_track(POOL, weights).missing(finished)
 
 
 def test_other_parameters_are_an_error(track: Headline, finished: Finished, weights: Path) -> None:
     run(track, finished, track.folds[:1])
     for changed in (small_track(POOL, weights, rate=0.2), small_track(POOL, weights, folds=4)):
         with pytest.raises(UserError, match="made from other params"):
-            missing_folds(changed, finished)
+            changed.missing(finished)
 
 
 def test_another_recipe_is_an_error(
@@ -159,17 +143,17 @@ def test_another_recipe_is_an_error(
     run(track, finished, track.folds[:1])
     monkeypatch.setattr("evidence.headline.VERSION", VERSION + 1)
     with pytest.raises(UserError, match="made from other recipe"):
-        missing_folds(track, finished)
+        track.missing(finished)
 
 
 def test_a_whole_track_is_kept_unless_it_is_of_other_images(
     track: Headline, finished: Finished, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(track, finished)
-    assert missing_folds(small_track(POOL, weights, rate=0.2), finished) == []
+    assert small_track(POOL, weights, rate=0.2).missing(finished) == []
     assert "were made from other params" in capsys.readouterr().err
     with pytest.raises(UserError, match="made from other images"):
-        missing_folds(small_track(POOL, weights, images="others"), finished)
+        small_track(POOL, weights, images="others").missing(finished)
 
 
 def test_a_missing_fold_is_found_out_when_they_are_read(
@@ -184,8 +168,8 @@ def test_folds_of_more_repeats_than_asked_for_are_passed_over(
     track: Headline, finished: Finished
 ) -> None:
     run(track, finished)
-    found, _ = read_folds(finished, track.params.model_copy(update={"repeats": 1}))
-    assert found["repeat"].unique().tolist() == [0]
+    table, _ = read_folds(finished, track.params.model_copy(update={"repeats": 1}))
+    assert table["repeat"].unique().tolist() == [0]
 
 
 def test_folds_that_do_not_belong_together_are_found_out(
@@ -201,8 +185,8 @@ def test_folds_that_do_not_belong_together_are_found_out(
 def test_a_recipe_that_gives_no_probabilities_is_found_out(
     track: Headline, finished: Finished
 ) -> None:
-    def broken(pool: Pool, known: Sequence[str], unseen: Sequence[str], seed: int) -> Answer:
-        answer = brightness_recipe(pool, known, unseen, seed)
+    def broken(pool: Pool, fitting: Sequence[str], unseen: Sequence[str], seed: int) -> Answer:
+        answer = brightness_recipe(pool, fitting, unseen, seed)
         return replace(answer, probability=np.full(len(unseen), np.nan))
 
     with pytest.raises(RuntimeError, match="headline-r0-f0"):

@@ -12,7 +12,7 @@ import pytest
 
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import variants
-from brain_tumor.outputs import MANIFEST_COLUMNS, save_image, stored
+from brain_tumor.outputs import save_image, stored
 from evidence.parts import (
     Digest,
     Finished,
@@ -26,15 +26,10 @@ from evidence.parts import (
     with_phantoms,
 )
 from tests import sections
-from tests.evidence.small_pool import small_pool
+from tests.evidence.toys import manifest_of, small_pool
 
 DIGEST = Digest("i", "d", "p", 1)
 TABLE = pd.DataFrame({"path": ["no/1 no.jpg"], "probability": [1 / 3]})
-
-
-@pytest.fixture
-def finished(tmp_path: Path) -> Finished:
-    return Finished(tmp_path / "parts")
 
 
 def test_what_was_written_is_read(finished: Finished) -> None:
@@ -103,8 +98,8 @@ CLUSTER = originals(POOL).set_index("source")["cluster"]
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_no_cluster_is_on_both_sides(count: int, repeat: int) -> None:
     for fold in outer_folds(POOL, count, repeat):
-        known, unseen = set(CLUSTER[list(fold.development)]), set(CLUSTER[list(fold.unseen)])
-        assert known.isdisjoint(unseen)
+        sides = (set(CLUSTER[list(paths)]) for paths in (fold.development, fold.unseen))
+        assert set.isdisjoint(*sides)
 
 
 @pytest.mark.parametrize("repeat", range(5))
@@ -140,6 +135,8 @@ def test_more_folds_than_clusters_of_a_class_is_an_error() -> None:
 
 PARAMS = sections.augment(copies=2)
 PATHS = ("no/2.png", "no/10.png", "yes/1 yes.png")
+GROUPS = ["no/10.png", "no/10.png", "yes/1 yes.png"]
+MANIFEST = manifest_of(pd.DataFrame({"path": PATHS, "label": ["no", "no", "yes"], "group": GROUPS}))
 
 
 @pytest.fixture
@@ -150,14 +147,8 @@ def images(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def manifest() -> pd.DataFrame:
-    table = pd.DataFrame({"path": PATHS, "label": ["no", "no", "yes"]})
-    table["group"] = ["no/10.png", "no/10.png", "yes/1 yes.png"]
-    return table.assign(**dict.fromkeys(set(MANIFEST_COLUMNS) - set(table), ""))
-
-
 def test_copies_are_those_of_stage_augment(images: Path) -> None:
-    pool = read_pool(manifest(), images, PARAMS)
+    pool = read_pool(MANIFEST, images, PARAMS)
     own = originals(pool)
     assert sorted(own["source"]) == sorted(PATHS)
     for place, path in zip(own.index, own["source"], strict=True):
@@ -167,7 +158,7 @@ def test_copies_are_those_of_stage_augment(images: Path) -> None:
 
 
 def test_an_image_and_its_copies_share_label_and_cluster(images: Path) -> None:
-    pool = read_pool(manifest(), images, PARAMS)
+    pool = read_pool(MANIFEST, images, PARAMS)
     assert len(pool.rows) == len(pool.images) == 3 * len(PATHS)
     kinds = pool.rows.groupby("source")[["label", "cluster"]].nunique()
     assert kinds.eq(1).all(axis=None)
@@ -177,46 +168,40 @@ def test_an_image_and_its_copies_share_label_and_cluster(images: Path) -> None:
 
 
 def test_the_order_of_the_manifest_does_not_matter(images: Path) -> None:
-    one, two = (read_pool(table, images, PARAMS) for table in (manifest(), manifest()[::-1]))
-    assert np.array_equal(one.images, two.images)
-    pd.testing.assert_frame_equal(one.rows, two.rows)
+    first, second = (read_pool(table, images, PARAMS) for table in (MANIFEST, MANIFEST[::-1]))
+    assert np.array_equal(first.images, second.images)
+    pd.testing.assert_frame_equal(first.rows, second.rows)
 
 
 def test_phantoms_are_copies_of_no_image(images: Path, tmp_path: Path) -> None:
-    pool = read_pool(manifest(), images, PARAMS)
+    pool = read_pool(MANIFEST, images, PARAMS)
     augmented, name = tmp_path / "augmented", "phantom/0000-axial-yes"
     phantom = np.full((75, 75), 7, np.uint8)
     save_image(stored(augmented, name), phantom)
     columns = ["path", "source", "label"]
     rows = [("no/2.png--00", "no/2.png", "no"), (name, name, "yes")]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "records.csv", index=False)
-    found = with_phantoms(pool, augmented, tmp_path / "records.csv")
-    assert len(found.rows) == len(found.images) == len(pool.rows) + 1
-    assert np.array_equal(found.images[-1], phantom)
-    assert found.rows.iloc[-1].to_dict() == {
-        "source": name,
-        "label": "yes",
-        "copy": True,
-        "cluster": name,
-    }
-    pd.testing.assert_frame_equal(originals(found), originals(pool))
+    whole = with_phantoms(pool, augmented, tmp_path / "records.csv")
+    assert len(whole.rows) == len(whole.images) == len(pool.rows) + 1
+    assert np.array_equal(whole.images[-1], phantom)
+    last = {"source": name, "label": "yes", "copy": True, "cluster": name}
+    assert whole.rows.iloc[-1].to_dict() == last
+    pd.testing.assert_frame_equal(originals(whole), originals(pool))
 
 
 def test_without_phantoms_nothing_is_added(images: Path, tmp_path: Path) -> None:
-    pool = read_pool(manifest(), images, PARAMS)
+    pool = read_pool(MANIFEST, images, PARAMS)
     (tmp_path / "records.csv").write_text("path,source,label\nno/2.png--00,no/2.png,no\n")
     assert with_phantoms(pool, tmp_path, tmp_path / "records.csv") is pool
 
 
-MANIFEST = pd.DataFrame({"path": ["no/a.png", "yes/b.png"], "sha256": ["aa", "bb"]})
-
-
 def test_images_are_their_names_and_bytes_in_any_order() -> None:
-    digest = images_digest(MANIFEST)
-    assert images_digest(MANIFEST[::-1]) == digest
-    assert images_digest(MANIFEST.assign(sha256=["aa", "cc"])) != digest
-    assert images_digest(MANIFEST.assign(sha256=["bb", "aa"])) != digest
-    assert images_digest(MANIFEST[:1]) != digest
+    files = pd.DataFrame({"path": ["no/a.png", "yes/b.png"], "sha256": ["aa", "bb"]})
+    digest = images_digest(files)
+    assert images_digest(files[::-1]) == digest
+    assert images_digest(files.assign(sha256=["aa", "cc"])) != digest
+    assert images_digest(files.assign(sha256=["bb", "aa"])) != digest
+    assert images_digest(files[:1]) != digest
 
 
 def test_the_order_of_parameters_does_not_matter() -> None:

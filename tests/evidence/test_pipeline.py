@@ -10,35 +10,30 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
+from evidence.pages import headline_page, paper_page
+from tests import sections
+from tests.evidence.toys import STUDY, write_study
 from tests.small_project import Project, copy_trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.first]
 
-REPRO = ("dvc", "repro", "evidence/dvc.yaml")
+REPRO = ("dvc", "repro", "evidence/dvc.yaml:summary")
+TRACKS = {"paper_images", "paper", "headline", "summary"}
 FOLDS, SEEDS = "docs/evidence/folds", "docs/evidence/paper"
 FIGURES = "docs/evidence/figures"
 THREE = {"no": 3, "yes": 3}
+TRAIN = sections.replaced(STUDY.paper.train, head_block=3, head_epochs=2, batch_size=8)
 SMALL: dict[str, dict[str, Any]] = {
     "headline": {"repeats": 1, "folds": 2},
     "paper": {
         "seeds": 2,
         "paper_step_px": 50,
         "counts": {"val": THREE, "test": THREE, "train": None},
+        "train": TRAIN.model_dump(mode="json"),
     },
     "summary": {"bootstrap_resamples": 20},
 }
-
-
-def set_evidence(project: Project, changes: dict[str, dict[str, Any]]) -> None:
-    yaml, path = YAML(), project.folder / "evidence" / "params.yaml"
-    document = yaml.load(path.read_text(encoding="utf-8"))
-    for section, values in changes.items():
-        document[section].update(values)
-    document["paper"]["train"].update({"head_block": 3, "head_epochs": 2, "batch_size": 8})
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
 
 
 def ran(output: str) -> set[str]:
@@ -50,30 +45,15 @@ def ran(output: str) -> set[str]:
 def project(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small copy of the project without evidence, with data and what stage backbone leaves."""
     project = copy_trained(trained, tmp_path_factory.mktemp("clone") / "project", "backbone")
-    for made in (FOLDS, SEEDS, FIGURES):
-        shutil.rmtree(project.folder / made, ignore_errors=True)
+    for folder in (FOLDS, SEEDS, FIGURES):
+        shutil.rmtree(project.folder / folder, ignore_errors=True)
     (project.folder / "evidence" / "dvc.lock").unlink(missing_ok=True)
-    set_evidence(project, SMALL)
+    write_study(project.folder, **SMALL)
     project.commit("Nothing of the evidence")
     return project
 
 
-TRACKS = {"paper_images", "paper", "headline", "summary"}
-
-
-def only_tracks(project: Project) -> None:
-    """Leave out the stages of other evidence."""
-    yaml, path = YAML(), project.folder / "evidence" / "dvc.yaml"
-    document = yaml.load(path.read_text(encoding="utf-8"))
-    for stage in set(document["stages"]) - TRACKS:
-        del document["stages"][stage]
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
-
-
 def test_it_makes_every_fold_seed_page_and_drawing(project: Project) -> None:
-    only_tracks(project)
-    project.commit("Tracks only")
     output = project.run(*REPRO)
     assert ran(output) == TRACKS  # none of the product's later stages, which have not run either
     for stage in ("validate", "split", "preprocess", "augment", "backbone"):
@@ -86,8 +66,10 @@ def test_it_makes_every_fold_seed_page_and_drawing(project: Project) -> None:
     assert summary["headline"]["images"] == 24
     assert summary["paper"]["seeds"] == 2
     assert summary["made"]["headline"]["weights"] == ["random"]
-    for name in ("headline.md", "paper.md", "confident_errors.csv"):
-        assert (folder / name).stat().st_size > 50
+    assert summary["made"]["paper"]["commits"]
+    assert (folder / "headline.md").read_text() == headline_page(summary)
+    assert (folder / "paper.md").read_text() == paper_page(summary)
+    assert (folder / "confident_errors.csv").stat().st_size > 50
     for drawing in ("reliability", "baselines", "paper"):
         assert (
             f"figures/{drawing}.svg"
@@ -107,14 +89,14 @@ def test_every_image_is_predicted_once_by_a_recipe_that_never_saw_its_cluster(
     project: Project,
 ) -> None:
     folder = project.folder / FOLDS
-    found = pd.concat(
+    table = pd.concat(
         [pd.read_csv(path).assign(fold=path.stem) for path in folder.glob("*.csv")],
         ignore_index=True,
     )
     manifest = pd.read_csv(project.folder / "outputs" / "manifest.csv")
-    assert sorted(found["path"]) == sorted(manifest["path"])
-    assert found.groupby("cluster")["fold"].nunique().eq(1).all()
-    assert found["probability"].between(0, 1).all()
+    assert sorted(table["path"]) == sorted(manifest["path"])
+    assert table.groupby("cluster")["fold"].nunique().eq(1).all()
+    assert table["probability"].between(0, 1).all()
 
 
 def test_folds_are_runs_under_one_parent(project: Project) -> None:
@@ -122,13 +104,13 @@ def test_folds_are_runs_under_one_parent(project: Project) -> None:
 
     client = MlflowClient(f"sqlite:///{project.folder / 'mlruns' / 'mlflow.db'}")
     facts = [json.loads(path.read_text()) for path in (project.folder / FOLDS).glob("*.json")]
-    parents = {one["parent_run_id"] for one in facts}
+    parents = {fold["parent_run_id"] for fold in facts}
     assert len(parents) == 1
     assert client.get_run(parents.pop()).info.status == "FINISHED"
-    for one in facts:
-        run = client.get_run(one["run_id"])
+    for fold in facts:
+        run = client.get_run(fold["run_id"])
         assert run.info.status == "FINISHED"
-        assert run.data.tags["mlflow.parentRunId"] == one["parent_run_id"]
+        assert run.data.tags["mlflow.parentRunId"] == fold["parent_run_id"]
         assert "headline/log_loss" in run.data.metrics
 
 

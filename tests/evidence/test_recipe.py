@@ -1,24 +1,22 @@
 """The recipe as a function: what it may see, what it answers."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from brain_tumor import settings
 from brain_tumor.model.calibration import calibrate, fit_temperature, threshold_for_sensitivity
-from brain_tumor.model.features import FeatureCache
 from brain_tumor.model.recipe import VERSION
 from brain_tumor.model.training import Start
-from brain_tumor.settings import CalibrateParams, TrainSection, TuneParams
+from brain_tumor.settings import CalibrateParams, Settings
 from evidence.parts import Pool
-from evidence.recipe import Answer, RecipeParams, product_recipe
+from evidence.recipe import Answer, product_recipe
+from tests.sections import SETTINGS, replaced
 
 pytestmark = pytest.mark.slow
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
 SPACE = {
     "learning_rate": {"low": 1e-3, "high": 1e-2, "log": True},
     "dropout": {"low": 0.0, "high": 0.5, "log": False},
@@ -29,16 +27,20 @@ SPACE = {
 }
 
 
-def sections(**train: Any) -> RecipeParams:
-    """The repository's sections, small."""
-    tune = settings.load(PARAMS, "tune", TuneParams)
-    small = {"n_trials": 3, "startup_trials": 2, "space": SPACE, "folds": 2}
-    section = settings.load(PARAMS, "train", TrainSection)
-    given = {"fine_tune_blocks": 0, "learning_rate": 1e-2, "head_epochs": 4, "batch_size": 8}
-    return RecipeParams(
-        TrainSection.model_validate(section.model_dump() | given | train),
-        TuneParams.model_validate(tune.model_dump() | small),
-        CalibrateParams(sensitivity=0.9),
+def small_settings(**train: Any) -> Settings:
+    """The repository's settings, small."""
+    tune = {"n_trials": 3, "startup_trials": 2, "space": SPACE, "folds": 2}
+    train = {
+        "fine_tune_blocks": 0,
+        "learning_rate": 1e-2,
+        "head_epochs": 4,
+        "batch_size": 8,
+    } | train
+    return replace(
+        SETTINGS,
+        train=replaced(SETTINGS.train, **train),
+        tune=replaced(SETTINGS.tune, **tune),
+        calibrate=CalibrateParams(sensitivity=0.9),
     )
 
 
@@ -56,15 +58,10 @@ def make_pool(images: int = 24, changed: int | None = None) -> Pool:
     return Pool(np.concatenate([pixels, pixels[:, :, ::-1]]), both)
 
 
-@pytest.fixture(scope="module")
-def start(random_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return Start(random_weights, FeatureCache(tmp_path_factory.mktemp("cache"), 10**9))
-
-
-def ask(start: Start, pool: Pool, params: RecipeParams, seed: int = 0) -> Answer:
+def ask(start: Start, pool: Pool, params: Settings, seed: int = 0) -> Answer:
     """The last 8 images are not seen."""
     names = list(pool.rows["source"][~pool.rows["copy"]])
-    return product_recipe(start, params)(pool, names[:-8], names[-8:], seed)
+    return product_recipe(start, params, pool, names[:-8], names[-8:], seed)
 
 
 @pytest.mark.parametrize("train", [{}, {"head_penalty": None}, {"fine_tune_blocks": 1}])
@@ -72,40 +69,41 @@ def test_answer_is_one_operating_point_by_inner_predictions(
     start: Start, train: dict[str, Any]
 ) -> None:
     pool = make_pool()
-    answer = ask(start, pool, sections(**train))
-    truth = answer.inner["path"].str.startswith("yes").to_numpy().astype(np.int64)
-    assert sorted(answer.inner["path"]) == sorted(pool.rows["source"][:16])
-    inner = answer.inner["probability"].to_numpy()
-    assert answer.threshold == threshold_for_sensitivity(truth, inner, 0.9)
-    assert fit_temperature(truth, inner) == pytest.approx(1.0, abs=1e-3) or answer.temperature in (
+    answer = ask(start, pool, small_settings(**train))
+    truth = answer.out_of_fold["path"].str.startswith("yes").to_numpy().astype(np.int64)
+    assert sorted(answer.out_of_fold["path"]) == sorted(pool.rows["source"][:16])
+    p = answer.out_of_fold["probability"].to_numpy()
+    assert answer.threshold == threshold_for_sensitivity(truth, p, 0.9)
+    assert fit_temperature(truth, p) == pytest.approx(1.0, abs=1e-3) or answer.temperature in (
         pytest.approx(0.05, rel=1e-3),
         pytest.approx(20.0, rel=1e-3),
     )
     np.testing.assert_allclose(
         answer.probability, calibrate(answer.uncalibrated, answer.temperature)
     )
-    assert set(answer.chosen) == set(sections(**train).train.tuned())
+    assert set(answer.chosen) == set(small_settings(**train).train.tuned())
 
 
 def test_images_it_is_asked_about_change_nothing_but_their_own_answer(start: Start) -> None:
-    one, two = (ask(start, make_pool(changed=changed), sections()) for changed in (None, 23))
-    assert one.chosen == two.chosen
-    assert (one.temperature, one.threshold) == (two.temperature, two.threshold)
-    np.testing.assert_allclose(one.uncalibrated[:-1], two.uncalibrated[:-1], atol=1e-6)
-    assert abs(one.uncalibrated[-1] - two.uncalibrated[-1]) > 1e-5
+    pools = (make_pool(changed=changed) for changed in (None, 23))
+    first, second = (ask(start, pool, small_settings()) for pool in pools)
+    assert first.chosen == second.chosen
+    assert (first.temperature, first.threshold) == (second.temperature, second.threshold)
+    np.testing.assert_allclose(first.uncalibrated[:-1], second.uncalibrated[:-1], atol=1e-6)
+    assert abs(first.uncalibrated[-1] - second.uncalibrated[-1]) > 1e-5
 
 
 def test_same_seed_gives_the_same_answer_and_another_another(start: Start) -> None:
     pool = make_pool()
-    one, two, other = (ask(start, pool, sections(), seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(one.probability, two.probability)
-    assert one.chosen == two.chosen != other.chosen
+    first, again, other = (ask(start, pool, small_settings(), seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.probability, again.probability)
+    assert first.chosen == again.chosen != other.chosen
 
 
 def test_answers_are_those_of_this_version(start: Start) -> None:
     """Where this fails, the recipe predicts otherwise: raise `model.recipe.VERSION`, then adapt."""
-    answer = ask(start, make_pool(), sections())
+    answer = ask(start, make_pool(), small_settings())
     assert VERSION == 1
     assert answer.chosen == {"head_block": 2, "head_penalty": pytest.approx(0.0100689, rel=1e-5)}
-    said = [0.00129, 0.99949, 0.00123, 0.99933, 0.0014, 0.99792, 0.00205, 0.99957]
-    np.testing.assert_allclose(answer.uncalibrated, said, atol=2e-4)
+    expected = [0.00129, 0.99949, 0.00123, 0.99933, 0.0014, 0.99792, 0.00205, 0.99957]
+    np.testing.assert_allclose(answer.uncalibrated, expected, atol=2e-4)

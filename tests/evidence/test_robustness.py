@@ -1,17 +1,14 @@
 """Robustness: pictures degraded, classified as a user's are, and figured level by level."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 
 from brain_tumor.imaging.picture import decode
 from brain_tumor.inference import bundle
@@ -22,17 +19,18 @@ from brain_tumor.settings import EvaluateParams
 from evidence.pages import robustness_page
 from evidence.robustness import (
     COLUMNS,
-    Kind,
-    RobustnessParams,
     conditions,
     curves,
     curves_table,
-    degraded,
+    degrade,
     predict_degraded,
 )
+from evidence.settings import RobustnessParams
+from evidence.stages import robustness
 from tests import sections
+from tests.evidence.toys import manifest_of, write_study
 from tests.inference.toy import THRESHOLD, disc, write_model
-from tests.stage_here import run_here
+from tests.stages.command import invoke
 
 PARAMS = RobustnessParams(
     seed=0, noise=(0.05,), blur=(0.01, 0.05), contrast=(0.5,), rotation=(20.0,), jpeg=(10,)
@@ -58,7 +56,7 @@ def images(folder: Path, count: int = 8) -> pd.DataFrame:
     )
 
 
-def made_up(seed: int = 0) -> pd.DataFrame:
+def invented(seed: int = 0) -> pd.DataFrame:
     """Predictions that get worse from `as is` to blur of two levels, as `COLUMNS`."""
     rng = np.random.default_rng(seed)
     truth = np.arange(60) % 2
@@ -66,15 +64,15 @@ def made_up(seed: int = 0) -> pd.DataFrame:
     for kind, level, noise in (("none", 0.0, 0.6), ("blur", 0.01, 1.2), ("blur", 0.05, 6.0)):
         logit = 2.0 * (2 * truth - 1) + noise * rng.normal(size=60)
         for number, (y, z) in enumerate(zip(truth, logit, strict=True)):
-            said = float(1 / (1 + np.exp(-z)))
+            p = float(1 / (1 + np.exp(-z)))
             name = f"{number}.png"
-            rows.append((kind, level, name, int(y), name, said, noise > 2, True))
+            rows.append((kind, level, name, int(y), name, p, noise > 2, True))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def test_every_level_of_every_kind_comes_once_after_the_pictures_as_they_are() -> None:
     first, *rest = conditions(PARAMS)
-    assert (first.kind, first.level) == ("none", 0.0)
+    assert first == ("none", 0.0)
     assert len(rest) == len(set(rest)) == 6
 
 
@@ -89,21 +87,24 @@ def test_undegraded_pictures_get_what_a_user_gets(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     table = images(tmp_path / "data")
     classifier = Classifier.load(write_model(tmp_path / "model"), "fast")
-    said = predict_degraded(classifier, tmp_path / "data", table, PARAMS)
-    assert list(said) == list(COLUMNS)
-    assert len(said) == 7 * len(table)
-    as_is = said[said["kind"] == "none"].set_index("path")["probability"]
+    predictions = predict_degraded(classifier, tmp_path / "data", table, PARAMS)
+    assert list(predictions) == list(COLUMNS)
+    assert len(predictions) == 7 * len(table)
+    as_is = predictions[predictions["kind"] == "none"].set_index("path")["probability"]
     files = [(tmp_path / "data" / path).read_bytes() for path in table["path"]]
     expected = [answer[0].probability for answer in classifier.predict(files)]
     np.testing.assert_allclose(as_is.loc[table["path"]], expected, atol=1e-6)
-    assert said.groupby(["kind", "level"])["path"].nunique().eq(len(table)).all()
-    assert len(said[["path", "y"]].drop_duplicates()) == len(table)
-    blurred = said[(said["kind"] == "blur") & (said["level"] == 0.05)].set_index("path")
+    assert predictions.groupby(["kind", "level"])["path"].nunique().eq(len(table)).all()
+    assert len(predictions[["path", "y"]].drop_duplicates()) == len(table)
+    blurred = predictions[(predictions["kind"] == "blur") & (predictions["level"] == 0.05)]
+    blurred = blurred.set_index("path")
     assert not np.allclose(blurred.loc[table["path"], "probability"], expected)
     again = predict_degraded(classifier, tmp_path / "data", table.iloc[::-1], PARAMS)
     key = ["kind", "level", "path"]
     np.testing.assert_allclose(
-        again.sort_values(key)["probability"], said.sort_values(key)["probability"], atol=1e-6
+        again.sort_values(key)["probability"],
+        predictions.sort_values(key)["probability"],
+        atol=1e-6,
     )
 
 
@@ -118,7 +119,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
 
 
 def test_worse_pictures_have_worse_figures_and_the_change_says_by_how_much() -> None:
-    as_is, mild, strong = curves(made_up(), THRESHOLD, BOOTSTRAP)
+    as_is, mild, strong = curves(invented(), THRESHOLD, BOOTSTRAP)
     assert "change" not in as_is
     for name in ("accuracy", "auroc"):
         assert strong["figures"][name]["value"] < as_is["figures"][name]["value"]
@@ -130,66 +131,43 @@ def test_worse_pictures_have_worse_figures_and_the_change_says_by_how_much() -> 
 
 
 def test_identical_predictions_have_a_change_of_zero() -> None:
-    table = made_up()
+    table = invented()
     as_is = table[table["kind"] == "none"]
     same = pd.concat([as_is, as_is.assign(kind="jpeg", level=50.0)], ignore_index=True)
     change = curves(same, THRESHOLD, BOOTSTRAP)[1]["change"]
-    assert all(one == {"value": 0.0, "low": 0.0, "high": 0.0} for one in change.values())
+    assert all(figure == {"value": 0.0, "low": 0.0, "high": 0.0} for figure in change.values())
 
 
-def test_tables_page_and_drawing_hold_every_condition() -> None:
-    found = curves(made_up(), THRESHOLD, BOOTSTRAP)
-    table = curves_table(found)
+def test_tables_page_and_drawing_hold_every_condition(origin: dict[str, Any]) -> None:
+    levels = curves(invented(), THRESHOLD, BOOTSTRAP)
+    table = curves_table(levels)
     assert set(table["level"]) == {0.0, 0.01, 0.05}
     assert {"accuracy", "auroc_change", "flagged"} <= set(table["figure"])
     assert not table.duplicated(["kind", "level", "figure"]).any()
     facts = {"images": 60, "clusters": 60, "threshold": THRESHOLD, "model": "0" * 64}
-    made = {
-        "command": "make evidence",
-        "commits": ["abc1234"],
-        "recipe": [],
-        "dates": ["2026-01-01"],
-        "machines": ["one"],
-        "packages": [],
-        "weights": ["random"],
-        "precision": [],
-        "wall_s": 1.0,
-    }
-    page = robustness_page(found, facts, made)
+    facts |= {"made": origin, "conditions": levels}
+    page = robustness_page(facts)
     assert all(f"| {level} |" in page for level in ("as is", "0.01", "0.05"))
-    lost = next(one for one in found if one["level"] == 0.05)["change"]["accuracy"]
-    assert (lost["high"] < 0) == ("accuracy at blur 0.05" in page)
-    svg = curves_svg(found)
+    change = next(level for level in levels if level["level"] == 0.05)["change"]["accuracy"]
+    assert (change["high"] < 0) == ("accuracy at blur 0.05" in page)
+    svg = curves_svg(levels)
     assert svg.startswith("<svg")
-    assert curves_svg(found) == svg
-
-
-ROOT = Path(__file__).parents[2]
-SECTIONS = """\
-robustness: {seed: 0, noise: [0.05], blur: [0.02], contrast: [0.5], rotation: [10.0], jpeg: [20]}
-summary: {seed: 0, bootstrap_resamples: 30}
-"""
+    assert curves_svg(levels) == svg
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """What the stage reads, where it reads it; two of the six test images are one group."""
     outputs = tmp_path / "outputs"
-    rows = []
-    for number in range(8):
-        label = ("no", "yes")[number >= 4]
-        path = tmp_path / "data" / label / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(disc(80.0 + 20 * number))
-        texts = {"sha256": f"{number}", "dhash": f"{number:016x}", "format": "PNG", "mode": "L"}
-        sizes = {"width": 120, "height": 90, "bytes": path.stat().st_size, "patient": ""}
-        where = {"path": f"{label}/{path.name}", "label": label, "group": str(max(number, 1))}
-        rows.append(where | texts | sizes | {"split": "train" if number in (3, 4) else "test"})
-    table = pd.DataFrame(rows)
+    (tmp_path / "data").mkdir()
+    files = images(tmp_path / "data").drop(columns=["y", "cluster"])
+    files["label"] = files["path"].str.split("/").str[0]
+    files["group"] = [str(max(number, 1)) for number in range(len(files))]
     outputs.mkdir()
-    write_manifest(table.drop(columns="split"), outputs / "manifest.csv")
-    write_split(table, outputs / "split.csv")
-    made = write_model(tmp_path / "model")
+    write_manifest(manifest_of(files), outputs / "manifest.csv")
+    train = files["path"].isin(["no/3.png", "yes/4.png"])
+    write_split(files.assign(split=np.where(train, "train", "test")), outputs / "split.csv")
+    model = write_model(tmp_path / "model")
     homes: dict[str, tuple[str, ...]] = {
         "train": bundle.FILES[:1],
         "calibrate": bundle.FILES[1:2],
@@ -199,58 +177,46 @@ def project(tmp_path: Path) -> Path:
     for stage, names in homes.items():
         (outputs / stage).mkdir()
         for name in names:
-            shutil.copyfile(made / name, outputs / stage / name)
-    preprocess = bundle.load_preprocess(made)
+            shutil.copyfile(model / name, outputs / stage / name)
+    preprocess = bundle.load_preprocess(model)
     sections.write_params(tmp_path, preprocess=preprocess.model_dump(mode="json"))
-    (tmp_path / "evidence").mkdir()
-    (tmp_path / "evidence" / "params.yaml").write_text(SECTIONS)
-    return tmp_path
-
-
-def command() -> str:
-    described = YAML(typ="safe", pure=True).load((ROOT / "evidence" / "dvc.yaml").read_text())
-    return str(described["stages"]["robustness"]["cmd"])
-
-
-def run(project: Path) -> subprocess.CompletedProcess[str]:
-    words = command().split()
-    return subprocess.run(
-        [sys.executable, *words[1:]],
-        cwd=project,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},  # where the study is imported from
-        capture_output=True,
-        text=True,
-        check=False,
+    one_level = {"noise": [0.05], "blur": [0.02], "contrast": [0.5], "rotation": [10.0]}
+    write_study(
+        tmp_path, robustness=one_level | {"jpeg": [20]}, summary={"bootstrap_resamples": 30}
     )
+    return tmp_path
 
 
 @pytest.mark.slow
 def test_the_stage_judges_test_images_alone_at_every_level(project: Path) -> None:
-    done = run(project)
-    assert done.returncode == 0, done.stderr
+    done = invoke(robustness.main, project)
+    assert done.exit_code == 0, done.stderr
     folder = project / "docs" / "evidence"
-    said = pd.read_csv(folder / "robustness_predictions.csv")
-    assert len(said) == 6 * 6
-    assert not set(said["path"]) & {"no/3.png", "yes/4.png"}
-    found = json.loads((folder / "robustness.json").read_text())
-    assert (found["images"], found["clusters"]) == (6, 5)
-    kinds = [one["kind"] for one in found["conditions"]]
-    assert kinds == ["none", "noise", "blur", "contrast", "rotation", "jpeg"]
-    assert all({"accuracy", "brier", "ece"} <= set(one["figures"]) for one in found["conditions"])
-    assert "JPEG" in (folder / "robustness.md").read_text()
+    predictions = pd.read_csv(folder / "robustness_predictions.csv")
+    assert len(predictions) == 6 * 6
+    assert not set(predictions["path"]) & {"no/3.png", "yes/4.png"}
+    facts = json.loads((folder / "robustness.json").read_text())
+    assert (facts["images"], facts["clusters"]) == (6, 5)
+    levels = facts["conditions"]
+    kinds = ["none", "noise", "blur", "contrast", "rotation", "jpeg"]
+    assert [level["kind"] for level in levels] == kinds
+    assert all({"accuracy", "brier", "ece"} <= set(level["figures"]) for level in levels)
+    assert len(facts["made"]["commits"]) == 1
+    assert (folder / "robustness.md").read_text() == robustness_page(facts)
     assert (folder / "figures" / "robustness.svg").read_text().startswith("<svg")
 
 
 @pytest.mark.slow
 def test_an_image_that_is_gone_is_one_line(project: Path) -> None:
     (project / "data" / "yes" / "6.png").unlink()
-    done = run_here(command(), project)
-    assert done.returncode == 1
+    done = invoke(robustness.main, project)
+    assert done.exit_code == 1
     assert "yes/6.png" in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1
     assert "Traceback" not in done.stderr
 
 
-LEVELS: dict[Kind, tuple[float, ...]] = {
+LEVELS: dict[str, tuple[float, ...]] = {
     "noise": (0.02, 0.1, 0.3),
     "blur": (0.003, 0.01, 0.03),
     "contrast": (0.8, 0.4, 0.1),
@@ -266,15 +232,15 @@ def picture(height: int = 80, width: int = 100) -> np.ndarray:
     return np.where(x**2 + y**2 < 0.6, 130 + 60 * x + texture, 0).clip(0, 255).astype(np.uint8)
 
 
-def changed(kind: Kind, level: float, seed: int = 0, name: str = "yes/a.jpg") -> np.ndarray:
-    return decode(degraded(picture(), kind, level, seed, name)).astype(float)
+def changed(kind: str, level: float, seed: int = 0, name: str = "yes/a.jpg") -> np.ndarray:
+    return decode(degrade(picture(), kind, level, seed, name)).astype(float)
 
 
 @pytest.mark.parametrize("kind", LEVELS)
-def test_the_same_seed_and_name_give_the_same_bytes(kind: Kind) -> None:
+def test_the_same_seed_and_name_give_the_same_bytes(kind: str) -> None:
     level = LEVELS[kind][1]
-    first = degraded(picture(), kind, level, 0, "yes/a.jpg")
-    assert degraded(picture(), kind, level, 0, "yes/a.jpg") == first
+    first = degrade(picture(), kind, level, 0, "yes/a.jpg")
+    assert degrade(picture(), kind, level, 0, "yes/a.jpg") == first
 
 
 def test_another_name_or_seed_gives_other_noise() -> None:
@@ -284,24 +250,24 @@ def test_another_name_or_seed_gives_other_noise() -> None:
 
 
 @pytest.mark.parametrize("kind", ["noise", "blur", "contrast", "jpeg"])
-def test_a_stronger_level_is_farther_from_the_picture(kind: Kind) -> None:
+def test_a_stronger_level_is_farther_from_the_picture(kind: str) -> None:
     away = [np.abs(changed(kind, level) - picture()).mean() for level in LEVELS[kind]]
     assert 0 < away[0] < away[1] < away[2]
 
 
 @pytest.mark.parametrize("kind", ["noise", "blur", "contrast", "jpeg"])
-def test_size_stays(kind: Kind) -> None:
+def test_size_stays(kind: str) -> None:
     assert changed(kind, LEVELS[kind][2]).shape == (80, 100)
 
 
 def test_noise_has_the_stated_deviation_where_the_signal_is_strong() -> None:
     grey = np.full((200, 200), 150, np.uint8)
-    noisy = decode(degraded(grey, "noise", 0.1, 0, "a"))
+    noisy = decode(degrade(grey, "noise", 0.1, 0, "a"))
     assert noisy.std() == pytest.approx(15, rel=0.05)
     dark = np.where(np.arange(200)[:, None] < 100, 150, 0).astype(np.uint8) * np.ones(
         (1, 200), np.uint8
     )
-    background = decode(degraded(dark, "noise", 0.1, 0, "a"))[100:]
+    background = decode(degrade(dark, "noise", 0.1, 0, "a"))[100:]
     assert background.mean() == pytest.approx(15 * np.sqrt(np.pi / 2), rel=0.05)  # Rayleigh
 
 
@@ -322,7 +288,7 @@ def test_a_file_turns_the_same_way_at_every_level_and_files_turn_either_way() ->
     def leans_right(name: str, degrees: float) -> bool:
         bar = np.zeros((61, 61), np.uint8)
         bar[5:31, 30] = 255  # up from the middle
-        turned = decode(degraded(bar, "rotation", degrees, 0, name)).astype(float)
+        turned = decode(degrade(bar, "rotation", degrees, 0, name)).astype(float)
         columns = np.arange(turned.shape[1]) - (turned.shape[1] - 1) / 2
         return bool((turned.sum(axis=0) * columns).sum() > 0)
 
@@ -332,5 +298,5 @@ def test_a_file_turns_the_same_way_at_every_level_and_files_turn_either_way() ->
 
 
 def test_jpeg_alone_is_written_as_jpeg() -> None:
-    assert degraded(picture(), "jpeg", 50, 0, "a").startswith(b"\xff\xd8")
-    assert degraded(picture(), "blur", 0.01, 0, "a").startswith(b"\x89PNG")
+    assert degrade(picture(), "jpeg", 50, 0, "a").startswith(b"\xff\xd8")
+    assert degrade(picture(), "blur", 0.01, 0, "a").startswith(b"\x89PNG")

@@ -16,26 +16,15 @@ from evidence.summary import (
     UNKNOWN,
     confident_errors,
     errors_sheet,
+    image_traits,
     per_seed,
     summarise_headline,
     summarise_paper,
-    traits,
     twins,
 )
 
 DOUBTED = ["no/60.png", "no/61.png", "yes/62.png", "yes/63.png"]
 PARAMS = EvaluateParams(seed=0, bootstrap_resamples=60)
-MADE = {
-    "command": "make evidence",
-    "commits": ["abc1234"],
-    "recipe": [],
-    "dates": ["2026-01-01"],
-    "machines": ["2 processors"],
-    "packages": ["keras 3"],
-    "weights": ["random"],
-    "precision": ["float32"],
-    "wall_s": 60.0,
-}
 
 
 def folds() -> pd.DataFrame:
@@ -82,7 +71,7 @@ FACTS: list[dict[str, Any]] = [
 ]
 
 
-def known() -> pd.DataFrame:
+def traits() -> pd.DataFrame:
     paths = folds()["path"].unique()
     plane = np.where(np.arange(len(paths)) < 50, "axial", "coronal")
     return pd.DataFrame({"plane": plane, "format": "PNG"}, index=paths)
@@ -90,7 +79,7 @@ def known() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def summary() -> dict[str, Any]:
-    return summarise_headline(folds(), FACTS, known(), DOUBTED, PARAMS)
+    return summarise_headline(folds(), FACTS, traits(), DOUBTED, 0.95, PARAMS)
 
 
 def test_the_best_baseline_is_the_one_that_ranks_best(summary: dict[str, Any]) -> None:
@@ -140,8 +129,8 @@ def test_time_is_that_of_each_repeat(summary: dict[str, Any]) -> None:
     assert len(summary["by_repeat"]["auroc"]) == 2
 
 
-def test_the_page_and_the_drawings_show_it(summary: dict[str, Any]) -> None:
-    page = headline_page(summary, MADE, 0.95)
+def test_the_page_and_the_drawings_show_it(summary: dict[str, Any], origin: dict[str, Any]) -> None:
+    page = headline_page({"made": {"headline": origin}, "headline": summary})
     for text in ("set for a sensitivity of 0.95", "majority", "linear probe", "`head_block`"):
         assert text in page
     rows = [line for line in page.splitlines() if line.startswith("|")]
@@ -150,14 +139,14 @@ def test_the_page_and_the_drawings_show_it(summary: dict[str, Any]) -> None:
 
 
 def test_the_surest_errors_come_first_and_suspects_are_marked() -> None:
-    found = confident_errors(folds(), DOUBTED)
-    assert set(found["path"].head(4)) == set(DOUBTED)
-    assert found["suspect"].head(4).all()
-    truth = found["label"] == "yes"
-    assert ((found["probability"] >= 0.5) != truth).all()
-    away = (found["probability"] - truth).abs()
+    errors = confident_errors(folds(), DOUBTED)
+    assert set(errors["path"].head(4)) == set(DOUBTED)
+    assert errors["suspect"].head(4).all()
+    truth = errors["label"] == "yes"
+    assert ((errors["probability"] >= 0.5) != truth).all()
+    away = (errors["probability"] - truth).abs()
     assert away.is_monotonic_decreasing
-    assert (found["missed"] <= found["repeats"]).all()
+    assert (errors["missed"] <= errors["repeats"]).all()
 
 
 def test_the_sheet_shows_each_error(tmp_path: Path) -> None:
@@ -189,11 +178,11 @@ def test_traits_are_known_or_said_not_to_be() -> None:
             "fallback": ["", "", "scale"],
         }
     )
-    found = traits(manifest, records)
-    assert found["plane"].tolist() == ["axial", "coronal", UNKNOWN]
-    assert found["registration"].tolist() == ["trusted", "trusted", "not trusted"]
-    assert found["colour"].tolist() == ["grey", "colour", "grey"]
-    assert found["copies"].tolist() == ["has copies", "has copies", "single"]
+    table = image_traits(manifest, records)
+    assert table["plane"].tolist() == ["axial", "coronal", UNKNOWN]
+    assert table["registration"].tolist() == ["trusted", "trusted", "not trusted"]
+    assert table["colour"].tolist() == ["grey", "colour", "grey"]
+    assert table["copies"].tolist() == ["has copies", "has copies", "single"]
 
 
 def test_suspects_are_known_by_their_bytes_not_by_their_name() -> None:
@@ -201,18 +190,7 @@ def test_suspects_are_known_by_their_bytes_not_by_their_name() -> None:
     assert suspect_paths(pd.DataFrame(named)) == ["no/copied.jpg"]
 
 
-PAPER_SUMMARY_PARAMS = EvaluateParams(seed=0, bootstrap_resamples=200)
-PAPER_SUMMARY_MADE = {
-    "command": "make evidence",
-    "commits": ["abc1234"],
-    "recipe": [],
-    "dates": ["2026-01-01"],
-    "machines": ["2 processors"],
-    "packages": ["keras 3"],
-    "weights": ["random"],
-    "precision": [],
-    "wall_s": 60.0,
-}
+MORE = EvaluateParams(seed=0, bootstrap_resamples=200)
 
 
 def seeds(with_twin: float = 1.0, without: float = 0.5, count: int = 4) -> pd.DataFrame:
@@ -225,9 +203,9 @@ def seeds(with_twin: float = 1.0, without: float = 0.5, count: int = 4) -> pd.Da
                 twin = split == "test" and number % 4 < 2
                 y = number % 2
                 right = rng.random() < (with_twin if twin else without)
-                said = 0.8 if right == bool(y) else 0.2
+                p = 0.8 if right == bool(y) else 0.2
                 path = f"{('no', 'yes')[y]}/{split}-{number}.png"
-                rows.append((seed, split, path, path, twin, y, said))
+                rows.append((seed, split, path, path, twin, y, p))
     names = ["seed", "split", "path", "cluster", "twin", "y", "probability"]
     return pd.DataFrame(rows, columns=names)
 
@@ -242,21 +220,21 @@ def test_accuracy_and_loss_are_those_of_each_split() -> None:
 
 def test_calibration_error_stands_beside_that_of_labels_drawn_by_the_probabilities() -> None:
     rows = seeds(0.8, 0.8)  # right as often as it says
-    found = summarise_paper(rows, [{"wall_s": 1.0}], PAPER_SUMMARY_PARAMS)["figures"]["test"]
-    assert set(found["ece"]) == {"value"}
-    floor = found["ece_floor"]
-    assert 0 < floor["low"] < found["ece"]["value"] < floor["high"]
+    figures = summarise_paper(rows, [{"wall_s": 1.0}], MORE)["figures"]["test"]
+    assert set(figures["ece"]) == {"value"}
+    floor = figures["ece_floor"]
+    assert 0 < floor["low"] < figures["ece"]["value"] < floor["high"]
     rows["probability"] = rows["probability"].round()
-    certain = summarise_paper(rows, [{"wall_s": 1.0}], PAPER_SUMMARY_PARAMS)["figures"]["test"]
+    certain = summarise_paper(rows, [{"wall_s": 1.0}], MORE)["figures"]["test"]
     assert certain["ece_floor"] == {"value": 0, "low": 0, "high": 0}
     assert certain["ece"]["value"] > 0.1
 
 
 def test_a_twin_in_train_shows_where_it_matters() -> None:
     rows = seeds(1.0, 0.5)
-    found = twins(rows[rows["split"] == "test"], PAPER_SUMMARY_PARAMS)
-    every = found["all pictures"]
-    assert found["images_with_twin"] == 20
+    figures = twins(rows[rows["split"] == "test"], MORE)
+    every = figures["all pictures"]
+    assert figures["images_with_twin"] == 20
     assert every["with_twin"]["value"] == 1.0
     assert every["difference"]["value"] == pytest.approx(1.0 - every["without_twin"]["value"])
     assert every["difference"]["low"] > 0.2
@@ -265,20 +243,20 @@ def test_a_twin_in_train_shows_where_it_matters() -> None:
 
 def test_where_twins_are_worth_nothing_the_interval_holds_zero() -> None:
     rows = seeds(0.7, 0.7, count=10)
-    found = twins(rows[rows["split"] == "test"], PAPER_SUMMARY_PARAMS)["all pictures"]["difference"]
-    assert found["low"] < 0 < found["high"]
+    figures = twins(rows[rows["split"] == "test"], MORE)["all pictures"]["difference"]
+    assert figures["low"] < 0 < figures["high"]
 
 
 def test_pictures_that_never_have_a_twin_are_not_compared_with_those_that_have() -> None:
     rows = seeds()
-    found = twins(rows[rows["split"] == "test"], PAPER_SUMMARY_PARAMS)["same pictures"]
-    assert found["predictions"] == {"with_twin": 80, "without_twin": 0}
-    assert set(found) == {"predictions", "with_twin"}
+    figures = twins(rows[rows["split"] == "test"], MORE)["same pictures"]
+    assert figures["predictions"] == {"with_twin": 80, "without_twin": 0}
+    assert set(figures) == {"predictions", "with_twin"}
 
 
 def test_summary_counts_the_seeds_that_reach_what_was_published() -> None:
     facts = [{"wall_s": 10.0}] * 4
-    good, bad = (summarise_paper(seeds(p, p), facts, PAPER_SUMMARY_PARAMS) for p in (1.0, 0.5))
+    good, bad = (summarise_paper(seeds(p, p), facts, MORE) for p in (1.0, 0.5))
     assert good["as_good_as_published"] == 4
     assert bad["as_good_as_published"] == 0
     assert good["spread"]["test"]["accuracy"]["lowest"] == 1.0
@@ -286,9 +264,9 @@ def test_summary_counts_the_seeds_that_reach_what_was_published() -> None:
     assert good["figures"]["test"]["accuracy"]["value"] == 1.0
 
 
-def test_the_page_sets_every_published_figure_beside_ours() -> None:
-    summary = summarise_paper(seeds(), [{"wall_s": 1.0}] * 4, PAPER_SUMMARY_PARAMS)
-    page = paper_page(summary, PAPER_SUMMARY_MADE)
+def test_the_page_sets_every_published_figure_beside_ours(origin: dict[str, Any]) -> None:
+    summary = summarise_paper(seeds(), [{"wall_s": 1.0}] * 4, MORE)
+    page = paper_page({"made": {"paper": origin}, "paper": summary})
     for text in ("1.28", "0.56", "0.86", "0.90", "with a twin in train", " - |"):
         assert text in page
     assert page.count("| 0 |") + page.count("| 3 |") >= 2

@@ -194,5 +194,5 @@ def make_project(folder: Path, weights: Path | None = None) -> Project:
         weights = folder.with_name("some.weights.h5")
         weights.write_bytes(b"weights")
     write_inputs(folder, weights)
-    sections.write_params(folder, **SMALL)
+    sections.write_params(folder, sections.PARAMS, **SMALL)
     return Project(folder)
