@@ -26,7 +26,7 @@ from brain_tumor.model.metrics import (
 )
 from brain_tumor.model.saved import SavedModel
 from brain_tumor.model.shapes import stride_px
-from brain_tumor.report.evidence_tables import RIVALS
+from brain_tumor.report.evidence import RIVALS
 from brain_tumor.settings import EvaluateParams
 from evidence.phantoms import Maker, Phantom, Pixels, pairs
 from evidence.settings import LocalisationParams

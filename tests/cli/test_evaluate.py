@@ -8,8 +8,7 @@ from typer.testing import Result
 
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.metrics import wilson
-from brain_tumor.monitoring.evaluate import LOG_COLUMNS
-from brain_tumor.monitoring.evaluate_report import FILES
+from brain_tumor.monitoring.evaluate_report import FILES, LOG_COLUMNS
 from tests.inference.toy import NAME, THRESHOLD
 from tests.monitoring.pictures import write_phantoms
 from tests.monitoring.world import World, evaluate, make_world, metrics, table

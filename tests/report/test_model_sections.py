@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from brain_tumor import outputs
+from brain_tumor.outputs import ReportInputs
 from brain_tumor.report.card import (
     CARD_FILE,
     CARD_TEXT,
@@ -22,7 +23,6 @@ from brain_tumor.report.card import (
     read_card,
 )
 from brain_tumor.report.document import document
-from brain_tumor.report.inputs import Sources
 from brain_tumor.report.prose import make_card
 from brain_tumor.stages import report as stage
 from tests.report import evidence_made, made
@@ -48,12 +48,12 @@ def spaced(html: str) -> str:
 
 
 @pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReportInputs:
     monkeypatch.chdir(tmp_path)
     return made.write(tmp_path)
 
 
-def test_the_stage_writes_page_and_card_that_agree(tmp_path: Path, sources: Sources) -> None:
+def test_the_stage_writes_page_and_card_that_agree(tmp_path: Path, sources: ReportInputs) -> None:
     folder, text = run(tmp_path)
     card = read_card(folder / CARD_FILE)
     assert (folder / CARD_TEXT).read_text(encoding="utf-8") == markdown(card)
@@ -66,7 +66,7 @@ def test_the_stage_writes_page_and_card_that_agree(tmp_path: Path, sources: Sour
     assert "r" * 32 in text
 
 
-def test_the_same_files_give_the_same_bytes(tmp_path: Path, sources: Sources) -> None:
+def test_the_same_files_give_the_same_bytes(tmp_path: Path, sources: ReportInputs) -> None:
     folder, _ = run(tmp_path)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     run(tmp_path)
@@ -89,7 +89,9 @@ def absent(html: str) -> dict[str, str]:
     return dict(shown(line).split(": ", 1) for line in lines)
 
 
-def test_the_sections_are_those_the_checklists_lead_to(tmp_path: Path, sources: Sources) -> None:
+def test_the_sections_are_those_the_checklists_lead_to(
+    tmp_path: Path, sources: ReportInputs
+) -> None:
     evidence_made.write(sources.evidence, made.manifest())
     folder, _ = run(tmp_path)
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
@@ -98,7 +100,7 @@ def test_the_sections_are_those_the_checklists_lead_to(tmp_path: Path, sources: 
 
 
 def test_a_section_with_nothing_to_say_is_a_line_in_the_contents(
-    tmp_path: Path, sources: Sources
+    tmp_path: Path, sources: ReportInputs
 ) -> None:
     folder, _ = run(tmp_path)
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
@@ -109,7 +111,7 @@ def test_a_section_with_nothing_to_say_is_a_line_in_the_contents(
     assert not {*ABSENT, "The published protocol"} & {*headings(html)}
 
 
-def test_the_decision_log_is_linked_and_not_copied(tmp_path: Path, sources: Sources) -> None:
+def test_the_decision_log_is_linked_and_not_copied(tmp_path: Path, sources: ReportInputs) -> None:
     evidence_made.write(sources.evidence, made.manifest())
     (sources.evidence / "decisions.md").write_text("# Log\n\nTried: purple heads.", "utf-8")
     folder, text = run(tmp_path)
@@ -122,7 +124,7 @@ def test_the_decision_log_is_linked_and_not_copied(tmp_path: Path, sources: Sour
 
 
 def test_the_surest_errors_are_pictures_in_the_local_report_only(
-    tmp_path: Path, sources: Sources
+    tmp_path: Path, sources: ReportInputs
 ) -> None:
     folder, _ = run(tmp_path)
     failures = read_card(folder / CARD_FILE).failures
@@ -142,7 +144,7 @@ def test_the_surest_errors_are_pictures_in_the_local_report_only(
     assert all(one.path in shown(registered) for one in failures)
 
 
-def test_no_error_is_a_line_in_the_contents(tmp_path: Path, sources: Sources) -> None:
+def test_no_error_is_a_line_in_the_contents(tmp_path: Path, sources: ReportInputs) -> None:
     said = pd.read_csv(sources.predictions)
     said["probability"] = (said["label"] == "yes") * 0.8 + 0.1
     said.to_csv(sources.predictions, index=False)
@@ -151,7 +153,9 @@ def test_no_error_is_a_line_in_the_contents(tmp_path: Path, sources: Sources) ->
     assert "no validation or test image is called wrongly" in absent(html)["Most confident errors"]
 
 
-def test_a_solved_head_shows_its_trials_and_no_empty_axes(tmp_path: Path, sources: Sources) -> None:
+def test_a_solved_head_shows_its_trials_and_no_empty_axes(
+    tmp_path: Path, sources: ReportInputs
+) -> None:
     _, text = run(tmp_path)
     assert "No block of InceptionV3 trained: the head on mixed6 was fitted" in text
     assert "The study ran 5 trials, of which 4 ran to their end and 1 were ended early" in text
@@ -161,7 +165,9 @@ def test_a_solved_head_shows_its_trials_and_no_empty_axes(tmp_path: Path, source
     assert "Learning rate" not in table  # it acts on nothing
 
 
-def test_a_fine_tuned_model_shows_depth_rate_and_epochs(tmp_path: Path, sources: Sources) -> None:
+def test_a_fine_tuned_model_shows_depth_rate_and_epochs(
+    tmp_path: Path, sources: ReportInputs
+) -> None:
     made.history(sources, made.EPOCHS)
     made.trials(sources, [
         {"number": 0, "state": "complete", "value": 0.4, "fine_tune_blocks": 0},
@@ -184,13 +190,13 @@ def test_a_fine_tuned_model_shows_depth_rate_and_epochs(tmp_path: Path, sources:
     assert "0 0.4000 0 -" in cells
 
 
-def test_what_is_missing_is_said(tmp_path: Path, sources: Sources) -> None:
+def test_what_is_missing_is_said(tmp_path: Path, sources: ReportInputs) -> None:
     _, text = run(tmp_path)
     assert "the nested cross-validation (make evidence) has left no summary" in text
     assert "has no evaluation of this very model on other data" in text
 
 
-def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> None:
+def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: ReportInputs) -> None:
     evidence_made.write(sources.evidence, made.manifest())
     folder, text = run(tmp_path)
     cells = spaced((folder / REPORT_FILE).read_text(encoding="utf-8"))
@@ -209,7 +215,7 @@ def test_evidence_on_these_images_is_shown(tmp_path: Path, sources: Sources) -> 
 
 
 def test_the_published_protocol_stands_beside_what_was_published(
-    tmp_path: Path, sources: Sources
+    tmp_path: Path, sources: ReportInputs
 ) -> None:
     evidence_made.write(sources.evidence, made.manifest())
     folder, text = run(tmp_path)
@@ -220,7 +226,9 @@ def test_the_published_protocol_stands_beside_what_was_published(
     assert "0.86 (0.81 to 0.91)" in text
 
 
-def test_heat_maps_are_shown_with_what_they_must_beat(tmp_path: Path, sources: Sources) -> None:
+def test_heat_maps_are_shown_with_what_they_must_beat(
+    tmp_path: Path, sources: ReportInputs
+) -> None:
     evidence_made.write(sources.evidence, made.manifest())
     _, text = run(tmp_path)
     for told in ("0.64 (0.59 to 0.69)", "0.11 (0.06 to 0.16)", "0.53 (0.48 to 0.58)"):
@@ -229,7 +237,7 @@ def test_heat_maps_are_shown_with_what_they_must_beat(tmp_path: Path, sources: S
     assert "its AUROC on phantoms: 0.92 (0.87 to 0.97)" in text
 
 
-def test_evidence_that_holds_nothing_reads_as_none(tmp_path: Path, sources: Sources) -> None:
+def test_evidence_that_holds_nothing_reads_as_none(tmp_path: Path, sources: ReportInputs) -> None:
     lineage = "git checkout of the commit"
     _, without = run(tmp_path)
     sources.evidence.mkdir(parents=True)
@@ -241,7 +249,7 @@ def test_evidence_that_holds_nothing_reads_as_none(tmp_path: Path, sources: Sour
 
 
 def test_phantoms_that_train_too_are_told_on_page_and_card(
-    tmp_path: Path, sources: Sources
+    tmp_path: Path, sources: ReportInputs
 ) -> None:
     folder, text = run(tmp_path)
     told = "300 synthetic phantoms, drawn from an atlas"
@@ -249,7 +257,7 @@ def test_phantoms_that_train_too_are_told_on_page_and_card(
     assert told in (folder / CARD_TEXT).read_text(encoding="utf-8")
 
 
-def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: Sources) -> None:
+def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: ReportInputs) -> None:
     evidence_made.write(sources.evidence, made.manifest().assign(sha256="f" * 64))  # same names
     folder, text = run(tmp_path)
     lines = absent((folder / REPORT_FILE).read_text(encoding="utf-8"))
@@ -260,7 +268,9 @@ def test_evidence_on_other_images_is_not_this_models(tmp_path: Path, sources: So
     assert not read_card(folder / CARD_FILE).baselines
 
 
-def test_evidence_of_another_model_is_not_this_models(tmp_path: Path, sources: Sources) -> None:
+def test_evidence_of_another_model_is_not_this_models(
+    tmp_path: Path, sources: ReportInputs
+) -> None:
     evidence_made.write(sources.evidence, made.manifest(), model="f" * 64)
     folder, text = run(tmp_path)
     card = read_card(folder / CARD_FILE)
@@ -281,7 +291,7 @@ def test_phantoms_are_said_to_be_phantoms(tmp_path: Path) -> None:
     assert any("phantoms" in limit for limit in card.limits)
 
 
-def test_random_weights_are_said_before_any_figure(tmp_path: Path, sources: Sources) -> None:
+def test_random_weights_are_said_before_any_figure(tmp_path: Path, sources: ReportInputs) -> None:
     weights = json.loads(sources.weights.read_text(encoding="utf-8"))
     weights |= {"source": "random", "note": "training starts from random weights"}
     sources.weights.write_text(json.dumps(weights), encoding="utf-8")
@@ -289,7 +299,7 @@ def test_random_weights_are_said_before_any_figure(tmp_path: Path, sources: Sour
     assert text.index("training starts from random weights") < text.index("Balanced accuracy")
 
 
-def test_a_leaking_split_is_said_before_any_figure(tmp_path: Path, sources: Sources) -> None:
+def test_a_leaking_split_is_said_before_any_figure(tmp_path: Path, sources: ReportInputs) -> None:
     _, text = run(tmp_path)
     assert "No test image, nor a known copy of one, was trained on" in text
     said = pd.read_csv(sources.predictions)
@@ -300,18 +310,18 @@ def test_a_leaking_split_is_said_before_any_figure(tmp_path: Path, sources: Sour
     assert "No test image, nor a known copy" not in text
 
 
-def test_a_missing_file_is_named(tmp_path: Path, sources: Sources) -> None:
+def test_a_missing_file_is_named(tmp_path: Path, sources: ReportInputs) -> None:
     sources.metrics.unlink()
     made.params_file(tmp_path)
     result = invoke(stage.main, tmp_path)
     assert result.exit_code == 1
-    assert f"error: {outputs.FIGURES}: not readable; run `dvc repro`" in result.stderr
+    assert f"error: {outputs.FIGURES}: missing; run `dvc pull` or `dvc repro`" in result.stderr
 
 
-def test_broken_evidence_is_an_error_not_an_absence(tmp_path: Path, sources: Sources) -> None:
+def test_broken_evidence_is_an_error_not_an_absence(tmp_path: Path, sources: ReportInputs) -> None:
     sources.evidence.mkdir(parents=True)
     (sources.evidence / "summary.json").write_text("{", encoding="utf-8")
     made.params_file(tmp_path)
     result = invoke(stage.main, tmp_path)
     assert result.exit_code == 1
-    assert "summary.json: not readable as JSON" in result.stderr
+    assert "summary.json: not readable" in result.stderr

@@ -17,9 +17,9 @@ from brain_tumor.machine import quiet_tensorflow
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from brain_tumor.figure_text import Split
     from brain_tumor.outputs import StageOutputs
     from brain_tumor.report.card import ModelCard
-    from brain_tumor.report.words import Split
 
 registry_app = typer.Typer(
     help="Keep the model registry and the outputs together.", no_args_is_help=True
@@ -221,7 +221,7 @@ def _table(card: "ModelCard") -> "Table":
     """Figures of validation and test, with 95 % intervals."""
     from rich.table import Table
 
-    from brain_tumor.report.words import figure_name, shown
+    from brain_tumor.figure_text import cell, figure_name
 
     splits: tuple[Split, ...] = ("test", "val")
     sizes = {split: card.images[split] for split in splits}
@@ -230,7 +230,7 @@ def _table(card: "ModelCard") -> "Table":
     for split in splits:
         table.add_column(f"{split} ({sizes[split].no} no, {sizes[split].yes} yes)")
     for key in FIGURES:
-        table.add_row(figure_name(key), *(shown(card.metrics[split].get(key)) for split in splits))
+        table.add_row(figure_name(key), *(str(cell(card.metrics[split], key)) for split in splits))
     return table
 
 

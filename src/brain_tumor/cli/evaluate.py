@@ -71,8 +71,13 @@ def evaluate(
 
     **Example:** brain-tumor evaluate models:/brain-tumor-inceptionv3@champion scans/ --out external
     """
-    from brain_tumor.monitoring.evaluate import append_line, check_log, evaluate_folder
-    from brain_tumor.monitoring.evaluate_report import check_folder, write_all
+    from brain_tumor.monitoring.evaluate import evaluate_folder
+    from brain_tumor.monitoring.evaluate_report import (
+        append_line,
+        check_folder,
+        check_log,
+        write_all,
+    )
     from brain_tumor.tracking.models import find_model
 
     with reporting_errors():

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -17,6 +16,7 @@ import typer
 from brain_tumor.cli.options import Model, chosen
 from brain_tumor.command import reporting_errors
 from brain_tumor.errors import UserError
+from brain_tumor.files import printable
 
 if TYPE_CHECKING:
     from brain_tumor.inference.classifier import Finding
@@ -27,11 +27,6 @@ COLUMNS = (
     "ood_score", "warnings", "engine", "model", "heatmap", "error",
 )  # fmt: skip
 Rows = Iterable[dict[str, Any]]
-
-
-def shown(path: Path) -> str:
-    """A path that can be printed, whatever bytes its name is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def print_json(rows: Rows) -> int:
@@ -188,9 +183,9 @@ def _rows(
     names = heatmap_names(files)
     for result in results:
         if result.error:
-            yield {"file": shown(result.path), "error": result.error}
+            yield {"file": printable(result.path), "error": result.error}
         for finding in result.findings:
-            row = {"file": shown(result.path)} | finding.prediction.row() | {"error": ""}
+            row = {"file": printable(result.path)} | finding.prediction.row() | {"error": ""}
             if heatmaps:
                 path = heatmap_path(heatmaps, names[result.path], finding.prediction.slice)
                 row |= _draw(finding, path, result.path)
@@ -204,7 +199,7 @@ def _draw(finding: "Finding", path: Path, file: Path) -> dict[str, str]:
 
     try:
         with replacing(path) as aside:
-            aside.write_bytes(heatmap_sheet_png(finding, shown(Path(file.name))))
+            aside.write_bytes(heatmap_sheet_png(finding, printable(Path(file.name))))
     except OSError as error:
         return {"error": f"heat map not written: {error}"}
-    return {"heatmap": shown(path)}
+    return {"heatmap": printable(path)}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.figure_text import IN_WORDS, cell
+from brain_tumor.figure_text import bracketed, cell
 from brain_tumor.files import write_json
 from brain_tumor.model import figures, metrics
 from brain_tumor.model.calibration import reliability
@@ -87,7 +87,7 @@ def _answers(table: pd.DataFrame, split: str) -> tuple[NDArray[np.int64], NDArra
 
 def _aurocs(results: Figures) -> Iterator[tuple[str, str]]:
     for split in (VAL, TEST):
-        yield split, cell(results[split]["auroc"], form=IN_WORDS)
+        yield split, str(cell(results[split], "auroc"))
 
 
 ROWS: dict[str, tuple[str, str, str]] = {
@@ -112,7 +112,7 @@ def comparison(
     """The Markdown table "paper / this run" from the content of figures.json."""
     lines = ["| figure | paper | this run [95 % interval] |", "|---|---|---|"]
     for name, (split, metric, published) in ROWS.items():
-        lines.append(f"| {name} | {published} | {cell(metrics[split][metric])} |")
+        lines.append(f"| {name} | {published} | {bracketed(cell(metrics[split], metric))} |")
     lines += [
         "",
         "Validation figures are optimistic: hyperparameters (or the epoch) were chosen by them.",

@@ -7,13 +7,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brain_tumor.figure_text import decimals
+from brain_tumor.figure_text import (
+    FIGURES,
+    SPLIT_NAMES,
+    UNDEFINED,
+    Cell,
+    Number,
+    Split,
+    cell,
+    decimals,
+    figure_name,
+)
 from brain_tumor.files import read_artefact, write_json
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import InitialWeights
 from brain_tumor.report import page
-from brain_tumor.report.page import Cell, Heading, Listing, Table
-from brain_tumor.report.words import FIGURES, NOTHING, SPLITS, Number, Split, cell, figure_name
+from brain_tumor.report.page import Heading, Listing, Table
 from brain_tumor.settings import Section
 
 Texts = tuple[str, ...]
@@ -208,11 +217,12 @@ _DIGEST_SHOWN = 18  # characters
 
 
 def figure_rows(metrics: Mapping[Split, Mapping[str, Figure]]) -> list[list[Cell]]:
-    """A row per figure, a column per split, in the order of `FIGURES` and `SPLITS`."""
+    """A row per figure, a column per split, in the order of `FIGURES` and `SPLIT_NAMES`."""
     measured = {key for figures in metrics.values() for key in figures}
     keys = [key for key in FIGURES if key in measured] + sorted(measured - set(FIGURES))
     return [
-        [figure_name(key), *(cell(metrics.get(split, {}), key) for split in SPLITS)] for key in keys
+        [figure_name(key), *(cell(metrics.get(split, {}), key) for split in SPLIT_NAMES)]
+        for key in keys
     ]
 
 
@@ -230,7 +240,7 @@ def image_rows(card: ModelCard) -> list[list[str]]:
     """A row per split: images without, with a tumour, together, and clusters."""
     return [
         [name, *map(str, (count.no, count.yes, count.no + count.yes, count.clusters))]
-        for split, name in SPLITS.items()
+        for split, name in SPLIT_NAMES.items()
         for count in [card.images[split]]
     ]
 
@@ -240,7 +250,7 @@ def failure_rows(card: ModelCard) -> list[list[str]]:
     doubted = card.data.label_suspects
     return [
         [
-            f"`{failure.path}`", SPLITS[failure.split], failure.label,
+            f"`{failure.path}`", SPLIT_NAMES[failure.split], failure.label,
             "yes" if failure.path in doubted else "", f"{failure.probability:.3f}",
         ]
         for failure in card.failures
@@ -288,7 +298,7 @@ def external_cell(line: Mapping[str, str], key: str) -> Cell:
     if key.endswith("_digest") and len(value) > _DIGEST_SHOWN:
         return f"{value[:_DIGEST_SHOWN]}..."
     if not (value and low and high):
-        return value or NOTHING
+        return value or UNDEFINED
     return Number(float(value), float(low), float(high))
 
 
@@ -310,7 +320,7 @@ def markdown(card: ModelCard) -> str:
             Heading("Split and preprocessing"),
             Listing([*card.split, *card.preprocessing]),
             Heading("Figures with 95 % intervals"),
-            _texts(Table(("figure", *SPLITS), figure_rows(card.metrics))),
+            _texts(Table(("figure", *SPLIT_NAMES), figure_rows(card.metrics))),
             Listing(split_notes(card)),
             Heading("Calibration and operating point"),
             *_calibration(card),
@@ -334,7 +344,7 @@ def markdown(card: ModelCard) -> str:
 
 def split_notes(card: ModelCard) -> list[str]:
     """How to read the figures of each split."""
-    return [f"{SPLITS[split].capitalize()}: {text}" for split, text in card.notes.items()]
+    return [f"{SPLIT_NAMES[split].capitalize()}: {text}" for split, text in card.notes.items()]
 
 
 def _data(card: ModelCard) -> tuple[Table, Table, str, Listing]:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
+from brain_tumor.figure_text import capitalised
 from brain_tumor.report.page import Section, Table
-from brain_tumor.report.words import capitalised
 
 UNANSWERED = "Not answered"
 PENDING = {

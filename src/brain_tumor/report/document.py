@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from brain_tumor.figure_text import decimals
+from brain_tumor.figure_text import SPLIT_NAMES, Number, Split, cell, decimals, figure_name
 from brain_tumor.model.metrics import confusion
-from brain_tumor.report import evidence_sections, model_sections
+from brain_tumor.report import evidence, model_sections
 from brain_tumor.report.card import ModelCard, external_cell
 from brain_tumor.report.checklists import CLAIM, TRIPOD
 from brain_tumor.report.drawings import Interval, intervals_svg
@@ -25,7 +25,6 @@ from brain_tumor.report.page import (
     page,
 )
 from brain_tumor.report.prose import PHANTOM
-from brain_tumor.report.words import SPLITS, Number, Split, figure_name, shown
 
 _TITLE = "Deep learning classification of brain MRI slices: evaluation report"
 _DECISIONS = "docs/evidence/decisions.md (the project's decision log)"
@@ -79,11 +78,11 @@ def document(inputs: Inputs, card: ModelCard, pictures: Mapping[str, bytes] | No
         "performance": model_sections.performance(inputs, card),
         "calibration": model_sections.calibration(inputs, card),
         "failures": model_sections.failures(inputs, card, pictures),
-        "crossvalidation": evidence_sections.crossvalidation(inputs),
-        "published": evidence_sections.published(inputs),
-        "external": evidence_sections.external(inputs),
-        "explanation": evidence_sections.explanation(inputs),
-        "robustness": evidence_sections.robustness(inputs),
+        "crossvalidation": evidence.crossvalidation(inputs),
+        "published": evidence.published(inputs),
+        "external": evidence.external(inputs),
+        "explanation": evidence.explanation(inputs),
+        "robustness": evidence.robustness(inputs),
         "lineage": _lineage(inputs, card),
         "parameters": _parameters(inputs),
     }
@@ -148,8 +147,7 @@ def _in_words(inputs: Inputs, card: ModelCard) -> str:
     ]
     if "balanced_accuracy" in test and "auroc" in test:
         parts.append(
-            f"Balanced accuracy is {shown(test['balanced_accuracy'])}, "
-            f"AUROC {shown(test['auroc'])}."
+            f"Balanced accuracy is {cell(test, 'balanced_accuracy')}, AUROC {cell(test, 'auroc')}."
         )
     if not inputs.twins:
         parts.append(
@@ -175,7 +173,7 @@ def _elsewhere(inputs: Inputs) -> list[str]:
 def _forest(card: ModelCard) -> Drawing:
     splits: tuple[Split, ...] = ("val", "test")
     rows = [
-        Interval(figure_name(key), **dict(card.metrics[split][key]), series=SPLITS[split])
+        Interval(figure_name(key), **dict(card.metrics[split][key]), series=SPLIT_NAMES[split])
         for split in splits
         for key in _SHARES
         if key in card.metrics[split]
@@ -199,7 +197,7 @@ def _use(inputs: Inputs, card: ModelCard) -> Section:
         "Intended use and limits",
         [
             Note(card.intended_use),
-            f"{_AIMS} {_THEIRS}" if inputs.is_ours else _AIMS,
+            f"{_AIMS} {_THEIRS}" if inputs.evidence else _AIMS,
             _USERS,
             Heading("Not for"),
             Listing(card.not_for),
@@ -231,7 +229,8 @@ def _parameters(inputs: Inputs) -> Section:
     """Every parameter of the stages."""
     rows = [
         [f"`{section}.{key}`", f"`{json.dumps(value)}`"]
-        for section, values in vars(inputs.settings).items()
+        for section in ("split", "preprocess", "augment", "train", "evaluate")
+        for values in [inputs.train if section == "train" else getattr(inputs.settings, section)]
         for key, value in values.model_dump(mode="json").items()
     ]
     return Section(

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.report.words import SPLITS, figure_name
+from brain_tumor.figure_text import SPLIT_NAMES, figure_name
 
 Arguments = ParamSpec("Arguments")
 
@@ -292,7 +292,7 @@ def epochs_svg(history: pd.DataFrame) -> Any:
     figure, (above, below) = new_figure(5.4, 4.2, 1, 1)
     for axes, name in ((above, "loss"), (below, "accuracy")):
         for column, colour, split in (
-            (name, BLUE, SPLITS["train"]), (f"val_{name}", ORANGE, SPLITS["val"]),
+            (name, BLUE, SPLIT_NAMES["train"]), (f"val_{name}", ORANGE, SPLIT_NAMES["val"]),
         ):  # fmt: skip
             axes.plot(history["epoch"], history[column], "o-", color=colour, ms=4, lw=1.4,
                       label=split)  # fmt: skip

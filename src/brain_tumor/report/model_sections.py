@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from brain_tumor.figure_text import decimals
+from brain_tumor.figure_text import SPLIT_NAMES, UNDEFINED, Split, decimals
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.metrics import confusion
 from brain_tumor.outputs import load_images
@@ -46,7 +46,6 @@ from brain_tumor.report.page import (
     Section,
     Table,
 )
-from brain_tumor.report.words import NOTHING, SPLITS, Split
 
 _NAMES = {
     "fine_tune_blocks": "Fine-tuning depth (blocks below the head)",
@@ -192,7 +191,7 @@ def _predictions(inputs: Inputs) -> str:
 
 
 def _network(inputs: Inputs) -> list[str]:
-    train, meta, augment = inputs.settings.train, inputs.meta, inputs.settings.augment
+    train, meta, augment = inputs.train, inputs.meta, inputs.settings.augment
     weights = inputs.weights
     solved = train.head_penalty is not None and meta.fine_tuned_blocks == 0
     how = (
@@ -272,7 +271,7 @@ def _in_words(inputs: Inputs) -> str:
 
 def _chosen(inputs: Inputs) -> list[list[str]]:
     """A row for each value that acts in this training."""
-    acting = inputs.settings.train.acting()
+    acting = inputs.train.acting()
     return [
         [title, f"{acting[name]:.3g}", "the study" if name in inputs.best.params else "params.yaml"]
         for name, title in _NAMES.items()
@@ -309,13 +308,16 @@ def _trials_table(complete: pd.DataFrame, metric: str, higher_is_better: bool) -
 
 
 def _cell(value: float) -> str:
-    return NOTHING if pd.isna(value) else f"{value:.3g}"
+    return UNDEFINED if pd.isna(value) else f"{value:.3g}"
 
 
 def performance(inputs: Inputs, card: ModelCard) -> Section:
     """Figures of all splits, confusion matrices, ROC, every probability."""
     sizes = {split: count.no + count.yes for split, count in card.images.items()}
-    head = ("Figure", *(f"{name.capitalize()} (n = {sizes[key]})" for key, name in SPLITS.items()))
+    head = (
+        "Figure",
+        *(f"{name.capitalize()} (n = {sizes[key]})" for key, name in SPLIT_NAMES.items()),
+    )
     table = Table(
         head,
         figure_rows(card.metrics),
@@ -413,7 +415,7 @@ def _picture(error: Failure, jpeg: bytes, inputs: Inputs) -> Picture:
     place = decimals(inputs.point.threshold)
     return Picture(
         jpeg,
-        f"`{error.path}` ({SPLITS[error.split]}): labelled {truth}, probability of a tumour "
+        f"`{error.path}` ({SPLIT_NAMES[error.split]}): labelled {truth}, probability of a tumour "
         f"{error.probability:.3f}",
         f"{error.path} as the network sees it: labelled {truth}, called otherwise with a "
         f"probability of {error.probability:.3f} (threshold {place}).",
@@ -431,9 +433,9 @@ def _confusion(inputs: Inputs, split: Split) -> Drawing:
     (tn, fp), (fn, tp) = counts.tolist()
     return Drawing(
         confusion_svg(counts),
-        f"{SPLITS[split].capitalize()}: calls at the threshold (n = {len(truth)}).",
-        f"Confusion matrix, {SPLITS[split]}: {tn} of {tn + fp} without a tumour called rightly, "
-        f"{tp} of {tp + fn} with one.",
+        f"{SPLIT_NAMES[split].capitalize()}: calls at the threshold (n = {len(truth)}).",
+        f"Confusion matrix, {SPLIT_NAMES[split]}: {tn} of {tn + fp} without a tumour called "
+        f"rightly, {tp} of {tp + fn} with one.",
     )
 
 

@@ -2,13 +2,24 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from brain_tumor.data.copies import suspect_paths
-from brain_tumor.report.card import Calibration, Data, Failure, Images, ModelCard
-from brain_tumor.report.inputs import Inputs, baselines, figures
-from brain_tumor.report.words import SPLITS, Split
+from brain_tumor.figure_text import SPLIT_NAMES, Split, capitalised
+from brain_tumor.report.card import (
+    Baseline,
+    Calibration,
+    Data,
+    Failure,
+    Figure,
+    Images,
+    ModelCard,
+)
+from brain_tumor.report.evidence import BASELINES
+from brain_tumor.report.inputs import Inputs
 
 MOST_FAILURES = 12
 _PARTNER = re.compile(r"^(same bytes as|near-duplicate of) .*")
@@ -81,7 +92,7 @@ def make_card(inputs: Inputs, name: str) -> ModelCard:
         data=_data(inputs),
         split=_split(inputs),
         preprocessing=_preprocessing(inputs),
-        images={split: _images(inputs, split) for split in SPLITS},
+        images={split: _images(inputs, split) for split in SPLIT_NAMES},
         metrics={split: dict(measured) for split, measured in inputs.metrics.items()},
         notes=NOTES,
         calibration=Calibration(
@@ -90,8 +101,8 @@ def make_card(inputs: Inputs, name: str) -> ModelCard:
             target_sensitivity=inputs.point.sensitivity,
             images=inputs.point.images,
         ),
-        crossvalidation=figures(inputs.headline.get("figures", {})),
-        baselines=baselines(inputs.headline),
+        crossvalidation=_figures(inputs.headline.get("figures", {})),
+        baselines=_baselines(inputs.headline),
         external=tuple(
             {str(key): str(value) for key, value in row.items()}
             for row in inputs.external.to_dict("records")
@@ -99,6 +110,23 @@ def make_card(inputs: Inputs, name: str) -> ModelCard:
         failures=_failures(inputs),
         limits=_limits(inputs),
         lineage=dict(inputs.lineage),
+    )
+
+
+def _figures(plain: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
+    return {key: Figure.model_validate(figure, extra="ignore") for key, figure in plain.items()}
+
+
+def _baselines(headline: Mapping[str, Any]) -> tuple[Baseline, ...]:
+    """The baselines of the nested cross-validation; the best with the paired difference."""
+    best, paired = headline.get("best_baseline"), headline.get("paired", {})
+    return tuple(
+        Baseline(
+            name=capitalised(BASELINES.get(name, name)),
+            figures=_figures(figures),
+            difference=_figures(paired if name == best else {}),
+        )
+        for name, figures in headline.get("baselines", {}).items()
     )
 
 
