@@ -15,7 +15,7 @@ from brain_tumor.data.copies import SUSPECTS, clusters
 from brain_tumor.model.metrics import evaluate
 from brain_tumor.outputs import EXPORT_REPORT, ReportInputs, write_manifest
 from brain_tumor.report.card import ModelCard
-from brain_tumor.report.inputs import Inputs, read
+from brain_tumor.report.inputs import Inputs, Sections, read
 from brain_tumor.report.prose import make_card
 from brain_tumor.settings import EvaluateParams
 
@@ -126,10 +126,17 @@ def params_file(root: Path) -> Path:
     return path
 
 
+def sections(path: Path) -> Sections:
+    """The sections that a report shows."""
+    params = settings.read(path)
+    train = params.train.resolve({"head_block": 6, "fine_tune_blocks": 0})
+    return Sections(params.split, params.preprocess, params.augment, train, params.evaluate)
+
+
 def found(root: Path, origin: str = "directory brain-mri") -> Inputs:
     """All that a report is made from, read from files in `root`."""
     lineage = {"git.commit": "c" * 40, "data.md5": "d.dir"}
-    return read(write(root), settings.read(params_file(root)), origin, lineage)
+    return read(write(root), sections(params_file(root)), origin, lineage)
 
 
 def card(root: Path) -> ModelCard:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor import settings
 from brain_tumor.report.document import document
 from brain_tumor.report.inputs import read
 from brain_tumor.report.model_sections import thumbnails
@@ -42,7 +41,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = made.write(root)
     made.history(sources, made.EPOCHS)
     evidence_made.write(sources.evidence, made.manifest())
-    found = read(sources, settings.read(made.params_file(root)), "directory brain-mri", {})
+    found = read(sources, made.sections(made.params_file(root)), "directory brain-mri", {})
     card = make_card(found, made.NAME)
     pictures = thumbnails(sources.images, [one.path for one in card.failures])
     path = root / "report.html"

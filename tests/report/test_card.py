@@ -7,7 +7,6 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from pydantic import ValidationError
 
-from brain_tumor import settings
 from brain_tumor.report.card import ModelCard, as_json, markdown, read_card, write_card
 from brain_tumor.report.inputs import read
 from brain_tumor.report.prose import make_card
@@ -25,7 +24,7 @@ def proven(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     root = tmp_path_factory.mktemp("proven")
     sources = made.write(root)
     evidence_made.write(sources.evidence, made.manifest())
-    found = read(sources, settings.read(made.params_file(root)), "directory brain-mri", {})
+    found = read(sources, made.sections(made.params_file(root)), "directory brain-mri", {})
     return make_card(found, made.NAME)
 
 

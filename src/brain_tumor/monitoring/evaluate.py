@@ -38,17 +38,15 @@ SEED, FOLDS, MIN_CLUSTERS = 0, 5, 5
 
 
 def metadata_probability(features: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.float64] | None:
-    """Probability of `yes` by a random forest on file metadata, out of fold.
+    """Probability (N,) of `yes` by a random forest on file metadata, out of fold.
 
     The forest is trained inside the folder, on the other folds, and no cluster is divided between
-    them. So it knows the folder's habits, which the model does not.
+    them. So it knows the folder's habits, which the model does not. None where a class has fewer
+    than `MIN_CLUSTERS` clusters.
 
     Args:
         features: `data.metadata.metadata_features`, (N, ...).
         table: N rows with `label` and `cluster`.
-
-    Returns:
-        (N,); None where a class has fewer than `MIN_CLUSTERS` clusters.
     """
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
@@ -70,14 +68,7 @@ def metadata_probability(features: pd.DataFrame, table: pd.DataFrame) -> NDArray
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """A file of a class folder.
-
-    Attributes:
-        file: where it is.
-        path: the same relative to the folder, with slashes; bytes that are no text are escaped.
-        label: no or yes.
-        patient: as patients.csv has it; "" where it is not known.
-    """
+    """A file of a class folder; `path` is relative to the folder, `patient` "" where unknown."""
 
     file: Path
     path: str
@@ -127,11 +118,7 @@ def _class_files(folder: Path, label: str) -> list[Path]:
 
 
 def content_digest(hashes: Iterable[tuple[str, str]]) -> str:
-    """SHA-256 of the folder's files: their paths and contents, whatever their order or place.
-
-    Args:
-        hashes: path within the folder and SHA-256 of each file.
-    """
+    """SHA-256 of paths within the folder and SHA-256 of the files, whatever their order."""
     lines = sorted(f"{sha256}  {path}\n" for path, sha256 in hashes)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -332,13 +319,7 @@ class Subgroup:
 def class_figures(
     table: pd.DataFrame, label: str, baseline: NDArray[np.float64] | None
 ) -> ClassFigures:
-    """Figures of one class.
-
-    Args:
-        table: see `LabelledPredictions`, with rows of any class.
-        label: no or yes.
-        baseline: probability of each row of `table` by metadata alone.
-    """
+    """Figures of one class; `baseline`: probability of each row of `table` by metadata alone."""
     is_of_class = (table["label"] == label).to_numpy()
     rows = table[is_of_class]
     cluster, right = rows["cluster"].to_numpy(), rows["right"].to_numpy(dtype=bool)
@@ -400,17 +381,15 @@ class Evaluation:
     """Figures of each class, and what they are of.
 
     Attributes:
-        date: when, UTC, to the second.
+        date: UTC, to the second.
         model: name and version.
         model_digest: of what decides its answers.
         engine: what ran the network.
         threshold: the model's own.
-        folder: its name, without where it lies.
+        folder: its name, without its place.
         folder_digest: SHA-256 of paths and contents of the files in it.
-        predictions: of every slice that counts, and what was left out.
         table: that of `predictions` with a column `baseline_probability`, missing where unknown.
-        classes: the figures: tumours first.
-        subgroups: by format and size.
+        classes: tumours first.
         notes: what a reader must know before the figures.
     """
 
@@ -461,12 +440,7 @@ class Evaluation:
 
 
 def evaluate_folder(model: ModelFolder, folder: Path, engine: EngineName = "fast") -> Evaluation:
-    """Judge the labelled images of a folder and compare with their labels.
-
-    Args:
-        model: of the store, or pulled.
-        folder: with `no/` and `yes/`, and perhaps `patients.csv`.
-        engine: what runs the network.
+    """Judge the images of a folder with `no/`, `yes/` and perhaps `patients.csv` by a model.
 
     Raises:
         UserError: the folder or the model is not as it should be; says what to do.

@@ -1,6 +1,5 @@
 """The model card: as data that is checked when it is written and when it is read again; as text."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -29,7 +28,6 @@ Texts = tuple[str, ...]
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
 
 # Of stage report. The report shows images of the data, so it stays with them; its other copy shows
 # none, and is what a registered model and its run hold.
@@ -66,9 +64,8 @@ class Data(Section):
 
     Attributes:
         source: where `data fetch` took them from.
-        files: how many.
-        distinct: of them, copies and near-copies counted once.
-        patients: known ones; 0: nothing is known of patients.
+        distinct: of the files, copies and near-copies counted once.
+        patients: 0: nothing is known of patients.
         formats: file format to number of files.
         label_suspects: those of the fixed list (drawn up before any model) that are among them.
         faults: all that is known against them, a sentence each.
@@ -84,15 +81,7 @@ class Data(Section):
 
 
 class Calibration(Section):
-    """How probabilities and calls come about; see `outputs.OperatingPoint`.
-
-    Attributes:
-        temperature: the logit is divided by it.
-        threshold: probability from which an image is called a tumour.
-        target_sensitivity: what the threshold was chosen for, on out-of-fold predictions; None: a
-            threshold of one half.
-        images: how many out-of-fold predictions both rest on.
-    """
+    """How probabilities and calls come about; see `outputs.OperatingPoint`."""
 
     temperature: Annotated[float, Field(gt=0.0)]
     threshold: Probability
@@ -118,28 +107,18 @@ class Failure(Section):
 
 
 class ModelCard(Section):
-    """A model card; what it says must hold together.
+    """A model card; its parts must agree.
 
     Attributes:
-        name: of the model.
-        intended_use: in two sentences.
-        not_for: uses it must not be put to.
-        input: what it takes.
-        output: key to what it says.
-        model: what the network is.
-        initial_weights: what training started from.
-        data: the images.
-        split: how they were divided, a sentence each.
+        output: key to its meaning.
+        split: how the images were divided, a sentence each.
         preprocessing: steps, in order.
-        images: of each split.
         metrics: of each split; no intervals on train.
         notes: how to read the figures of a split.
-        calibration: temperature and threshold.
         crossvalidation: figures of the recipe on folds it never saw; empty where there are none.
         baselines: by the nested cross-validation; empty where there is none.
         external: rows of the log of evaluations on other data, as they stand in it.
         failures: the most confident errors, worst first.
-        limits: what to keep in mind.
         lineage: tag to value: commit, data, MD5 of what was read, MLflow run.
         digest: SHA-256 of the registered model; None before it is registered.
     """
@@ -174,15 +153,16 @@ class ModelCard(Section):
                 f"threshold of the model is {self.model.threshold}, of its calibration "
                 f"{self.calibration.threshold}: they are of different trainings; run `dvc repro`"
             )
-        right = [failure.path for failure in self.failures if self._is_right(failure)]
+        right = [
+            failure.path
+            for failure in self.failures
+            if (failure.probability >= self.calibration.threshold) == (failure.label == "yes")
+        ]
         if right:
             raise ValueError(f"{right}: listed as errors, but called rightly")
         if any(figure.low is not None for figure in self.metrics.get("train", {}).values()):
             raise ValueError("training figures have intervals; they must not")
         return self
-
-    def _is_right(self, failure: Failure) -> bool:
-        return (failure.probability >= self.calibration.threshold) == (failure.label == "yes")
 
 
 def as_json(card: ModelCard) -> dict[str, Any]:
@@ -191,10 +171,7 @@ def as_json(card: ModelCard) -> dict[str, Any]:
 
 
 def write_card(path: Path, card: ModelCard) -> None:
-    """Write the card as JSON, once its text has been found to hold the same card."""
-    text = json.dumps(as_json(card), allow_nan=False)
-    if ModelCard.model_validate_json(text) != card:
-        raise ValueError(f"{path}: the card is not the same once written as JSON")
+    """Write the card as JSON."""
     write_json(path, as_json(card))
 
 
@@ -287,9 +264,9 @@ def external_table(log: Sequence[Mapping[str, str]], caption: str = "") -> Table
 
 def _quantity(key: str) -> str:
     """A column of the log in words; counts begin with their class."""
-    label, _, rest = key.partition("_")
-    of = {"no": "no tumour: ", "yes": "tumour: "}.get(label)
-    return (f"{of}{rest}" if of else key).replace("_", " ")
+    label, _, count = key.partition("_")
+    name = {"no": "no tumour", "yes": "tumour"}.get(label)
+    return (f"{name}: {count}" if name else key).replace("_", " ")
 
 
 def external_cell(line: Mapping[str, str], key: str) -> Cell:

@@ -31,7 +31,7 @@ class Item:
     Attributes:
         number: as published.
         part: the part of a paper it belongs to.
-        asks: what it asks for, in our words.
+        asks: in our words.
         answer: where that stands; `{data}` is put as the number of that section. Begins with
             `Not answered` where it is not, with the reason.
         needs: keys of `PENDING` without which it is not answered.
@@ -48,12 +48,7 @@ class Item:
         return not self.answer.startswith(UNANSWERED) and set(self.needs) <= set(present)
 
     def where(self, present: Collection[str], sections: Mapping[str, str]) -> str:
-        """The answer for people.
-
-        Args:
-            present: which evidence there is, keys of `PENDING`.
-            sections: key of a section to how it is referred to.
-        """
+        """The answer for people; `sections`: key of a section to how it is referred to."""
         lacking = [PENDING[key] for key in self.needs if key not in present]
         if lacking:
             return f"{UNANSWERED} yet: {'; '.join(lacking)}."
@@ -69,12 +64,7 @@ class Checklist:
     items: tuple[Item, ...]
 
     def section(self, present: Collection[str], sections: Mapping[str, str]) -> Section:
-        """The checklist as a section: a row per item, under one for each part of a paper.
-
-        Args:
-            present: which evidence there is, keys of `PENDING`.
-            sections: key of a section to how it is referred to.
-        """
+        """A row per item, under one for each part of a paper; arguments as in `Item.where`."""
         rows: list[list[str]] = []
         for part, items in groupby(self.items, key=lambda item: item.part):
             rows.append([part, "", ""])

@@ -4,7 +4,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from brain_tumor.figure_text import SPLIT_NAMES, Number, Split, cell, decimals, figure_name
+from brain_tumor.figure_text import (
+    SPLIT_NAMES,
+    UNDEFINED,
+    Number,
+    Split,
+    cell,
+    decimals,
+    figure_name,
+)
 from brain_tumor.model.metrics import confusion
 from brain_tumor.report import evidence, model_sections
 from brain_tumor.report.card import ModelCard, external_cell
@@ -64,7 +72,7 @@ def document(inputs: Inputs, card: ModelCard, pictures: Mapping[str, bytes] | No
     """The report as HTML.
 
     Args:
-        inputs: all that is known.
+        inputs: the files of the stages, and the evidence.
         card: the model's.
         pictures: JPEG of each of the card's failures by path, for the report that stays beside the
             data; None: a copy that leaves it, without any image of the data.
@@ -211,9 +219,11 @@ def _use(inputs: Inputs, card: ModelCard) -> Section:
 
 def _lineage(inputs: Inputs, card: ModelCard) -> Section:
     """What leads to the commit, the data and the run."""
-    rows = [[f"`{key}`", f"`{value}`"] for key, value in card.lineage.items()]
-    rows.append(["`initial_weights.sha256`", f"`{card.initial_weights.sha256}`"])
-    rows.append(["fast engine", str(inputs.export.get("engine", "-"))])
+    rows = [
+        *([f"`{key}`", f"`{value}`"] for key, value in card.lineage.items()),
+        ["`initial_weights.sha256`", f"`{card.initial_weights.sha256}`"],
+        ["fast engine", str(inputs.export.get("engine", UNDEFINED))],
+    ]
     return Section(
         "Lineage",
         [
@@ -229,8 +239,7 @@ def _parameters(inputs: Inputs) -> Section:
     """Every parameter of the stages."""
     rows = [
         [f"`{section}.{key}`", f"`{json.dumps(value)}`"]
-        for section in ("split", "preprocess", "augment", "train", "evaluate")
-        for values in [inputs.train if section == "train" else getattr(inputs.settings, section)]
+        for section, values in vars(inputs.sections).items()
         for key, value in values.model_dump(mode="json").items()
     ]
     return Section(

@@ -26,10 +26,27 @@ from brain_tumor.outputs import (
     read_table,
 )
 from brain_tumor.report.card import Figure
-from brain_tumor.settings import Settings, TrainParams
+from brain_tumor.settings import (
+    AugmentParams,
+    EvaluateParams,
+    PreprocessParams,
+    SplitParams,
+    TrainParams,
+)
 
 SUMMARY, ROBUSTNESS, LOCALISATION = "summary.json", "robustness.json", "localisation.json"
 EXTERNAL_LOG = "external-log.csv"
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The sections of params.yaml that a report shows; `train` with what the study chose."""
+
+    split: SplitParams
+    preprocess: PreprocessParams
+    augment: AugmentParams
+    train: TrainParams
+    evaluate: EvaluateParams
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,7 @@ class Inputs:
     """What is known of a model.
 
     Attributes:
-        settings: params.yaml.
-        train: its section `train` with what the study chose.
+        sections: of params.yaml.
         origin: where the images come from.
         manifest: the manifest, with the column `cluster`.
         predictions: columns path, label, split, probability and cluster; a row per image.
@@ -60,8 +76,7 @@ class Inputs:
             texts.
     """
 
-    settings: Settings
-    train: TrainParams
+    sections: Sections
     origin: str
     manifest: pd.DataFrame
     predictions: pd.DataFrame
@@ -126,7 +141,7 @@ class Inputs:
 
 
 def read(
-    paths: ReportInputs, settings: Settings, origin: str, lineage: Mapping[str, str]
+    paths: ReportInputs, sections: Sections, origin: str, lineage: Mapping[str, str]
 ) -> Inputs:
     """Read all files.
 
@@ -136,7 +151,7 @@ def read(
     manifest = read_manifest(paths.manifest)
     cluster = clusters(manifest)
     predictions = pd.read_csv(paths.predictions, keep_default_na=False)
-    best, export = Best.read(paths.best), read_json(paths.export / EXPORT_REPORT)
+    export = read_json(paths.export / EXPORT_REPORT)
     summary = _evidence(paths.evidence / SUMMARY)
     evaluated = set(summary.get("sha256", ()))
     is_of_images = bool(evaluated) and evaluated <= set(manifest["sha256"])
@@ -147,15 +162,14 @@ def read(
     }
     log = _log(paths.evidence / EXTERNAL_LOG)
     return Inputs(
-        settings=settings,
-        train=settings.train.resolve(best.params),
+        sections=sections,
         origin=origin,
         manifest=manifest.assign(cluster=cluster.to_numpy()),
         predictions=predictions.assign(cluster=cluster.loc[predictions["path"]].to_numpy()),
         validation=read_json(paths.validation),
         preprocessing=read_json(paths.preprocessing),
         weights=InitialWeights.read(paths.weights),
-        best=best,
+        best=Best.read(paths.best),
         point=OperatingPoint.read(paths.calibration),
         meta=read_meta(paths.model_json),
         metrics={

@@ -24,15 +24,9 @@ _SECTION = re.compile(r"\b([Ss]ection (\d+))\b")
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first cell of a row names the row.
+    """A table; the first cell of a row names the row, or alone heads the rows below it.
 
-    A row of which only the first cell holds something is a heading of those below it.
-
-    Attributes:
-        head: the names of the columns.
-        rows: as many cells each.
-        caption: what it shows, of how many. HTML numbers it and sets it above the table, Markdown
-            sets it below.
+    HTML numbers the caption and sets it above the table, Markdown sets it below.
     """
 
     head: Sequence[str]
@@ -43,9 +37,8 @@ class Table:
         """Raise ValueError if a row has not as many cells as the head."""
         for row in self.rows:
             if len(row) != len(self.head):
-                raise ValueError(
-                    f"table {self.caption!r}: row {row} has not {len(self.head)} cells"
-                )
+                message = f"table {self.caption!r}: row {row} has not {len(self.head)} cells"
+                raise ValueError(message)
 
     @property
     def is_short(self) -> bool:
@@ -65,13 +58,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing, numbered as a figure.
-
-    Attributes:
-        svg: as `drawings` makes it.
-        caption: what it shows, of how many, with which intervals.
-        alt: the same for those who do not see it, in a sentence.
-    """
+    """A drawing (SVG), numbered as a figure; `alt`: the same for those who do not see it."""
 
     svg: str
     caption: str
@@ -156,7 +143,6 @@ class Section:
     """A numbered part of a page.
 
     Attributes:
-        title: its heading.
         parts: in order; a `str` is a paragraph of plain text, `verbatim` between backticks.
         new_page: whether it starts a new page on paper.
     """
@@ -177,14 +163,8 @@ class Absent:
 def page(title: str, lead: str, sections: Sequence[Section], absent: Sequence[Absent] = ()) -> str:
     """A page as HTML, for screen (light, dark, narrow) and paper.
 
-    Args:
-        title: its heading.
-        lead: a paragraph under it: what this is, and what it is not for.
-        sections: numbered in order; tables and figures are numbered through.
-        absent: what is not there and why; lines at the end of the contents.
-
-    Returns:
-        The whole document, ending with a newline.
+    Sections, tables and figures are numbered in order; what is `absent` and why stands at the end
+    of the contents.
 
     Raises:
         ValueError: a drawing is no SVG.

@@ -75,12 +75,7 @@ _LIMITS = (
 
 
 def make_card(inputs: Inputs, name: str) -> ModelCard:
-    """The card.
-
-    Args:
-        inputs: all that is known.
-        name: of the model.
-    """
+    """The card of a model of this name."""
     return ModelCard(
         name=name,
         intended_use=INTENDED_USE,
@@ -108,7 +103,11 @@ def make_card(inputs: Inputs, name: str) -> ModelCard:
             for row in inputs.external.to_dict("records")
         ),
         failures=_failures(inputs),
-        limits=_limits(inputs),
+        limits=(
+            *([PHANTOM] if inputs.is_phantom else []),
+            *([inputs.weights.note] if inputs.weights.note else []),
+            *_LIMITS,
+        ),
         lineage=dict(inputs.lineage),
     )
 
@@ -176,8 +175,11 @@ def _faults(inputs: Inputs) -> tuple[str, ...]:
         )
     if not patients:
         faults.append("Patients are not known: slices of one patient can lie in several splits.")
-    kinds = Counter(_kind(warning["reason"]) for warning in inputs.validation["warnings"])
-    faults += [f"{count} files: {kind}." for kind, count in sorted(kinds.items()) if kind]
+    reasons = [warning["reason"] for warning in inputs.validation["warnings"]]
+    kinds = Counter(
+        reason for reason in reasons if not _PARTNER.match(reason) or "other class" in reason
+    )  # copies are listed already
+    faults += [f"{count} files: {kind}." for kind, count in sorted(kinds.items())]
     if suspects := suspect_paths(inputs.manifest):
         faults.append(
             f"{len(suspects)} images stand on a list of suspect labels that was drawn up by eye "
@@ -186,22 +188,9 @@ def _faults(inputs: Inputs) -> tuple[str, ...]:
     return tuple(faults)
 
 
-def _kind(reason: str) -> str:
-    """What is wrong without the name of the other file; empty for copies, listed already."""
-    return "" if _PARTNER.match(reason) and "other class" not in reason else reason
-
-
-def _limits(inputs: Inputs) -> tuple[str, ...]:
-    """What to keep in mind of this model."""
-    sentences = [PHANTOM] if inputs.is_phantom else []
-    if inputs.weights.note:
-        sentences.append(inputs.weights.note)
-    return (*sentences, *_LIMITS)
-
-
 def _split(inputs: Inputs) -> tuple[str, ...]:
     """How the images were divided."""
-    params = inputs.settings.split
+    params = inputs.sections.split
     kept = " and ".join(_KINSHIPS[kinship] for kinship in params.kinships)
     together = (
         f"{kept.capitalize()} stay together, so no cluster is divided."
@@ -217,40 +206,33 @@ def _split(inputs: Inputs) -> tuple[str, ...]:
     )
     rank = f"Groups are ranked by a hash (seed {params.seed}), so a group keeps its split."
     seed = rank if params.mode == "fractions" else f"Seed {params.seed}."
-    drawn = inputs.settings.augment.phantoms
+    drawn = inputs.sections.augment.phantoms
     return (together, sizes, seed, *([_DRAWN.format(drawn)] if drawn else []))
 
 
 def _preprocessing(inputs: Inputs) -> tuple[str, ...]:
     """The steps from a raw image to the network's input."""
-    params = inputs.settings.preprocess
+    params = inputs.sections.preprocess
+    slices = sum(map(len, (params.axial_mm, params.coronal_mm, params.sagittal_mm)))
+    failed = [
+        f"{inputs.preprocessing[label]['fallback']['count']} of "
+        f"{inputs.preprocessing[label]['images']} ({name})"
+        for label, name in (("no", "no tumour"), ("yes", "tumour"))
+    ]
     steps = ["Decode to grey, turned as EXIF says."]
     if params.normalisation == "none":
         steps.append("No spatial normalisation.")
     else:
         steps.append(
-            f"Register to the best-fitting of {_slices(inputs)} atlas slices (MNI152) by a "
-            f"{params.normalisation} transform and mutual information; {_fallback(inputs)}"
+            f"Register to the best-fitting of {slices} atlas slices (MNI152) by a "
+            f"{params.normalisation} transform and mutual information; where that fails the head "
+            f"is centred and scaled only: {' and '.join(failed)}."
         )
     blanked = ", blacken what lies outside it" if params.blank_outside_head else ""
-    steps.append(f"Crop to the head{blanked}.")
-    steps.append(
+    return (
+        *steps,
+        f"Crop to the head{blanked}.",
         f"Stretch grey levels from percentile {params.clip_low_percent:g} to "
-        f"{params.clip_high_percent:g} of the head to [0, 1]."
+        f"{params.clip_high_percent:g} of the head to [0, 1].",
+        f"Resize to {params.size_px} x {params.size_px} pixels.",
     )
-    steps.append(f"Resize to {params.size_px} x {params.size_px} pixels.")
-    return tuple(steps)
-
-
-def _slices(inputs: Inputs) -> int:
-    params = inputs.settings.preprocess
-    return sum(map(len, (params.axial_mm, params.coronal_mm, params.sagittal_mm)))
-
-
-def _fallback(inputs: Inputs) -> str:
-    parts = [
-        f"{inputs.preprocessing[label]['fallback']['count']} of "
-        f"{inputs.preprocessing[label]['images']} ({name})"
-        for label, name in (("no", "no tumour"), ("yes", "tumour"))
-    ]
-    return f"where that fails the head is centred and scaled only: {' and '.join(parts)}."

@@ -14,7 +14,7 @@ from brain_tumor.report.card import (
     write_card,
 )
 from brain_tumor.report.document import document
-from brain_tumor.report.inputs import SUMMARY, read
+from brain_tumor.report.inputs import SUMMARY, Sections, read
 from brain_tumor.report.model_sections import thumbnails
 from brain_tumor.report.prose import make_card
 from brain_tumor.tracking.lineage import trace
@@ -24,13 +24,16 @@ NAME = "InceptionV3 classifier of brain MRI slices"
 
 def main() -> None:
     """Gather what the stages left, and the committed evidence, and write the report."""
+    asked = settings.read()
+    train = asked.train.resolve(outputs.Best.read().params)
+    sections = Sections(asked.split, asked.preprocess, asked.augment, train, asked.evaluate)
     paths = outputs.ReportInputs()
     traced = {**vars(paths), "split": outputs.SPLIT, "params": settings.PARAMS}
     traced["evidence"] = outputs.EVIDENCE / SUMMARY
     for follows in ("history", "trials", "images"):  # from the others
         del traced[follows]
     with working("gathering what the stages found"):
-        inputs = read(paths, settings.read(), origin(read_meta(outputs.DATA)), trace(traced))
+        inputs = read(paths, sections, origin(read_meta(outputs.DATA)), trace(traced))
         card = make_card(inputs, NAME)
     with working(f"writing {outputs.REPORT / REPORT_FILE} and the model's card"):
         write_card(outputs.REPORT / CARD_FILE, card)
