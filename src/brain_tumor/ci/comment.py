@@ -91,11 +91,11 @@ def comment(report: str, origin: Origin, github: GitHub) -> str:
         return f"no open pull request ends at {origin.sha}: nothing to write to"
     foreign = origin.repository != github.repository
     body = {"body": text(report, origin.url, foreign=foreign)}
-    ours = next(_ours(github, number), None)
-    if ours is None:
+    comment_id = next(_own_comments(github, number), None)
+    if comment_id is None:
         github.call("POST", f"issues/{number}/comments", body)
         return f"written under #{number}"
-    github.call("PATCH", f"issues/comments/{ours}", body)
+    github.call("PATCH", f"issues/comments/{comment_id}", body)
     return f"replaced under #{number}"
 
 
@@ -122,7 +122,7 @@ def text(report: str, url: str, *, foreign: bool) -> str:
     return f"{MARKER}\n{source}{plain.strip()}\n\n[Figures and the whole report]({url})\n"
 
 
-def _ours(github: GitHub, number: int) -> Iterator[int]:
+def _own_comments(github: GitHub, number: int) -> Iterator[int]:
     """Ids of the comments that earlier runs wrote."""
     for page in range(1, 100):
         comments = github.call("GET", f"issues/{number}/comments?per_page={_PAGE}&page={page}")

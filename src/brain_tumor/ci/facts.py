@@ -29,11 +29,11 @@ def dvc(*arguments: str) -> str:
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        output = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        output = (process.stderr or process.stdout).strip() or f"exit status {process.returncode}"
         raise DvcError(f"`dvc {' '.join(arguments)}` failed: {output}")
-    return done.stdout
+    return process.stdout
 
 
 def dvc_json(*arguments: str) -> dict[str, Any]:
@@ -51,19 +51,15 @@ class Facts:
     """A run compared with a base commit; what could not be had is None or empty.
 
     Attributes:
-        base: the commit compared with.
-        commit: the commit that ran.
+        base: the commit compared with; `commit` ran.
         stages: of dvc.yaml, in order.
         rerun: those whose outputs, by dvc.lock, are not the base's.
         unfinished: those that are not up to date: where the run stopped, and what follows.
-        data: how the images differ from the base's.
-        validation: the report of stage validate.
         known_warnings: its warnings that the base had too, as (path, reason).
         params: those that differ.
         metrics: all figures, and as `.low` and `.high` the ends of their intervals.
-        registered: what stage register wrote.
-        promotion: what `registry promote` decided.
-        drift: what `data drift` measured.
+        registered, promotion, drift: what stage register, `registry promote` and `data drift`
+            wrote.
         server: whether runs and models are kept on a server.
         failed: whether a step failed, in the pipeline or after it.
     """
@@ -217,7 +213,7 @@ def restore(
             read (a fork's pull request has no credentials).
 
     Returns:
-        A line for each thing done.
+        A line for each thing process.
 
     Raises:
         UserError: the remote cannot be read, or the data are not to be had or not those of
@@ -225,9 +221,9 @@ def restore(
     """
     if has_files(data):
         _require_recorded(data)
-    done = [_pull(default_remote(data), without_access), ensure(data, phantom, names)]
+    lines = [_pull(default_remote(data), without_access), ensure(data, phantom, names)]
     _require_recorded(data)
-    return done
+    return lines
 
 
 def _require_recorded(data: Path) -> None:
@@ -239,7 +235,7 @@ def _require_recorded(data: Path) -> None:
 
 
 def push(data: Path) -> str:
-    """Send data and outputs to the default remote, if there is one; say what was done.
+    """Send data and outputs to the default remote, if there is one; say what was process.
 
     Raises:
         DvcError: the remote does not take them.

@@ -58,11 +58,11 @@ def record(patch: Path, branch: str) -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
+    process = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if process.returncode:
         words = [word for word in arguments if word not in _AUTHOR]
-        raise RecordError(f"`git {' '.join(words)}` failed: {done.stderr.strip()}")
-    return done.stdout.strip()
+        raise RecordError(f"`git {' '.join(words)}` failed: {process.stderr.strip()}")
+    return process.stdout.strip()
 
 
 def main() -> None:

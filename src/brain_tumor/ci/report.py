@@ -16,10 +16,10 @@ MOST_LISTED = 20
 
 def listing(items: Sequence[str]) -> str:
     """A list of at most 20 items, and how many more there are."""
-    shown = [f"- {item}" for item in items[:MOST_LISTED]]
+    lines = [f"- {item}" for item in items[:MOST_LISTED]]
     if len(items) > MOST_LISTED:
-        shown.append(f"- ... and {len(items) - MOST_LISTED} more")
-    return "\n".join(shown)
+        lines.append(f"- ... and {len(items) - MOST_LISTED} more")
+    return "\n".join(lines)
 
 
 def number(value: float | None) -> str:
@@ -153,7 +153,7 @@ def stages(facts: Facts) -> str:
 
 def render(facts: Facts, figures: Sequence[str] = ()) -> str:
     """The whole report; `figures`: paths, relative to it, of those that are shown in it."""
-    shown = "\n\n".join(f"![{path.rsplit('/', 1)[-1]}]({path})" for path in figures)
+    images = "\n\n".join(f"![{path.rsplit('/', 1)[-1]}]({path})" for path in figures)
     parts = [
         f"# {headline(facts)}",
         _compared(facts),
@@ -165,7 +165,7 @@ def render(facts: Facts, figures: Sequence[str] = ()) -> str:
         params(facts),
         metrics(facts),
         stages(facts),
-        f"## Figures\n\n{shown}" if shown else "",
+        f"## Figures\n\n{images}" if images else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -261,8 +261,8 @@ def write_report(facts: Facts, folder: Path) -> None:
         for source in SHOWN:
             for file in sorted(Path(source).glob("*.png")):
                 shutil.copyfile(file, figures / f"{Path(source).parts[1]}_{file.name}")
-    shown = [f"figures/{file.name}" for file in sorted(figures.glob("*.png"))]
-    write_text(folder / "report.md", render(facts, shown))
+    paths = [f"figures/{file.name}" for file in sorted(figures.glob("*.png"))]
+    write_text(folder / "report.md", render(facts, paths))
     write_text(folder / "summary.md", render(facts))
 
 

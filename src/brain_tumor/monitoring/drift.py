@@ -204,8 +204,8 @@ class Comparison:
             low, high = (text(self.new.quantile(q)) for q in (0.1, 0.9))
             before = " to ".join(text(self.reference.quantile(q)) for q in (0.1, 0.9))
             return f"80% lie in {low} to {high} against {before}"
-        new, known = (text(part.typical(share=share)) for part in (self.new, self.reference))
-        return f"{'' if share else 'median '}{new} against {known}"
+        new, before = (text(part.typical(share=share)) for part in (self.new, self.reference))
+        return f"{'' if share else 'median '}{new} against {before}"
 
 
 @dataclass(frozen=True)
@@ -341,16 +341,20 @@ def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftPar
     version = find_version(client, uri)
     if version is None:
         return Drift(None, note=f"There is no {uri} to compare with.")
-    known = _profile(client, version)
-    if known is None:
+    reference = _profile(client, version)
+    if reference is None:
         note = "It has no profile of its images (registered before there were any), or lost it."
         return Drift(version.uri, note=f"{note} The next model that is registered has one.")
-    images = _with_new_images(known.table, _present(data, validate))
-    return _compared(version, known, images, data, params)
+    images = _with_new_images(reference.table, _present(data, validate))
+    return _compared(version, reference, images, data, params)
 
 
 def _compared(
-    version: Version, known: profile.Profile, images: pd.DataFrame, data: Path, params: DriftParams
+    version: Version,
+    reference: profile.Profile,
+    images: pd.DataFrame,
+    data: Path,
+    params: DriftParams,
 ) -> Drift:
     is_new = images["split"] == ""
     counts = Counts(int((~is_new).sum()), int(is_new.sum()))
@@ -362,9 +366,9 @@ def _compared(
         note = few if counts.new else "No image is new to it."
         return Drift(version.uri, counts, groups, note=note)
     rows, features = describe(version, [data / path for path in images.loc[is_new, "path"]])
-    looks = pd.concat([known.table.drop(columns=list(profile.KEYS)), pd.DataFrame(rows)])
+    looks = pd.concat([reference.table.drop(columns=list(profile.KEYS)), pd.DataFrame(rows)])
     described = pd.concat([images, looks.set_axis(images.index)], axis=1)
-    both = np.concatenate([known.features, features])
+    both = np.concatenate([reference.features, features])
     measures = measure_all(with_model_measures(described, both, params.neighbours), params)
     return Drift(version.uri, counts, groups, measures)
 
@@ -386,16 +390,16 @@ def _present(data: Path, validate: ValidateParams) -> pd.DataFrame:
     return manifest.assign(cluster=clusters(manifest).to_numpy())
 
 
-def _with_new_images(known: pd.DataFrame, present: pd.DataFrame) -> pd.DataFrame:
+def _with_new_images(reference: pd.DataFrame, present: pd.DataFrame) -> pd.DataFrame:
     """The profile's images, then the new ones, in clusters that take in both.
 
-    What joined images then and what joins them now counts: a new slice of a known patient is of
+    What joined images then and what joins them now counts: a new slice of a reference patient is of
     that patient's cluster.
     """
-    new = present[~present["sha256"].isin(known["sha256"])].assign(split="")
-    images = pd.concat([known[list(profile.KEYS)], new[list(profile.KEYS)]], ignore_index=True)
+    new = present[~present["sha256"].isin(reference["sha256"])].assign(split="")
+    images = pd.concat([reference[list(profile.KEYS)], new[list(profile.KEYS)]], ignore_index=True)
     now = present.drop_duplicates("sha256").set_index("sha256")["cluster"]
-    then = [f"then {name}" for name in known["cluster"]] + [""] * len(new)
+    then = [f"then {name}" for name in reference["cluster"]] + [""] * len(new)
     since = [f"now {name}" for name in images["sha256"].map(now).fillna("")]
     pairs = [*sharing(then), *sharing([name if name != "now " else "" for name in since])]
     names = [f"{index:08d}" for index in range(len(images))]
@@ -424,10 +428,11 @@ def save_figure(path: Path, drift: Drift) -> None:
     for axes in panels[len(ordered) :]:
         axes.axis("off")
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False)
-    new, known = drift.images, drift.clusters
+    images, groups = drift.images, drift.clusters
     title = (
-        f"{new.new} new images ({known.new} groups) against {new.reference} of {drift.champion} "
-        f"({known.reference} groups): {len(drift.warned)} of {len(drift.measures)} measures warn"
+        f"{images.new} new images ({groups.new} groups) against {images.reference} of "
+        f"{drift.champion} ({groups.reference} groups): {len(drift.warned)} of "
+        f"{len(drift.measures)} measures warn"
     )
     figure.suptitle(title, fontsize=12)
     with replacing(path) as aside:

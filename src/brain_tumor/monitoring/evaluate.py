@@ -235,7 +235,7 @@ def _format(file: Path, features: Mapping[str, float]) -> str:
 def _left_out(
     files: Sequence[LabelledFile],
     errors: Mapping[str, str],
-    matches: Mapping[str, Match],
+    matches: dict[str, Match],
     cluster: Mapping[str, str],
 ) -> pd.DataFrame:
     """`LEFT_OUT` of the unreadable, of copies, and of what shares a cluster with a copy."""
@@ -356,7 +356,8 @@ def subgroups(table: pd.DataFrame) -> list[Subgroup]:
         for by, values in kinds.items()
         for kind in values.cat.categories
         for label in reversed(LABELS)
-        if (right := _right(table[(values == kind) & (table["label"] == label)])) is not None
+        for rows in [table[(values == kind) & (table["label"] == label)]]
+        if (right := rate(rows["right"].to_numpy(dtype=bool), rows["cluster"].to_numpy()))
     ]
 
 
@@ -370,10 +371,6 @@ def contradictions(table: pd.DataFrame) -> list[str]:
     """Paths of which the other class folder holds a copy, or a slice of the same patient."""
     labels = table.groupby("cluster")["label"].transform("nunique")
     return sorted(set(table.loc[labels > 1, "path"]))
-
-
-def _right(rows: pd.DataFrame) -> Rate | None:
-    return rate(rows["right"].to_numpy(dtype=bool), rows["cluster"].to_numpy())
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,8 @@ def _probabilities(evaluation: Evaluation) -> list[Part]:
 def _unlike(evaluation: Evaluation) -> list[Part]:
     """What the model itself flags."""
     rows = [
-        [
-            CLASSES[figures.label],
-            *map(_share, (figures.unlike, figures.right, figures.right_familiar)),
-        ]
-        for figures in evaluation.classes
+        [CLASSES[row.label], *map(_share, (row.unlike, row.right, row.right_familiar))]
+        for row in evaluation.classes
     ]
     head = ["slices", "flagged", "called right: all", "called right: not flagged"]
     return [
@@ -109,15 +106,12 @@ def _errors(evaluation: Evaluation) -> list[Part]:
             parts.append(f"No slice {CLASSES[figures.label]} is called wrong.")
             continue
         cells = [
-            [name, f"{probability:.3f}", "yes" if unlike else "no", warnings]
-            for name, probability, unlike, warnings in zip(
-                (rows["path"] + " " + rows["slice"]).str.strip(),
-                rows["probability"],
-                rows["out_of_distribution"],
-                rows["warnings"],
-                strict=True,
-            )
-        ]
+            [
+                f"{row['path']} {row['slice']}".strip(), f"{row['probability']:.3f}",
+                "yes" if row["out_of_distribution"] else "no", row["warnings"],
+            ]
+            for row in rows.to_dict("records")
+        ]  # fmt: skip
         head = ["file", "probability", "flagged", "warnings"]
         wrong = figures.right.images - figures.right.hits if figures.right else 0
         caption = (
@@ -133,15 +127,12 @@ def _left_out(evaluation: Evaluation) -> list[Part]:
     out = evaluation.predictions.left_out
     if out.empty:
         return ["Nothing."]
-    shown = out.head(_LEFT_OUT_SHOWN)
     rows = [
         [path, why, detail, f"{image} ({split})" if image else split]
-        for path, why, detail, image, split in shown[
-            ["path", "why", "detail", "training_image", "training_split"]
-        ].itertuples(index=False)
+        for path, _, why, detail, image, split in out.head(_LEFT_OUT_SHOWN).itertuples(index=False)
     ]
     head = ["file", "why", "detail", "training image"]
-    more = f"; {len(out) - len(shown)} more in left_out.csv" if len(out) > len(shown) else ""
+    more = f"; {len(out) - len(rows)} more in left_out.csv" if len(out) > len(rows) else ""
     return [Table(head, rows, f"Files that are left out{more}")]
 
 
@@ -198,7 +189,7 @@ def _figures(evaluation: Evaluation) -> list[Part]:
         for kind, field, meaning in kinds
     ]
     head = ["", *(figures.name for figures in evaluation.classes), "of what"]
-    drawn = [
+    intervals = [
         Interval(figures.name, right.value, right.low, right.high, kind)
         for kind, field, _ in kinds
         if field != "right_familiar"
@@ -208,10 +199,10 @@ def _figures(evaluation: Evaluation) -> list[Part]:
     parts: list[Part] = [KeyFigures(keys, "With 95 % intervals")] if keys else []
     parts += [Note(note) for note in evaluation.notes]
     parts += [_NO_JOINT, Table(head, rows, "Share called right, with 95 % intervals")]
-    if drawn:
+    if intervals:
         caption = "Share called right, with 95 % intervals; the model and a baseline without eyes"
-        alt = "; ".join(f"{row.series}, {row.label}: {decimals(row.value)}" for row in drawn)
-        parts.append(Drawing(intervals_svg(drawn, "share called right"), caption, alt))
+        alt = "; ".join(f"{row.series}, {row.label}: {decimals(row.value)}" for row in intervals)
+        parts.append(Drawing(intervals_svg(intervals, "share called right"), caption, alt))
     parts.append(
         "The metadata baseline is a random forest that sees no picture: only width, height, size "
         "in bytes, compression, format, mode, EXIF and colour profile. It is trained inside this "

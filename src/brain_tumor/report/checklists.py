@@ -16,7 +16,7 @@ from brain_tumor.report.page import Section, Table
 
 UNANSWERED = "Not answered"
 PENDING = {
-    "headline": "the nested cross-validation (`make evidence`) has left no summary",
+    "crossvalidation": "the nested cross-validation (`make evidence`) has left no summary",
     "external": "the log (docs/evidence/external-log.csv) has no evaluation of this very model on "
     "other data (`brain-tumor evaluate ... --log`)",
     "explanation": "docs/evidence has no test of this very model's heat maps (`make evidence`)",
@@ -180,7 +180,7 @@ TRIPOD = Checklist("Checklist: TRIPOD+AI", (
     Item("20c", _RESULTS, "Evaluation beside development data", "{data}: classes and formats; {external}", ("external",)),
     Item("21", _RESULTS, "Numbers and events in every analysis", "{data}; captions of all tables and figures"),
     Item("22", _RESULTS, "The whole model, so that others can use it", "{lineage}: the registered model; {parameters}"),
-    Item("23a", _RESULTS, "Performance with intervals, also of subgroups", "{performance}; {crossvalidation}", ("headline",)),
+    Item("23a", _RESULTS, "Performance with intervals, also of subgroups", "{performance}; {crossvalidation}", ("crossvalidation",)),
     Item("23b", _RESULTS, "Differences in performance between clusters", "Not answered: centres are not known"),
     Item("24", _RESULTS, "Results of updating", "{calibration}"),
     Item("25", _DISCUSSION, "Interpretation, fairness included", "{summary}; {use}"),

@@ -16,7 +16,7 @@ from brain_tumor.figure_text import (
 from brain_tumor.model.metrics import confusion
 from brain_tumor.report import evidence, model_sections
 from brain_tumor.report.card import ModelCard, external_cell
-from brain_tumor.report.checklists import CLAIM, TRIPOD
+from brain_tumor.report.checklists import CLAIM, PENDING, TRIPOD
 from brain_tumor.report.drawings import Interval, intervals_svg
 from brain_tumor.report.inputs import Inputs
 from brain_tumor.report.page import (
@@ -102,7 +102,8 @@ def document(inputs: Inputs, card: ModelCard, pictures: Mapping[str, bytes] | No
     }
     places |= {key: f"not in this report: {gap.title}" for key, gap in absent.items()}
     places["decisions"] = _DECISIONS
-    lists = [checklist.section(inputs.present, places) for checklist in (CLAIM, TRIPOD)]
+    present = {key for key in PENDING if key in body}
+    lists = [checklist.section(present, places) for checklist in (CLAIM, TRIPOD)]
     lead = (
         f"{card.name}, developed and evaluated on {card.data.files} images "
         f"({card.data.source}). For research only, not for diagnosis."

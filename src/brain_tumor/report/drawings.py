@@ -120,8 +120,8 @@ def confusion_svg(counts: NDArray[np.int64]) -> Any:
     total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for (row, column), count in np.ndenumerate(counts):
         right = row == column
-        box = {"facecolor": PALE if right else PAPER, "edgecolor": LINE}
-        axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, **box))
+        fill, corner = PALE if right else PAPER, (column - 0.48, row - 0.48)
+        axes.add_patch(Rectangle(corner, 0.96, 0.96, facecolor=fill, edgecolor=LINE))
         weight = "bold" if right else "normal"
         axes.text(column, row - 0.08, f"{count}", ha="center", va="center", size=16, weight=weight)
         share = f"{count / total[row, 0]:.0%} of {counts[row].sum()}"
@@ -217,8 +217,8 @@ def probabilities_svg(
         threshold, 1.03, "threshold", ha="center", size=8, transform=axes.get_xaxis_transform()
     )
     for value, colour in ((0, BLUE), (1, ORANGE)):
-        shown = probability[y_true == value]
-        axes.plot(shown, 1 - value + _swarm(shown), "o", color=colour, ms=4, alpha=0.75, mew=0)
+        values = probability[y_true == value]
+        axes.plot(values, 1 - value + _swarm(values), "o", color=colour, ms=4, alpha=0.75, mew=0)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.5, 1.5), xlabel="predicted probability of a tumour")
     axes.set_yticks([0, 1], ["tumour", "no tumour"])
     axes.tick_params(axis="y", length=0)

@@ -354,7 +354,7 @@ def _origin(inputs: Inputs, track: str) -> str:
 
 def published(inputs: Inputs) -> Section | None:
     """Kim & Ye 2019 over many seeds, with their leak; None where these are not their images."""
-    paper = inputs.track("paper")
+    paper = inputs.evidence.get("paper")
     if not paper:
         return None
     intro = (

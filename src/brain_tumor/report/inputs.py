@@ -54,21 +54,13 @@ class Inputs:
     """What is known of a model.
 
     Attributes:
-        sections: of params.yaml.
         origin: where the images come from.
-        manifest: the manifest, with the column `cluster`.
+        manifest: with the column `cluster`.
         predictions: columns path, label, split, probability and cluster; a row per image.
-        validation: the report of stage validate.
-        preprocessing: the summary of stage preprocess.
-        weights: what training started from.
-        best: what the study chose.
-        point: temperature and threshold.
-        meta: what the network is.
+        validation, preprocessing, export: what these stages report.
         metrics: split to figure; undefined figures are left out.
-        export: the report of stage export.
         lineage: tags that lead to commit, data, inputs and run.
-        history: a row per epoch, as stage train writes it.
-        trials: a row per trial of the study, as stage tune writes it.
+        history, trials: a row per epoch of the training, per trial of the study.
         evidence: the summary that `make evidence` committed; empty if it is of other images.
         robustness: committed figures on degraded test images; empty if they are of another model.
         localisation: committed scores of heat maps of phantoms; empty if they are of another model.
@@ -101,26 +93,10 @@ class Inputs:
         """Whether the images are drawn, not measured."""
         return self.origin.startswith("phantom")
 
-    def track(self, name: str) -> Mapping[str, Any]:
-        """The summary of `headline` (nested cross-validation) or `paper`; empty without one."""
-        track: Mapping[str, Any] = self.evidence.get(name, {})
-        return track
-
     @property
     def headline(self) -> Mapping[str, Any]:
         """The nested cross-validation of the recipe on these images; empty without one."""
-        return self.track("headline")
-
-    @property
-    def present(self) -> frozenset[str]:
-        """Which evidence there is on these images, by the keys of `checklists.PENDING`."""
-        evidence = {
-            "headline": bool(self.headline),
-            "explanation": bool(self.localisation),
-            "robustness": bool(self.robustness),
-            "external": not self.external.empty,
-        }
-        return frozenset(key for key, is_present in evidence.items() if is_present)
+        return dict(self.evidence.get("headline", {}))
 
     @property
     def twins(self) -> int:

@@ -334,7 +334,7 @@ def calibration(inputs: Inputs, card: ModelCard) -> Section:
         ["Threshold", f"{point.threshold:.3g}", threshold_text(point)],
     ]
     truth, probability = inputs.answers("test")
-    parts = [
+    parts: list[Part] = [
         Table(
             ("Quantity", "Value", "Chosen as"),
             rows,
@@ -375,13 +375,13 @@ def failures(
         "Doubted labels stand on a list drawn up before any model."
     )
     table = Table(FAILURE_HEAD, failure_rows(card), caption)
-    shown = (
+    photographs = (
         "Pictures of these images are in the local report only (outputs/report/report.html): a "
         "registered model holds no image of the data."
         if pictures is None
         else Pictures([_picture(error, pictures[error.path], inputs) for error in card.failures])
     )
-    return Section("Most confident errors", [shown, table])
+    return Section("Most confident errors", [photographs, table])
 
 
 def _picture(error: Failure, jpeg: bytes, inputs: Inputs) -> Picture:

@@ -191,10 +191,10 @@ def _faults(inputs: Inputs) -> tuple[str, ...]:
 def _split(inputs: Inputs) -> tuple[str, ...]:
     """How the images were divided."""
     params = inputs.sections.split
-    kept = " and ".join(_KINSHIPS[kinship] for kinship in params.kinships)
+    kinships = " and ".join(_KINSHIPS[kinship] for kinship in params.kinships)
     together = (
-        f"{kept.capitalize()} stay together, so no cluster is divided."
-        if kept
+        f"{kinships.capitalize()} stay together, so no cluster is divided."
+        if kinships
         else "Nothing keeps copies together: they can lie on both sides of the split, so the "
         "figures are those of a leaking protocol."
     )
@@ -206,8 +206,8 @@ def _split(inputs: Inputs) -> tuple[str, ...]:
     )
     rank = f"Groups are ranked by a hash (seed {params.seed}), so a group keeps its split."
     seed = rank if params.mode == "fractions" else f"Seed {params.seed}."
-    drawn = inputs.sections.augment.phantoms
-    return (together, sizes, seed, *([_DRAWN.format(drawn)] if drawn else []))
+    phantoms = inputs.sections.augment.phantoms
+    return (together, sizes, seed, *([_DRAWN.format(phantoms)] if phantoms else []))
 
 
 def _preprocessing(inputs: Inputs) -> tuple[str, ...]:

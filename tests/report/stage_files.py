@@ -69,9 +69,9 @@ def write(root: Path) -> ReportInputs:
     """Write all files a report is made from, but no evidence."""
     to, table = paths_in(root), manifest()
     write_manifest(table, to.manifest)
-    said = predictions(table)
-    said.to_csv(to.predictions, index=False)
-    _json(to.metrics, _metrics(table, said))
+    predicted = predictions(table)
+    predicted.to_csv(to.predictions, index=False)
+    _json(to.metrics, _metrics(table, predicted))
     copies = {"groups": 8, "files": 16, "identical_groups": 8, "identical_files": 16}
     odd = [{"path": "no/no_01.jpg", "reason": "content is PNG, file name says '.jpg'"}]
     _json(to.validation, {"patients": 0, "duplicates": copies, "errors": [], "warnings": odd})
@@ -133,7 +133,7 @@ def sections(path: Path) -> Sections:
     return Sections(params.split, params.preprocess, params.augment, train, params.evaluate)
 
 
-def found(root: Path, origin: str = "directory brain-mri") -> Inputs:
+def inputs(root: Path, origin: str = "directory brain-mri") -> Inputs:
     """All that a report is made from, read from files in `root`."""
     lineage = {"git.commit": "c" * 40, "data.md5": "d.dir"}
     return read(write(root), sections(params_file(root)), origin, lineage)
@@ -141,15 +141,15 @@ def found(root: Path, origin: str = "directory brain-mri") -> Inputs:
 
 def card(root: Path) -> ModelCard:
     """The card of `found`."""
-    return make_card(found(root), NAME)
+    return make_card(inputs(root), NAME)
 
 
-def _metrics(table: pd.DataFrame, said: pd.DataFrame) -> dict[str, Any]:
+def _metrics(table: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, Any]:
     cluster = clusters(table)
     params = EvaluateParams(seed=0, bootstrap_resamples=30)
     results = {}
     for name in ("train", "val", "test"):
-        rows = said[said["split"] == name]
+        rows = predicted[predicted["split"] == name]
         estimates = evaluate(
             np.asarray(rows["label"] == "yes", dtype=np.int64),
             rows["probability"].to_numpy(np.float64),
