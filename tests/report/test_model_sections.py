@@ -96,6 +96,7 @@ def test_the_sections_are_those_the_checklists_lead_to(
     folder, _ = run(tmp_path)
     html = (folder / REPORT_FILE).read_text(encoding="utf-8")
     assert len(headings(html)) == len(SECTIONS) - 1 + 2  # no decisions, but the two checklists
+    assert headings(html)[12] == "Robustness"
     assert absent(html) == {}
 
 

@@ -3,7 +3,7 @@
 The pages of docs/evidence write the tables as Markdown, the report as HTML.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -405,39 +405,32 @@ def explanation(inputs: Inputs) -> Section | Absent:
         "beside what they add in an empty picture, for and against a tumour. On phantoms the "
         f"tumour is known, pixel by pixel, and is warped as the image is. {SCORES_NOTE}"
     )
-    return _section(title, [what, _tested_network(evidence), *_scores(evidence)])
-
-
-def _tested_network(evidence: Figures) -> str:
-    """Which network was tested, as far as it is known."""
-    facts = {
-        "Its weights": evidence.get("weights"),
-        "its block": "block" in evidence and f"mixed{evidence['block']}",
-        "its AUROC on phantoms": "auroc" in evidence and cell(evidence, "auroc"),
-    }
-    details = "; ".join(f"{name}: {value}" for name, value in facts.items() if value)
-    who = "The network asked is a trained model as it is, on phantoms it never saw."
-    return f"{who} {details}." if details else who
-
-
-def _scores(evidence: Figures) -> Iterator[Part]:
-    size = f" (n = {evidence['phantoms']} phantoms)" if "phantoms" in evidence else ""
-    yield map_scores(
-        evidence["scores"],
-        f"How well maps point at the tumour{size}; 95 % intervals over patients.",
+    network = (
+        "The network asked is a trained model as it is, on phantoms it never saw. Its weights: "
+        f"{evidence['weights']}; its block: mixed{evidence['block']}; its AUROC on phantoms: "
+        f"{cell(evidence, 'auroc')}."
     )
-    if differences := evidence.get("differences", {}):
-        yield map_scores(
-            differences, f"The heat map's score minus that of each{size}, paired; 95 % intervals."
-        )
-        yield Drawing(
-            differences_svg(differences),
+    size = f" (n = {evidence['phantoms']} phantoms)"
+    parts: list[Part] = [
+        what,
+        network,
+        map_scores(
+            evidence["scores"],
+            f"How well maps point at the tumour{size}; 95 % intervals over patients.",
+        ),
+        map_scores(
+            evidence["differences"],
+            f"The heat map's score minus that of each{size}, paired; 95 % intervals.",
+        ),
+        Drawing(
+            differences_svg(evidence["differences"]),
             f"The heat map's score minus each other's, with 95 % intervals{size}. Right of the "
             "line it is better; an interval that holds 0 shows no difference.",
             "Forest plot of the differences; the values are in the table above.",
-        )
-    if notes := evidence.get("notes"):
-        yield Listing(list(notes))
+        ),
+        Listing(evidence["notes"]),
+    ]
+    return _section(title, parts)
 
 
 def robustness(inputs: Inputs) -> Section | Absent:
@@ -450,8 +443,8 @@ def robustness(inputs: Inputs) -> Section | Absent:
     rows = level_rows(conditions, AS_IS, keys, changes)
     for kind, what in DEGRADATIONS.items():
         if levels := level_rows(conditions, kind, keys, changes):
-            title = what if kind in what.lower() else f"{degradation(kind)}: {what}"
-            rows += [[title, *[""] * (len(head) - 1)], *levels]
+            name = what if kind in what.lower() else f"{degradation(kind)}: {what}"
+            rows += [[name, *[""] * (len(head) - 1)], *levels]
     caption = (
         f"Test images (n = {evidence['images']} in {evidence['clusters']} clusters) degraded "
         "before any preprocessing; 95 % intervals. Change: against the same images as "

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor import files
 from brain_tumor.data.copies import clusters
 from brain_tumor.errors import UserError
 from brain_tumor.figure_text import Split
+from brain_tumor.files import RESTORE, read_json
 from brain_tumor.model.saved import ModelMeta, read_meta
 from brain_tumor.outputs import (
     EXPORT_REPORT,
@@ -20,7 +20,6 @@ from brain_tumor.outputs import (
     InitialWeights,
     OperatingPoint,
     ReportInputs,
-    read_json,
     read_manifest,
     read_run_id,
     read_table,
@@ -127,7 +126,7 @@ def read(
     manifest = read_manifest(paths.manifest)
     cluster = clusters(manifest)
     predictions = pd.read_csv(paths.predictions, keep_default_na=False)
-    export = read_json(paths.export / EXPORT_REPORT)
+    export = read_json(paths.export / EXPORT_REPORT, RESTORE)
     summary = _evidence(paths.evidence / SUMMARY)
     evaluated = set(summary.get("sha256", ()))
     is_of_images = bool(evaluated) and evaluated <= set(manifest["sha256"])
@@ -142,8 +141,8 @@ def read(
         origin=origin,
         manifest=manifest.assign(cluster=cluster.to_numpy()),
         predictions=predictions.assign(cluster=cluster.loc[predictions["path"]].to_numpy()),
-        validation=read_json(paths.validation),
-        preprocessing=read_json(paths.preprocessing),
+        validation=read_json(paths.validation, RESTORE),
+        preprocessing=read_json(paths.preprocessing, RESTORE),
         weights=InitialWeights.read(paths.weights),
         best=Best.read(paths.best),
         point=OperatingPoint.read(paths.calibration),
@@ -154,7 +153,7 @@ def read(
                 for key, figure in figures.items()
                 if figure is not None and figure.get("value") is not None
             }
-            for split, figures in read_json(paths.metrics).items()
+            for split, figures in read_json(paths.metrics, RESTORE).items()
         },
         export=export,
         lineage={**lineage, "mlflow.run": read_run_id(paths.run)},
@@ -169,7 +168,7 @@ def read(
 
 def _evidence(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no file, or an empty one."""
-    return dict(files.read_json(path)) if path.is_file() and path.stat().st_size else {}
+    return dict(read_json(path)) if path.is_file() and path.stat().st_size else {}
 
 
 def _log(path: Path) -> pd.DataFrame:

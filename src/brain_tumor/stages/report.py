@@ -24,9 +24,9 @@ NAME = "InceptionV3 classifier of brain MRI slices"
 
 def main() -> None:
     """Gather what the stages left, and the committed evidence, and write the report."""
-    asked = settings.read()
-    train = asked.train.resolve(outputs.Best.read().params)
-    sections = Sections(asked.split, asked.preprocess, asked.augment, train, asked.evaluate)
+    params = settings.read()
+    train = params.train.resolve(outputs.Best.read().params)
+    sections = Sections(params.split, params.preprocess, params.augment, train, params.evaluate)
     paths = outputs.ReportInputs()
     traced = {**vars(paths), "split": outputs.SPLIT, "params": settings.PARAMS}
     traced["evidence"] = outputs.EVIDENCE / SUMMARY
