@@ -22,7 +22,7 @@ from brain_tumor.model.metrics import (
     wilson,
 )
 from brain_tumor.model.saved import SavedModel
-from brain_tumor.report.evidence_tables import RIVALS
+from brain_tumor.report.evidence import RIVALS
 from evidence.phantoms import (
     BORDER,
     OUTSIDE,

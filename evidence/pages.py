@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from brain_tumor.figure_text import bracketed, cell, figure_label
 from brain_tumor.files import replacing
-from brain_tumor.report import evidence_tables as tables
+from brain_tumor.report import evidence as tables
 from brain_tumor.report.drawings import (
     AS_IS,
     BLUE,
@@ -21,9 +22,8 @@ from brain_tumor.report.drawings import (
     new_figure,
     to_svg,
 )
-from brain_tumor.report.evidence_tables import SCORES, SCORES_NOTE, Figures, baseline_intervals
-from brain_tumor.report.page import Heading, Listing, Table, bracketed, markdown
-from brain_tumor.report.words import cell, figure_label
+from brain_tumor.report.evidence import SCORES, SCORES_NOTE, Figures, baseline_intervals
+from brain_tumor.report.page import Heading, Listing, Table, markdown
 from evidence.phantoms import PLACES, Floats, Phantom, outline, spread_out
 
 _STABLE = (

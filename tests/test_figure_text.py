@@ -1,6 +1,6 @@
 """A number and its interval as text."""
 
-from brain_tumor.figure_text import IN_BRACKETS, IN_WORDS, cell, decimals, with_interval
+from brain_tumor.figure_text import IN_BRACKETS, bracketed, cell, decimals, with_interval
 
 
 def test_a_number_has_its_interval_where_both_ends_are_there() -> None:
@@ -11,10 +11,11 @@ def test_a_number_has_its_interval_where_both_ends_are_there() -> None:
 
 
 def test_a_stored_figure_may_be_undefined_or_without_interval() -> None:
-    assert cell({"value": 0.5, "low": 0.25, "high": 0.75}) == "0.50 [0.25, 0.75]"
-    assert cell({"value": 0.5, "low": 0.25, "high": 0.75}, 3, IN_WORDS) == "0.500 (0.250 to 0.750)"
-    assert cell({"value": 0.5}) == "0.50"
-    assert cell(None) == "-"
+    figures = {"auroc": {"value": 0.5, "low": 0.25, "high": 0.75}, "ece": {"value": 0.5}}
+    assert bracketed(cell(figures, "auroc")) == "0.50 [0.25, 0.75]"
+    assert str(cell(figures, "auroc", 3)) == "0.500 (0.250 to 0.750)"
+    assert str(cell(figures, "ece")) == "0.50"
+    assert bracketed(cell(figures, "brier")) == "-"
 
 
 def test_nothing_has_no_sign() -> None:

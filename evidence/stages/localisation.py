@@ -8,7 +8,7 @@ from brain_tumor.files import write_json, write_text
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.model import saved
-from brain_tumor.report.evidence_tables import differences_svg
+from brain_tumor.report.evidence import differences_svg
 from evidence import settings as study
 from evidence.localisation import localise
 from evidence.pages import localisation_page, save_overlays

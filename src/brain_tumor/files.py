@@ -112,6 +112,11 @@ def _read(path: Path, parse: Callable[[str], T], remedy: str) -> T:
         raise UserError(f"{path}: not readable{after}: {error}") from error
 
 
+def printable(path: Path) -> str:
+    """A path with slashes that can be printed; bytes of its name that are no text are escaped."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)

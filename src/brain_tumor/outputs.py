@@ -59,6 +59,7 @@ REPORT: Final = OUTPUTS / "report"
 REGISTERED: Final = OUTPUTS / "registered.json"
 
 EXPORTED: Final = ("network.onnx", "familiarity.npz")  # in EXPORT, for a registered model
+EXPORT_REPORT: Final = "export.json"  # in EXPORT: the model's digest, the engine, its agreement
 PROFILE_FILES: Final = ("profile.csv", "features.npy")  # in PROFILE
 
 TRAIN: Final = "train"
@@ -313,6 +314,27 @@ class TuneInputs:
     weights: Path = BACKBONE
     source: Path = INITIAL_WEIGHTS
     params: Path = PARAMS
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """The files that a report is made from."""
+
+    manifest: Path = MANIFEST
+    validation: Path = VALIDATION
+    preprocessing: Path = PREPROCESS_SUMMARY
+    weights: Path = INITIAL_WEIGHTS
+    best: Path = BEST
+    calibration: Path = CALIBRATION
+    model_json: Path = MODEL_META
+    run: Path = RUN
+    predictions: Path = PREDICTIONS
+    metrics: Path = FIGURES
+    export: Path = EXPORT
+    history: Path = HISTORY
+    trials: Path = TRIALS
+    images: Path = IMAGES
+    evidence: Path = EVIDENCE
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from brain_tumor.ci.facts import (
-    CommandError,
     push,
     restore,
 )
-from brain_tumor.data.dvc import default_remote
+from brain_tumor.data.dvc import DvcError, default_remote
 from brain_tumor.data.fetch import fetch
 from brain_tumor.errors import UserError
 from tests import sections
@@ -93,7 +92,7 @@ def test_remote_that_cannot_be_read_stops_but_for_a_fork(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")  # as for a fork
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
     forget(repository)
-    with pytest.raises(CommandError, match="dvc pull"):
+    with pytest.raises(DvcError, match="dvc pull"):
         restore(DATA, PHANTOM, NAMES)
     done = restore(DATA, PHANTOM, NAMES, without_access=True)
     assert done[0].startswith("remote team could not be read: ")

@@ -30,7 +30,7 @@ def decision(alias: str) -> dict[str, Any]:
     return {"alias": alias, "reason": reason, "champion_version": "1", "val": pair, "test": pair}
 
 
-def facts(**given: Any) -> Facts:
+def facts(**changes: Any) -> Facts:
     registered = {"name": "net", "version": "2", "alias": "challenger"}
     plain = Facts(
         base="b" * 40,
@@ -54,7 +54,7 @@ def facts(**given: Any) -> Facts:
         server=True,
         failed=False,
     )
-    return replace(plain, **given)
+    return replace(plain, **changes)
 
 
 WAITS = {"uri": "models:/net/2", "alias": "challenger"}
@@ -64,7 +64,7 @@ FIRST = {"name": "net", "version": "1", "alias": "challenger"} | {
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("changes", "message"),
     [
         ({}, "net version 2 would become @champion"),
         (
@@ -95,8 +95,8 @@ FIRST = {"name": "net", "version": "1", "alias": "challenger"} | {
         ({"registered": None}, "Stopped: stage register did not finish"),
     ],
 )
-def test_first_line_says_what_happened(given: dict[str, Any], said: str) -> None:
-    assert headline(facts(**given)).startswith(said)
+def test_first_line_says_what_happened(changes: dict[str, Any], message: str) -> None:
+    assert headline(facts(**changes)).startswith(message)
 
 
 def test_bad_data_are_named_and_no_old_figures_shown() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from brain_tumor.report.card import CARD_FILE, write_card
 from brain_tumor.report.prose import make_card
-from tests.report import made
+from tests.report import stage_files
 
 DEAR = ("tensorflow", "keras", "mlflow", "optuna", "dvc")
 NAME = "brain-tumor-inceptionv3"
@@ -20,9 +20,9 @@ REASON = "better on validation [0.21 against 0.30]"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The outputs of a run whose model became the champion."""
-    found = made.found(tmp_path)
-    write_card(tmp_path / "outputs" / "report" / CARD_FILE, make_card(found, made.NAME))
-    rows = found.predictions[["path", "label", "split"]]
+    inputs = stage_files.inputs(tmp_path)
+    write_card(tmp_path / "outputs" / "report" / CARD_FILE, make_card(inputs, stage_files.NAME))
+    rows = inputs.predictions[["path", "label", "split"]].assign(group="")
     rows.to_csv(tmp_path / "outputs" / "split.csv", index=False)
     register(tmp_path, alias="champion", version="3")
     return tmp_path

@@ -8,8 +8,7 @@ from typer.testing import Result
 
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.metrics import wilson
-from brain_tumor.monitoring.evaluate import LOG_COLUMNS
-from brain_tumor.monitoring.evaluate_report import FILES
+from brain_tumor.monitoring.evaluate_report import FILES, LOG_COLUMNS
 from tests.inference.toy import NAME, THRESHOLD
 from tests.monitoring.pictures import write_phantoms
 from tests.monitoring.world import World, evaluate, make_world, metrics, table
@@ -41,23 +40,23 @@ def test_predictions_are_the_classifiers(world: World, evaluated: tuple[Result, 
 
 def test_figures_follow_from_the_predictions(evaluated: tuple[Result, Path]) -> None:
     _, out = evaluated
-    rows, found = table(out, "predictions.csv"), metrics(out)
+    rows, results = table(out, "predictions.csv"), metrics(out)
     for label, name in (("yes", "sensitivity"), ("no", "specificity")):
-        mine, figures = rows[rows["label"] == label], found["figures"][label]
-        assert figures[name]["value"] == pytest.approx(mine["right"].mean())
-        per_cluster = mine.groupby("cluster")["right"].mean().mean()
+        class_rows, figures = rows[rows["label"] == label], results["figures"][label]
+        assert figures[name]["value"] == pytest.approx(class_rows["right"].mean())
+        per_cluster = class_rows.groupby("cluster")["right"].mean().mean()
         assert figures[f"{name}_per_cluster"]["value"] == pytest.approx(per_cluster)
         assert figures[name]["low"] <= figures[name]["value"] <= figures[name]["high"]
         unlike = figures["out_of_distribution"]["value"]
-        assert unlike == pytest.approx(mine["out_of_distribution"].mean())
-        by_forest = (mine["baseline_probability"] >= 0.5) == (label == "yes")
+        assert unlike == pytest.approx(class_rows["out_of_distribution"].mean())
+        by_forest = (class_rows["baseline_probability"] >= 0.5) == (label == "yes")
         baseline = figures[f"{name}_metadata_baseline"]["value"]
         assert baseline == pytest.approx(by_forest.mean())
-        assert sum(figures["probability_histogram"]) == len(mine)
-        kinds = [one for one in found["subgroups"] if one["label"] == label]
+        assert sum(figures["probability_histogram"]) == len(class_rows)
+        kinds = [one for one in results["subgroups"] if one["label"] == label]
         for by in ("format", "shorter side"):
-            assert sum(one["images"] for one in kinds if one["by"] == by) == len(mine)
-    counts = found["counts"]
+            assert sum(one["images"] for one in kinds if one["by"] == by) == len(class_rows)
+    counts = results["counts"]
     assert counts["no"]["files"] == 8 + 3
     assert (counts["no"]["copies_of_training_images"], counts["no"]["clusters"]) == (1, 8)
     assert (counts["yes"]["unreadable"], counts["yes"]["slices"]) == (1, 8 + 3)
@@ -109,13 +108,13 @@ def test_the_log_gets_a_line_a_run_and_nothing_else_is_written(
         lines = list(csv.DictReader(file))
     assert len(lines) == 2
     assert list(lines[0]) == list(LOG_COLUMNS)
-    told = metrics(evaluated[1])
+    expected_metrics = metrics(evaluated[1])
     for line in lines:
         assert line["model"] == NAME
-        assert line["model_digest"] == told["model"]["digest"]
-        assert line["folder_digest"] == told["folder"]["digest"]
+        assert line["model_digest"] == expected_metrics["model"]["digest"]
+        assert line["folder_digest"] == expected_metrics["folder"]["digest"]
         assert float(line["sensitivity"]) == pytest.approx(
-            told["figures"]["yes"]["sensitivity"]["value"], abs=1e-4
+            expected_metrics["figures"]["yes"]["sensitivity"]["value"], abs=1e-4
         )
         assert line["yes_unreadable"] == "1"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["log.csv"]
@@ -126,16 +125,16 @@ def test_singletons_have_wilsons_interval_and_engines_agree(world: World, tmp_pa
     folder = tmp_path / "few"
     write_phantoms(folder, 3, 3)
     (folder / "patients.csv").unlink()
-    found = []
+    results = []
     for engine in ("fast", "keras"):
         result = evaluate(world.model, folder, "--out", tmp_path / engine, "--engine", engine)
         assert result.exit_code == 0, result.stderr
-        found.append(metrics(tmp_path / engine)["figures"])
-    figure = found[0]["no"]["specificity"]
+        results.append(metrics(tmp_path / engine)["figures"])
+    figure = results[0]["no"]["specificity"]
     expected = wilson(figure["hits"], 3)
     assert (figure["low"], figure["high"]) == (expected.low, expected.high)
     assert figure["interval"] == "Wilson"
-    assert found[0]["no"]["specificity_metadata_baseline"] is None
+    assert results[0]["no"]["specificity_metadata_baseline"] is None
     fast, keras = (
         table(tmp_path / name, "predictions.csv")["probability"].to_numpy(dtype=float)
         for name in ("fast", "keras")
@@ -144,7 +143,7 @@ def test_singletons_have_wilsons_interval_and_engines_agree(world: World, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("model", "none"), "none: no such folder; give one that holds no/"),
         (("model", "empty"), "empty: has no folder no/"),
@@ -160,7 +159,7 @@ def test_what_cannot_work_is_said_in_a_line_before_any_work(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -169,6 +168,6 @@ def test_what_cannot_work_is_said_in_a_line_before_any_work(
     (tmp_path / "elsewhere").symlink_to(world.folder)
     result = evaluate(*arguments)
     assert result.exit_code == 1
-    assert said in result.stderr
+    assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert "predict" not in result.stderr

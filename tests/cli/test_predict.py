@@ -92,8 +92,8 @@ def test_engines_agree(model: Path, files: Path) -> None:
 def test_csv_and_json_hold_the_same(model: Path, files: Path) -> None:
     as_json = rows_of(predict(model, files, "--json"))
     as_csv = list(csv.DictReader(io.StringIO(predict(model, files, "--csv").stdout)))
-    told = [{k: "" if v is None else str(v) for k, v in row.items()} for row in as_json]
-    assert as_csv == told
+    texts = [{k: "" if v is None else str(v) for k, v in row.items()} for row in as_json]
+    assert as_csv == texts
 
 
 def test_table_is_for_people(model: Path, files: Path) -> None:
@@ -157,17 +157,17 @@ def test_names_of_any_bytes_can_be_printed(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--model", "models:/nothing@champion", "x.png"), "mlflow.db. `make repro` trains"),
         (("--model", "no/folder", "x.png"), "no/folder: no registered model: give models:/NAME@"),
         (("--json", "--csv", "x.png"), "not both"),
     ],
 )
-def test_what_cannot_work_is_said_in_a_line(arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_work_is_said_in_a_line(arguments: tuple[str, ...], message: str) -> None:
     result = CliRunner().invoke(app, ["predict", *arguments])
     assert result.exit_code in (1, 2)
-    assert said in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
 
 
 def test_empty_folder_is_an_error(model: Path, tmp_path: Path) -> None:

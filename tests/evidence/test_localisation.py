@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from brain_tumor.files import write_json
-from brain_tumor.inference.export import REPORT_FILE
 from brain_tumor.model import saved
+from brain_tumor.outputs import EXPORT_REPORT
 from evidence.localisation import (
     COMPARISONS,
     HEAD,
@@ -275,7 +275,7 @@ def project(random_weights: Path, tmp_path: Path) -> Path:
     write_json(tmp_path / "outputs" / "calibrate" / "model.json", meta.model_dump())
     flat_atlas().save(tmp_path / "outputs" / "preprocess" / "atlas.npz")
     (tmp_path / "outputs" / "export").mkdir()
-    (tmp_path / "outputs" / "export" / REPORT_FILE).write_text('{"digest": "d1"}')
+    (tmp_path / "outputs" / "export" / EXPORT_REPORT).write_text('{"digest": "d1"}')
     sections.write_params(
         tmp_path, preprocess={"size_px": NETWORKS_SIZE_PX, "normalisation": "none"}
     )

@@ -23,7 +23,7 @@ from brain_tumor.outputs import load_images
 from tests import sections
 from tests.data.growing import files
 from tests.imaging.conftest import Simulate
-from tests.monitoring.drift_pictures import encoded
+from tests.imaging.drawn_heads import encoded
 
 PARAMS = sections.preprocess(size_px=150)
 

@@ -8,7 +8,7 @@ from brain_tumor.imaging.preprocess import preprocess_grey, preprocess_image
 from brain_tumor.imaging.statistics import ImageStatistics, image_statistics, uprightness
 from tests import sections
 from tests.imaging.conftest import Simulate
-from tests.monitoring.drift_pictures import encoded, head
+from tests.imaging.drawn_heads import encoded, head
 
 PARAMS = sections.preprocess(normalisation="none", size_px=120)
 

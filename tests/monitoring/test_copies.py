@@ -31,7 +31,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def prints(files: list[Path]) -> list[Fingerprint]:
-    return [one for file in files for one in fingerprints(file, [SLICE])]
+    return [prints for file in files for prints in fingerprints(file, [SLICE])]
 
 
 def clusters(files: list[Path], sha256: str = "abcdefghijklmnop", patients: str = "") -> list[str]:
@@ -144,8 +144,8 @@ def test_copies_in_both_classes_are_said(world: World, tmp_path: Path) -> None:
     folder = tmp_path / "few"
     write_phantoms(folder, 3, 2)
     (folder / "patients.csv").unlink()
-    one = sorted((folder / "no").glob("*.png"))[0]
-    shutil.copy(one, folder / "yes" / "twin.png")
+    file = sorted((folder / "no").glob("*.png"))[0]
+    shutil.copy(file, folder / "yes" / "twin.png")
     result = evaluate(world.model, folder)
     assert result.exit_code == 0
     assert "in the other class folder: 2" in result.stderr
@@ -196,7 +196,7 @@ def known(root: Path, trained: list[Path]) -> KnownImages:
 
 
 def print_of(file: Path) -> Fingerprint:
-    [grey] = [one.grey for one in read_slices(file.read_bytes())]
+    [grey] = [part.grey for part in read_slices(file.read_bytes())]
     return fingerprints(file, [grey])[0]
 
 
@@ -206,10 +206,10 @@ def match(known: KnownImages, file: Path) -> Match | None:
 
 def test_the_same_bytes_come_first(known: KnownImages, trained: list[Path]) -> None:
     for number in (0, 5):
-        found = match(known, trained[number])
-        assert found is not None
-        assert (found.reason, found.image.split) == ("same bytes", "val" if number else "train")
-        assert found.image.path.endswith(trained[number].name)
+        copy = match(known, trained[number])
+        assert copy is not None
+        assert (copy.reason, copy.image.split) == ("same bytes", "val" if number else "train")
+        assert copy.image.path.endswith(trained[number].name)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -219,10 +219,10 @@ def test_edited_copies_are_found(
     known: KnownImages, trained: list[Path], tmp_path: Path, edit: Edit, mirrored: bool, name: str
 ) -> None:
     for source in trained[:6]:
-        found = match(known, save_edited(source, tmp_path / name, edit, mirrored=mirrored))
-        assert found is not None
-        assert found.reason == ("mirrored picture" if mirrored else "same picture")
-        assert found.image.path.endswith(f"{source.parent.name}/{source.name}")
+        copy = match(known, save_edited(source, tmp_path / name, edit, mirrored=mirrored))
+        assert copy is not None
+        assert copy.reason == ("mirrored picture" if mirrored else "same picture")
+        assert copy.image.path.endswith(f"{source.parent.name}/{source.name}")
 
 
 def test_other_pictures_are_not_copies(known: KnownImages, trained: list[Path], root: Path) -> None:
@@ -233,10 +233,10 @@ def test_other_pictures_are_not_copies(known: KnownImages, trained: list[Path], 
 def test_without_the_finer_hash_the_coarse_one_serves_and_it_is_said(
     known: KnownImages, trained: list[Path], tmp_path: Path
 ) -> None:
-    coarse = KnownImages(tuple(replace(one, fhash="") for one in known.images))
-    found = match(coarse, save_edited(trained[0], tmp_path / "a.png", larger))
-    assert found is not None
-    assert found.reason == "same picture"
+    coarse = KnownImages(tuple(replace(image, fhash="") for image in known.images))
+    copy = match(coarse, save_edited(trained[0], tmp_path / "a.png", larger))
+    assert copy is not None
+    assert copy.reason == "same picture"
     assert "64-bit hash alone" in coarse.limits
     assert known.limits == ""
 
@@ -244,7 +244,7 @@ def test_without_the_finer_hash_the_coarse_one_serves_and_it_is_said(
 def test_tables_without_hashes_know_bytes_only_and_it_is_said(
     known: KnownImages, trained: list[Path], tmp_path: Path
 ) -> None:
-    bare = KnownImages(tuple(replace(one, fhash="", dhash="") for one in known.images))
+    bare = KnownImages(tuple(replace(image, fhash="", dhash="") for image in known.images))
     assert match(bare, trained[0]) is not None
     assert match(bare, save_edited(trained[0], tmp_path / "a.png", larger)) is None
     assert "only files with the same bytes" in bare.limits

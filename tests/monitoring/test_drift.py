@@ -62,11 +62,11 @@ def outputs(
 
 
 def drift(*options: str) -> tuple[Result, dict[str, object]]:
-    found = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["data", "drift", "--json", "drift.json", "--figure", "drift.png", *options]
     )
-    assert found.exit_code == 0, found.output
-    return found, json.loads(Path("drift.json").read_text(encoding="utf-8"))
+    assert result.exit_code == 0, result.output
+    return result, json.loads(Path("drift.json").read_text(encoding="utf-8"))
 
 
 def add(
@@ -87,29 +87,29 @@ def remove(name: str) -> None:
 def test_new_images_of_the_same_kind_do_not_warn_and_others_do(
     outputs: StageOutputs, params: RegisterParams
 ) -> None:
-    found, facts = drift()
+    result, facts = drift()
     assert facts["champion"] is None
-    assert "There is no models:/brain-tumor-inceptionv3@champion" in found.stdout
+    assert "There is no models:/brain-tumor-inceptionv3@champion" in result.stdout
 
     register(outputs, PREPROCESS, params)
-    found, facts = drift()
+    result, facts = drift()
     assert facts["champion"] == f"models:/{NAME}/1"
     assert facts["images"] == {"reference": 60, "new": 0}
-    assert "No image is new" in found.stdout
+    assert "No image is new" in result.stdout
 
     shutil.copy("data/no/0.png", "data/no/the-same-bytes.png")
     add("few", 100, 2, lambda picture: picture)
-    found, facts = drift()
+    result, facts = drift()
     assert facts["images"] == {"reference": 60, "new": 4}
     assert facts["measures"] == []
-    assert "Too few to tell: 4 independent groups" in found.stdout
+    assert "Too few to tell: 4 independent groups" in result.stdout
     assert not Path("drift.png").exists()
 
     add("same", 200, 14, lambda picture: picture)
-    found, facts = drift()
+    result, facts = drift()
     assert facts["warnings"] == []
-    assert found.stderr.count("warning") == 0
-    assert "32 new images in 32 groups. 0 of 14 measures warn." in found.stdout
+    assert result.stderr.count("warning") == 0
+    assert "32 new images in 32 groups. 0 of 14 measures warn." in result.stdout
 
     remove("same")
     add(
@@ -119,12 +119,12 @@ def test_new_images_of_the_same_kind_do_not_warn_and_others_do(
         lambda picture: picture.resize((150, 150)).crop((0, 0, 150, 100)),
         ("yes",),
     )
-    found, facts = drift("--model", f"models:/{NAME}/1")
-    said = "\n".join(facts["warnings"])  # type: ignore[arg-type]
+    result, facts = drift("--model", f"models:/{NAME}/1")
+    warnings = "\n".join(facts["warnings"])  # type: ignore[arg-type]
     for words in ("images are larger: median 122 px against 100 px", "images are wider"):
-        assert words in said
-    assert "more images show a tumour" in said
-    assert found.stderr.count("warning: ") == len(facts["warnings"])  # type: ignore[arg-type]
+        assert words in warnings
+    assert "more images show a tumour" in warnings
+    assert result.stderr.count("warning: ") == len(facts["warnings"])  # type: ignore[arg-type]
     with Image.open("drift.png") as figure:
         assert figure.size > (1000, 800)
 
@@ -139,12 +139,12 @@ def test_model_describes_raw_files_as_its_profile_does(
     rows, features = describe(version, [outputs.data / path for path in profile.table["path"]])
     np.testing.assert_allclose(features, profile.features, rtol=1e-5)
     expected = profile.table[list(rows[0])].to_dict("records")
-    for row, known in zip(rows, expected, strict=True):
-        assert row == pytest.approx(known, rel=1e-6)
+    for row, expected_row in zip(rows, expected, strict=True):
+        assert row == pytest.approx(expected_row, rel=1e-6)
     classifier = Classifier.load(download(f"models:/{NAME}@champion"))
     raw = [(outputs.data / path).read_bytes() for path in profile.table["path"][:3]]
-    said = [one.probability for [one] in classifier.predict(raw)]
-    assert said == pytest.approx([row["probability"] for row in rows[:3]], abs=1e-7)
+    probabilities = [prediction.probability for [prediction] in classifier.predict(raw)]
+    assert probabilities == pytest.approx([row["probability"] for row in rows[:3]], abs=1e-7)
 
 
 def test_profile_belongs_to_the_model(outputs: StageOutputs, params: RegisterParams) -> None:
@@ -160,18 +160,18 @@ def test_profile_belongs_to_the_model(outputs: StageOutputs, params: RegisterPar
     [lost] = Path("mlruns").rglob("features.npy")
     lost.unlink()
     assert find_version(client, NAME, first.digest) is not None
-    found, facts = drift()
+    result, facts = drift()
     assert facts["champion"] == f"models:/{NAME}/1"
-    assert "It has no profile of its images" in found.stdout
+    assert "It has no profile of its images" in result.stdout
 
     again = register(outputs, PREPROCESS, params)
     assert (again.version, again.alias) == ("2", "champion")
     drift()
     [lost] = Path("mlruns").rglob("features.npy")
     lost.unlink()
-    found_again = find_version(client, NAME, first.digest)
-    assert found_again is not None
-    assert found_again.number == "1"  # version 2 is not whole any more
+    version = find_version(client, NAME, first.digest)
+    assert version is not None
+    assert version.number == "1"  # version 2 is not whole any more
 
 
 def test_profile_of_other_rows_is_refused(outputs: StageOutputs) -> None:

@@ -37,13 +37,13 @@ def draw(
 
 
 def difference_of(images: pd.DataFrame, *, of_class: bool = True) -> Difference:
-    laid = design(
+    layout = design(
         images["cluster"].to_numpy(str),
         (images["split"] == "").to_numpy(),
         (images["label"] == "yes").to_numpy(),
         of_class=of_class,
     )
-    return compare(images["side_px"].to_numpy(), laid, 299, 0)
+    return compare(images["side_px"].to_numpy(), layout, 299, 0)
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_all_measures_together_warn_at_most_alpha_of_the_time() -> None:
     for _ in range(150):
         both = [draw(rng, 60, side="old"), draw(rng, 15, side="new", yes=0.6)]
         images = complete(pd.concat(both, ignore_index=True), rng)
-        warned.append(any(one.warns for one in measure_all(images, PARAMS)))
+        warned.append(any(compared.warns for compared in measure_all(images, PARAMS)))
     assert np.mean(warned) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
@@ -99,7 +99,7 @@ def complete(images: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("column", "said"),
+    ("column", "sentence"),
     [
         ("side_px", "images are larger"),
         ("detail", "images are sharper or noisier"),
@@ -108,7 +108,7 @@ def complete(images: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         ("distance", "images lie farther from the training images"),
     ],
 )
-def test_a_real_shift_is_caught_and_named_and_nothing_else(column: str, said: str) -> None:
+def test_a_real_shift_is_caught_and_named_and_nothing_else(column: str, sentence: str) -> None:
     rng = np.random.default_rng(7)
     both = [draw(rng, 120, side="old"), draw(rng, 40, side="new")]
     images = complete(pd.concat(both, ignore_index=True), rng)
@@ -117,9 +117,9 @@ def test_a_real_shift_is_caught_and_named_and_nothing_else(column: str, said: st
     else:
         images[column] += images["is_new"] * 2.5 * images[column].std()
     measured = measure_all(images, PARAMS)
-    warned = [one for one in measured if one.warns]
-    assert [one.measure.name for one in warned] == [column]
-    assert warned[0].sentence().startswith(said)
+    warned = [compared for compared in measured if compared.warns]
+    assert [compared.measure.name for compared in warned] == [column]
+    assert warned[0].sentence().startswith(sentence)
     assert "KS 0." in warned[0].sentence()
 
 
@@ -128,8 +128,8 @@ def test_only_tumours_are_a_shift_of_the_balance_and_of_nothing_else() -> None:
     both = [draw(rng, 150, side="old", yes=0.5), draw(rng, 50, side="new", yes=1.0)]
     images = pd.concat(both, ignore_index=True)
     assert difference_of(images, of_class=False).p < 0.01  # as if nobody minded the classes
-    warned = [one for one in measure_all(complete(images, rng), PARAMS) if one.warns]
-    assert [one.measure.name for one in warned] == ["is_yes"]
+    warned = [compared for compared in measure_all(complete(images, rng), PARAMS) if compared.warns]
+    assert [compared.measure.name for compared in warned] == ["is_yes"]
     assert warned[0].sentence().startswith("more images show a tumour: 100% against 47%")
 
 
@@ -137,7 +137,7 @@ def test_a_wider_spread_is_no_shift_up_or_down() -> None:
     rng = np.random.default_rng(9)
     both = [draw(rng, 150, side="old", yes=0.0), draw(rng, 60, side="new", yes=0.0, scale=5.0)]
     images = complete(pd.concat(both, ignore_index=True), rng)
-    [wide] = [one for one in measure_all(images, PARAMS) if one.warns]
+    [wide] = [compared for compared in measure_all(images, PARAMS) if compared.warns]
     assert wide.difference.direction == "spread"
     assert wide.sentence().startswith("the size varies differently: 80% lie in -")
 
@@ -147,10 +147,10 @@ def test_what_the_digits_do_not_show_is_no_difference() -> None:
     both = [draw(rng, 60, side="old"), draw(rng, 30, side="new")]
     images = complete(pd.concat(both, ignore_index=True), rng)
     images["bytes_per_px"] = 1.003 + 0.004 * images["is_new"]  # a header, not a compression
-    assert not any(one.warns for one in measure_all(images, PARAMS))
+    assert not any(compared.warns for compared in measure_all(images, PARAMS))
     images["bytes_per_px"] += 0.2 * images["is_new"]
-    [file] = [one for one in measure_all(images, PARAMS) if one.warns]
-    assert file.sentence().startswith("files are less compressed: median 1.2 bytes per pixel")
+    [warning] = [compared for compared in measure_all(images, PARAMS) if compared.warns]
+    assert warning.sentence().startswith("files are less compressed: median 1.2 bytes per pixel")
 
 
 def test_copies_are_no_evidence() -> None:
@@ -189,7 +189,7 @@ def test_too_few_held_out_images_leave_their_measures_out() -> None:
     rng = np.random.default_rng(13)
     both = [draw(rng, 12, side="old"), draw(rng, 12, side="new")]
     images = complete(pd.concat(both, ignore_index=True), rng)
-    names = {one.measure.name for one in measure_all(images, PARAMS)}
+    names = {compared.measure.name for compared in measure_all(images, PARAMS)}
     assert names == {"side_px", "detail", "axial", "is_yes"}
 
 

@@ -15,7 +15,7 @@ from brain_tumor.monitoring.evaluate import (
 
 
 def table(labels: list[str], clusters: list[int]) -> pd.DataFrame:
-    return pd.DataFrame({"label": labels, "cluster": [str(one) for one in clusters]})
+    return pd.DataFrame({"label": labels, "cluster": [str(cluster) for cluster in clusters]})
 
 
 def right(features: pd.DataFrame, rows: pd.DataFrame) -> float:
@@ -26,7 +26,7 @@ def right(features: pd.DataFrame, rows: pd.DataFrame) -> float:
 
 def test_it_finds_classes_of_different_sources() -> None:
     labels = ["no", "yes"] * 20
-    features = pd.DataFrame({"bytes": [100.0 if one == "no" else 900.0 for one in labels]})
+    features = pd.DataFrame({"bytes": [100.0 if label == "no" else 900.0 for label in labels]})
     assert right(features, table(labels, list(range(40)))) == 1.0
 
 
@@ -57,22 +57,22 @@ def make(folder: Path, *names: str) -> Path:
 
 def test_files_are_labelled_by_their_folder(tmp_path: Path) -> None:
     make(tmp_path, "yes/b.png", "no/deep/a", "no/.hidden", "no/notes.txt", "elsewhere/c.png")
-    found = [(one.path, one.label, one.patient) for one in labelled_files(tmp_path)]
-    assert found == [("no/deep/a", "no", ""), ("yes/b.png", "yes", "")]
+    files = [(file.path, file.label, file.patient) for file in labelled_files(tmp_path)]
+    assert files == [("no/deep/a", "no", ""), ("yes/b.png", "yes", "")]
 
 
 def test_patients_are_known_where_the_table_is(tmp_path: Path) -> None:
     make(tmp_path, "yes/b.png", "no/a.png")
     table = tmp_path / "patients.csv"
     table.write_text("path,patient\nyes/b.png,p\nno/a.png,\n", encoding="utf-8")
-    assert [one.patient for one in labelled_files(tmp_path)] == ["", "p"]
+    assert [file.patient for file in labelled_files(tmp_path)] == ["", "p"]
     table.write_text("path,patient\nyes/b.png,p\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"patients\.csv: no/a\.png: not named in .* mend it"):
         labelled_files(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         ((), r"no folder no/ \(it holds nothing\); put the images into no/ .* and yes/"),
         (("tumour/a.png", "x.png"), r"no folder no/ \(it holds tumour/, x\.png\)"),
@@ -81,9 +81,9 @@ def test_patients_are_known_where_the_table_is(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_that_does_not_fit_is_told_what_to_do(
-    tmp_path: Path, names: tuple[str, ...], said: str
+    tmp_path: Path, names: tuple[str, ...], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         labelled_files(make(tmp_path, *names))
 
 

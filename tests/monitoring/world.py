@@ -61,5 +61,5 @@ def table(out: Path, name: str) -> pd.DataFrame:
 
 
 def metrics(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    return content

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from brain_tumor.report.document import document
-from brain_tumor.report.inputs import read
 from brain_tumor.report.model_sections import thumbnails
 from brain_tumor.report.prose import make_card
-from tests.report import evidence_made, made
+from tests.report import evidence_files, stage_files
 from tests.serving.browser import NAMES, Page, browser_page, find_browser
 from tests.serving.test_page import LOW_CONTRAST
 
@@ -38,14 +37,13 @@ BROKEN = """(() => {
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with every section filled."""
     root = tmp_path_factory.mktemp("report")
-    sources = made.write(root)
-    made.history(sources, made.EPOCHS)
-    evidence_made.write(sources.evidence, made.manifest())
-    found = read(sources, made.settings(made.params_file(root)), "directory brain-mri", {})
-    card = make_card(found, made.NAME)
-    pictures = thumbnails(sources.images, [one.path for one in card.failures])
+    inputs = evidence_files.inputs(root)
+    card = make_card(inputs, stage_files.NAME)
+    pictures = thumbnails(
+        stage_files.paths_in(root).images, [failure.path for failure in card.failures]
+    )
     path = root / "report.html"
-    path.write_text(document(found, card, pictures), encoding="utf-8")
+    path.write_text(document(inputs, card, pictures), encoding="utf-8")
     return path
 
 
@@ -78,9 +76,9 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
 def test_text_stands_out_from_what_is_behind_it(page: Page, scheme: str) -> None:
     page.size(1280)
     page.media(prefers_color_scheme=scheme)
-    found = page.run(LOW_CONTRAST)
-    assert found["counted"] > 100
-    assert found["low"] == []
+    contrast = page.run(LOW_CONTRAST)
+    assert contrast["counted"] > 100
+    assert contrast["low"] == []
 
 
 @pytest.mark.parametrize(("scheme", "ink"), [("light", "27, 36, 49"), ("dark", "230, 234, 239")])

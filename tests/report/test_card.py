@@ -8,24 +8,20 @@ import pytest
 from pydantic import ValidationError
 
 from brain_tumor.report.card import ModelCard, as_json, markdown, read_card, write_card
-from brain_tumor.report.inputs import read
 from brain_tumor.report.prose import make_card
-from tests.report import evidence_made, made
+from tests.report import evidence_files, stage_files
 
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
-    return made.card(tmp_path_factory.mktemp("stages"))
+    return stage_files.card(tmp_path_factory.mktemp("stages"))
 
 
 @pytest.fixture(scope="module")
 def proven(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     """With committed evidence on the same images."""
-    root = tmp_path_factory.mktemp("proven")
-    sources = made.write(root)
-    evidence_made.write(sources.evidence, made.manifest())
-    found = read(sources, made.settings(made.params_file(root)), "directory brain-mri", {})
-    return make_card(found, made.NAME)
+    inputs = evidence_files.inputs(tmp_path_factory.mktemp("proven"))
+    return make_card(inputs, stage_files.NAME)
 
 
 @pytest.mark.parametrize("which", ["card", "proven"])
@@ -98,10 +94,13 @@ def test_an_interval_has_two_ends_in_order(card: ModelCard, low: float, high: fl
 
 
 def test_failures_are_errors_on_held_out_images_worst_first(card: ModelCard) -> None:
-    off = [one.probability if one.label == "no" else 1 - one.probability for one in card.failures]
+    off = [
+        failure.probability if failure.label == "no" else 1 - failure.probability
+        for failure in card.failures
+    ]
     assert off
     assert off == sorted(off, reverse=True)
-    assert {one.split for one in card.failures} <= {"val", "test"}
+    assert {failure.split for failure in card.failures} <= {"val", "test"}
 
 
 def test_the_markdown_says_what_the_data_say(card: ModelCard) -> None:
@@ -111,15 +110,15 @@ def test_the_markdown_says_what_the_data_say(card: ModelCard) -> None:
     assert "| test | 12 | 12 | 24 | 24 |" in text
     for fact in (card.intended_use, "imagenet", "c" * 40, "0.4", "out-of-fold", "optimistic"):
         assert fact in text
-    for one in card.failures:
-        assert f"`{one.path}`" in text
+    for failure in card.failures:
+        assert f"`{failure.path}`" in text
     assert all(fault in text for fault in card.data.faults)
 
 
 def test_evidence_on_these_images_is_in_the_card(card: ModelCard, proven: ModelCard) -> None:
     assert not card.baselines
     assert "left no summary" in markdown(card)
-    assert [one.name for one in proven.baselines][-1] == "Linear probe, frozen `mixed6`"
+    assert [baseline.name for baseline in proven.baselines][-1] == "Linear probe, frozen `mixed6`"
     assert proven.baselines[-1].difference["auroc"].value == 0.05
     text = markdown(proven)
     assert "0.85 (0.80 to 0.90)" in text
@@ -129,5 +128,5 @@ def test_evidence_on_these_images_is_in_the_card(card: ModelCard, proven: ModelC
 
 
 def test_labels_doubted_before_any_model_are_named(card: ModelCard) -> None:
-    assert card.data.label_suspects == (made.DOUBTED,)
+    assert card.data.label_suspects == (stage_files.DOUBTED,)
     assert any("suspect labels" in fault for fault in card.data.faults)

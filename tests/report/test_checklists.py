@@ -8,7 +8,7 @@ from brain_tumor.report.checklists import CLAIM, PENDING, TRIPOD, UNANSWERED, Ch
 from brain_tumor.report.page import Table
 
 LISTS = [CLAIM, TRIPOD]
-# The sections a report has; tests/report/test_document.py proves that it has these.
+# The sections a report has; tests/report/test_model_sections.py proves that it has these.
 SECTIONS = {
     key: f"section {number}, {key}"
     for number, key in enumerate(
@@ -23,7 +23,7 @@ SECTIONS = {
 
 
 def test_claim_has_its_44_items_in_order() -> None:
-    assert [one.number for one in CLAIM.items] == [str(number) for number in range(1, 45)]
+    assert [item.number for item in CLAIM.items] == [str(number) for number in range(1, 45)]
 
 
 def test_tripod_ai_has_its_27_items_with_their_letters() -> None:
@@ -34,7 +34,7 @@ def test_tripod_ai_has_its_27_items_with_their_letters() -> None:
         for number in range(1, 28)
         for letter in letters.get(number, "_").replace("_", " ")
     ]
-    assert [one.number for one in TRIPOD.items] == [name.strip() for name in expected]
+    assert [item.number for item in TRIPOD.items] == [name.strip() for name in expected]
     assert len(TRIPOD.items) == 52
 
 
@@ -52,10 +52,10 @@ def test_every_item_says_where_or_why_not(checklist: Checklist, present: frozens
 
 @pytest.mark.parametrize("checklist", LISTS)
 def test_evidence_answers_what_waited_for_it(checklist: Checklist) -> None:
-    waiting = [one for one in checklist.items if one.needs]
+    waiting = [item for item in checklist.items if item.needs]
     assert waiting
-    assert not any(one.answered(frozenset()) for one in waiting)
-    assert all(one.answered(frozenset(PENDING)) for one in waiting)
+    assert not any(item.answered(frozenset()) for item in waiting)
+    assert all(item.answered(frozenset(PENDING)) for item in waiting)
 
 
 def test_what_is_not_answered_is_not_counted_as_answered() -> None:

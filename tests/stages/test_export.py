@@ -14,11 +14,11 @@ from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference import bundle
 from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
 from brain_tumor.inference.engine import load_engine
-from brain_tumor.inference.export import REPORT_FILE, exported_digest
+from brain_tumor.inference.export import exported_digest
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
-from brain_tumor.outputs import save_image, stored
+from brain_tumor.outputs import EXPORT_REPORT, save_image, stored
 from brain_tumor.stages.export import main
 from tests import sections
 from tests.inference.toy import toy_network
@@ -81,8 +81,8 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     result = run(outputs)
     assert result.exit_code == 0, result.output
     export = outputs / "export"
-    assert {path.name for path in export.iterdir()} == {FAST_FILE, FAMILIARITY_FILE, REPORT_FILE}
-    report = json.loads((export / REPORT_FILE).read_text(encoding="utf-8"))
+    assert {path.name for path in export.iterdir()} == {FAST_FILE, FAMILIARITY_FILE, EXPORT_REPORT}
+    report = json.loads((export / EXPORT_REPORT).read_text(encoding="utf-8"))
     files = bundle.sources(
         outputs / "train" / "model.keras",
         outputs / "calibrate" / "model.json",

@@ -11,7 +11,7 @@ from brain_tumor import outputs
 from brain_tumor.outputs import load_images
 from brain_tumor.stages import augment, preprocess
 from tests import sections
-from tests.monitoring.drift_pictures import head
+from tests.imaging.drawn_heads import head
 from tests.stages.command import invoke
 
 PREPROCESS = {

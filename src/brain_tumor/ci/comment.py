@@ -75,34 +75,27 @@ class GitHub:
 
 
 def comment(report: str, origin: Origin, github: GitHub) -> str:
-    """Write the report under the open pull request that the run was of.
+    """Write the report (Markdown) under the open pull request that the run was of.
 
     Its head is the commit that ran or, where the results have been recorded since, the next.
-
-    Args:
-        report: Markdown.
-        origin: of the run.
-        github: where to.
-
-    Returns:
-        What was done, in a line.
+    Returns a line that says what was done.
 
     Raises:
         CommentError: GitHub refuses.
     """
     owner = origin.repository.partition("/")[0]
     head = urllib.parse.quote(f"{owner}:{origin.branch}", safe="")
-    found = github.call("GET", f"pulls?state=open&per_page={_PAGE}&head={head}")
-    number = next((one["number"] for one in found if _is_of(one, origin, github)), None)
+    pulls = github.call("GET", f"pulls?state=open&per_page={_PAGE}&head={head}")
+    number = next((pull["number"] for pull in pulls if _is_of(pull, origin, github)), None)
     if number is None:
         return f"no open pull request ends at {origin.sha}: nothing to write to"
     foreign = origin.repository != github.repository
     body = {"body": text(report, origin.url, foreign=foreign)}
-    ours = next(_ours(github, number), None)
-    if ours is None:
+    comment_id = next(_own_comments(github, number), None)
+    if comment_id is None:
         github.call("POST", f"issues/{number}/comments", body)
         return f"written under #{number}"
-    github.call("PATCH", f"issues/comments/{ours}", body)
+    github.call("PATCH", f"issues/comments/{comment_id}", body)
     return f"replaced under #{number}"
 
 
@@ -111,7 +104,7 @@ def _is_of(pull: dict[str, Any], origin: Origin, github: GitHub) -> bool:
     if head == origin.sha:
         return True
     parents = github.call("GET", f"commits/{head}")["parents"]
-    return [one["sha"] for one in parents] == [origin.sha]
+    return [parent["sha"] for parent in parents] == [origin.sha]
 
 
 def text(report: str, url: str, *, foreign: bool) -> str:
@@ -129,14 +122,14 @@ def text(report: str, url: str, *, foreign: bool) -> str:
     return f"{MARKER}\n{source}{plain.strip()}\n\n[Figures and the whole report]({url})\n"
 
 
-def _ours(github: GitHub, number: int) -> Iterator[int]:
+def _own_comments(github: GitHub, number: int) -> Iterator[int]:
     """Ids of the comments that earlier runs wrote."""
     for page in range(1, 100):
-        listed = github.call("GET", f"issues/{number}/comments?per_page={_PAGE}&page={page}")
-        for one in listed:
-            if one["user"]["type"] == "Bot" and one["body"].startswith(MARKER):
-                yield int(one["id"])
-        if len(listed) < _PAGE:
+        comments = github.call("GET", f"issues/{number}/comments?per_page={_PAGE}&page={page}")
+        for comment in comments:
+            if comment["user"]["type"] == "Bot" and comment["body"].startswith(MARKER):
+                yield int(comment["id"])
+        if len(comments) < _PAGE:
             return
 
 
@@ -144,12 +137,12 @@ def main() -> None:
     """Command line: the report; the rest comes from the environment comment.yml sets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path, help="Markdown")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
         origin = Origin(*(os.environ[f"RUN_{name}"] for name in _RUN))
         names = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN")
         github = GitHub(*(os.environ[name] for name in names))
-        print(comment(given.report.read_text(encoding="utf-8"), origin, github))
+        print(comment(arguments.report.read_text(encoding="utf-8"), origin, github))
     except KeyError as error:
         sys.exit(f"error: {error.args[0]} is not set; see .github/workflows/comment.yml")
     except (CommentError, OSError, UnicodeDecodeError) as error:

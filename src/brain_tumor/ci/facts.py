@@ -12,48 +12,38 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from brain_tumor.data.compare import DataDiff, compare
-from brain_tumor.data.dvc import at_revision, default_remote, in_folder, pointer
+from brain_tumor.data.dvc import DvcError, at_revision, default_remote, in_folder, pointer
 from brain_tumor.data.fetch import ensure, has_files
 from brain_tumor.errors import UserError
-from brain_tumor.files import read_json, replacing
+from brain_tumor.files import read_json, write_text
 from brain_tumor.machine import GitError, git
+from brain_tumor.outputs import FIGURES, REGISTERED, VALIDATION
 from brain_tumor.settings import PhantomParams
-
-
-class CommandError(UserError):
-    """DVC failed; holds the command and what it said."""
 
 
 def dvc(*arguments: str) -> str:
     """Standard output of a DVC command in the current folder.
 
     Raises:
-        CommandError: it exits with another status than 0.
+        DvcError: it exits with another status than 0.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        output = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
-        raise CommandError(f"`dvc {' '.join(arguments)}` failed: {output}")
-    return done.stdout
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        output = (process.stderr or process.stdout).strip() or f"exit status {process.returncode}"
+        raise DvcError(f"`dvc {' '.join(arguments)}` failed: {output}")
+    return process.stdout
 
 
 def dvc_json(*arguments: str) -> dict[str, Any]:
-    """What a DVC command prints with `--json`; {} where it prints nothing.
-
-    Raises:
-        CommandError: it exits with another status than 0.
-    """
+    """What a DVC command prints with `--json`; {} where it prints nothing. Raises as `dvc`."""
     text = dvc(*arguments, "--json").strip()
     return dict(json.loads(text)) if text else {}
 
 
 LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
-VALIDATION = Path("outputs/validate/report.json")
-FIGURES = Path("outputs/evaluate/figures.json")
-REGISTERED = Path("outputs/registered.json")
-Change = tuple[Any, Any]
+Change = tuple[Any, Any]  # value at the base, value now
 
 
 @dataclass(frozen=True)
@@ -61,19 +51,15 @@ class Facts:
     """A run compared with a base commit; what could not be had is None or empty.
 
     Attributes:
-        base: the commit compared with; None if there is none.
-        commit: the commit that ran.
+        base: the commit compared with; `commit` ran.
         stages: of dvc.yaml, in order.
         rerun: those whose outputs, by dvc.lock, are not the base's.
         unfinished: those that are not up to date: where the run stopped, and what follows.
-        data: how the images differ from the base's.
-        validation: the report of stage validate.
         known_warnings: its warnings that the base had too, as (path, reason).
-        params: parameter to its values (base, now), those that differ; None if not compared.
-        metrics: figure to its values (base, now), all of them.
-        registered: what stage register wrote.
-        promotion: what `registry promote` decided.
-        drift: what `data drift` found.
+        params: those that differ.
+        metrics: all figures, and as `.low` and `.high` the ends of their intervals.
+        registered, promotion, drift: what stage register, `registry promote` and `data drift`
+            wrote.
         server: whether runs and models are kept on a server.
         failed: whether a step failed, in the pipeline or after it.
     """
@@ -114,7 +100,10 @@ def gather(
             promotion.json.
         failed: whether a step failed.
     """
-    start = _merge_base(base)
+    try:
+        start = git("merge-base", base, "HEAD").strip()
+    except GitError:
+        start = None
     stages = tuple(_yaml(Path(PIPELINE).read_text(encoding="utf-8"))["stages"])
     stale = dvc_json("status")
     return Facts(
@@ -124,35 +113,32 @@ def gather(
         rerun=_rerun(start),
         unfinished=tuple(stage for stage in stages if stage in stale),
         data=_data_diff(start, data, folders),
-        validation=_read(VALIDATION),
-        known_warnings=frozenset(_warnings(_output(start, VALIDATION))),
+        validation=_read_if_there(VALIDATION),
+        known_warnings=frozenset(
+            (warning["path"], warning["reason"])
+            for warning in json.loads(_output(start, VALIDATION) or "{}").get("warnings", [])
+        ),
         params=_params_diff(start),
         metrics=_figures_diff(start),
-        registered=_read(REGISTERED),
-        promotion=_read(report / "promotion.json"),
-        drift=_read(report / "drift.json"),
+        registered=_read_if_there(REGISTERED),
+        promotion=_read_if_there(report / "promotion.json"),
+        drift=_read_if_there(report / "drift.json"),
         server=bool(os.environ.get("MLFLOW_TRACKING_URI")),
         failed=failed,
     )
 
 
-def _merge_base(base: str) -> str | None:
-    try:
-        return git("merge-base", base, "HEAD").strip()
-    except GitError:
-        return None
-
-
 def _rerun(base: str | None) -> frozenset[str]:
-    now = _locked(Path(LOCK).read_text(encoding="utf-8")) if Path(LOCK).is_file() else {}
-    before = _locked(_shown(base, LOCK))
-    return frozenset(stage for stage in now if now[stage] != before.get(stage))
-
-
-def _locked(text: str) -> dict[str, Any]:
-    """Stage to its outputs."""
-    stages = _yaml(text).get("stages", {}) if text else {}
-    return {name: entry.get("outs") for name, entry in stages.items()}
+    now = Path(LOCK).read_text(encoding="utf-8") if Path(LOCK).is_file() else ""
+    try:
+        before = git("show", f"{base}:{LOCK}") if base else ""
+    except GitError:  # the base has no dvc.lock
+        before = ""
+    outs, outs_before = (
+        {name: stage.get("outs") for name, stage in _yaml(text).get("stages", {}).items()}
+        for text in (now, before)
+    )
+    return frozenset(stage for stage in outs if outs[stage] != outs_before.get(stage))
 
 
 def _data_diff(base: str | None, data: Path, folders: tuple[str, str]) -> DataDiff | None:
@@ -167,10 +153,9 @@ def _data_diff(base: str | None, data: Path, folders: tuple[str, str]) -> DataDi
 
 def _params_diff(base: str | None) -> dict[str, Change] | None:
     """Parameters that differ from the base's; None if DVC cannot tell."""
-    revision = [base] if base else []
     try:
-        files = dvc_json("params", "diff", *revision)
-    except CommandError:
+        files = dvc_json("params", "diff", *filter(None, [base]))
+    except DvcError:
         return None
     return {
         name: (change.get("old"), change.get("new"))
@@ -180,9 +165,8 @@ def _params_diff(base: str | None) -> dict[str, Change] | None:
 
 
 def _figures_diff(base: str | None) -> dict[str, Change]:
-    """Figures, and as `.low` and `.high` the ends of their intervals, at the base and now."""
     before = _flat(json.loads(_output(base, FIGURES) or "{}"))
-    now = _flat(_read(FIGURES) or {})
+    now = _flat(_read_if_there(FIGURES) or {})
     return {name: (before.get(name), now.get(name)) for name in before | now}
 
 
@@ -208,19 +192,7 @@ def _output(revision: str | None, path: Path) -> str:
         return ""
 
 
-def _warnings(report: str) -> list[tuple[str, str]]:
-    return [(one["path"], one["reason"]) for one in json.loads(report or "{}").get("warnings", [])]
-
-
-def _shown(revision: str | None, path: str) -> str:
-    """A file of a revision; empty if it has none."""
-    try:
-        return git("show", f"{revision}:{path}") if revision else ""
-    except GitError:
-        return ""
-
-
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_if_there(path: Path) -> dict[str, Any] | None:
     return dict(read_json(path)) if path.is_file() else None
 
 
@@ -241,18 +213,17 @@ def restore(
             read (a fork's pull request has no credentials).
 
     Returns:
-        What was done, a line each.
+        A line for each thing process.
 
     Raises:
-        CommandError: the remote cannot be read.
-        UserError: the data are neither there nor to be had.
-        UserError: the data are not those of data.dvc.
+        UserError: the remote cannot be read, or the data are not to be had or not those of
+            data.dvc.
     """
     if has_files(data):
         _require_recorded(data)
-    done = [_pull(default_remote(data), without_access), ensure(data, phantom, names)]
+    lines = [_pull(default_remote(data), without_access), ensure(data, phantom, names)]
     _require_recorded(data)
-    return done
+    return lines
 
 
 def _require_recorded(data: Path) -> None:
@@ -264,10 +235,10 @@ def _require_recorded(data: Path) -> None:
 
 
 def push(data: Path) -> str:
-    """Send data and outputs to the default remote, if there is one; say what was done.
+    """Send data and outputs to the default remote, if there is one; say what was process.
 
     Raises:
-        CommandError: the remote does not take them.
+        DvcError: the remote does not take them.
     """
     remote = default_remote(data)
     if remote is None:
@@ -279,12 +250,12 @@ def _pull(remote: str | None, without_access: bool) -> str:
     if remote is None:
         return "no DVC remote is set: nothing to pull"
     try:
-        said = dvc("pull", "--allow-missing").strip().splitlines()
-    except CommandError as error:
+        lines = dvc("pull", "--allow-missing").strip().splitlines()
+    except DvcError as error:
         if not without_access:
             raise
         return f"remote {remote} could not be read: {error}"
-    return f"pulled from {remote}: {said[-1] if said else 'nothing new'}"
+    return f"pulled from {remote}: {lines[-1] if lines else 'nothing new'}"
 
 
 RESULTS = ("dvc.lock", "outputs")
@@ -307,6 +278,5 @@ def write_results(patch: Path) -> list[str]:
         names = git("diff", "--name-only", "HEAD", "--", *RESULTS).splitlines()
     finally:
         git("reset", "--quiet", "--", *present)
-    with replacing(patch) as aside:
-        aside.write_bytes(text.encode("utf-8"))
+    write_text(patch, text)
     return sorted(names)

@@ -1,4 +1,4 @@
-"""Commit what a run wrote (`results.write_results`) and push it to the branch it came from.
+"""Commit what a run wrote (`brain-tumor ci results`) and push it to the branch it came from.
 
 Needs nothing but Python and git, so that the job that may write to the repository installs nothing:
 `PYTHONPATH=src python3 -m brain_tumor.ci.record PATCH --branch NAME`.
@@ -32,7 +32,7 @@ def record(patch: Path, branch: str) -> str:
     moved on in what decides the results is left alone: the run of its new commit records its own.
 
     Args:
-        patch: as `results.write_results` made it for HEAD.
+        patch: as `brain-tumor ci results` wrote it for HEAD.
         branch: name, as `main`.
 
     Returns:
@@ -58,11 +58,11 @@ def record(patch: Path, branch: str) -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
+    process = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if process.returncode:
         words = [word for word in arguments if word not in _AUTHOR]
-        raise RecordError(f"`git {' '.join(words)}` failed: {done.stderr.strip()}")
-    return done.stdout.strip()
+        raise RecordError(f"`git {' '.join(words)}` failed: {process.stderr.strip()}")
+    return process.stdout.strip()
 
 
 def main() -> None:
@@ -70,9 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("patch", type=Path, help="as `brain-tumor ci results` wrote it")
     parser.add_argument("--branch", required=True, help="branch of origin to push to")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        print(record(given.patch, given.branch))
+        print(record(arguments.patch, arguments.branch))
     except (RecordError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from brain_tumor.ci.facts import Facts
-from brain_tumor.figure_text import IN_BRACKETS, with_interval
+from brain_tumor.figure_text import IN_BRACKETS, figure_label, with_interval
 from brain_tumor.files import write_text
 from brain_tumor.tracking.wording import markdown_table
 
@@ -16,10 +16,10 @@ MOST_LISTED = 20
 
 def listing(items: Sequence[str]) -> str:
     """A list of at most 20 items, and how many more there are."""
-    shown = [f"- {item}" for item in items[:MOST_LISTED]]
+    lines = [f"- {item}" for item in items[:MOST_LISTED]]
     if len(items) > MOST_LISTED:
-        shown.append(f"- ... and {len(items) - MOST_LISTED} more")
-    return "\n".join(shown)
+        lines.append(f"- ... and {len(items) - MOST_LISTED} more")
+    return "\n".join(lines)
 
 
 def number(value: float | None) -> str:
@@ -34,14 +34,7 @@ def code(text: str) -> str:
     return f"`{text.replace('`', chr(39))}`"
 
 
-_FIGURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "auroc": "AUROC",
-    "log_loss": "log loss",
-}
+_FIGURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss")
 
 
 def data(facts: Facts) -> str:
@@ -106,16 +99,12 @@ def params(facts: Facts) -> str:
     if facts.params is None:
         return "## Parameters\n\nThey could not be compared."
     rows = [
-        (code(name), _text(old), _text(new)) for name, (old, new) in sorted(facts.params.items())
+        (code(name), *("" if value is None else json.dumps(value).strip('"') for value in change))
+        for name, change in sorted(facts.params.items())
     ]
     return "## Parameters\n\n" + (
         markdown_table(["parameter", "base", "now"], rows) or "None changed."
     )
-
-
-def _text(value: Any) -> str:
-    """A parameter as params.yaml has it; empty where there is none."""
-    return "" if value is None else json.dumps(value).strip('"')
 
 
 def metrics(facts: Facts) -> str:
@@ -123,9 +112,9 @@ def metrics(facts: Facts) -> str:
     if not facts.complete:
         return ""
     rows = [
-        (split, name, *_with_interval(facts, f"{split}.{figure}"))
+        (split, figure_label(figure), *_with_interval(facts, f"{split}.{figure}"))
         for split in ("val", "test")
-        for figure, name in _FIGURES.items()
+        for figure in _FIGURES
         if f"{split}.{figure}" in facts.metrics
     ]
     note = (
@@ -155,24 +144,16 @@ def _with_interval(facts: Facts, name: str) -> tuple[str, str, str]:
 
 def stages(facts: Facts) -> str:
     """Which stages have a new result."""
-    rows = [(code(stage), _state(facts, stage)) for stage in facts.stages]
+    states = dict.fromkeys(facts.stages, "unchanged")
+    states |= dict.fromkeys(facts.rerun & states.keys(), "new result")
+    states |= dict.fromkeys(facts.unfinished, "not finished")
+    rows = [(code(stage), state) for stage, state in states.items()]
     return "## Stages\n\n" + markdown_table(["stage", "against the base"], rows)
 
 
-def _state(facts: Facts, stage: str) -> str:
-    if stage in facts.unfinished:
-        return "not finished"
-    return "new result" if stage in facts.rerun else "unchanged"
-
-
 def render(facts: Facts, figures: Sequence[str] = ()) -> str:
-    """The whole report.
-
-    Args:
-        facts: of the run.
-        figures: paths of figures relative to the report, to be shown in it; none for a page that
-            cannot show them (a comment, a job summary).
-    """
+    """The whole report; `figures`: paths, relative to it, of those that are shown in it."""
+    images = "\n\n".join(f"![{path.rsplit('/', 1)[-1]}]({path})" for path in figures)
     parts = [
         f"# {headline(facts)}",
         _compared(facts),
@@ -184,7 +165,7 @@ def render(facts: Facts, figures: Sequence[str] = ()) -> str:
         params(facts),
         metrics(facts),
         stages(facts),
-        _figures(figures),
+        f"## Figures\n\n{images}" if images else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -249,7 +230,13 @@ def _model(facts: Facts) -> str:
         return ""
     decision = (facts.promotion or facts.registered)["decision"]
     lines = ["## Model", f"The rule's decision: {decision['reason']}."]
-    rows = list(_pairs(decision))
+    rows = [
+        (split, name, number(pair["champion"][key]), number(pair["this"][key]),
+         pair["this"]["images_per_class"])
+        for split in ("val", "test")
+        if (pair := decision.get(split))
+        for key, name in (("metric", "`register.metric`"), ("log_loss", "log loss"))
+    ]  # fmt: skip
     if rows:
         against = f"champion (version {decision['champion_version']})"
         lines += [
@@ -257,22 +244,6 @@ def _model(facts: Facts) -> str:
             markdown_table(["images", "figure", against, "new", "images of the rarer class"], rows),
         ]
     return "\n\n".join(lines)
-
-
-def _pairs(decision: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    for split in ("val", "test"):
-        if not (pair := decision.get(split)):
-            continue
-        new, champion = pair["this"], pair["champion"]
-        for key, name in (("metric", "`register.metric`"), ("log_loss", "log loss")):
-            yield split, name, number(champion[key]), number(new[key]), new["images_per_class"]
-
-
-def _figures(figures: Sequence[str]) -> str:
-    if not figures:
-        return ""
-    shown = "\n\n".join(f"![{path.rsplit('/', 1)[-1]}]({path})" for path in figures)
-    return f"## Figures\n\n{shown}"
 
 
 SHOWN = ("outputs/evaluate", "outputs/train/figures", "outputs/tuning/figures")
@@ -290,8 +261,8 @@ def write_report(facts: Facts, folder: Path) -> None:
         for source in SHOWN:
             for file in sorted(Path(source).glob("*.png")):
                 shutil.copyfile(file, figures / f"{Path(source).parts[1]}_{file.name}")
-    shown = [f"figures/{file.name}" for file in sorted(figures.glob("*.png"))]
-    write_text(folder / "report.md", render(facts, shown))
+    paths = [f"figures/{file.name}" for file in sorted(figures.glob("*.png"))]
+    write_text(folder / "report.md", render(facts, paths))
     write_text(folder / "summary.md", render(facts))
 
 

@@ -1,6 +1,5 @@
 """The command line: brain-tumor."""
 
-import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +16,9 @@ from brain_tumor.machine import quiet_tensorflow
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from brain_tumor.figure_text import Split
     from brain_tumor.outputs import StageOutputs
     from brain_tumor.report.card import ModelCard
-    from brain_tumor.report.words import Split
 
 registry_app = typer.Typer(
     help="Keep the model registry and the outputs together.", no_args_is_help=True
@@ -38,8 +37,8 @@ def registry_sync(params: ParamsFile = PARAMS) -> None:
     from brain_tumor.registry.register import sync
 
     with reporting_errors():
-        asked = settings.read(params)
-        synced = sync(StageOutputs(params=params), asked.preprocess, asked.register)
+        sections = settings.read(params)
+        synced = sync(StageOutputs(params=params), sections.preprocess, sections.register)
     aliases = ", ".join(f"@{alias}" for alias in synced.aliases) or "no alias"
     typer.echo(f"{synced.uri} ({aliases}): {'restored' if synced.restored else 'in place'}")
 
@@ -148,15 +147,15 @@ def serve(
         from brain_tumor.serving.server import serve as serve_model
         from brain_tumor.tracking.models import find_model
 
-        found = find_model(chosen(model))
+        folder = find_model(chosen(model))
         count = workers or worker_count()
         serve_model(
-            ServedModel(found.bundle, found.name, found.facts, found.card),
+            ServedModel(folder.bundle, folder.name, folder.facts, folder.card),
             (host, port),
             count,
             Limits(file_bytes=round(max_mb * MEGABYTE), timeout_s=timeout_s),
             lambda url: typer.echo(
-                f"{url} serves {found.name} (worker processes: {count}). Research only, not for "
+                f"{url} serves {folder.name} (worker processes: {count}). Research only, not for "
                 "diagnosis. Ctrl-C ends it."
             ),
         )
@@ -173,7 +172,7 @@ def summary(params: ParamsFile = PARAMS) -> None:
     from rich.console import Console
 
     from brain_tumor.files import RESTORE, read_json
-    from brain_tumor.outputs import StageOutputs
+    from brain_tumor.outputs import StageOutputs, read_split
     from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
 
     with reporting_errors():
@@ -181,8 +180,10 @@ def summary(params: ParamsFile = PARAMS) -> None:
         registered = read_json(outputs.registered, RESTORE)
         card = read_card(outputs.report / CARD_FILE)
         network = _network(card, outputs)
-        image = outputs.data / _test_image(outputs.split)
-        asked_by_default = f"{registered_name()}@champion"
+        split = read_split(outputs.split)
+        is_test = (split["split"] == "test") & (split["label"] == "yes")
+        image = outputs.data / split.loc[is_test, "path"].iloc[0]
+        default_model = f"{registered_name()}@champion"
     console = Console(highlight=False, soft_wrap=True)
     name, version, alias = (str(registered[key]) for key in ("name", "version", "alias"))
     console.print(f"\n[bold]{name} version {version}[/]")
@@ -191,7 +192,7 @@ def summary(params: ParamsFile = PARAMS) -> None:
     console.print(f"@{alias}: {registered['decision']['reason']}", markup=False)
     if card.initial_weights.note:
         console.print(f"note: {card.initial_weights.note}", style="yellow", markup=False)
-    which = "" if f"{name}@{alias}" == asked_by_default else f" --model models:/{name}/{version}"
+    which = "" if f"{name}@{alias}" == default_model else f" --model models:/{name}/{version}"
     console.print(f"Report: {outputs.report / REPORT_FILE}", markup=False)
     console.print("Next:")
     console.print("  make ui  # compare runs and models in MLflow", markup=False)
@@ -209,19 +210,19 @@ def _network(card: "ModelCard", outputs: "StageOutputs") -> str:
     from brain_tumor import settings
     from brain_tumor.outputs import Best
 
-    asked = settings.read(outputs.params).train.resolve(Best.read(outputs.best).params)
+    train = settings.read(outputs.params).train.resolve(Best.read(outputs.best).params)
     network = f"InceptionV3 ({card.model.initial_weights}) to mixed{card.model.head_block}"
-    if not asked.fine_tune_blocks:
+    if not train.fine_tune_blocks:
         return f"{network}, head only"
-    count = f"{asked.fine_tune_blocks} block" + "s" * (asked.fine_tune_blocks > 1)
-    return f"{network}, {count} fine-tuned at learning rate {asked.learning_rate:.2g}"
+    count = f"{train.fine_tune_blocks} block" + "s" * (train.fine_tune_blocks > 1)
+    return f"{network}, {count} fine-tuned at learning rate {train.learning_rate:.2g}"
 
 
 def _table(card: "ModelCard") -> "Table":
     """Figures of validation and test, with 95 % intervals."""
     from rich.table import Table
 
-    from brain_tumor.report.words import figure_name, shown
+    from brain_tumor.figure_text import cell, figure_name
 
     splits: tuple[Split, ...] = ("test", "val")
     sizes = {split: card.images[split] for split in splits}
@@ -230,15 +231,8 @@ def _table(card: "ModelCard") -> "Table":
     for split in splits:
         table.add_column(f"{split} ({sizes[split].no} no, {sizes[split].yes} yes)")
     for key in FIGURES:
-        table.add_row(figure_name(key), *(shown(card.metrics[split].get(key)) for split in splits))
+        table.add_row(figure_name(key), *(str(cell(card.metrics[split], key)) for split in splits))
     return table
-
-
-def _test_image(split: Path) -> str:
-    """A test image with a tumour, to try the model on."""
-    with split.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return next(r["path"] for r in rows if (r["split"], r["label"]) == ("test", "yes"))
 
 
 def tune_worker(params: ParamsFile = PARAMS) -> None:
@@ -254,8 +248,9 @@ def tune_worker(params: ParamsFile = PARAMS) -> None:
     from brain_tumor.tuning.study import join_study
 
     with reporting_errors():
-        asked = settings.read(params)
-        plan = read_plan(TuneInputs(params=params), asked.train, asked.tune, asked.augment)
+        sections = settings.read(params)
+        paths = TuneInputs(params=params)
+        plan = read_plan(paths, sections.train, sections.tune, sections.augment)
         ended = join_study(plan)
     typer.echo(f"{plan.name}: this worker ended {ended} trials")
 

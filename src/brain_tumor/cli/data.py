@@ -40,22 +40,21 @@ def data_drift(
     """
     from brain_tumor import settings
     from brain_tumor.files import write_json
-    from brain_tumor.monitoring.drift import check_drift
-    from brain_tumor.monitoring.drift_figure import save_figure
+    from brain_tumor.monitoring.drift import check_drift, save_figure
 
     with reporting_errors():
-        asked = settings.read(params)
-        uri = model or f"models:/{asked.register.name}@champion"
-        drift = check_drift(uri, data, asked.validate, asked.drift)
+        sections = settings.read(params)
+        uri = model or f"models:/{sections.register.name}@champion"
+        drift = check_drift(uri, data, sections.validate, sections.drift)
         if json_file:
             write_json(json_file, drift.as_dict())
         if figure and drift.measures:
             save_figure(figure, drift)
     for line in drift.warnings():
         print(f"warning: {line}", file=sys.stderr)
-    counted = f"{drift.images.new} new images in {drift.clusters.new} groups"
-    told = drift.note or f"{len(drift.warned)} of {len(drift.measures)} measures warn."
-    typer.echo(f"{drift.champion or uri}: {counted}. {told}")
+    counts = f"{drift.images.new} new images in {drift.clusters.new} groups"
+    result = drift.note or f"{len(drift.warned)} of {len(drift.measures)} measures warn."
+    typer.echo(f"{drift.champion or uri}: {counts}. {result}")
 
 
 app = typer.Typer(

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brain_tumor.cli.predict import Engine
+from brain_tumor.cli.options import Engine, EngineChoice
 from brain_tumor.command import reporting_errors
 
 if TYPE_CHECKING:
-    from brain_tumor.model.metrics import Rate
     from brain_tumor.monitoring.evaluate import Evaluation
 
 
@@ -43,14 +42,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            "--engine",
-            help="fast: the network exported for inference. keras: the network as it was trained; "
-            "it is the reference and starts slower.",
-        ),
-    ] = Engine.fast,
+    engine: Engine = EngineChoice.fast,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -71,8 +63,13 @@ def evaluate(
 
     **Example:** brain-tumor evaluate models:/brain-tumor-inceptionv3@champion scans/ --out external
     """
-    from brain_tumor.monitoring.evaluate import append_line, check_log, evaluate_folder
-    from brain_tumor.monitoring.evaluate_report import check_folder, write_all
+    from brain_tumor.monitoring.evaluate import evaluate_folder
+    from brain_tumor.monitoring.evaluate_report import (
+        append_line,
+        check_folder,
+        check_log,
+        write_all,
+    )
     from brain_tumor.tracking.models import find_model
 
     with reporting_errors():
@@ -81,7 +78,7 @@ def evaluate(
         if log:
             check_log(log)
         evaluation = evaluate_folder(find_model(model), folder, engine.value)
-        if log:  # before anything is shown or written: no run that was seen is missing
+        if log:  # before anything is shown or written, so that the log has every run
             append_line(log, evaluation)
         if out:
             write_all(out, evaluation)
@@ -99,7 +96,7 @@ def _show(evaluation: "Evaluation") -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in ("", *(one.name for one in evaluation.classes)):
+    for name in ("", *(figures.name for figures in evaluation.classes)):
         table.add_column(name)
     for name, field in (
         ("model", "right"),
@@ -107,19 +104,15 @@ def _show(evaluation: "Evaluation") -> None:
         ("metadata alone", "baseline"),
         ("flagged as unlike", "unlike"),
     ):
-        table.add_row(name, *(_text(getattr(one, field)) for one in evaluation.classes))
-    counts = [evaluation.counts(one.label) for one in evaluation.classes]
-    table.add_row("slices", *(str(count["slices"]) for count in counts))
-    table.add_row("clusters", *(str(count["clusters"]) for count in counts))
-    table.add_row(
-        "files left out", *(str(count["files"] - count["used_files"]) for count in counts)
-    )
+        rates = [getattr(figures, field) for figures in evaluation.classes]
+        table.add_row(name, *("none" if rate is None else str(rate) for rate in rates))
+    counts = [evaluation.counts(figures.label) for figures in evaluation.classes]
+    for name in ("slices", "clusters"):
+        table.add_row(name, *(str(count[name]) for count in counts))
+    left_out = [count["files"] - count["used_files"] for count in counts]
+    table.add_row("files left out", *map(str, left_out))
     console = Console()
     head = f"{evaluation.model} on {evaluation.folder}, threshold {evaluation.threshold:g}\n"
     console.print(head, highlight=False)
     console.print(table)
     console.print("\nNo joint figure. Research only, not for diagnosis.", highlight=False)
-
-
-def _text(rate: "Rate | None") -> str:
-    return "none" if rate is None else str(rate)

@@ -1,6 +1,7 @@
 """What several commands share: options, and sections of params.yaml."""
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,23 @@ Model = Annotated[
         "@champion; while there is none, its @challenger",
     ),
 ]
+
+
+class EngineChoice(StrEnum):
+    """What runs the network; a command line needs an enumeration."""
+
+    fast = "fast"
+    keras = "keras"
+
+
+Engine = Annotated[
+    EngineChoice,
+    typer.Option(
+        "--engine",
+        help="fast: the network exported for inference. keras: the network as it was trained; it "
+        "is the reference and starts slower.",
+    ),
+]
 DATA, PARAMS = Path("data"), Path("params.yaml")
 
 
@@ -35,7 +53,7 @@ def chosen(model: str | None) -> str:
 
 
 def registered_name() -> str:
-    """Name of the registered model that is asked by default.
+    """Name of the registered model that commands use by default.
 
     It is `register.name` in params.yaml of the repository around the current folder. Where there
     is no such section (another project may have a params.yaml too) it is the shipped name.
@@ -57,6 +75,5 @@ def sections(path: Path) -> tuple["PhantomParams", tuple[str, str]]:
     """Read the phantom's params and the class folders, negative first."""
     from brain_tumor import settings
 
-    asked = settings.read(path)
-    names = (asked.validate.negative_folder, asked.validate.positive_folder)
-    return asked.phantom, names
+    params = settings.read(path)
+    return params.phantom, (params.validate.negative_folder, params.validate.positive_folder)

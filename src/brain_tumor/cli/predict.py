@@ -3,20 +3,19 @@
 import csv
 import hashlib
 import json
-import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brain_tumor.cli.options import Model, chosen
+from brain_tumor.cli.options import Engine, EngineChoice, Model, chosen
 from brain_tumor.command import reporting_errors
 from brain_tumor.errors import UserError
+from brain_tumor.files import printable
 
 if TYPE_CHECKING:
     from brain_tumor.inference.classifier import Finding
@@ -27,11 +26,6 @@ COLUMNS = (
     "ood_score", "warnings", "engine", "model", "heatmap", "error",
 )  # fmt: skip
 Rows = Iterable[dict[str, Any]]
-
-
-def shown(path: Path) -> str:
-    """A path that can be printed, whatever bytes its name is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def print_json(rows: Rows) -> int:
@@ -68,16 +62,16 @@ def print_table(rows: Rows) -> int:
         table.add_column(name, overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column("remarks", overflow="fold")
-    failed, told = 0, ""
+    failed, model = 0, ""
     for row in rows:
         table.add_row(*(Text(cell) for cell in _cells(row)))
         failed += bool(row["error"])
         if "model" in row:
-            told = f"{row['model']}, engine {row['engine']}, threshold {row['threshold']:g}. "
+            model = f"{row['model']}, engine {row['engine']}, threshold {row['threshold']:g}. "
     console = Console()
     console.print(table)
-    if told:
-        console.print(f"\n{told}Research only, not for diagnosis.", highlight=False)
+    if model:
+        console.print(f"\n{model}Research only, not for diagnosis.", highlight=False)
     return failed
 
 
@@ -96,9 +90,12 @@ def _whole(row: dict[str, Any], absent: object) -> dict[str, Any]:
 def heatmap_names(files: Sequence[Path]) -> dict[Path, str]:
     """What the heat maps of files are called; files of one name in two folders are told apart."""
     times = Counter(file.name for file in files)
+    digests = {
+        file: hashlib.sha256(str(file.resolve().parent).encode()).hexdigest() for file in files
+    }
     return {
-        file: file.name if times[file.name] == 1 else f"{file.name}-{_origin(file)}"
-        for file in files
+        file: file.name if times[file.name] == 1 else f"{file.name}-{digest[:8]}"
+        for file, digest in digests.items()
     }
 
 
@@ -106,17 +103,6 @@ def heatmap_path(folder: Path, name: str, part: str) -> Path:
     """Where the heat map of a slice goes; `part` names the slice and may be empty."""
     words = re.sub(r"[^A-Za-z0-9+-]+", "-", part)
     return folder / ("-".join(filter(None, (name, words))) + ".png")
-
-
-def _origin(file: Path) -> str:
-    return hashlib.sha256(str(file.resolve().parent).encode()).hexdigest()[:8]
-
-
-class Engine(StrEnum):
-    """What runs the network."""
-
-    fast = "fast"
-    keras = "keras"
 
 
 def predict(
@@ -142,14 +128,7 @@ def predict(
         int,
         typer.Option("--slices", min=1, help="Read at most this many middle slices of a volume."),
     ] = 3,
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            "--engine",
-            help="fast: the network exported for inference. keras: the network as it was trained; "
-            "it is the reference and starts slower.",
-        ),
-    ] = Engine.fast,
+    engine: Engine = EngineChoice.fast,
 ) -> None:
     """Predict the probability of a tumour for each slice. Research only, not for diagnosis.
 
@@ -163,22 +142,21 @@ def predict(
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both")
     with reporting_errors():
-        files = [file for file in expand(paths) if not _drawn(file, heatmap)]
+        files = [
+            file
+            for file in expand(paths)  # without the pictures of an earlier run
+            if not (heatmap and file.resolve().is_relative_to(heatmap.resolve()))
+        ]
         if not files:
             raise UserError(f"{', '.join(paths)}: no files that may be images")
-        found = find_model(chosen(model))
-        classifier = Classifier.load(found.bundle, engine.value, found.name)
+        model_folder = find_model(chosen(model))
+        classifier = Classifier.load(model_folder.bundle, engine.value, model_folder.name)
         rows = _rows(examine_files(classifier, files, slices), heatmap, files)
         write = print_json if as_json else print_csv if as_csv else print_table
         failed = write(rows)
     if failed:
         print(f"error: {failed} of {len(files)} files failed", file=sys.stderr)
         raise typer.Exit(1)
-
-
-def _drawn(file: Path, heatmaps: Path | None) -> bool:
-    """Whether a file is a picture of an earlier run into the same folder."""
-    return heatmaps is not None and file.resolve().is_relative_to(heatmaps.resolve())
 
 
 def _rows(
@@ -188,9 +166,9 @@ def _rows(
     names = heatmap_names(files)
     for result in results:
         if result.error:
-            yield {"file": shown(result.path), "error": result.error}
+            yield {"file": printable(result.path), "error": result.error}
         for finding in result.findings:
-            row = {"file": shown(result.path)} | finding.prediction.row() | {"error": ""}
+            row = {"file": printable(result.path)} | finding.prediction.row() | {"error": ""}
             if heatmaps:
                 path = heatmap_path(heatmaps, names[result.path], finding.prediction.slice)
                 row |= _draw(finding, path, result.path)
@@ -204,7 +182,7 @@ def _draw(finding: "Finding", path: Path, file: Path) -> dict[str, str]:
 
     try:
         with replacing(path) as aside:
-            aside.write_bytes(heatmap_sheet_png(finding, shown(Path(file.name))))
+            aside.write_bytes(heatmap_sheet_png(finding, printable(Path(file.name))))
     except OSError as error:
         return {"error": f"heat map not written: {error}"}
-    return {"heatmap": shown(path)}
+    return {"heatmap": printable(path)}

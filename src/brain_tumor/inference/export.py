@@ -12,8 +12,8 @@ from brain_tumor.files import RESTORE, read_json, replacing
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine
 from brain_tumor.model.explain import Explanation
 from brain_tumor.model.saved import SavedModel
+from brain_tumor.outputs import EXPORT_REPORT
 
-REPORT_FILE = "export.json"  # of stage export: the model's digest, the engine, its agreement
 TOLERANCE = 1e-3  # of a probability; of features and contributions, relative to the largest
 
 
@@ -66,7 +66,7 @@ def exported_digest(folder: Path) -> str:
     Raises:
         UserError: its report is missing or older than the digest.
     """
-    path = folder / REPORT_FILE
+    path = folder / EXPORT_REPORT
     report = read_json(path, RESTORE)
     if "digest" not in report:
         raise UserError(f"{path}: no digest of a model; run `dvc repro`")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.figure_text import IN_WORDS, cell
+from brain_tumor.figure_text import bracketed, cell
 from brain_tumor.files import replacing, write_json
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.metrics import SplitFigures, answers_of, confusion
@@ -56,7 +56,7 @@ def save_evaluation(
     rows = pd.concat([rows.assign(split=split) for split, rows in tables.items()])
     write_table(folder / "reliability.csv", rows, digits=6)
     save(folder / "reliability.png", draw_reliability(tables))
-    aurocs = {split: cell(results[split]["auroc"], form=IN_WORDS) for split in answers}
+    aurocs = {split: str(cell(results[split], "auroc")) for split in answers}
     save(folder / "roc.png", draw_roc(answers, aurocs, threshold))
 
 
@@ -64,7 +64,7 @@ def paper_table(results: SplitFigures, initial_weights: str) -> str:
     """The Markdown table "paper / this run"."""
     lines = ["| figure | paper | this run [95 % interval] |", "|---|---|---|"]
     for row, split, figure, published in PAPER_ROWS:
-        lines.append(f"| {row} | {published} | {cell(results[split][figure])} |")
+        lines.append(f"| {row} | {published} | {bracketed(cell(results[split], figure))} |")
     lines += [
         "",
         "Validation figures are optimistic: hyperparameters (or the epoch) were chosen by them.",

@@ -24,13 +24,7 @@ from brain_tumor.data.training_images import TrainingImage, read_picture
 
 @dataclass(frozen=True)
 class Hashes:
-    """A picture by its hashes.
-
-    Attributes:
-        dhash: 64-bit difference hash.
-        fhash: 255-bit frequency hash.
-        thumbnail: uint8 (32, 32).
-    """
+    """A picture by its 64-bit difference hash, 255-bit frequency hash and thumbnail (32, 32)."""
 
     dhash: int
     fhash: int
@@ -46,16 +40,12 @@ class Fingerprint:
 
 
 def fingerprints(file: Path, slices: list[NDArray[np.uint8]]) -> list[Fingerprint]:
-    """A fingerprint for each slice of a file that the model has read.
+    """A fingerprint for each slice, uint8 (H, W), of a file that the model has read.
 
     A picture is hashed as the pictures of the data folder are, so that copies compare equal.
-
-    Args:
-        file: where it is.
-        slices: as the model read them, uint8 (H, W) each.
     """
     picture = read_picture(file) if len(slices) == 1 else None
-    greys = [Image.fromarray(one) for one in slices] if picture is None else [picture]
+    greys = [Image.fromarray(pixels) for pixels in slices] if picture is None else [picture]
     return [Fingerprint(_hashes(grey), _hashes(ImageOps.mirror(grey))) for grey in greys]
 
 
@@ -69,12 +59,7 @@ _DHASH_MAX_BITS = 3
 
 @dataclass(frozen=True)
 class Match:
-    """Why a picture is taken for a copy.
-
-    Attributes:
-        reason: in words.
-        image: the one it is a copy of.
-    """
+    """The training image that a picture is taken for a copy of, and why, in words."""
 
     reason: str
     image: TrainingImage
@@ -118,31 +103,25 @@ class KnownImages:
         return ""
 
     def match(self, sha256: str, pictures: Sequence[Fingerprint]) -> Match | None:
-        """The image that a file is a copy of, if it is one; the same bytes come first.
-
-        Args:
-            sha256: of the file, hexadecimal.
-            pictures: of its slices.
-        """
+        """The image that a file is a copy of, by its bytes or, if those differ, by its slices."""
         if sha256 in self._by_bytes:
             return Match("same bytes", self._by_bytes[sha256])
         for name, side in (("same picture", "straight"), ("mirrored picture", "mirrored")):
             for picture in pictures:
-                found = self._nearest(getattr(picture, side))
-                if found is not None:
-                    return Match(name, found)
+                image = self._nearest(getattr(picture, side))
+                if image is not None:
+                    return Match(name, image)
         return None
 
     def _nearest(self, hashes: Hashes) -> TrainingImage | None:
-        for kept, own, most in (
+        for (images, words), own, max_bits in (
             (self._fine, hashes.fhash, copies.MAX_BITS),
             (self._coarse, hashes.dhash, _DHASH_MAX_BITS),
         ):
-            images, words = kept
             if not images:
                 continue
             bits = np.bitwise_count(words ^ _words([own], words.shape[1])).sum(axis=1)
-            if bits.min() <= most:
+            if bits.min() <= max_bits:
                 return images[int(bits.argmin())]
         return None
 
@@ -196,12 +175,10 @@ def slice_clusters(
 
 def _alike(pictures: Sequence[Fingerprint]) -> Iterator[Pair]:
     """Index pairs of copies; the mirror images stand behind the pictures, so i + N is i's."""
-    if not pictures:
-        return
-    hashes = [one.straight for one in pictures] + [one.mirrored for one in pictures]
+    hashes = [pair.straight for pair in pictures] + [pair.mirrored for pair in pictures]
     near = near_duplicates(
-        [one.dhash for one in hashes],
-        np.stack([one.thumbnail for one in hashes]),
+        [picture.dhash for picture in hashes],
+        np.stack([picture.thumbnail for picture in hashes]),
         NEAR_MAX_HAMMING,
         NEAR_MIN_CORRELATION,
     )

@@ -1,7 +1,7 @@
 """Whether new images look like those a model was made from."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from brain_tumor.data.check import describe as describe_files
 from brain_tumor.data.copies import clusters, grouped, sharing
 from brain_tumor.data.folder import find_images
 from brain_tumor.errors import UserError
+from brain_tumor.files import replacing
 from brain_tumor.inference import profile
-from brain_tumor.monitoring.drift_test import Design, Difference, Direction, Floats, compare, design
+from brain_tumor.monitoring.drift_test import Difference, Direction, Floats, compare, design
 from brain_tumor.settings import DriftParams, ValidateParams
 from brain_tumor.tracking import connection, models
 from brain_tumor.tracking.models import Version, describe, find_version
@@ -55,9 +56,9 @@ def training_distance(
         squared = _squared(points[block], near)
         squared[cluster[block, None] == names[None]] = np.inf
         nearest = np.sort(squared, axis=1)[:, :neighbours]
-        found = np.isfinite(nearest)
-        total = np.sqrt(np.where(found, nearest, 0) / points.shape[1]).sum(axis=1)
-        counts = found.sum(axis=1)
+        exists = np.isfinite(nearest)
+        total = np.sqrt(np.where(exists, nearest, 0) / points.shape[1]).sum(axis=1)
+        counts = exists.sum(axis=1)
         distances[block] = np.where(counts > 0, total / np.maximum(counts, 1), np.inf)
     return distances
 
@@ -94,104 +95,46 @@ class Measure:
     held_out: bool = False
     of_class: bool = True
 
-    def said(self, direction: Direction) -> str:
+    def sentence(self, direction: Direction) -> str:
         """How new images differ."""
         varies = f"the {self.what.partition(',')[0]} varies differently"
         return {"higher": self.higher, "lower": self.lower, "spread": varies}[direction]
 
-    def shown(self, value: float) -> str:
+    def text(self, value: float) -> str:
         """A value with its unit."""
-        if self.share:
-            return f"{value:.0%}"
-        return f"{value:.{self.digits}f}{self.unit}"
+        return f"{value:.0%}" if self.share else f"{value:.{self.digits}f}{self.unit}"
 
 
 MEASURES = (
     Measure("side_px", "size, px", "images are larger", "images are smaller", " px", 0),
     Measure("aspect", "width / height", "images are wider", "images are narrower"),
-    Measure(
-        "bytes_per_px",
-        "bytes per pixel",
-        "files are less compressed",
-        "files are more compressed",
-        " bytes per pixel",
-        digits=1,
-    ),
-    Measure(
-        "black_level",
-        "darkest grey of the head, 0 to 255",
-        "the darkest grey of the head is brighter",
-        "the darkest grey of the head is darker",
-        digits=0,
-    ),
-    Measure(
-        "white_level",
-        "brightest grey of the head, 0 to 255",
-        "heads are brighter",
-        "heads are darker",
-        digits=0,
-    ),
-    Measure(
-        "head_mean",
-        "mean grey of the head, 0 to 1",
-        "heads are brighter after preprocessing",
-        "heads are darker after preprocessing",
-    ),
-    Measure(
-        "head_deviation",
-        "contrast of the head, 0 to 1",
-        "heads have more contrast",
-        "heads have less contrast",
-    ),
-    Measure(
-        "detail",
-        "fine detail, differences of neighbours",
-        "images are sharper or noisier",
-        "images are more blurred or less noisy",
-        digits=3,
-    ),
-    Measure(
-        "head_fraction",
-        "head area, fraction of the image",
-        "heads fill more of the image",
-        "heads fill less of the image",
-    ),
-    Measure(
-        "overlap",
-        "overlap of head and atlas, 0 to 1",
-        "heads fit the atlas better",
-        "heads fit the atlas worse (cut off, other shapes or planes)",
-    ),
-    Measure(
-        "axial",
-        "share of axial slices",
-        "more slices are axial",
-        "fewer slices are axial",
-        share=True,
-    ),
-    Measure(
-        "is_yes",
-        "share of tumour images",
-        "more images show a tumour",
-        "fewer images show a tumour",
-        share=True,
-        of_class=False,
-    ),
-    Measure(
-        "distance",
-        "distance to training images, standard deviations",
-        "images lie farther from the training images, as the network sees them",
-        "images lie nearer to the training images, as the network sees them",
-        held_out=True,
-    ),
-    Measure(
-        "right",
-        "probability of the true class",
-        "the model is surer of the true class",
-        "the model is less sure of the true class",
-        held_out=True,
-    ),
-)
+    Measure("bytes_per_px", "bytes per pixel", "files are less compressed",
+            "files are more compressed", " bytes per pixel", 1),
+    Measure("black_level", "darkest grey of the head, 0 to 255",
+            "the darkest grey of the head is brighter", "the darkest grey of the head is darker",
+            digits=0),
+    Measure("white_level", "brightest grey of the head, 0 to 255", "heads are brighter",
+            "heads are darker", digits=0),
+    Measure("head_mean", "mean grey of the head, 0 to 1", "heads are brighter after preprocessing",
+            "heads are darker after preprocessing"),
+    Measure("head_deviation", "contrast of the head, 0 to 1", "heads have more contrast",
+            "heads have less contrast"),
+    Measure("detail", "fine detail, differences of neighbours", "images are sharper or noisier",
+            "images are more blurred or less noisy", digits=3),
+    Measure("head_fraction", "head area, fraction of the image", "heads fill more of the image",
+            "heads fill less of the image"),
+    Measure("overlap", "overlap of head and atlas, 0 to 1", "heads fit the atlas better",
+            "heads fit the atlas worse (cut off, other shapes or planes)"),
+    Measure("axial", "share of axial slices", "more slices are axial", "fewer slices are axial",
+            share=True),
+    Measure("is_yes", "share of tumour images", "more images show a tumour",
+            "fewer images show a tumour", share=True, of_class=False),
+    Measure("distance", "distance to training images, standard deviations",
+            "images lie farther from the training images, as the network sees them",
+            "images lie nearer to the training images, as the network sees them", held_out=True),
+    Measure("right", "probability of the true class", "the model is surer of the true class",
+            "the model is less sure of the true class", held_out=True),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -216,16 +159,13 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Comparison:
     """A measure of the reference and of the new images.
 
     Attributes:
-        measure: which.
         reference: the champion's images, weighted to the classes of the new ones.
-        new: the new images.
-        difference: between them.
         adjusted_p: p, adjusted for all the measures (Benjamini and Hochberg).
-        warns: whether it is sure and large enough to be told.
+        warns: whether the difference is sure and large enough.
     """
 
     measure: Measure
@@ -254,18 +194,18 @@ class Measured:
 
     def sentence(self) -> str:
         """The difference in plain words."""
-        said = self.measure.said(self.difference.direction)
+        difference = self.measure.sentence(self.difference.direction)
         sure = f"KS {self.difference.effect:.2f}, adjusted p {self.adjusted_p:.2g}"
-        return f"{said}: {self._figures()} ({sure})"
+        return f"{difference}: {self._figures()} ({sure})"
 
     def _figures(self) -> str:
-        shown, share = self.measure.shown, self.measure.share
+        text, share = self.measure.text, self.measure.share
         if self.difference.direction == "spread":
-            low, high = (shown(self.new.quantile(q)) for q in (0.1, 0.9))
-            before = " to ".join(shown(self.reference.quantile(q)) for q in (0.1, 0.9))
+            low, high = (text(self.new.quantile(q)) for q in (0.1, 0.9))
+            before = " to ".join(text(self.reference.quantile(q)) for q in (0.1, 0.9))
             return f"80% lie in {low} to {high} against {before}"
-        new, known = (shown(one.typical(share=share)) for one in (self.new, self.reference))
-        return f"{'' if share else 'median '}{new} against {known}"
+        new, before = (text(part.typical(share=share)) for part in (self.new, self.reference))
+        return f"{'' if share else 'median '}{new} against {before}"
 
 
 @dataclass(frozen=True)
@@ -284,53 +224,46 @@ class Drift:
         champion: URI of the version compared with; None if there is none.
         images: counts; those of the reference are all of train, val and test.
         clusters: counts of what copies or a patient join.
-        measures: what was compared; empty where nothing could be.
-        note: why not, or what else there is to know; may be empty.
+        measures: empty where nothing could be compared; `note` says why.
     """
 
     champion: str | None
     images: Counts = Counts()
     clusters: Counts = Counts()
-    measures: tuple[Measured, ...] = ()
+    measures: tuple[Comparison, ...] = ()
     note: str = ""
 
     @cached_property
-    def warned(self) -> tuple[Measured, ...]:
+    def warned(self) -> tuple[Comparison, ...]:
         """Measures that warn, the largest difference first."""
-        found = [one for one in self.measures if one.warns]
-        return tuple(sorted(found, key=lambda one: -one.difference.effect))
+        warned = [compared for compared in self.measures if compared.warns]
+        return tuple(sorted(warned, key=lambda compared: -compared.difference.effect))
 
     def warnings(self) -> list[str]:
         """A line for each."""
-        return [one.sentence() for one in self.warned]
+        return [compared.sentence() for compared in self.warned]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "champion": self.champion,
-            "images": {"reference": self.images.reference, "new": self.images.new},
-            "clusters": {"reference": self.clusters.reference, "new": self.clusters.new},
+            "images": asdict(self.images),
+            "clusters": asdict(self.clusters),
             "note": self.note,
             "warnings": self.warnings(),
-            "measures": [one.as_dict() for one in self.measures],
+            "measures": [compared.as_dict() for compared in self.measures],
         }
-
-
-_Compared = tuple[Measure, Sample, Sample, Difference]
 
 
 def with_model_measures(
     images: pd.DataFrame, features: NDArray[np.float32], neighbours: int
 ) -> pd.DataFrame:
-    """Add what follows from class, probability and features of each image.
+    """Add the columns is_new, is_yes, right and distance.
 
     Args:
         images: columns label, split ("" for new images), cluster, probability.
         features: of the same images, (images, channels).
         neighbours: see `training_distance`.
-
-    Returns:
-        `images` with the columns is_new, is_yes, right and distance.
     """
     is_yes = (images["label"] == "yes").to_numpy()
     probability = images["probability"].to_numpy(np.float64)
@@ -344,52 +277,48 @@ def with_model_measures(
     )
 
 
-def measure_all(images: pd.DataFrame, params: DriftParams) -> tuple[Measured, ...]:
+def measure_all(images: pd.DataFrame, params: DriftParams) -> tuple[Comparison, ...]:
     """Compare new images with the reference in every measure there are columns of.
 
     A measure is left out where the reference has fewer than `params.min_clusters` clusters for it.
-
-    Args:
-        images: as `with_model_measures` gives them.
-        params: section `drift`.
+    `images` are as `with_model_measures` gives them.
     """
     from scipy.stats import false_discovery_control
 
-    known = [measure for measure in MEASURES if measure.name in images]
-    tried = [_compare(measure, images, params) for measure in known]
-    found = [one for one in tried if one is not None]
-    if not found:
-        return ()
-    adjusted = false_discovery_control([difference.p for *_, difference in found])
+    rows = [
+        (measure, *compared)
+        for measure in MEASURES
+        if measure.name in images and (compared := _compare(measure, images, params))
+    ]
+    adjusted = false_discovery_control([row[-1].p for row in rows]) if rows else []
     return tuple(
-        Measured(
-            *one,
+        Comparison(
+            *row,
             adjusted_p=float(p),
-            warns=bool(p < params.alpha and one[-1].effect >= params.min_effect),
+            warns=bool(p < params.alpha and row[-1].effect >= params.min_effect),
         )
-        for one, p in zip(found, adjusted, strict=True)
+        for row, p in zip(rows, adjusted, strict=True)
     )
 
 
-def _compare(measure: Measure, images: pd.DataFrame, params: DriftParams) -> _Compared | None:
+def _compare(
+    measure: Measure, images: pd.DataFrame, params: DriftParams
+) -> tuple[Sample, Sample, Difference] | None:
+    """Reference, new images and how they differ; None where there are too few."""
     if measure.held_out:
         images = images[images["split"] != "train"]
-    laid = design(
+    layout = design(
         images["cluster"].to_numpy(str),
         images["is_new"].to_numpy(bool),
         images["is_yes"].to_numpy() > 0,
         of_class=measure.of_class,
     )
-    if np.count_nonzero(~laid.is_new) < params.min_clusters:
+    if np.count_nonzero(~layout.is_new) < params.min_clusters:
         return None
     values = np.round(images[measure.name].to_numpy(np.float64), measure.digits)
-    difference = compare(values, laid, params.permutations, params.seed)
-    return measure, _sample(values, laid, new=False), _sample(values, laid, new=True), difference
-
-
-def _sample(values: NDArray[np.float64], laid: Design, *, new: bool) -> Sample:
-    side = laid.is_new[laid.unit] == new
-    return Sample(values[side], np.abs(laid.image_weights()[side]))
+    is_new, weights = layout.is_new[layout.unit], np.abs(layout.image_weights())
+    reference, new = (Sample(values[side], weights[side]) for side in (~is_new, is_new))
+    return reference, new, compare(values, layout, params.permutations, params.seed)
 
 
 def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftParams) -> Drift:
@@ -412,16 +341,20 @@ def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftPar
     version = find_version(client, uri)
     if version is None:
         return Drift(None, note=f"There is no {uri} to compare with.")
-    known = _profile(client, version)
-    if known is None:
+    reference = _profile(client, version)
+    if reference is None:
         note = "It has no profile of its images (registered before there were any), or lost it."
         return Drift(version.uri, note=f"{note} The next model that is registered has one.")
-    images = _with_new_images(known.table, _present(data, validate))
-    return _compared(version, known, images, data, params)
+    images = _with_new_images(reference.table, _present(data, validate))
+    return _compared(version, reference, images, data, params)
 
 
 def _compared(
-    version: Version, known: profile.Profile, images: pd.DataFrame, data: Path, params: DriftParams
+    version: Version,
+    reference: profile.Profile,
+    images: pd.DataFrame,
+    data: Path,
+    params: DriftParams,
 ) -> Drift:
     is_new = images["split"] == ""
     counts = Counts(int((~is_new).sum()), int(is_new.sum()))
@@ -433,10 +366,10 @@ def _compared(
         note = few if counts.new else "No image is new to it."
         return Drift(version.uri, counts, groups, note=note)
     rows, features = describe(version, [data / path for path in images.loc[is_new, "path"]])
-    looks = pd.concat([known.table.drop(columns=list(profile.KEYS)), pd.DataFrame(rows)])
-    seen = pd.concat([images, looks.set_axis(images.index)], axis=1)
-    both = np.concatenate([known.features, features])
-    measures = measure_all(with_model_measures(seen, both, params.neighbours), params)
+    looks = pd.concat([reference.table.drop(columns=list(profile.KEYS)), pd.DataFrame(rows)])
+    described = pd.concat([images, looks.set_axis(images.index)], axis=1)
+    both = np.concatenate([reference.features, features])
+    measures = measure_all(with_model_measures(described, both, params.neighbours), params)
     return Drift(version.uri, counts, groups, measures)
 
 
@@ -450,24 +383,111 @@ def _profile(client: Any, version: Version) -> profile.Profile | None:
 
 def _present(data: Path, validate: ValidateParams) -> pd.DataFrame:
     """The manifest of the data folder as it is now, with clusters."""
-    found = find_images(data, validate)
-    if not found.images:
+    listing = find_images(data, validate)
+    if not listing.images:
         raise UserError(f"{data}: no images of the classes {' and '.join(validate.folders)}")
-    manifest = describe_files(data, found, validate)
+    manifest = describe_files(data, listing, validate)
     return manifest.assign(cluster=clusters(manifest).to_numpy())
 
 
-def _with_new_images(known: pd.DataFrame, present: pd.DataFrame) -> pd.DataFrame:
+def _with_new_images(reference: pd.DataFrame, present: pd.DataFrame) -> pd.DataFrame:
     """The profile's images, then the new ones, in clusters that take in both.
 
-    What joined images then and what joins them now counts: a new slice of a known patient is of
+    What joined images then and what joins them now counts: a new slice of a reference patient is of
     that patient's cluster.
     """
-    new = present[~present["sha256"].isin(known["sha256"])].assign(split="")
-    images = pd.concat([known[list(profile.KEYS)], new[list(profile.KEYS)]], ignore_index=True)
+    new = present[~present["sha256"].isin(reference["sha256"])].assign(split="")
+    images = pd.concat([reference[list(profile.KEYS)], new[list(profile.KEYS)]], ignore_index=True)
     now = present.drop_duplicates("sha256").set_index("sha256")["cluster"]
-    then = [f"then {name}" for name in known["cluster"]] + [""] * len(new)
+    then = [f"then {name}" for name in reference["cluster"]] + [""] * len(new)
     since = [f"now {name}" for name in images["sha256"].map(now).fillna("")]
     pairs = [*sharing(then), *sharing([name if name != "now " else "" for name in since])]
     names = [f"{index:08d}" for index in range(len(images))]
     return images.assign(cluster=grouped(names, pairs))
+
+
+_REFERENCE, _NEW, _WARNED = "#9aa5b1", "#0072b2", "#d55e00"
+_COLUMNS, _BINS = 4, 24
+_PANEL_IN = (3.3, 2.5)
+
+
+def save_figure(path: Path, drift: Drift) -> None:
+    """Draw the distributions of both samples as a PNG, a panel per measure; no image is shown.
+
+    Measures that warn come first and are orange.
+    """
+    from matplotlib.figure import Figure
+
+    ordered = [*drift.warned, *(compared for compared in drift.measures if not compared.warns)]
+    rows = -(-len(ordered) // _COLUMNS)
+    size = (_PANEL_IN[0] * _COLUMNS, _PANEL_IN[1] * rows + 0.7)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for axes, compared in zip(panels, ordered, strict=False):
+        _draw(axes, compared)
+    for axes in panels[len(ordered) :]:
+        axes.axis("off")
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False)
+    images, groups = drift.images, drift.clusters
+    title = (
+        f"{images.new} new images ({groups.new} groups) against {images.reference} of "
+        f"{drift.champion} ({groups.reference} groups): {len(drift.warned)} of "
+        f"{len(drift.measures)} measures warn"
+    )
+    figure.suptitle(title, fontsize=12)
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110, metadata={"Software": None})
+
+
+def _legend() -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(color=_REFERENCE, label="the champion's images, weighted to the new ones' classes"),
+        Patch(fill=False, edgecolor=_NEW, label="new images"),
+        Patch(fill=False, edgecolor=_WARNED, label="new images that differ"),
+    ]
+
+
+def _draw(axes: Any, compared: Comparison) -> None:
+    colour = _WARNED if compared.warns else _NEW
+    samples = (compared.reference, compared.new)
+    if compared.measure.share:
+        shares = [sample.typical(share=True) for sample in samples]
+        for place, (share, shade) in enumerate(zip(shares, (_REFERENCE, colour), strict=True)):
+            axes.bar(place, share, color=shade, width=0.6)
+            axes.text(place, share + 0.02, f"{share:.0%}", ha="center", fontsize=8)
+        axes.set_xticks([0, 1], ["reference", "new"])
+        axes.set_ylim(0, 1.15)
+    else:
+        edges = np.linspace(*_range(compared), _BINS + 1)
+        for sample, filled in zip(samples, (True, False), strict=True):
+            values = np.clip(sample.values, edges[0], edges[-1])
+            look: dict[str, Any] = {"histtype": "stepfilled", "color": _REFERENCE}
+            if not filled:
+                look = {"histtype": "step", "color": colour, "linewidth": 1.8}
+            axes.hist(values, edges, weights=sample.weights, **look)
+    _label(axes, compared, colour)
+
+
+def _label(axes: Any, compared: Comparison, colour: str) -> None:
+    sure = f"KS {compared.difference.effect:.2f}, adj. p {compared.adjusted_p:.2g}"
+    title = f"WARNING  {sure}" if compared.warns else sure
+    weight = "bold" if compared.warns else "normal"
+    axes.set_title(
+        title, fontsize=9, fontweight=weight, color=colour if compared.warns else "black"
+    )
+    held_out = "\n(reference: val and test images)" if compared.measure.held_out else ""
+    axes.set_xlabel(f"{compared.measure.what}{held_out}", fontsize=8)
+    axes.set_yticks([])
+    axes.tick_params(labelsize=8)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _range(compared: Comparison) -> tuple[float, float]:
+    """From the lower to the upper end of both samples, without the outermost hundredth."""
+    ends = [[s.quantile(q) for q in (0.01, 0.99)] for s in (compared.reference, compared.new)]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    margin = 0.05 * (high - low) or max(abs(low) * 0.05, 0.5)
+    return low - margin, high + margin

@@ -23,9 +23,6 @@ Floats = NDArray[np.float64]
 class Design:
     """Which images form a unit, which units are new, and which are compared with which.
 
-    Images of one cluster (copies, slices of one patient) are no independent evidence: they form
-    one unit, and the unit counts as one, however many images it has.
-
     Attributes:
         unit: of each image, 0 to units - 1, (images,).
         is_new: of each unit.
@@ -69,12 +66,8 @@ def design(
     A cluster with images on both sides is a unit on either. The class of a unit is that of most
     of its images (`yes` where they are as many).
 
-    Args:
-        cluster: of each image.
-        is_new: of each image.
-        is_yes: class of each image.
-        of_class: whether a unit is compared with those of its class only; all are compared with
-            all where the reference lacks a class.
+    With `of_class` a unit is compared with those of its class only; all are compared with all
+    where the reference lacks a class.
     """
     keys = np.char.add(np.where(is_new, "new ", "old "), cluster)
     names, unit = np.unique(keys, return_inverse=True)
@@ -87,7 +80,6 @@ def design(
 
 
 Direction = Literal["higher", "lower", "spread"]
-
 
 _DRAWS = 25  # of an image per cluster
 _GRID = 256  # values at which distribution functions are compared, at most
@@ -136,11 +128,11 @@ def compare(values: Floats, design: Design, permutations: int, seed: int) -> Dif
     last = np.append(np.diff(values[order]) > 0, True)  # of equal values
     differences = np.cumsum(image_weights[order])[last]
     rng = np.random.default_rng(seed)
-    steps = [_steps(drawn) for drawn in _drawn(values, design, rng)]
-    tested = float(np.mean([_largest(weights[None] @ one) for one in steps]))
+    steps = [_steps(draw) for draw in _draws(values, design, rng)]
+    tested = float(np.mean([_largest(weights[None] @ draw) for draw in steps]))
     as_large = sum(
-        int((_largest(permuted @ one) >= tested - _ROUNDING).sum())
-        for one, count in zip(steps, _shares(permutations, len(steps)), strict=True)
+        int((_largest(permuted @ draw) >= tested - _ROUNDING).sum())
+        for draw, count in zip(steps, _shares(permutations, len(steps)), strict=True)
         for permuted in _permuted(design, weights, count, rng)
     )
     return Difference(
@@ -150,7 +142,7 @@ def compare(values: Floats, design: Design, permutations: int, seed: int) -> Dif
     )
 
 
-def _drawn(values: Floats, design: Design, rng: np.random.Generator) -> Iterator[Floats]:
+def _draws(values: Floats, design: Design, rng: np.random.Generator) -> Iterator[Floats]:
     """A value of each unit, several times (once where no unit has two images).
 
     It is drawn by its rank, so that a unit of copies of the same images gives the same.

@@ -1,20 +1,21 @@
-"""The report of an evaluation on images from elsewhere."""
+"""What an evaluation on images from elsewhere leaves: a report, tables, and a line of a log."""
 
-from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from brain_tumor.data.copies import MAX_BITS
 from brain_tumor.errors import UserError
-from brain_tumor.figure_text import decimals
+from brain_tumor.figure_text import Cell, Number, decimals
 from brain_tumor.files import write_json, write_text
 from brain_tumor.model.metrics import Rate
 from brain_tumor.monitoring.evaluate import NAMES, QUANTILES, Evaluation, confident_errors
+from brain_tumor.outputs import write_table
 from brain_tumor.report.drawings import Interval, intervals_svg, probabilities_svg
 from brain_tumor.report.page import (
-    Cell,
     Drawing,
     KeyFigure,
     KeyFigures,
@@ -24,14 +25,25 @@ from brain_tumor.report.page import (
     Table,
     page,
 )
-from brain_tumor.report.words import Number
 from brain_tumor.settings import LABELS, POSITIVE
 
 CLASSES = {"yes": "with a tumour", "no": "without a tumour"}
 _ERRORS_SHOWN, _LEFT_OUT_SHOWN = 15, 60
+FILES = ("predictions.csv", "left_out.csv", "metrics.json", "report.html")
+_HEAD = ("date", "model", "model_digest", "engine", "threshold", "folder", "folder_digest")
+_COUNTS = ("files", "copies_of_training_images", "related_to_copies", "unreadable", "slices",
+           "clusters")  # fmt: skip
+_KINDS = ("", "_per_cluster", "_metadata_baseline")
+_ENDS = {"": "value", "_low": "low", "_high": "high"}
+LOG_COLUMNS: Final = (
+    *_HEAD,
+    *(f"{label}_{count}" for label in LABELS for count in _COUNTS),
+    *(f"{NAMES[label]}{kind}{end}"
+      for label in reversed(LABELS) for kind in _KINDS for end in _ENDS),
+)  # fmt: skip
 
 
-def probabilities(evaluation: Evaluation) -> list[Part]:
+def _probabilities(evaluation: Evaluation) -> list[Part]:
     """The distribution of the probability in each class."""
     table = evaluation.table
     if table.empty:
@@ -59,16 +71,11 @@ def probabilities(evaluation: Evaluation) -> list[Part]:
     ]
 
 
-def unlike(evaluation: Evaluation) -> list[Part]:
+def _unlike(evaluation: Evaluation) -> list[Part]:
     """What the model itself flags."""
     rows = [
-        [
-            CLASSES[figures.label],
-            share(figures.unlike),
-            share(figures.right),
-            share(figures.right_familiar),
-        ]
-        for figures in evaluation.classes
+        [CLASSES[row.label], *map(_share, (row.unlike, row.right, row.right_familiar))]
+        for row in evaluation.classes
     ]
     head = ["slices", "flagged", "called right: all", "called right: not flagged"]
     return [
@@ -78,11 +85,11 @@ def unlike(evaluation: Evaluation) -> list[Part]:
     ]
 
 
-def subgroups(evaluation: Evaluation) -> list[Part]:
+def _subgroups(evaluation: Evaluation) -> list[Part]:
     """Figures by format and size."""
     rows = [
         [f"{group.by}: {group.kind}", NAMES[group.label], str(group.right.images),
-         str(group.right.clusters), share(group.right)]
+         str(group.right.clusters), _share(group.right)]
         for group in evaluation.subgroups
     ]  # fmt: skip
     head = ["subgroup", "figure", "slices", "clusters", "called right"]
@@ -90,7 +97,7 @@ def subgroups(evaluation: Evaluation) -> list[Part]:
     return [Table(head, rows, caption)] if rows else ["No slices are left."]
 
 
-def errors(evaluation: Evaluation) -> list[Part]:
+def _errors(evaluation: Evaluation) -> list[Part]:
     """The most confident errors, by name."""
     parts: list[Part] = []
     for figures in evaluation.classes:
@@ -99,15 +106,12 @@ def errors(evaluation: Evaluation) -> list[Part]:
             parts.append(f"No slice {CLASSES[figures.label]} is called wrong.")
             continue
         cells = [
-            [name, f"{probability:.3f}", "yes" if unlike else "no", warnings]
-            for name, probability, unlike, warnings in zip(
-                (rows["path"] + " " + rows["slice"]).str.strip(),
-                rows["probability"],
-                rows["out_of_distribution"],
-                rows["warnings"],
-                strict=True,
-            )
-        ]
+            [
+                f"{row['path']} {row['slice']}".strip(), f"{row['probability']:.3f}",
+                "yes" if row["out_of_distribution"] else "no", row["warnings"],
+            ]
+            for row in rows.to_dict("records")
+        ]  # fmt: skip
         head = ["file", "probability", "flagged", "warnings"]
         wrong = figures.right.images - figures.right.hits if figures.right else 0
         caption = (
@@ -118,24 +122,21 @@ def errors(evaluation: Evaluation) -> list[Part]:
     return parts
 
 
-def left_out(evaluation: Evaluation) -> list[Part]:
+def _left_out(evaluation: Evaluation) -> list[Part]:
     """Files that are left out, and why."""
     out = evaluation.predictions.left_out
     if out.empty:
         return ["Nothing."]
-    shown = out.head(_LEFT_OUT_SHOWN)
     rows = [
         [path, why, detail, f"{image} ({split})" if image else split]
-        for path, why, detail, image, split in shown[
-            ["path", "why", "detail", "training_image", "training_split"]
-        ].itertuples(index=False)
+        for path, _, why, detail, image, split in out.head(_LEFT_OUT_SHOWN).itertuples(index=False)
     ]
     head = ["file", "why", "detail", "training image"]
-    more = f"; {len(out) - len(shown)} more in left_out.csv" if len(out) > len(shown) else ""
+    more = f"; {len(out) - len(rows)} more in left_out.csv" if len(out) > len(rows) else ""
     return [Table(head, rows, f"Files that are left out{more}")]
 
 
-def share(rate: Rate | None) -> Cell:
+def _share(rate: Rate | None) -> Cell:
     """A proportion with its interval, or none."""
     return "none" if rate is None else Number(rate.value, rate.low, rate.high)
 
@@ -156,11 +157,11 @@ def report(evaluation: Evaluation) -> str:
     sections = [
         Section("Sensitivity and specificity", _figures(evaluation)),
         Section("Images", _images(evaluation)),
-        Section("Probability of a tumour", probabilities(evaluation)),
-        Section("Unlike the training images", unlike(evaluation)),
-        Section("Subgroups", subgroups(evaluation)),
-        Section("Most confident errors", errors(evaluation)),
-        Section("Left out", left_out(evaluation)),
+        Section("Probability of a tumour", _probabilities(evaluation)),
+        Section("Unlike the training images", _unlike(evaluation)),
+        Section("Subgroups", _subgroups(evaluation)),
+        Section("Most confident errors", _errors(evaluation)),
+        Section("Left out", _left_out(evaluation)),
         Section("How this was made", _methods(evaluation)),
     ]
     return page(f"External evaluation: {evaluation.folder}", lead, sections)
@@ -169,10 +170,13 @@ def report(evaluation: Evaluation) -> str:
 def _figures(evaluation: Evaluation) -> list[Part]:
     keys = [
         KeyFigure(
-            figures.name.capitalize(), decimals(figures.right.value), _interval(figures.right)
+            figures.name.capitalize(),
+            decimals(right.value),
+            f"{decimals(right.low)} to {decimals(right.high)}, {right.hits} of {right.images} "
+            "slices",
         )
         for figures in evaluation.classes
-        if figures.right
+        if (right := figures.right)
     ]
     kinds = (
         ("model", "right", "each slice counts"),
@@ -181,11 +185,11 @@ def _figures(evaluation: Evaluation) -> list[Part]:
         ("metadata alone", "baseline", "each slice counts; trained here"),
     )
     rows = [
-        [kind, *(share(getattr(figures, field)) for figures in evaluation.classes), meaning]
+        [kind, *(_share(getattr(figures, field)) for figures in evaluation.classes), meaning]
         for kind, field, meaning in kinds
     ]
     head = ["", *(figures.name for figures in evaluation.classes), "of what"]
-    drawn = [
+    intervals = [
         Interval(figures.name, right.value, right.low, right.high, kind)
         for kind, field, _ in kinds
         if field != "right_familiar"
@@ -195,10 +199,10 @@ def _figures(evaluation: Evaluation) -> list[Part]:
     parts: list[Part] = [KeyFigures(keys, "With 95 % intervals")] if keys else []
     parts += [Note(note) for note in evaluation.notes]
     parts += [_NO_JOINT, Table(head, rows, "Share called right, with 95 % intervals")]
-    if drawn:
+    if intervals:
         caption = "Share called right, with 95 % intervals; the model and a baseline without eyes"
-        alt = "; ".join(f"{row.series}, {row.label}: {decimals(row.value)}" for row in drawn)
-        parts.append(Drawing(intervals_svg(drawn, "share called right"), caption, alt))
+        alt = "; ".join(f"{row.series}, {row.label}: {decimals(row.value)}" for row in intervals)
+        parts.append(Drawing(intervals_svg(intervals, "share called right"), caption, alt))
     parts.append(
         "The metadata baseline is a random forest that sees no picture: only width, height, size "
         "in bytes, compression, format, mode, EXIF and colour profile. It is trained inside this "
@@ -234,12 +238,9 @@ def _images(evaluation: Evaluation) -> list[Part]:
 
 
 def _methods(evaluation: Evaluation) -> list[Part]:
-    rows: Sequence[Sequence[str]] = [
-        ["date", evaluation.date],
-        ["model", evaluation.model],
-        ["model digest", evaluation.model_digest],
-        ["engine", evaluation.engine],
-        ["folder digest", evaluation.folder_digest],
+    names = ("date", "model", "model_digest", "engine", "folder_digest")
+    rows = [
+        *([name.replace("_", " "), str(getattr(evaluation, name))] for name in names),
         ["files", ", ".join(f"{evaluation.counts(label)['files']} {label}" for label in LABELS)],
     ]
     return [
@@ -253,29 +254,71 @@ def _methods(evaluation: Evaluation) -> list[Part]:
     ]
 
 
-def _interval(right: Rate) -> str:
-    return f"{decimals(right.low)} to {decimals(right.high)}, {right.hits} of {right.images} slices"
-
-
-PREDICTIONS, LEFT_OUT, METRICS, REPORT = FILES = (
-    "predictions.csv", "left_out.csv", "metrics.json", "report.html",
-)  # fmt: skip
-__all__: Final = ["FILES", "check_folder", "write_all"]
-
-
 def check_folder(folder: Path) -> None:
-    """Raise ValueError, before any work, if nothing can be written to this folder."""
+    """Raise `UserError`, before any work, if nothing can be written to this folder."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; give a folder with --out")
 
 
 def write_all(folder: Path, evaluation: Evaluation) -> None:
     """Write `FILES` into a folder, made when missing; each whole or not at all."""
-    page = report(evaluation)
-    for name, table in (
-        (PREDICTIONS, evaluation.table),
-        (LEFT_OUT, evaluation.predictions.left_out),
-    ):
-        write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
-    write_json(folder / METRICS, evaluation.as_dict())
-    write_text(folder / REPORT, page)
+    predictions, left_out, metrics, page_file = (folder / name for name in FILES)
+    write_table(predictions, evaluation.table)
+    write_table(left_out, evaluation.predictions.left_out)
+    write_json(metrics, evaluation.as_dict())
+    write_text(page_file, report(evaluation))
+
+
+def check_log(path: Path) -> None:
+    """Raise `UserError`, before any work, if a line cannot be added to this file."""
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give a file with --log")
+    if not _has_lines(path):
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        head = file.readline().rstrip("\n")
+    if head != ",".join(LOG_COLUMNS):
+        raise UserError(
+            f"{path}: is no log of external evaluations (its first line is {head[:60]!r}); give a "
+            "new file with --log"
+        )
+
+
+def _has_lines(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def append_line(path: Path, evaluation: Evaluation) -> None:
+    """Add a line at the end, in one write; the header first where the file is new.
+
+    Raises:
+        UserError: the file is something else.
+    """
+    check_log(path)
+    is_new = not _has_lines(path)
+    line = pd.DataFrame([_line(evaluation)], columns=list(LOG_COLUMNS))
+    text = line.to_csv(index=False, header=is_new, lineterminator="\n")
+    if not is_new and not path.read_bytes().endswith(b"\n"):
+        text = f"\n{text}"
+    with path.open("ab") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _line(evaluation: Evaluation) -> dict[str, str]:
+    line = {name: str(getattr(evaluation, name)) for name in _HEAD}
+    for label in LABELS:
+        counts = evaluation.counts(label)
+        line |= {f"{label}_{count}": str(counts[count]) for count in _COUNTS}
+    for figures in evaluation.classes:
+        rates = figures.as_dict()
+        for kind in _KINDS:
+            if figure := rates[f"{figures.name}{kind}"]:
+                line |= {
+                    f"{figures.name}{kind}{end}": f"{figure[part]:.4f}"
+                    for end, part in _ENDS.items()
+                }
+    return line

@@ -15,6 +15,7 @@ from brain_tumor import settings
 from brain_tumor.data import training_images
 from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
 from brain_tumor.errors import UserError
+from brain_tumor.figure_text import cell, figure_name
 from brain_tumor.files import RESTORE, read_json, write_text
 from brain_tumor.inference import bundle, profile
 from brain_tumor.model.saved import load_meta
@@ -28,7 +29,6 @@ from brain_tumor.report.card import (
     read_card,
     write_card,
 )
-from brain_tumor.report.words import figure_name, shown
 from brain_tumor.tracking import lineage, models, pyfunc, wording
 from brain_tumor.tracking.models import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT, Version
 from brain_tumor.tracking.runs import Run, resume_run, start_run
@@ -122,7 +122,7 @@ def write_both(folder: Path, card: ModelCard) -> dict[str, Path]:
 def short_description(card: ModelCard) -> str:
     """A few lines for the page of the version."""
     test = card.metrics["test"]
-    figures = ", ".join(f"{figure_name(key)} {shown(test[key])}" for key in _SHORT if key in test)
+    figures = ", ".join(f"{figure_name(key)} {cell(test, key)}" for key in _SHORT if key in test)
     use = card.intended_use.split(". ")[0]
     return (
         f"{use}. Initial weights: {card.initial_weights.source}. Test: {figures or 'no figures'}."

@@ -1,26 +1,33 @@
 """The model card: as data that is checked when it is written and when it is read again; as text."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from brain_tumor.figure_text import decimals
+from brain_tumor.figure_text import (
+    FIGURES,
+    SPLIT_NAMES,
+    UNDEFINED,
+    Cell,
+    Number,
+    Split,
+    cell,
+    decimals,
+    figure_name,
+)
 from brain_tumor.files import read_artefact, write_json
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import InitialWeights
 from brain_tumor.report import page
-from brain_tumor.report.page import Cell, Heading, Listing, Table
-from brain_tumor.report.words import FIGURES, NOTHING, SPLITS, Number, Split, cell, figure_name
+from brain_tumor.report.page import Heading, Listing, Table
 from brain_tumor.settings import Section
 
 Texts = tuple[str, ...]
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
 
 # Of stage report. The report shows images of the data, so it stays with them; its other copy shows
 # none, and is what a registered model and its run hold.
@@ -57,9 +64,8 @@ class Data(Section):
 
     Attributes:
         source: where `data fetch` took them from.
-        files: how many.
-        distinct: of them, copies and near-copies counted once.
-        patients: known ones; 0: nothing is known of patients.
+        distinct: of the files, copies and near-copies counted once.
+        patients: 0: nothing is known of patients.
         formats: file format to number of files.
         label_suspects: those of the fixed list (drawn up before any model) that are among them.
         faults: all that is known against them, a sentence each.
@@ -75,15 +81,7 @@ class Data(Section):
 
 
 class Calibration(Section):
-    """How probabilities and calls come about; see `outputs.OperatingPoint`.
-
-    Attributes:
-        temperature: the logit is divided by it.
-        threshold: probability from which an image is called a tumour.
-        target_sensitivity: what the threshold was chosen for, on out-of-fold predictions; None: a
-            threshold of one half.
-        images: how many out-of-fold predictions both rest on.
-    """
+    """How probabilities and calls come about; see `outputs.OperatingPoint`."""
 
     temperature: Annotated[float, Field(gt=0.0)]
     threshold: Probability
@@ -109,28 +107,18 @@ class Failure(Section):
 
 
 class ModelCard(Section):
-    """A model card; what it says must hold together.
+    """A model card; its parts must agree.
 
     Attributes:
-        name: of the model.
-        intended_use: in two sentences.
-        not_for: uses it must not be put to.
-        input: what it takes.
-        output: key to what it says.
-        model: what the network is.
-        initial_weights: what training started from.
-        data: the images.
-        split: how they were divided, a sentence each.
+        output: key to its meaning.
+        split: how the images were divided, a sentence each.
         preprocessing: steps, in order.
-        images: of each split.
         metrics: of each split; no intervals on train.
         notes: how to read the figures of a split.
-        calibration: temperature and threshold.
         crossvalidation: figures of the recipe on folds it never saw; empty where there are none.
         baselines: by the nested cross-validation; empty where there is none.
         external: rows of the log of evaluations on other data, as they stand in it.
         failures: the most confident errors, worst first.
-        limits: what to keep in mind.
         lineage: tag to value: commit, data, MD5 of what was read, MLflow run.
         digest: SHA-256 of the registered model; None before it is registered.
     """
@@ -165,15 +153,16 @@ class ModelCard(Section):
                 f"threshold of the model is {self.model.threshold}, of its calibration "
                 f"{self.calibration.threshold}: they are of different trainings; run `dvc repro`"
             )
-        right = [failure.path for failure in self.failures if self._is_right(failure)]
+        right = [
+            failure.path
+            for failure in self.failures
+            if (failure.probability >= self.calibration.threshold) == (failure.label == "yes")
+        ]
         if right:
             raise ValueError(f"{right}: listed as errors, but called rightly")
         if any(figure.low is not None for figure in self.metrics.get("train", {}).values()):
             raise ValueError("training figures have intervals; they must not")
         return self
-
-    def _is_right(self, failure: Failure) -> bool:
-        return (failure.probability >= self.calibration.threshold) == (failure.label == "yes")
 
 
 def as_json(card: ModelCard) -> dict[str, Any]:
@@ -182,10 +171,7 @@ def as_json(card: ModelCard) -> dict[str, Any]:
 
 
 def write_card(path: Path, card: ModelCard) -> None:
-    """Write the card as JSON, once its text has been found to hold the same card."""
-    text = json.dumps(as_json(card), allow_nan=False)
-    if ModelCard.model_validate_json(text) != card:
-        raise ValueError(f"{path}: the card is not the same once written as JSON")
+    """Write the card as JSON."""
     write_json(path, as_json(card))
 
 
@@ -208,11 +194,12 @@ _DIGEST_SHOWN = 18  # characters
 
 
 def figure_rows(metrics: Mapping[Split, Mapping[str, Figure]]) -> list[list[Cell]]:
-    """A row per figure, a column per split, in the order of `FIGURES` and `SPLITS`."""
+    """A row per figure, a column per split, in the order of `FIGURES` and `SPLIT_NAMES`."""
     measured = {key for figures in metrics.values() for key in figures}
     keys = [key for key in FIGURES if key in measured] + sorted(measured - set(FIGURES))
     return [
-        [figure_name(key), *(cell(metrics.get(split, {}), key) for split in SPLITS)] for key in keys
+        [figure_name(key), *(cell(metrics.get(split, {}), key) for split in SPLIT_NAMES)]
+        for key in keys
     ]
 
 
@@ -230,7 +217,7 @@ def image_rows(card: ModelCard) -> list[list[str]]:
     """A row per split: images without, with a tumour, together, and clusters."""
     return [
         [name, *map(str, (count.no, count.yes, count.no + count.yes, count.clusters))]
-        for split, name in SPLITS.items()
+        for split, name in SPLIT_NAMES.items()
         for count in [card.images[split]]
     ]
 
@@ -240,7 +227,7 @@ def failure_rows(card: ModelCard) -> list[list[str]]:
     doubted = card.data.label_suspects
     return [
         [
-            f"`{failure.path}`", SPLITS[failure.split], failure.label,
+            f"`{failure.path}`", SPLIT_NAMES[failure.split], failure.label,
             "yes" if failure.path in doubted else "", f"{failure.probability:.3f}",
         ]
         for failure in card.failures
@@ -277,9 +264,9 @@ def external_table(log: Sequence[Mapping[str, str]], caption: str = "") -> Table
 
 def _quantity(key: str) -> str:
     """A column of the log in words; counts begin with their class."""
-    label, _, rest = key.partition("_")
-    of = {"no": "no tumour: ", "yes": "tumour: "}.get(label)
-    return (f"{of}{rest}" if of else key).replace("_", " ")
+    label, _, count = key.partition("_")
+    name = {"no": "no tumour", "yes": "tumour"}.get(label)
+    return (f"{name}: {count}" if name else key).replace("_", " ")
 
 
 def external_cell(line: Mapping[str, str], key: str) -> Cell:
@@ -288,7 +275,7 @@ def external_cell(line: Mapping[str, str], key: str) -> Cell:
     if key.endswith("_digest") and len(value) > _DIGEST_SHOWN:
         return f"{value[:_DIGEST_SHOWN]}..."
     if not (value and low and high):
-        return value or NOTHING
+        return value or UNDEFINED
     return Number(float(value), float(low), float(high))
 
 
@@ -310,7 +297,7 @@ def markdown(card: ModelCard) -> str:
             Heading("Split and preprocessing"),
             Listing([*card.split, *card.preprocessing]),
             Heading("Figures with 95 % intervals"),
-            _texts(Table(("figure", *SPLITS), figure_rows(card.metrics))),
+            _texts(Table(("figure", *SPLIT_NAMES), figure_rows(card.metrics))),
             Listing(split_notes(card)),
             Heading("Calibration and operating point"),
             *_calibration(card),
@@ -334,7 +321,7 @@ def markdown(card: ModelCard) -> str:
 
 def split_notes(card: ModelCard) -> list[str]:
     """How to read the figures of each split."""
-    return [f"{SPLITS[split].capitalize()}: {text}" for split, text in card.notes.items()]
+    return [f"{SPLIT_NAMES[split].capitalize()}: {text}" for split, text in card.notes.items()]
 
 
 def _data(card: ModelCard) -> tuple[Table, Table, str, Listing]:

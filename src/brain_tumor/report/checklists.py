@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
+from brain_tumor.figure_text import capitalised
 from brain_tumor.report.page import Section, Table
-from brain_tumor.report.words import capitalised
 
 UNANSWERED = "Not answered"
 PENDING = {
-    "headline": "the nested cross-validation (`make evidence`) has left no summary",
+    "crossvalidation": "the nested cross-validation (`make evidence`) has left no summary",
     "external": "the log (docs/evidence/external-log.csv) has no evaluation of this very model on "
     "other data (`brain-tumor evaluate ... --log`)",
     "explanation": "docs/evidence has no test of this very model's heat maps (`make evidence`)",
@@ -31,7 +31,7 @@ class Item:
     Attributes:
         number: as published.
         part: the part of a paper it belongs to.
-        asks: what it asks for, in our words.
+        asks: in our words.
         answer: where that stands; `{data}` is put as the number of that section. Begins with
             `Not answered` where it is not, with the reason.
         needs: keys of `PENDING` without which it is not answered.
@@ -48,12 +48,7 @@ class Item:
         return not self.answer.startswith(UNANSWERED) and set(self.needs) <= set(present)
 
     def where(self, present: Collection[str], sections: Mapping[str, str]) -> str:
-        """The answer for people.
-
-        Args:
-            present: which evidence there is, keys of `PENDING`.
-            sections: key of a section to how it is referred to.
-        """
+        """The answer for people; `sections`: key of a section to how it is referred to."""
         lacking = [PENDING[key] for key in self.needs if key not in present]
         if lacking:
             return f"{UNANSWERED} yet: {'; '.join(lacking)}."
@@ -69,12 +64,7 @@ class Checklist:
     items: tuple[Item, ...]
 
     def section(self, present: Collection[str], sections: Mapping[str, str]) -> Section:
-        """The checklist as a section: a row per item, under one for each part of a paper.
-
-        Args:
-            present: which evidence there is, keys of `PENDING`.
-            sections: key of a section to how it is referred to.
-        """
+        """A row per item, under one for each part of a paper; arguments as in `Item.where`."""
         rows: list[list[str]] = []
         for part, items in groupby(self.items, key=lambda item: item.part):
             rows.append([part, "", ""])
@@ -190,7 +180,7 @@ TRIPOD = Checklist("Checklist: TRIPOD+AI", (
     Item("20c", _RESULTS, "Evaluation beside development data", "{data}: classes and formats; {external}", ("external",)),
     Item("21", _RESULTS, "Numbers and events in every analysis", "{data}; captions of all tables and figures"),
     Item("22", _RESULTS, "The whole model, so that others can use it", "{lineage}: the registered model; {parameters}"),
-    Item("23a", _RESULTS, "Performance with intervals, also of subgroups", "{performance}; {crossvalidation}", ("headline",)),
+    Item("23a", _RESULTS, "Performance with intervals, also of subgroups", "{performance}; {crossvalidation}", ("crossvalidation",)),
     Item("23b", _RESULTS, "Differences in performance between clusters", "Not answered: centres are not known"),
     Item("24", _RESULTS, "Results of updating", "{calibration}"),
     Item("25", _DISCUSSION, "Interpretation, fairness included", "{summary}; {use}"),

@@ -4,11 +4,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from brain_tumor.figure_text import decimals
+from brain_tumor.figure_text import (
+    SPLIT_NAMES,
+    UNDEFINED,
+    Number,
+    Split,
+    cell,
+    decimals,
+    figure_name,
+)
 from brain_tumor.model.metrics import confusion
-from brain_tumor.report import evidence_sections, model_sections
+from brain_tumor.report import evidence, model_sections
 from brain_tumor.report.card import ModelCard, external_cell
-from brain_tumor.report.checklists import CLAIM, TRIPOD
+from brain_tumor.report.checklists import CLAIM, PENDING, TRIPOD
 from brain_tumor.report.drawings import Interval, intervals_svg
 from brain_tumor.report.inputs import Inputs
 from brain_tumor.report.page import (
@@ -25,7 +33,6 @@ from brain_tumor.report.page import (
     page,
 )
 from brain_tumor.report.prose import PHANTOM
-from brain_tumor.report.words import SPLITS, Number, Split, figure_name, shown
 
 _TITLE = "Deep learning classification of brain MRI slices: evaluation report"
 _DECISIONS = "docs/evidence/decisions.md (the project's decision log)"
@@ -65,7 +72,7 @@ def document(inputs: Inputs, card: ModelCard, pictures: Mapping[str, bytes] | No
     """The report as HTML.
 
     Args:
-        inputs: all that is known.
+        inputs: the files of the stages, and the evidence.
         card: the model's.
         pictures: JPEG of each of the card's failures by path, for the report that stays beside the
             data; None: a copy that leaves it, without any image of the data.
@@ -79,11 +86,11 @@ def document(inputs: Inputs, card: ModelCard, pictures: Mapping[str, bytes] | No
         "performance": model_sections.performance(inputs, card),
         "calibration": model_sections.calibration(inputs, card),
         "failures": model_sections.failures(inputs, card, pictures),
-        "crossvalidation": evidence_sections.crossvalidation(inputs),
-        "published": evidence_sections.published(inputs),
-        "external": evidence_sections.external(inputs),
-        "explanation": evidence_sections.explanation(inputs),
-        "robustness": evidence_sections.robustness(inputs),
+        "crossvalidation": evidence.crossvalidation(inputs),
+        "published": evidence.published(inputs),
+        "external": evidence.external(inputs),
+        "explanation": evidence.explanation(inputs),
+        "robustness": evidence.robustness(inputs),
         "lineage": _lineage(inputs, card),
         "parameters": _parameters(inputs),
     }
@@ -95,7 +102,8 @@ def document(inputs: Inputs, card: ModelCard, pictures: Mapping[str, bytes] | No
     }
     places |= {key: f"not in this report: {gap.title}" for key, gap in absent.items()}
     places["decisions"] = _DECISIONS
-    lists = [checklist.section(inputs.present, places) for checklist in (CLAIM, TRIPOD)]
+    present = {key for key in PENDING if key in body}
+    lists = [checklist.section(present, places) for checklist in (CLAIM, TRIPOD)]
     lead = (
         f"{card.name}, developed and evaluated on {card.data.files} images "
         f"({card.data.source}). For research only, not for diagnosis."
@@ -148,8 +156,7 @@ def _in_words(inputs: Inputs, card: ModelCard) -> str:
     ]
     if "balanced_accuracy" in test and "auroc" in test:
         parts.append(
-            f"Balanced accuracy is {shown(test['balanced_accuracy'])}, "
-            f"AUROC {shown(test['auroc'])}."
+            f"Balanced accuracy is {cell(test, 'balanced_accuracy')}, AUROC {cell(test, 'auroc')}."
         )
     if not inputs.twins:
         parts.append(
@@ -175,7 +182,7 @@ def _elsewhere(inputs: Inputs) -> list[str]:
 def _forest(card: ModelCard) -> Drawing:
     splits: tuple[Split, ...] = ("val", "test")
     rows = [
-        Interval(figure_name(key), **dict(card.metrics[split][key]), series=SPLITS[split])
+        Interval(figure_name(key), **dict(card.metrics[split][key]), series=SPLIT_NAMES[split])
         for split in splits
         for key in _SHARES
         if key in card.metrics[split]
@@ -199,7 +206,7 @@ def _use(inputs: Inputs, card: ModelCard) -> Section:
         "Intended use and limits",
         [
             Note(card.intended_use),
-            f"{_AIMS} {_THEIRS}" if inputs.is_ours else _AIMS,
+            f"{_AIMS} {_THEIRS}" if inputs.evidence else _AIMS,
             _USERS,
             Heading("Not for"),
             Listing(card.not_for),
@@ -213,9 +220,11 @@ def _use(inputs: Inputs, card: ModelCard) -> Section:
 
 def _lineage(inputs: Inputs, card: ModelCard) -> Section:
     """What leads to the commit, the data and the run."""
-    rows = [[f"`{key}`", f"`{value}`"] for key, value in card.lineage.items()]
-    rows.append(["`initial_weights.sha256`", f"`{card.initial_weights.sha256}`"])
-    rows.append(["fast engine", str(inputs.export.get("engine", "-"))])
+    rows = [
+        *([f"`{key}`", f"`{value}`"] for key, value in card.lineage.items()),
+        ["`initial_weights.sha256`", f"`{card.initial_weights.sha256}`"],
+        ["fast engine", str(inputs.export.get("engine", UNDEFINED))],
+    ]
     return Section(
         "Lineage",
         [
@@ -231,7 +240,7 @@ def _parameters(inputs: Inputs) -> Section:
     """Every parameter of the stages."""
     rows = [
         [f"`{section}.{key}`", f"`{json.dumps(value)}`"]
-        for section, values in vars(inputs.settings).items()
+        for section, values in vars(inputs.sections).items()
         for key, value in values.model_dump(mode="json").items()
     ]
     return Section(

@@ -1,4 +1,4 @@
-"""Drawings as SVG: fonts as paths, no date, colours the page can change.
+"""Drawings, returned as SVG: fonts as paths, no date, colours the page can change.
 
 Each is the same, byte for byte, for the same figures. Colours are written as CSS variables with a
 fallback, so that a page can show a drawing dark and a file on its own still has colours.
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.report.words import SPLITS, figure_name
+from brain_tumor.figure_text import SPLIT_NAMES, figure_name
 
 Arguments = ParamSpec("Arguments")
 
@@ -60,7 +60,9 @@ def to_svg(figure: Any) -> str:
         figure.savefig(written, format="svg", metadata={"Date": None})
     text = written.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    return re.sub("|".join(_VARIABLES), lambda hit: _variable(hit[0]), text)
+    return re.sub(
+        "|".join(_VARIABLES), lambda hit: f"var(--figure-{_VARIABLES[hit[0]]}, {hit[0]})", text
+    )
 
 
 def new_figure(width_in: float, height_in: float, *heights: float) -> tuple[Any, Any]:
@@ -75,21 +77,9 @@ def new_figure(width_in: float, height_in: float, *heights: float) -> tuple[Any,
     return figure, axes
 
 
-def _variable(colour: str) -> str:
-    return f"var(--figure-{_VARIABLES[colour]}, {colour})"
-
-
 @dataclass(frozen=True)
 class Interval:
-    """A row of a forest plot.
-
-    Attributes:
-        label: its name; rows of one name stand side by side.
-        value: the figure.
-        low: lower end of its interval; None: no interval.
-        high: upper end.
-        series: which of several it is, such as a split; drawn in its own colour.
-    """
+    """A row of a forest plot; rows of one label stand side by side, a series in its own colour."""
 
     label: str
     value: float
@@ -105,19 +95,14 @@ def reliability_svg(table: pd.DataFrame) -> Any:
     Args:
         table: a row per bin: low, high, images, predicted, observed, observed_low, observed_high
             (see `model.calibration.reliability`); bins without images are not drawn.
-
-    Returns:
-        SVG.
     """
     table = table[table["images"] > 0]
     figure, (above, below) = new_figure(4.6, 5.2, 4, 1)
     above.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (4, 3)))
     observed = table["observed"].to_numpy(float)
     ends = table[["observed_low", "observed_high"]].to_numpy(float).T
-    errors = np.abs(ends - observed)
-    above.errorbar(
-        table["predicted"], observed, errors, color=BLUE, fmt="o", ms=5, lw=1.3, capsize=0
-    )
+    style = {"color": BLUE, "fmt": "o", "ms": 5, "lw": 1.3, "capsize": 0}
+    above.errorbar(table["predicted"], observed, np.abs(ends - observed), **style)
     above.set(ylabel="share with a tumour", xlim=(0, 1), ylim=(-0.02, 1.02), aspect="auto")
     above.grid(visible=True)
     widths = table["high"] - table["low"]
@@ -128,20 +113,15 @@ def reliability_svg(table: pd.DataFrame) -> Any:
 
 @drawn
 def confusion_svg(counts: NDArray[np.int64]) -> Any:
-    """A confusion matrix with counts and the share of each true class.
+    """A confusion matrix (2, 2), rows the truth (no, yes), with the share of each true class."""
+    from matplotlib.patches import Rectangle
 
-    Args:
-        counts: (2, 2): rows the truth (no, yes), columns the call.
-
-    Returns:
-        SVG.
-    """
     figure, axes = new_figure(3.3, 2.7)
     total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for (row, column), count in np.ndenumerate(counts):
         right = row == column
-        box = {"facecolor": PALE if right else PAPER, "edgecolor": LINE}
-        axes.add_patch(_rectangle(column - 0.5, row - 0.5, **box))
+        fill, corner = PALE if right else PAPER, (column - 0.48, row - 0.48)
+        axes.add_patch(Rectangle(corner, 0.96, 0.96, facecolor=fill, edgecolor=LINE))
         weight = "bold" if right else "normal"
         axes.text(column, row - 0.08, f"{count}", ha="center", va="center", size=16, weight=weight)
         share = f"{count / total[row, 0]:.0%} of {counts[row].sum()}"
@@ -160,13 +140,8 @@ def intervals_svg(
 ) -> Any:
     """A forest plot: figures with their intervals, first row on top.
 
-    Args:
-        rows: those of one label stand on one line, their series in colours.
-        quantity: what the axis measures.
-        reference: value of a vertical line, such as no difference.
-
-    Returns:
-        SVG.
+    `quantity` is what the axis measures, `reference` the value of a vertical line, such as no
+    difference.
 
     Raises:
         ValueError: there are no rows.
@@ -206,12 +181,6 @@ def _draw_series(
     axes.plot(values, places, marker, color=colour, ms=5, label=rows[0].series)
 
 
-def _rectangle(left: float, top: float, **style: Any) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((left + 0.02, top + 0.02), 0.96, 0.96, **style)
-
-
 @drawn
 def roc_svg(y_true: NDArray[np.int64], probability: NDArray[np.float64], threshold: float) -> Any:
     """The receiver operating characteristic with the operating point.
@@ -219,10 +188,7 @@ def roc_svg(y_true: NDArray[np.int64], probability: NDArray[np.float64], thresho
     Args:
         y_true: (N,) 0 or 1; both must occur.
         probability: (N,).
-        threshold: from which an image is called a tumour.
-
-    Returns:
-        SVG.
+        threshold: probability from which an image is called a tumour.
     """
     from sklearn.metrics import roc_curve
 
@@ -244,24 +210,15 @@ def roc_svg(y_true: NDArray[np.int64], probability: NDArray[np.float64], thresho
 def probabilities_svg(
     y_true: NDArray[np.int64], probability: NDArray[np.float64], threshold: float
 ) -> Any:
-    """Every predicted probability by true class, with the threshold.
-
-    Args:
-        y_true: (N,) 0 or 1.
-        probability: (N,), 0 to 1.
-        threshold: from which an image is called a tumour.
-
-    Returns:
-        SVG.
-    """
+    """Every predicted probability (N,) by true class (N,), 0 or 1, with the threshold."""
     figure, axes = new_figure(5.4, 2.0)
     axes.axvline(threshold, color=INK, lw=1, ls=(0, (4, 3)))
     axes.text(
         threshold, 1.03, "threshold", ha="center", size=8, transform=axes.get_xaxis_transform()
     )
     for value, colour in ((0, BLUE), (1, ORANGE)):
-        shown = probability[y_true == value]
-        axes.plot(shown, 1 - value + _swarm(shown), "o", color=colour, ms=4, alpha=0.75, mew=0)
+        values = probability[y_true == value]
+        axes.plot(values, 1 - value + _swarm(values), "o", color=colour, ms=4, alpha=0.75, mew=0)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.5, 1.5), xlabel="predicted probability of a tumour")
     axes.set_yticks([0, 1], ["tumour", "no tumour"])
     axes.tick_params(axis="y", length=0)
@@ -281,18 +238,11 @@ def _swarm(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @drawn
 def epochs_svg(history: pd.DataFrame) -> Any:
-    """Loss above accuracy, by epoch, of training and validation.
-
-    Args:
-        history: columns epoch, fine_tuning (0 or 1), loss, accuracy, val_loss and val_accuracy.
-
-    Returns:
-        SVG.
-    """
+    """Loss above accuracy, by epoch, of training and validation, as history.csv has them."""
     figure, (above, below) = new_figure(5.4, 4.2, 1, 1)
     for axes, name in ((above, "loss"), (below, "accuracy")):
         for column, colour, split in (
-            (name, BLUE, SPLITS["train"]), (f"val_{name}", ORANGE, SPLITS["val"]),
+            (name, BLUE, SPLIT_NAMES["train"]), (f"val_{name}", ORANGE, SPLIT_NAMES["val"]),
         ):  # fmt: skip
             axes.plot(history["epoch"], history[column], "o-", color=colour, ms=4, lw=1.4,
                       label=split)  # fmt: skip
@@ -314,13 +264,7 @@ def epochs_svg(history: pd.DataFrame) -> Any:
 def trials_svg(complete: pd.DataFrame, metric: str, higher_is_better: bool) -> Any:
     """Validation figure of every finished trial, coloured by whether blocks train.
 
-    Args:
-        complete: columns number and value, and fine_tune_blocks where it was tuned.
-        metric: what the value is.
-        higher_is_better: else lower is.
-
-    Returns:
-        SVG.
+    Columns are number and value (a `metric`), and fine_tune_blocks where it was tuned.
     """
     figure, axes = new_figure(5.4, 2.8)
     rows = complete.sort_values("number")
@@ -343,15 +287,7 @@ def trials_svg(complete: pd.DataFrame, metric: str, higher_is_better: bool) -> A
 
 @drawn
 def curves_svg(conditions: Sequence[Mapping[str, Any]]) -> Any:
-    """A grid of curves: a row per figure, a column per kind of degradation.
-
-    Args:
-        conditions: each with kind (`none`: the images as they are), level and figures, as
-            robustness.json has them.
-
-    Returns:
-        SVG.
-    """
+    """A grid of curves: a row per figure, a column per kind of degradation of robustness.json."""
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(c["kind"] for c in conditions if c["kind"] != AS_IS))

@@ -2,13 +2,13 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
-from brain_tumor.figure_text import decimals
+from brain_tumor.figure_text import SPLIT_NAMES, UNDEFINED, Split, decimals
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.metrics import confusion
 from brain_tumor.outputs import load_images
@@ -46,7 +46,6 @@ from brain_tumor.report.page import (
     Section,
     Table,
 )
-from brain_tumor.report.words import NOTHING, SPLITS, Split
 
 _NAMES = {
     "fine_tune_blocks": "Fine-tuning depth (blocks below the head)",
@@ -124,12 +123,17 @@ def data(inputs: Inputs, card: ModelCard) -> Section:
 def methods(inputs: Inputs, card: ModelCard, *, is_local: bool) -> Section:
     """Design, split, preprocessing, network, training, statistics.
 
-    Args:
-        inputs: all that is known.
-        card: the model's.
-        is_local: whether the report lies in outputs/report of the repository.
+    `is_local`: the report lies in outputs/report of the repository, so that links lead to files.
     """
-    statistics = _STATISTICS.format(resamples=inputs.settings.evaluate.bootstrap_resamples)
+    point = inputs.point
+    statistics = _STATISTICS.format(resamples=inputs.sections.evaluate.bootstrap_resamples)
+    why = "Why the recipe is what it is stands in the project's decision log,"
+    predictions = (
+        f"{point.images} predictions of validation images"
+        if point.folds == 1
+        else f"{point.images} out-of-fold predictions of training and validation images, in "
+        f"{point.folds} folds that divide no cluster"
+    )
     return Section(
         "Methods",
         [
@@ -141,23 +145,17 @@ def methods(inputs: Inputs, card: ModelCard, *, is_local: bool) -> Section:
             Listing(card.preprocessing),
             Heading("Network and training"),
             *_network(inputs),
-            _why(is_local=is_local),
+            Link(why, _DECISIONS, f"../../{_DECISIONS}")
+            if is_local
+            else f"{why} `{_DECISIONS}` of the commit.",
             Heading("Calibration and threshold"),
-            f"The temperature ({inputs.point.temperature:.3g}) minimises the log loss of "
-            f"{_predictions(inputs)}. The threshold is {threshold_text(card.calibration)}. Test "
+            f"The temperature ({point.temperature:.3g}) minimises the log loss of "
+            f"{predictions}. The threshold is {threshold_text(card.calibration)}. Test "
             "images play no part in either.",
             Heading("Statistics"),
             statistics,
         ],
     )
-
-
-def _why(*, is_local: bool) -> Link | str:
-    """Where the project's decisions on the recipe stand; they are no part of this report."""
-    why = "Why the recipe is what it is stands in the project's decision log,"
-    if is_local:
-        return Link(why, _DECISIONS, f"../../{_DECISIONS}")
-    return f"{why} `{_DECISIONS}` of the commit."
 
 
 def _formats(inputs: Inputs) -> Table:
@@ -180,19 +178,8 @@ def _counts(values: Iterable[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in Counter(values).most_common())
 
 
-def _predictions(inputs: Inputs) -> str:
-    """What temperature and threshold rest on."""
-    point = inputs.point
-    if point.folds == 1:
-        return f"{point.images} predictions of validation images"
-    return (
-        f"{point.images} out-of-fold predictions of training and validation images, in "
-        f"{point.folds} folds that divide no cluster"
-    )
-
-
 def _network(inputs: Inputs) -> list[str]:
-    train, meta, augment = inputs.settings.train, inputs.meta, inputs.settings.augment
+    train, meta, augment = inputs.sections.train, inputs.meta, inputs.sections.augment
     weights = inputs.weights
     solved = train.head_penalty is not None and meta.fine_tuned_blocks == 0
     how = (
@@ -219,29 +206,35 @@ def _network(inputs: Inputs) -> list[str]:
 
 def training(inputs: Inputs) -> Section:
     """What was chosen and by how many trials; learning curves where epochs were trained."""
-    return Section("Training and tuning", [_in_words(inputs), *_parts(inputs)])
-
-
-def _parts(inputs: Inputs) -> Iterator[Part]:
-    yield Table(("Value", "Chosen", "By"), _chosen(inputs), "What the model was trained with.")
+    acting, metric, complete = inputs.sections.train.acting(), _metric(inputs), _complete(inputs)
+    rows = [
+        [title, f"{acting[name]:.3g}", "the study" if name in inputs.best.params else "params.yaml"]
+        for name, title in _NAMES.items()
+        if name in acting
+    ]
+    parts: list[Part] = [
+        _in_words(inputs),
+        Table(("Value", "Chosen", "By"), rows, "What the model was trained with."),
+    ]
     if _epochs(inputs):
-        yield Drawing(
+        drawing = Drawing(
             epochs_svg(inputs.history),
             "Loss and accuracy by epoch, of training images (with their variants) and validation "
             "images. Epoch 0, where there is one, is the solved head before any block trains.",
             "Learning curves of training and validation; the last epoch is the model's.",
         )
-    if (complete := _complete(inputs)).empty:
-        return
-    metric = _metric(inputs)
+        parts.append(drawing)
     if len(complete) > 1:
-        yield Drawing(
-            trials_svg(complete, metric, inputs.best.objective == "auroc"),
+        drawing = Drawing(
+            trials_svg(complete, metric, metric == "AUROC"),
             f"Trials that ran to their end (n = {len(complete)}), in order; the line is the best "
             "so far. Trials that were ended early saw a part of the folds and are not shown.",
             f"Validation {metric} of every finished trial by its number.",
         )
-    yield _trials_table(complete, metric, inputs.best.objective == "auroc")
+        parts.append(drawing)
+    if not complete.empty:
+        parts.append(_trials_table(complete, metric))
+    return Section("Training and tuning", parts)
 
 
 def _in_words(inputs: Inputs) -> str:
@@ -270,16 +263,6 @@ def _in_words(inputs: Inputs) -> str:
     )
 
 
-def _chosen(inputs: Inputs) -> list[list[str]]:
-    """A row for each value that acts in this training."""
-    acting = inputs.settings.train.acting()
-    return [
-        [title, f"{acting[name]:.3g}", "the study" if name in inputs.best.params else "params.yaml"]
-        for name, title in _NAMES.items()
-        if name in acting
-    ]
-
-
 def _epochs(inputs: Inputs) -> int:
     return int((inputs.history["learning_rate"] > 0).sum())
 
@@ -292,13 +275,16 @@ def _metric(inputs: Inputs) -> str:
     return "AUROC" if inputs.best.objective == "auroc" else "log loss"
 
 
-def _trials_table(complete: pd.DataFrame, metric: str, higher_is_better: bool) -> Table:
+def _trials_table(complete: pd.DataFrame, metric: str) -> Table:
     names = [name for name in _NAMES if name in complete]
-    best = complete.sort_values("value", ascending=not higher_is_better).head(_SHOWN_TRIALS)
+    best = complete.sort_values("value", ascending=metric != "AUROC").head(_SHOWN_TRIALS)
     rows = [
-        [str(int(row["number"])), f"{row['value']:.4f}", *(_cell(row[name]) for name in names)]
+        [
+            str(int(row["number"])), f"{row['value']:.4f}",
+            *(UNDEFINED if pd.isna(row[name]) else f"{row[name]:.3g}" for name in names),
+        ]
         for row in best.to_dict("records")
-    ]
+    ]  # fmt: skip
     head = ("Trial", f"Validation {metric}", *(name.replace("_", " ") for name in names))
     return Table(
         head,
@@ -308,27 +294,21 @@ def _trials_table(complete: pd.DataFrame, metric: str, higher_is_better: bool) -
     )
 
 
-def _cell(value: float) -> str:
-    return NOTHING if pd.isna(value) else f"{value:.3g}"
-
-
 def performance(inputs: Inputs, card: ModelCard) -> Section:
     """Figures of all splits, confusion matrices, ROC, every probability."""
     sizes = {split: count.no + count.yes for split, count in card.images.items()}
-    head = ("Figure", *(f"{name.capitalize()} (n = {sizes[key]})" for key, name in SPLITS.items()))
-    table = Table(
-        head,
-        figure_rows(card.metrics),
-        "Figures by split, with 95 % intervals where they have one.",
+    head = (
+        "Figure",
+        *(f"{name.capitalize()} (n = {sizes[key]})" for key, name in SPLIT_NAMES.items()),
     )
-    notes = Listing(split_notes(card))
+    caption = "Figures by split, with 95 % intervals where they have one."
     truth, probability = inputs.answers("test")
     threshold = inputs.point.threshold
     return Section(
         "Performance",
         [
-            table,
-            notes,
+            Table(head, figure_rows(card.metrics), caption),
+            Listing(split_notes(card)),
             Beside([_confusion(inputs, split) for split in ("val", "test")]),
             Drawing(
                 probabilities_svg(truth, probability, threshold),
@@ -353,29 +333,26 @@ def calibration(inputs: Inputs, card: ModelCard) -> Section:
         ["Temperature", f"{point.temperature:.3g}", "lowest log loss out of fold"],
         ["Threshold", f"{point.threshold:.3g}", threshold_text(point)],
     ]
-    measured = calibration_rows(card.metrics)
     truth, probability = inputs.answers("test")
     parts: list[Part] = [
         Table(
             ("Quantity", "Value", "Chosen as"),
             rows,
             f"Operating point, by {point.images} out-of-fold predictions; stored with the model.",
-        )
-    ]
-    if measured:
-        head = ("Figure", "Validation", "Test", "Ideal")
-        parts.append(
-            Table(head, measured, "Calibration, with 95 % intervals where a figure has one.")
-        )
-    parts.append(
+        ),
+        Table(
+            ("Figure", "Validation", "Test", "Ideal"),
+            calibration_rows(card.metrics),
+            "Calibration, with 95 % intervals where a figure has one.",
+        ),
         Drawing(
             reliability_svg(reliability(truth, probability)),
             f"Reliability on test images (n = {len(truth)}) in ten bins: the share with a tumour "
             "against the mean prediction, with Wilson 95 % intervals; below, the images in each "
             "bin. The dashed line is perfect calibration.",
             "Reliability diagram of the test images.",
-        )
-    )
+        ),
+    ]
     return Section("Calibration and operating point", parts)
 
 
@@ -384,12 +361,11 @@ def failures(
 ) -> Section | Absent:
     """The most confident errors by name, and as pictures.
 
-    Args:
-        inputs: all that is known.
-        card: the model's.
-        pictures: JPEG of each error by its path; None: this copy must show no image of the data.
+    `pictures`: JPEG of each error by its path; None: this copy must show no image of the data.
     """
-    total = sum(_errors(inputs, split) for split in ("val", "test"))
+    threshold = inputs.point.threshold
+    answers = [inputs.answers(split) for split in ("val", "test")]
+    total = sum(((chance >= threshold) != (truth == 1)).sum() for truth, chance in answers)
     if not card.failures:
         return Absent(
             "Most confident errors", "there is none, no validation or test image is called wrongly"
@@ -399,13 +375,13 @@ def failures(
         "Doubted labels stand on a list drawn up before any model."
     )
     table = Table(FAILURE_HEAD, failure_rows(card), caption)
-    shown = (
+    photographs = (
         "Pictures of these images are in the local report only (outputs/report/report.html): a "
         "registered model holds no image of the data."
         if pictures is None
         else Pictures([_picture(error, pictures[error.path], inputs) for error in card.failures])
     )
-    return Section("Most confident errors", [shown, table])
+    return Section("Most confident errors", [photographs, table])
 
 
 def _picture(error: Failure, jpeg: bytes, inputs: Inputs) -> Picture:
@@ -413,16 +389,11 @@ def _picture(error: Failure, jpeg: bytes, inputs: Inputs) -> Picture:
     place = decimals(inputs.point.threshold)
     return Picture(
         jpeg,
-        f"`{error.path}` ({SPLITS[error.split]}): labelled {truth}, probability of a tumour "
+        f"`{error.path}` ({SPLIT_NAMES[error.split]}): labelled {truth}, probability of a tumour "
         f"{error.probability:.3f}",
         f"{error.path} as the network sees it: labelled {truth}, called otherwise with a "
         f"probability of {error.probability:.3f} (threshold {place}).",
     )
-
-
-def _errors(inputs: Inputs, split: Split) -> int:
-    truth, probability = inputs.answers(split)
-    return int(((probability >= inputs.point.threshold) != (truth == 1)).sum())
 
 
 def _confusion(inputs: Inputs, split: Split) -> Drawing:
@@ -431,32 +402,22 @@ def _confusion(inputs: Inputs, split: Split) -> Drawing:
     (tn, fp), (fn, tp) = counts.tolist()
     return Drawing(
         confusion_svg(counts),
-        f"{SPLITS[split].capitalize()}: calls at the threshold (n = {len(truth)}).",
-        f"Confusion matrix, {SPLITS[split]}: {tn} of {tn + fp} without a tumour called rightly, "
-        f"{tp} of {tp + fn} with one.",
+        f"{SPLIT_NAMES[split].capitalize()}: calls at the threshold (n = {len(truth)}).",
+        f"Confusion matrix, {SPLIT_NAMES[split]}: {tn} of {tn + fp} without a tumour called "
+        f"rightly, {tp} of {tp + fn} with one.",
     )
 
 
 def thumbnails(images: Path, paths: Sequence[str]) -> Mapping[str, bytes]:
-    """JPEG of each image by its path.
-
-    Args:
-        images: the folder of preprocessed images.
-        paths: as the manifest has them.
+    """JPEG of each image of the folder of preprocessed images, by its path in the manifest.
 
     Raises:
         UserError: an image is missing.
     """
-    if not paths:
-        return {}
-    return {
-        path: _jpeg(Image.fromarray(pixels))
-        for path, pixels in zip(paths, load_images(images, paths), strict=True)
-    }
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    image.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
-    written = io.BytesIO()
-    image.save(written, "JPEG", quality=_JPEG_QUALITY)
-    return written.getvalue()
+    jpegs = {}
+    for path, pixels in zip(paths, load_images(images, paths), strict=True):
+        image, file = Image.fromarray(pixels), io.BytesIO()
+        image.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
+        image.save(file, "JPEG", quality=_JPEG_QUALITY)
+        jpegs[path] = file.getvalue()
+    return jpegs

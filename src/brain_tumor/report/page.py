@@ -6,16 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from typing import TYPE_CHECKING
 
-from brain_tumor.report.words import Number
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from brain_tumor.figure_text import Cell, Number, bracketed
 from brain_tumor.tracking.wording import markdown_table
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-    from markupsafe import Markup
-
-Cell = str | Number
 _SHORT = 16  # rows of a table that is not divided on paper
 _FIGURE = re.compile(
     r"[-+]?[\d.,]+ ?%?|[-+]?[\d.]+e[-+]?\d+|\d+ (of|/) \d+( \(.*%\))?|-?|[-\d.]+ to [-\d.]+"
@@ -27,15 +24,9 @@ _SECTION = re.compile(r"\b([Ss]ection (\d+))\b")
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first cell of a row names the row.
+    """A table; the first cell of a row names the row, or alone heads the rows below it.
 
-    A row of which only the first cell holds something is a heading of those below it.
-
-    Attributes:
-        head: the names of the columns.
-        rows: as many cells each.
-        caption: what it shows, of how many. HTML numbers it and sets it above the table, Markdown
-            sets it below.
+    HTML numbers the caption and sets it above the table, Markdown sets it below.
     """
 
     head: Sequence[str]
@@ -46,9 +37,8 @@ class Table:
         """Raise ValueError if a row has not as many cells as the head."""
         for row in self.rows:
             if len(row) != len(self.head):
-                raise ValueError(
-                    f"table {self.caption!r}: row {row} has not {len(self.head)} cells"
-                )
+                message = f"table {self.caption!r}: row {row} has not {len(self.head)} cells"
+                raise ValueError(message)
 
     @property
     def is_short(self) -> bool:
@@ -58,25 +48,17 @@ class Table:
     @property
     def kinds(self) -> list[str]:
         """The class of each column in HTML: figures stand flush right, but for the first column."""
-        rows = [row for row in self.rows if not is_group(row)]
-        if not rows:
-            return [""] * len(self.head)
-        columns = list(zip(*rows, strict=True))[1:]
+        rows = [row for row in self.rows if not _is_group(row)]
+        columns = list(zip(*rows, strict=True))[1:] if rows else [()] * (len(self.head) - 1)
         return [
             "",
-            *("figures" if all(map(_is_figure, cells)) and any(cells) else "" for cells in columns),
+            *("figures" if any(cells) and all(map(_is_figure, cells)) else "" for cells in columns),
         ]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing, numbered as a figure.
-
-    Attributes:
-        svg: as `drawings` makes it.
-        caption: what it shows, of how many, with which intervals.
-        alt: the same for those who do not see it, in a sentence.
-    """
+    """A drawing (SVG), numbered as a figure; `alt`: the same for those who do not see it."""
 
     svg: str
     caption: str
@@ -161,7 +143,6 @@ class Section:
     """A numbered part of a page.
 
     Attributes:
-        title: its heading.
         parts: in order; a `str` is a paragraph of plain text, `verbatim` between backticks.
         new_page: whether it starts a new page on paper.
     """
@@ -182,14 +163,8 @@ class Absent:
 def page(title: str, lead: str, sections: Sequence[Section], absent: Sequence[Absent] = ()) -> str:
     """A page as HTML, for screen (light, dark, narrow) and paper.
 
-    Args:
-        title: its heading.
-        lead: a paragraph under it: what this is, and what it is not for.
-        sections: numbered in order; tables and figures are numbered through.
-        absent: what is not there and why; lines at the end of the contents.
-
-    Returns:
-        The whole document, ending with a newline.
+    Sections, tables and figures are numbered in order; what is `absent` and why stands at the end
+    of the contents.
 
     Raises:
         ValueError: a drawing is no SVG.
@@ -199,11 +174,8 @@ def page(title: str, lead: str, sections: Sequence[Section], absent: Sequence[Ab
 
 
 @cache
-def _template() -> "tuple[Template, Markup]":
+def _template() -> tuple[Template, Markup]:
     """The template and the style sheet, which lie beside this module."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
     loader = PackageLoader("brain_tumor.report", "")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True,
@@ -214,12 +186,12 @@ def _template() -> "tuple[Template, Markup]":
         "class": lambda kind: Markup(' class="{}"').format(kind) if kind else "",
         "base64": lambda data: b64encode(data).decode("ascii"), "inline": _inline,
     }  # fmt: skip
-    environment.tests["group"] = is_group
+    environment.tests["group"] = _is_group
     css, _, _ = loader.get_source(environment, "page.css")
     return environment.get_template("page.html.j2"), Markup(css)
 
 
-def is_group(row: Sequence[Cell]) -> bool:
+def _is_group(row: Sequence[Cell]) -> bool:
     """Whether a row is a heading of those below it: only its first cell holds something."""
     return len(row) > 1 and bool(row[0]) and not any(row[1:])
 
@@ -228,22 +200,18 @@ def _is_figure(cell: Cell) -> bool:
     return isinstance(cell, Number) or bool(_FIGURE.fullmatch(cell))
 
 
-def _text(plain: str) -> "Markup":
+def _text(plain: str) -> Markup:
     """Plain text as HTML; between backticks it is shown verbatim, `section 3` becomes a link.
 
     Verbatim text may be broken after a dot, a slash or a low line.
     """
-    from markupsafe import Markup
-
     html = escape(plain, quote=False).replace(" %", "\u00a0%").replace("n = ", "n\u00a0=\u00a0")
     html = _SECTION.sub(r'<a href="#section-\2">\1</a>', html)
     code = _VERBATIM.sub(lambda hit: f"<code>{_JOINT.sub('<wbr>', hit[1])}</code>", html)
     return Markup(code)
 
 
-def _cell(cell: Cell) -> "Markup":
-    from markupsafe import Markup
-
+def _cell(cell: Cell) -> Markup:
     if isinstance(cell, str):
         return _text(cell)
     if not cell.interval:
@@ -252,10 +220,8 @@ def _cell(cell: Cell) -> "Markup":
     return form.format(cell.text, cell.interval, cell.note)
 
 
-def _inline(drawing: Drawing, prefix: str) -> "Markup":
+def _inline(drawing: Drawing, prefix: str) -> Markup:
     """The drawing for its place in the page: named, and with identifiers no other has."""
-    from markupsafe import Markup
-
     start = drawing.svg.find("<svg")
     if start < 0:
         raise ValueError(f"figure {drawing.caption!r}: is no SVG but {drawing.svg[:40]!r}")
@@ -282,8 +248,3 @@ def _markdown(part: str | Heading | Listing | Table) -> str:
             return f"{table}\n\n{part.caption}" if part.caption else table
         case _:
             return part
-
-
-def bracketed(cell: Cell) -> str:
-    """A cell as Markdown shows it: an interval in brackets."""
-    return cell.bracketed if isinstance(cell, Number) else cell

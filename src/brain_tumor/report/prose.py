@@ -2,13 +2,24 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from brain_tumor.data.copies import suspect_paths
-from brain_tumor.report.card import Calibration, Data, Failure, Images, ModelCard
-from brain_tumor.report.inputs import Inputs, baselines, figures
-from brain_tumor.report.words import SPLITS, Split
+from brain_tumor.figure_text import SPLIT_NAMES, Split, capitalised
+from brain_tumor.report.card import (
+    Baseline,
+    Calibration,
+    Data,
+    Failure,
+    Figure,
+    Images,
+    ModelCard,
+)
+from brain_tumor.report.evidence import BASELINES
+from brain_tumor.report.inputs import Inputs
 
 MOST_FAILURES = 12
 _PARTNER = re.compile(r"^(same bytes as|near-duplicate of) .*")
@@ -64,12 +75,7 @@ _LIMITS = (
 
 
 def make_card(inputs: Inputs, name: str) -> ModelCard:
-    """The card.
-
-    Args:
-        inputs: all that is known.
-        name: of the model.
-    """
+    """The card of a model of this name."""
     return ModelCard(
         name=name,
         intended_use=INTENDED_USE,
@@ -81,7 +87,7 @@ def make_card(inputs: Inputs, name: str) -> ModelCard:
         data=_data(inputs),
         split=_split(inputs),
         preprocessing=_preprocessing(inputs),
-        images={split: _images(inputs, split) for split in SPLITS},
+        images={split: _images(inputs, split) for split in SPLIT_NAMES},
         metrics={split: dict(measured) for split, measured in inputs.metrics.items()},
         notes=NOTES,
         calibration=Calibration(
@@ -90,15 +96,36 @@ def make_card(inputs: Inputs, name: str) -> ModelCard:
             target_sensitivity=inputs.point.sensitivity,
             images=inputs.point.images,
         ),
-        crossvalidation=figures(inputs.headline.get("figures", {})),
-        baselines=baselines(inputs.headline),
+        crossvalidation=_figures(inputs.headline.get("figures", {})),
+        baselines=_baselines(inputs.headline),
         external=tuple(
             {str(key): str(value) for key, value in row.items()}
             for row in inputs.external.to_dict("records")
         ),
         failures=_failures(inputs),
-        limits=_limits(inputs),
+        limits=(
+            *([PHANTOM] if inputs.is_phantom else []),
+            *([inputs.weights.note] if inputs.weights.note else []),
+            *_LIMITS,
+        ),
         lineage=dict(inputs.lineage),
+    )
+
+
+def _figures(plain: Mapping[str, Mapping[str, float]]) -> dict[str, Figure]:
+    return {key: Figure.model_validate(figure, extra="ignore") for key, figure in plain.items()}
+
+
+def _baselines(headline: Mapping[str, Any]) -> tuple[Baseline, ...]:
+    """The baselines of the nested cross-validation; the best with the paired difference."""
+    best, paired = headline.get("best_baseline"), headline.get("paired", {})
+    return tuple(
+        Baseline(
+            name=capitalised(BASELINES.get(name, name)),
+            figures=_figures(figures),
+            difference=_figures(paired if name == best else {}),
+        )
+        for name, figures in headline.get("baselines", {}).items()
     )
 
 
@@ -148,8 +175,11 @@ def _faults(inputs: Inputs) -> tuple[str, ...]:
         )
     if not patients:
         faults.append("Patients are not known: slices of one patient can lie in several splits.")
-    kinds = Counter(_kind(warning["reason"]) for warning in inputs.validation["warnings"])
-    faults += [f"{count} files: {kind}." for kind, count in sorted(kinds.items()) if kind]
+    reasons = [warning["reason"] for warning in inputs.validation["warnings"]]
+    kinds = Counter(
+        reason for reason in reasons if not _PARTNER.match(reason) or "other class" in reason
+    )  # copies are listed already
+    faults += [f"{count} files: {kind}." for kind, count in sorted(kinds.items())]
     if suspects := suspect_paths(inputs.manifest):
         faults.append(
             f"{len(suspects)} images stand on a list of suspect labels that was drawn up by eye "
@@ -158,26 +188,13 @@ def _faults(inputs: Inputs) -> tuple[str, ...]:
     return tuple(faults)
 
 
-def _kind(reason: str) -> str:
-    """What is wrong without the name of the other file; empty for copies, listed already."""
-    return "" if _PARTNER.match(reason) and "other class" not in reason else reason
-
-
-def _limits(inputs: Inputs) -> tuple[str, ...]:
-    """What to keep in mind of this model."""
-    sentences = [PHANTOM] if inputs.is_phantom else []
-    if inputs.weights.note:
-        sentences.append(inputs.weights.note)
-    return (*sentences, *_LIMITS)
-
-
 def _split(inputs: Inputs) -> tuple[str, ...]:
     """How the images were divided."""
-    params = inputs.settings.split
-    kept = " and ".join(_KINSHIPS[kinship] for kinship in params.kinships)
+    params = inputs.sections.split
+    kinships = " and ".join(_KINSHIPS[kinship] for kinship in params.kinships)
     together = (
-        f"{kept.capitalize()} stay together, so no cluster is divided."
-        if kept
+        f"{kinships.capitalize()} stay together, so no cluster is divided."
+        if kinships
         else "Nothing keeps copies together: they can lie on both sides of the split, so the "
         "figures are those of a leaking protocol."
     )
@@ -189,40 +206,33 @@ def _split(inputs: Inputs) -> tuple[str, ...]:
     )
     rank = f"Groups are ranked by a hash (seed {params.seed}), so a group keeps its split."
     seed = rank if params.mode == "fractions" else f"Seed {params.seed}."
-    drawn = inputs.settings.augment.phantoms
-    return (together, sizes, seed, *([_DRAWN.format(drawn)] if drawn else []))
+    phantoms = inputs.sections.augment.phantoms
+    return (together, sizes, seed, *([_DRAWN.format(phantoms)] if phantoms else []))
 
 
 def _preprocessing(inputs: Inputs) -> tuple[str, ...]:
     """The steps from a raw image to the network's input."""
-    params = inputs.settings.preprocess
+    params = inputs.sections.preprocess
+    slices = sum(map(len, (params.axial_mm, params.coronal_mm, params.sagittal_mm)))
+    failed = [
+        f"{inputs.preprocessing[label]['fallback']['count']} of "
+        f"{inputs.preprocessing[label]['images']} ({name})"
+        for label, name in (("no", "no tumour"), ("yes", "tumour"))
+    ]
     steps = ["Decode to grey, turned as EXIF says."]
     if params.normalisation == "none":
         steps.append("No spatial normalisation.")
     else:
         steps.append(
-            f"Register to the best-fitting of {_slices(inputs)} atlas slices (MNI152) by a "
-            f"{params.normalisation} transform and mutual information; {_fallback(inputs)}"
+            f"Register to the best-fitting of {slices} atlas slices (MNI152) by a "
+            f"{params.normalisation} transform and mutual information; where that fails the head "
+            f"is centred and scaled only: {' and '.join(failed)}."
         )
     blanked = ", blacken what lies outside it" if params.blank_outside_head else ""
-    steps.append(f"Crop to the head{blanked}.")
-    steps.append(
+    return (
+        *steps,
+        f"Crop to the head{blanked}.",
         f"Stretch grey levels from percentile {params.clip_low_percent:g} to "
-        f"{params.clip_high_percent:g} of the head to [0, 1]."
+        f"{params.clip_high_percent:g} of the head to [0, 1].",
+        f"Resize to {params.size_px} x {params.size_px} pixels.",
     )
-    steps.append(f"Resize to {params.size_px} x {params.size_px} pixels.")
-    return tuple(steps)
-
-
-def _slices(inputs: Inputs) -> int:
-    params = inputs.settings.preprocess
-    return sum(map(len, (params.axial_mm, params.coronal_mm, params.sagittal_mm)))
-
-
-def _fallback(inputs: Inputs) -> str:
-    parts = [
-        f"{inputs.preprocessing[label]['fallback']['count']} of "
-        f"{inputs.preprocessing[label]['images']} ({name})"
-        for label, name in (("no", "no tumour"), ("yes", "tumour"))
-    ]
-    return f"where that fails the head is centred and scaled only: {' and '.join(parts)}."

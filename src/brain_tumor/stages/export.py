@@ -7,7 +7,7 @@ from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.files import write_json
 from brain_tumor.inference import bundle
-from brain_tumor.inference.export import REPORT_FILE, export_network
+from brain_tumor.inference.export import export_network
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.inference.profile import Profile
 from brain_tumor.machine import working
@@ -38,7 +38,7 @@ def main() -> None:
         "agreement": asdict(agreement),
         "familiar": {"images": len(table), "clusters": len(set(clusters))},
     }
-    write_json(outputs.EXPORT / REPORT_FILE, report)
+    write_json(outputs.EXPORT / outputs.EXPORT_REPORT, report)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from brain_tumor.report.card import (
     write_card,
 )
 from brain_tumor.report.document import document
-from brain_tumor.report.inputs import SUMMARY, Settings, Sources, read
+from brain_tumor.report.inputs import SUMMARY, Sections, read
 from brain_tumor.report.model_sections import thumbnails
 from brain_tumor.report.prose import make_card
 from brain_tumor.tracking.lineage import trace
@@ -26,30 +26,14 @@ def main() -> None:
     """Gather what the stages left, and the committed evidence, and write the report."""
     params = settings.read()
     train = params.train.resolve(outputs.Best.read().params)
-    shown = Settings(params.split, params.preprocess, params.augment, train, params.evaluate)
-    sources = Sources(
-        manifest=outputs.MANIFEST,
-        validation=outputs.VALIDATION,
-        preprocessing=outputs.PREPROCESS_SUMMARY,
-        weights=outputs.INITIAL_WEIGHTS,
-        best=outputs.BEST,
-        calibration=outputs.CALIBRATION,
-        model_json=outputs.MODEL_META,
-        run=outputs.RUN,
-        predictions=outputs.PREDICTIONS,
-        metrics=outputs.FIGURES,
-        export=outputs.EXPORT,
-        history=outputs.HISTORY,
-        trials=outputs.TRIALS,
-        images=outputs.IMAGES,
-        evidence=outputs.EVIDENCE,
-    )
-    traced = {**vars(sources), "split": outputs.SPLIT, "params": settings.PARAMS}
+    sections = Sections(params.split, params.preprocess, params.augment, train, params.evaluate)
+    paths = outputs.ReportInputs()
+    traced = {**vars(paths), "split": outputs.SPLIT, "params": settings.PARAMS}
     traced["evidence"] = outputs.EVIDENCE / SUMMARY
     for follows in ("history", "trials", "images"):  # from the others
         del traced[follows]
     with working("gathering what the stages found"):
-        inputs = read(sources, shown, origin(read_meta(outputs.DATA)), trace(traced))
+        inputs = read(paths, sections, origin(read_meta(outputs.DATA)), trace(traced))
         card = make_card(inputs, NAME)
     with working(f"writing {outputs.REPORT / REPORT_FILE} and the model's card"):
         write_card(outputs.REPORT / CARD_FILE, card)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brain_tumor.figure_text import IN_WORDS, cell
+from brain_tumor.figure_text import cell
 from brain_tumor.settings import idle
 from brain_tumor.tracking.lineage import flat_params
 
@@ -119,10 +119,10 @@ def result_note(metrics: Metrics, more: str = "") -> str:
         more: what to say between the result in a sentence and the table.
     """
     test = metrics.get("test", {})
-    told = [f"{HEADLINE[key]} {cell(test[key], 3, IN_WORDS)}" for key in _SENTENCE if key in test]
+    told = [f"{HEADLINE[key]} {cell(test, key, 3)}" for key in _SENTENCE if key in test]
     first = f"Test: {', '.join(told)}, with 95 % intervals." if told else "No test figures."
     rows = [
-        [name, *(cell(metrics.get(split, {}).get(key), 3, IN_WORDS) for split in SPLITS)]
+        [name, *(cell(metrics.get(split, {}), key, 3) for split in SPLITS)]
         for key, name in HEADLINE.items()
         if any(key in metrics.get(split, {}) for split in SPLITS)
     ]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,12 @@ import pandas as pd
 from PIL import Image
 from ruamel.yaml import YAML
 
-from brain_tumor import outputs
-from brain_tumor import settings as settings_file
+from brain_tumor import settings
 from brain_tumor.data.copies import SUSPECTS, clusters
-from brain_tumor.inference.export import REPORT_FILE as EXPORT_FILE
 from brain_tumor.model.metrics import evaluate
-from brain_tumor.outputs import write_manifest
+from brain_tumor.outputs import EXPORT_REPORT, ReportInputs, write_manifest
 from brain_tumor.report.card import ModelCard
-from brain_tumor.report.inputs import Inputs, Settings, Sources, read
+from brain_tumor.report.inputs import Inputs, Sections, read
 from brain_tumor.report.prose import make_card
 from brain_tumor.settings import EvaluateParams
 
@@ -63,27 +60,18 @@ def predictions(table: pd.DataFrame) -> pd.DataFrame:
     return table[["path", "label"]].assign(split=places, probability=probability)
 
 
-def sources(root: Path) -> Sources:
+def paths_in(root: Path) -> ReportInputs:
     """Where `write` puts what a report is made from."""
-    paths = {
-        "manifest": outputs.MANIFEST, "validation": outputs.VALIDATION,
-        "preprocessing": outputs.PREPROCESS_SUMMARY, "weights": outputs.INITIAL_WEIGHTS,
-        "best": outputs.BEST, "calibration": outputs.CALIBRATION,
-        "model_json": outputs.MODEL_META, "run": outputs.RUN,
-        "predictions": outputs.PREDICTIONS, "metrics": outputs.FIGURES,
-        "export": outputs.EXPORT, "history": outputs.HISTORY, "trials": outputs.TRIALS,
-        "images": outputs.IMAGES, "evidence": outputs.EVIDENCE,
-    }  # fmt: skip
-    return Sources(**{field.name: root / paths[field.name] for field in fields(Sources)})
+    return ReportInputs(**{name: root / path for name, path in vars(ReportInputs()).items()})
 
 
-def write(root: Path) -> Sources:
+def write(root: Path) -> ReportInputs:
     """Write all files a report is made from, but no evidence."""
-    to, table = sources(root), manifest()
+    to, table = paths_in(root), manifest()
     write_manifest(table, to.manifest)
-    said = predictions(table)
-    said.to_csv(to.predictions, index=False)
-    _json(to.metrics, _metrics(table, said))
+    predicted = predictions(table)
+    predicted.to_csv(to.predictions, index=False)
+    _json(to.metrics, _metrics(table, predicted))
     copies = {"groups": 8, "files": 16, "identical_groups": 8, "identical_files": 16}
     odd = [{"path": "no/no_01.jpg", "reason": "content is PNG, file name says '.jpg'"}]
     _json(to.validation, {"patients": 0, "duplicates": copies, "errors": [], "warnings": odd})
@@ -109,16 +97,16 @@ def write(root: Path) -> Sources:
         image = to.images / f"{path}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (299, 299), number).save(image)
-    _json(to.export / EXPORT_FILE, {"engine": "onnxruntime 1.22", "digest": DIGEST})
+    _json(to.export / EXPORT_REPORT, {"engine": "onnxruntime 1.22", "digest": DIGEST})
     return to
 
 
-def history(to: Sources, rows: list[dict[str, Any]]) -> None:
+def history(to: ReportInputs, rows: list[dict[str, Any]]) -> None:
     """Write what stage train says of epochs."""
     pd.DataFrame(rows).to_csv(to.history, index=False)
 
 
-def trials(to: Sources, rows: list[dict[str, Any]]) -> None:
+def trials(to: ReportInputs, rows: list[dict[str, Any]]) -> None:
     """Write what stage tune says of trials."""
     pd.DataFrame(rows).to_csv(to.trials, index=False)
 
@@ -138,31 +126,30 @@ def params_file(root: Path) -> Path:
     return path
 
 
-def settings(path: Path) -> Settings:
-    """The sections a report tells of."""
-    chosen: dict[str, float | int] = {"head_block": 6, "fine_tune_blocks": 0}
-    asked = settings_file.read(path)
-    train = asked.train.resolve(chosen)
-    return Settings(asked.split, asked.preprocess, asked.augment, train, asked.evaluate)
+def sections(path: Path) -> Sections:
+    """The sections that a report shows."""
+    params = settings.read(path)
+    train = params.train.resolve({"head_block": 6, "fine_tune_blocks": 0})
+    return Sections(params.split, params.preprocess, params.augment, train, params.evaluate)
 
 
-def found(root: Path, origin: str = "directory brain-mri") -> Inputs:
+def inputs(root: Path, origin: str = "directory brain-mri") -> Inputs:
     """All that a report is made from, read from files in `root`."""
     lineage = {"git.commit": "c" * 40, "data.md5": "d.dir"}
-    return read(write(root), settings(params_file(root)), origin, lineage)
+    return read(write(root), sections(params_file(root)), origin, lineage)
 
 
 def card(root: Path) -> ModelCard:
     """The card of `found`."""
-    return make_card(found(root), NAME)
+    return make_card(inputs(root), NAME)
 
 
-def _metrics(table: pd.DataFrame, said: pd.DataFrame) -> dict[str, Any]:
+def _metrics(table: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, Any]:
     cluster = clusters(table)
     params = EvaluateParams(seed=0, bootstrap_resamples=30)
     results = {}
     for name in ("train", "val", "test"):
-        rows = said[said["split"] == name]
+        rows = predicted[predicted["split"] == name]
         estimates = evaluate(
             np.asarray(rows["label"] == "yes", dtype=np.int64),
             rows["probability"].to_numpy(np.float64),

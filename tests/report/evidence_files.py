@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.model.calibration import reliability
-from tests.report.made import DIGEST
+from brain_tumor.report.inputs import Inputs, read
+from tests.report import stage_files
+from tests.report.stage_files import DIGEST
 
 KEYS = (
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss", "brier",
@@ -19,6 +21,15 @@ AT_HALF = KEYS[:4]
 def figures(value: float, keys: tuple[str, ...] = KEYS) -> dict[str, Any]:
     """Each figure with the same value and interval."""
     return {key: {"value": value, "low": value - 0.05, "high": value + 0.05} for key in keys}
+
+
+def inputs(root: Path) -> Inputs:
+    """All that a report is made from, with evidence on the same images and epochs that trained."""
+    paths = stage_files.write(root)
+    stage_files.history(paths, stage_files.EPOCHS)
+    write(paths.evidence, stage_files.manifest())
+    sections = stage_files.sections(stage_files.params_file(root))
+    return read(paths, sections, "directory brain-mri", {})
 
 
 def write(folder: Path, manifest: pd.DataFrame, model: str = DIGEST) -> None:
