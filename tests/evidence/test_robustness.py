@@ -13,12 +13,13 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from brain_tumor.files import read_artefact
 from brain_tumor.imaging.picture import decode
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.outputs import write_manifest, write_split
 from brain_tumor.report.drawings import curves_svg
-from brain_tumor.settings import EvaluateParams
+from brain_tumor.settings import EvaluateParams, PreprocessParams
 from evidence.pages import robustness_page
 from evidence.robustness import (
     COLUMNS,
@@ -200,7 +201,7 @@ def project(tmp_path: Path) -> Path:
         (outputs / stage).mkdir()
         for name in names:
             shutil.copyfile(made / name, outputs / stage / name)
-    preprocess = bundle.load_preprocess(made)
+    preprocess = read_artefact(made / bundle.PREPROCESS_FILE, PreprocessParams)
     sections.write_params(tmp_path, preprocess=preprocess.model_dump(mode="json"))
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "params.yaml").write_text(SECTIONS)

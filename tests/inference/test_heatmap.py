@@ -11,7 +11,7 @@ from PIL import Image
 
 from brain_tumor.imaging.geometry import compose, invert, magnification, transform
 from brain_tumor.imaging.preprocess import Record
-from brain_tumor.inference.classifier import Finding, Prediction, Prepared
+from brain_tumor.inference.classifier import Prediction, Prepared, SliceResult
 from brain_tumor.inference.heatmap import heatmap_png, heatmap_sheet_png, strongest
 
 SIZE_PX, CELLS, STRIDE_PX = 83, 8, 8  # the outermost places lie 13 px inside the edge
@@ -24,7 +24,7 @@ def finding(
     *,
     ood: bool = False,
     grey: NDArray[np.uint8] | None = None,
-) -> Finding:
+) -> SliceResult:
     names = ("m00", "m01", "m02", "m10", "m11", "m12")
     record = Record(
         width=WIDTH, height=HEIGHT, slice="axial+8", plane="axial", rotation_deg=0.0, px_per_mm=1.0,
@@ -36,7 +36,7 @@ def finding(
         grey = np.full((HEIGHT, WIDTH), 100, np.uint8)
     prepared = Prepared("", grey, np.zeros((SIZE_PX, SIZE_PX), np.uint8), record, {}, ())
     prediction = Prediction("", 0.9, "yes", 0.5, False, ood, 0.3, (), "keras", "model version 1")
-    return Finding(prediction, prepared, contributions, STRIDE_PX)
+    return SliceResult(prediction, prepared, contributions, STRIDE_PX)
 
 
 def turned(angle: float, scale: float) -> NDArray[np.float64]:

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from brain_tumor.cli.app import app
 from brain_tumor.errors import UserError
+from brain_tumor.inference.bundle import Profile
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.inference.profile import Profile
 from brain_tumor.outputs import (
     PROFILE_FILES,
     StageOutputs,

@@ -203,9 +203,9 @@ def write_profile(outputs: StageOutputs) -> None:
     import pandas as pd
 
     from brain_tumor.imaging.atlas import Atlas
+    from brain_tumor.inference.bundle import KEYS, Profile
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import KerasEngine
-    from brain_tumor.inference.profile import KEYS, Profile
     from brain_tumor.model import saved
 
     split = pd.read_csv(outputs.split)
@@ -220,10 +220,9 @@ def write_profile(outputs: StageOutputs) -> None:
 
 def write_export(outputs: StageOutputs) -> None:
     """What stage export leaves: the network for the fast engine, what training images look like."""
-    from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+    from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE, Profile
     from brain_tumor.inference.export import export_network
     from brain_tumor.inference.familiarity import Familiarity
-    from brain_tumor.inference.profile import Profile
     from brain_tumor.model import saved
 
     profile = Profile.load(outputs.profile)

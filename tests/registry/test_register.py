@@ -19,8 +19,8 @@ from PIL import Image
 from brain_tumor.errors import UserError
 from brain_tumor.files import write_json
 from brain_tumor.inference import bundle
+from brain_tumor.inference.bundle import KEYS, Profile
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.inference.profile import KEYS, Profile
 from brain_tumor.outputs import (
     EXPORTED,
     StageOutputs,

@@ -21,7 +21,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.imaging.dicom import is_dicom
 from brain_tumor.imaging.nifti import is_nifti
 from brain_tumor.inference import bundle
-from brain_tumor.inference.classifier import Classifier, Finding
+from brain_tumor.inference.classifier import Classifier, SliceResult
 from brain_tumor.inference.engine import EngineName
 from brain_tumor.inference.files import examine_files, expand
 from brain_tumor.model.metrics import Rate, cluster_rate, rate
@@ -169,7 +169,9 @@ class Seen:
     match: Match | None
 
 
-def see(file: LabelledFile, findings: tuple[Finding, ...], sha256: str, known: KnownImages) -> Seen:
+def see(
+    file: LabelledFile, findings: tuple[SliceResult, ...], sha256: str, known: KnownImages
+) -> Seen:
     """Put together what there is to know of a file that the model has judged.
 
     Args:
@@ -200,7 +202,7 @@ def file_sha256(file: Path) -> str:
         return ""
 
 
-def _of_slice(finding: Finding, label: str) -> dict[str, Any]:
+def _of_slice(finding: SliceResult, label: str) -> dict[str, Any]:
     row = finding.prediction.row()
     height, width = finding.prepared.grey.shape
     call = row.pop("label")
@@ -260,7 +262,7 @@ def predict_files(
         if result.error:
             out[file.path] = _left_out(file, UNREADABLE, result.error)
         else:
-            seen.append(see(file, result.findings, sha256, known))
+            seen.append(see(file, result.slices, sha256, known))
     table = _clustered(seen)
     out |= _copies(seen, dict(zip(table["path"], table["cluster"], strict=True)))
     kept = table[~table["path"].isin(set(out))].reset_index(drop=True)

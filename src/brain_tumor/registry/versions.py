@@ -16,7 +16,7 @@ from brain_tumor.data import training_images
 from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
 from brain_tumor.errors import UserError
 from brain_tumor.files import RESTORE, read_json, write_text
-from brain_tumor.inference import bundle, profile
+from brain_tumor.inference import bundle
 from brain_tumor.model.saved import load_meta
 from brain_tumor.outputs import EXPORTED, Best, StageOutputs
 from brain_tumor.report.card import (
@@ -287,7 +287,7 @@ _MISSING_TAG = "files_missing"
 # Of versions that have them:
 _PROFILE_TAG, _EXPORT_TAG, _REPORT_TAG = "md5.profile", "md5.export", "md5.report"
 _LATER = {
-    _PROFILE_TAG: profile.IN_MODEL,
+    _PROFILE_TAG: bundle.PROFILE_PATHS,
     _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED],
     _REPORT_TAG: [CARD_FACTS, REPORT],
 }
@@ -414,7 +414,7 @@ def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[s
     images = read_images(outputs.manifest, outputs.split)
     write_training_images(folder / TRAINING_IMAGES, images, outputs.data)
     own = {TRAINING_IMAGES: folder / TRAINING_IMAGES, **write_both(folder, described)}
-    folders = {EVALUATION: outputs.evaluation, profile.FOLDER: outputs.profile}
+    folders = {EVALUATION: outputs.evaluation, bundle.PROFILE_FOLDER: outputs.profile}
     return own | folders | {REPORT: outputs.report / REGISTERED_REPORT_FILE}
 
 
