@@ -143,7 +143,6 @@ def serve(
     """
     with reporting_errors():
         from brain_tumor.machine import worker_count
-        from brain_tumor.serving.app import ServedModel
         from brain_tumor.serving.schema import MEGABYTE, Limits
         from brain_tumor.serving.server import serve as serve_model
         from brain_tumor.tracking.models import find_model
@@ -151,7 +150,7 @@ def serve(
         found = find_model(chosen(model))
         count = workers or worker_count()
         serve_model(
-            ServedModel(found.bundle, found.name, found.facts, found.card),
+            found,
             (host, port),
             count,
             Limits(file_bytes=round(max_mb * MEGABYTE), timeout_s=timeout_s),
