@@ -1,7 +1,8 @@
-"""A number with its interval as people read it."""
+"""Figures as people read them: a number with its interval, and a Markdown table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 IN_WORDS, IN_BRACKETS = "{} ({} to {})", "{} [{}, {}]"
 
@@ -32,3 +33,17 @@ def cell(figure: Mapping[str, float] | None, digits: int = 2, form: str = IN_BRA
     number = partial(decimals, digits=digits)
     ends = (figure.get("low"), figure.get("high"))
     return with_interval(figure["value"], *ends, number=number, form=form)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; empty without rows.
+
+    A cell stays on one line, without the signs that end it or start HTML; None is empty.
+    """
+    cells = [["" if cell is None else _escaped(str(cell)) for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *cells] if cells else []
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ from ruamel.yaml import YAML
 
 from brain_tumor.files import write_json
 from brain_tumor.outputs import StageOutputs
+from brain_tumor.registry.register import register
 from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import connection
 from tests import sections
 from tests.small_project import ROOT
 
+NAME = "brain-tumor-inceptionv3"
 SIZE_PX = 75
+PREPROCESS = sections.preprocess(normalisation="none", size_px=SIZE_PX)
 Split = Callable[[int], str]
 MakeOutputs = Callable[..., StageOutputs]
 
@@ -60,9 +64,38 @@ def own_store(empty_store: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def registered_root(
+    empty_store: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Outputs of all stages and the store they are registered in; only to be copied."""
+    root = tmp_path_factory.mktemp("registered")
+    shutil.copytree(empty_store, root / "mlruns")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("DVC_ROOT", str(root))
+        outputs = make_outputs(root)
+        write_json(outputs.registered, asdict(register(outputs, PREPROCESS, params)))
+    return root
+
+
+@pytest.fixture
+def registered(registered_root: Path, own_store: None, tmp_path: Path) -> StageOutputs:
+    """Outputs in `tmp_path`, registered in the store there as version 1, the champion."""
+    from mlflow.tracking._tracking_service import utils
+
+    shutil.copytree(registered_root, tmp_path, dirs_exist_ok=True)
+    connection.connect()  # which mends the paths of the copy
+    utils._artifact_repos_cache.clear()  # by the id of a model, which all copies share
+    return at(tmp_path)
+
+
+@pytest.fixture(scope="session")
 def params() -> RegisterParams:
     return RegisterParams(
-        name="brain-tumor-inceptionv3",
+        name=NAME,
         metric="balanced_accuracy",
         margin=0.025,
         min_images_per_class=2,
@@ -180,11 +213,10 @@ def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     from brain_tumor.model import saved
 
     network = saved.load_network(outputs.model)
-    wanted = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     rows = ["path,label,split,probability"]
     for label in ("no", "yes"):
         data = [picture(label, index) for index in range(count)]
-        images = np.stack([preprocess_image(item, None, wanted).image for item in data])
+        images = np.stack([preprocess_image(item, None, PREPROCESS).image for item in data])
         for index, value in enumerate(saved.predict_proba(network, images)):
             rows.append(f"{label}/{index}.png,{label},{split(index)},{float(value)!r}")
     outputs.predictions.write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -211,10 +243,9 @@ def write_profile(outputs: StageOutputs) -> None:
     split = pd.read_csv(outputs.split)
     hashes = pd.read_csv(outputs.manifest).set_index("path")["sha256"]
     table = split.assign(sha256=hashes.loc[split["path"]].to_numpy(), cluster=split["group"])
-    wanted = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     engine = KerasEngine(saved.load_network(outputs.model))
     data = [(outputs.data / path).read_bytes() for path in table["path"]]
-    rows, features = describe(engine, Atlas.load(outputs.atlas), wanted, data)
+    rows, features = describe(engine, Atlas.load(outputs.atlas), PREPROCESS, data)
     Profile(table[[*KEYS]].join(pd.DataFrame(rows)), features).save(outputs.profile)
 
 

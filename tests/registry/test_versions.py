@@ -24,9 +24,9 @@ from brain_tumor.registry.versions import (
     write_training_images,
 )
 from brain_tumor.report.card import CARD_FILE, read_card
-from tests.registry.conftest import MakeOutputs
+from tests.registry.conftest import NAME, MakeOutputs
 
-NAME, DIGEST = "brain-tumor-inceptionv3", "f" * 64
+DIGEST = "f" * 64
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def image(name: str, split: str, *groups: str) -> Image:
 
 
 def names(images: list[Image]) -> list[str]:
-    return [one.path[4:-4] for one in images]
+    return [item.path[4:-4] for item in images]
 
 
 def test_training_images_themselves_are_left_out() -> None:

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from brain_tumor.figure_text import markdown_table
 from brain_tumor.report.drawings import confusion_svg
 from brain_tumor.report.page import (
     Absent,
@@ -26,7 +27,6 @@ from brain_tumor.report.page import (
     page,
 )
 from brain_tumor.report.words import Number
-from brain_tumor.tracking.wording import markdown_table
 
 VOID = {"meta", "link", "wbr", "img", "br"}
 EVIL = "<script>alert('x')</script> & \"more\""

@@ -70,7 +70,7 @@ def registry_promote(
     from brain_tumor import settings
     from brain_tumor.files import write_json
     from brain_tumor.outputs import StageOutputs
-    from brain_tumor.registry.champion import promote
+    from brain_tumor.registry.register import promote
 
     with reporting_errors():
         section = settings.read(params).register

@@ -54,13 +54,9 @@ class Prepared:
 def prepare(
     data: bytes, atlas: Atlas, params: PreprocessParams, slices: int = SLICES
 ) -> list[Prepared]:
-    """Read a file and preprocess its slices as the pipeline does.
+    """Read a whole file (see `read_slices`) and preprocess its slices as the pipeline does.
 
-    Args:
-        data: a whole file: what `read_slices` takes.
-        atlas: slices that images are normalised to.
-        params: section `preprocess` of the training.
-        slices: how many middle slices of a volume, or pages of a file, at most.
+    `slices` is how many middle slices of a volume, or pages of a file, are taken at most.
 
     Raises:
         DecodeError: the bytes are no image that can be read.
@@ -178,11 +174,7 @@ class Classifier:
     ) -> "Classifier":
         """Load from a bundle folder (see `inference.bundle`).
 
-        Args:
-            folder: the bundle.
-            engine: `keras`, the network as it was trained, or `fast`, exported for inference.
-            model: name and version, for its answers.
-            threads: of the fast engine; by default as many as there are processors.
+        `engine` and `threads` are those of `load_engine`; answers name `model`.
 
         Raises:
             UserError: a file is missing or unreadable; the message names it.

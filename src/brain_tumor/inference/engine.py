@@ -73,10 +73,8 @@ class OnnxEngine:
 def load_engine(folder: Path, name: EngineName, threads: int | None = None) -> Engine:
     """Load what runs the network of a bundle folder (see `inference.bundle`).
 
-    Args:
-        folder: the bundle.
-        name: `keras`, the network as it was trained, or `fast`, exported for inference.
-        threads: of the fast engine (see `OnnxEngine`).
+    `keras` is the network as it was trained; `fast` is exported for inference and computes with
+    so many threads.
 
     Raises:
         UserError: the network is missing or unreadable; the message names the file.

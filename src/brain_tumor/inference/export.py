@@ -47,10 +47,8 @@ def export_network(
 ) -> Agreement:
     """Write a network for `engine.OnnxEngine`; the same network gives the same bytes.
 
-    Args:
-        model: the network and what it is.
-        path: file to write (`bundle.FAST_FILE`); whole, or not at all.
-        images: uint8 (N, size, size), N at least 1, to compare on; by default, two of noise.
+    The file is written whole or not at all. Both are compared on images, uint8 (N, size, size), N
+    at least 1; by default on two of noise.
 
     Raises:
         UserError: they do not, or the network holds a layer that cannot be exported.
@@ -99,11 +97,9 @@ def compare(reference: Seen, exported: Seen) -> Agreement:
 
 
 class Graph:
-    """Nodes and constants so far; names count up, so the same network gives the same bytes.
+    """Nodes in the order they are computed, and weights.
 
-    Attributes:
-        nodes: in the order they are computed.
-        constants: weights.
+    Names count up, so the same network gives the same bytes.
     """
 
     def __init__(self) -> None:
@@ -183,10 +179,7 @@ _WRITERS: dict[str, Callable[[Graph, Any, list[str]], str]] = {
 
 
 def to_onnx(network: Any) -> ModelProto:
-    """Write a network, float32 [0, 1] (N, size, size, 1) to P(yes), as an ONNX model.
-
-    Args:
-        network: as `saved.load` gives it, with either head.
+    """Write a network with either head (see `saved.load`), as an ONNX model.
 
     Returns:
         A model of `images`, uint8 (N, size, size), to `probability` (N,), `features`

@@ -18,7 +18,7 @@ from brain_tumor.inference import bundle
 from brain_tumor.monitoring.drift_test import Design, Difference, Direction, Floats, compare, design
 from brain_tumor.settings import DriftParams, ValidateParams
 from brain_tumor.tracking import connection, models
-from brain_tumor.tracking.models import Version, describe, find_version
+from brain_tumor.tracking.models import Version, describe, named_version
 
 _BLOCK = 512  # images at a time
 
@@ -409,7 +409,7 @@ def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftPar
             `ModelUnusableError`) the model cannot be run.
     """
     client = connection.connect()
-    version = find_version(client, uri)
+    version = named_version(client, uri)
     if version is None:
         return Drift(None, note=f"There is no {uri} to compare with.")
     known = _profile(client, version)

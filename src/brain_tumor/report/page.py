@@ -8,8 +8,8 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING
 
+from brain_tumor.figure_text import markdown_table
 from brain_tumor.report.words import Number
-from brain_tumor.tracking.wording import markdown_table
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -40,30 +40,14 @@ from brain_tumor.serving.uploads import FIELD, MemoryBudget, Upload, read_upload
 from brain_tumor.serving.workers import Slices, Task, WorkerPool, where
 from brain_tumor.tracking.models import ModelFolder
 
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {
-                        FIELD: {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {
-                                "type": "string",
-                                "contentMediaType": "application/octet-stream",
-                            },
-                            "description": f"One or more files: {TAKEN}.",
-                        }
-                    },
-                }
-            }
-        },
-    }
+_FILES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+    "description": f"One or more files: {TAKEN}.",
 }
+_FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}}
+BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

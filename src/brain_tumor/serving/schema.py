@@ -238,7 +238,7 @@ def _verbatim(plain: str) -> Markup:
 
 def _parameters(operation: OpenApi) -> list[tuple[str, ...]]:
     """Name, kind, default and meaning of all that an operation takes."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (item["name"], _kind(item["schema"]), _default(item["schema"]), item["description"])
         for item in operation.get("parameters", ())
     ]

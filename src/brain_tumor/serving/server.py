@@ -27,12 +27,7 @@ def serve(
 ) -> None:
     """Serve a model until SIGINT or SIGTERM; requests in flight are answered first.
 
-    Args:
-        model: to serve.
-        address: host and port; port 0 is any free one.
-        workers: processes that look at files.
-        limits: of a request.
-        started: called with the URL when files are taken.
+    Port 0 is any free one; `started` is called with the URL when files are taken.
 
     Raises:
         OSError: the address is taken or not this machine's; the message names it.

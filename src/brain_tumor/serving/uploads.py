@@ -65,12 +65,7 @@ class Upload:
 async def read_uploads(
     request: Request, limits: Limits, hold: Callable[[int], int]
 ) -> list[Upload]:
-    """Read the files of a request, whose body is not read yet.
-
-    Args:
-        request: with the files.
-        limits: of the server.
-        hold: counts what is held (see `MemoryBudget.share`).
+    """Read the files of a request; `hold` counts bytes (see `MemoryBudget.share`).
 
     Raises:
         ApiError: it is no multipart request with files, or too large, or stops arriving.

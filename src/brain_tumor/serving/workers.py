@@ -32,13 +32,7 @@ _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b
 
 @dataclass(frozen=True)
 class Task:
-    """A file to look at.
-
-    Attributes:
-        data: the whole file.
-        slices: how many of a volume, at most.
-        heatmap: whether pictures are wanted.
-    """
+    """A whole file to look at, so many slices of a volume at most, with pictures or without."""
 
     data: bytes
     slices: int

@@ -33,9 +33,7 @@ def relocate(database: Path) -> int:
     tag; where it names another folder the store has moved, and every path below the old folder
     is rewritten together with the tag, all or none. Paths elsewhere (a bucket, another folder)
     stay as they are. A second call changes nothing.
-
-    Args:
-        database: the SQLite file; nothing happens when it is not there or is no MLflow store.
+    Nothing happens where the SQLite file is missing or no MLflow store.
 
     Returns:
         The number of paths rewritten.
@@ -124,18 +122,15 @@ def check(uri: str) -> None:
         raise StoreError(f"{shown(uri)} (MLFLOW_TRACKING_URI): this is no MLflow server")
 
 
-def explaining(client: "MlflowClient", uri: str) -> "MlflowClient":
-    """A client that raises StoreError where the server is gone, and no secret in it."""
-    return cast("MlflowClient", _Explaining(client, uri))
-
-
 class _Explaining:
+    """A client that raises StoreError where the server is gone, and no secret in it."""
+
     def __init__(self, client: "MlflowClient", uri: str) -> None:
         self._client, self._uri = client, uri
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        return self._wrapped(found) if callable(found) else found
+        attribute = getattr(self._client, name)
+        return self._wrapped(attribute) if callable(attribute) else attribute
 
     def _wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         from mlflow.exceptions import MlflowException
@@ -175,12 +170,11 @@ def _refusing(uri: str, answer: str) -> StoreError:
 
 def _reason(error: BaseException) -> str:
     """What lies at the bottom of an error of requests, urllib3 and MLflow."""
-    inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
     first = error.args[0] if error.args else None
-    if isinstance(first, BaseException):
-        inner = first
-    if isinstance(inner, BaseException):
-        return _reason(inner)
+    cause = error.__cause__ or error.__context__ or getattr(error, "reason", None)
+    for deeper in (first, cause):
+        if isinstance(deeper, BaseException):
+            return _reason(deeper)
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -237,7 +231,7 @@ def connect() -> "MlflowClient":
     check(uri)
     if shown(uri) != uri:  # MLflow prints links to ended runs, with the login in them
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    return explaining(mlflow.MlflowClient(), uri)
+    return cast("MlflowClient", _Explaining(mlflow.MlflowClient(), uri))
 
 
 def _use(uri: str) -> None:
@@ -267,8 +261,8 @@ def experiment_id(client: "MlflowClient") -> str:
     from mlflow.exceptions import MlflowException
 
     name = experiment_name()
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         database = database_path(tracking_uri())
         folder = None if database is None else str(database.parent)
         try:
@@ -280,9 +274,9 @@ def experiment_id(client: "MlflowClient") -> str:
                 )
             )
         except MlflowException:  # another process was quicker
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

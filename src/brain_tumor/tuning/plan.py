@@ -17,7 +17,7 @@ from brain_tumor.model.folds import Development, TrainingData, read_development
 from brain_tumor.model.training import Start, exact_outputs, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, idle
-from brain_tumor.tracking import lineage, wording
+from brain_tumor.tracking import lineage
 from brain_tumor.tuning.search import study_name
 
 
@@ -76,13 +76,13 @@ class Plan:
     @cached_property
     def logged(self) -> Mapping[str, str]:
         """Parameters of its run, as they were when it began; `tuned` is not filled in."""
-        return wording.acted_params(
+        return lineage.acted_params(
             self.inputs.params, self.section.model_dump(), ["tune"], phantom=self.is_phantom
         )
 
     def trial_params(self, train: TrainParams) -> dict[str, str]:
         """Parameters of the run of a trial: those that act in its training."""
-        return wording.acted_params(self.inputs.params, train.model_dump(), phantom=self.is_phantom)
+        return lineage.acted_params(self.inputs.params, train.model_dump(), phantom=self.is_phantom)
 
     @cached_property
     def is_phantom(self) -> bool:

@@ -13,17 +13,19 @@ from brain_tumor.machine import repository_root
 from brain_tumor.model.phase import Epoch
 from brain_tumor.model.recipe import fit_folds
 from brain_tumor.outputs import Best
-from brain_tumor.tracking import wording
 from brain_tumor.tracking.runs import (
     Run,
     close_run,
     create_run,
+    curves,
     discard_run,
     resume_run,
     shared,
     start_run,
+    study_title,
+    training_name,
+    trials_note,
 )
-from brain_tumor.tracking.wording import curves, training_name
 from brain_tumor.tuning import search
 from brain_tumor.tuning.figures import importances, save_figures
 from brain_tumor.tuning.plan import Plan, prepare_features
@@ -127,10 +129,9 @@ def _conclude(study: "Study", plan: Plan, run: Run, figures: Path) -> Outcome:
         shares = importances(study, plan.tune.n_trials)
         parent.log_metrics({f"importance/{name}": share for name, share in shares.items()})
         save_figures(figures, study, plan.tune.n_trials)
-        for figure in sorted(figures.glob("*.png")):
-            parent.log_figure_file(figure)
+        parent.log_figures(figures)
         _log_table(trials, parent)
-        note = wording.trials_note(trials, found.trial, plan.tune.objective)
+        note = trials_note(trials, found.trial, plan.tune.objective)
         parent.describe(_title(plan, len(trials)), note)
     return Outcome(found, trials, search.held_out(study, plan.tune.n_trials))
 
@@ -216,7 +217,7 @@ def _parent_run(storage: "RDBStorage", study: "Study", plan: Plan) -> Run:
 
 
 def _title(plan: Plan, trials: int) -> str:
-    return wording.study_title(plan.images, plan.tune.objective, len(plan.data), trials)
+    return study_title(plan.images, plan.tune.objective, len(plan.data), trials)
 
 
 def _known_run(study: "Study") -> Run | None:
