@@ -108,14 +108,14 @@ def test_colour_stays_inside_the_head() -> None:
     grey = np.where(away_px < 90, 150, 0).astype(np.uint8)
     cells = np.ones((CELLS, CELLS), np.float32)
     cells[0, 0] = 5.0  # the strongest place of all lies in the background
-    seen = finding(cells, turned(0.0, 3.0), grey=grey)
-    drawn = warmth(heatmap_png(seen))
+    result = finding(cells, turned(0.0, 3.0), grey=grey)
+    drawn = warmth(heatmap_png(result))
     shown = drawn.shape[1] / WIDTH
     rows, columns = np.ogrid[: drawn.shape[0], : drawn.shape[1]]
     away = np.hypot(rows - drawn.shape[0] / 2, columns - drawn.shape[1] / 2) / shown
     assert not drawn[away > 95].any()
     assert (drawn[away < 80] > 60).all()
-    assert strongest(seen) == pytest.approx(1.0, abs=0.1)
+    assert strongest(result) == pytest.approx(1.0, abs=0.1)
 
 
 def test_nothing_found_is_the_plain_picture() -> None:

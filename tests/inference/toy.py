@@ -92,8 +92,8 @@ def write_surroundings(root: Path, engine: "Engine", facts: dict[str, Any]) -> N
     atlas.save(folder / bundle.ATLAS_FILE)
     preprocess = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     bundle.write(folder, [], preprocess)
-    known = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
-    rows, features = describe(engine, atlas, preprocess, known)
+    familiar = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
+    rows, features = describe(engine, atlas, preprocess, familiar)
     clusters = np.arange(len(rows)).astype(str)
     familiarity = Familiarity.fit(features, pd.DataFrame(rows), clusters, sections.export())
     familiarity.save(folder / bundle.FAMILIARITY_FILE)

@@ -111,7 +111,7 @@ def make_outputs(tmp_path_factory: pytest.TempPathFactory) -> MakeOutputs:
     the group of each of the pictures of a class. The same arguments give copies of the same files,
     since making them takes seconds; with `anew` they are made again.
     """
-    kept = tmp_path_factory.mktemp("outputs")
+    templates = tmp_path_factory.mktemp("outputs")
     folders: dict[tuple[object, ...], Path] = {}
 
     def make(
@@ -125,7 +125,7 @@ def make_outputs(tmp_path_factory: pytest.TempPathFactory) -> MakeOutputs:
     ) -> StageOutputs:
         key = (slope, weights, *map(split, range(len(groups))), *groups)
         if anew or key not in folders:
-            folders[key] = kept / str(len(list(kept.iterdir())))
+            folders[key] = templates / str(len(list(templates.iterdir())))
             write_outputs(at(folders[key]), slope, weights, split, groups)
         shutil.copytree(folders[key], root, copy_function=shutil.copy, dirs_exist_ok=True)
         return at(root)
@@ -258,8 +258,8 @@ def write_export(outputs: StageOutputs) -> None:
 
     profile = Profile.load(outputs.profile)
     clusters = profile.table["cluster"].to_numpy(str)
-    known = Familiarity.fit(profile.features, profile.table, clusters, sections.export())
-    known.save(outputs.export / FAMILIARITY_FILE)
+    familiarity = Familiarity.fit(profile.features, profile.table, clusters, sections.export())
+    familiarity.save(outputs.export / FAMILIARITY_FILE)
     model = saved.load_parts(outputs.model, outputs.model_json)
     export_network(model, outputs.export / FAST_FILE)
 

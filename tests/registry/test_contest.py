@@ -115,8 +115,8 @@ def test_force_overrides_everything(params: RegisterParams) -> None:
 def test_too_few_images_to_compare_keep_the_champion(split: str, params: RegisterParams) -> None:
     fewer = params.min_images_per_class - 1
     few = replace(getattr(BETTER, split), images_per_class=fewer)
-    for left in (few, None):
-        challenger = replace(BETTER, val=left) if split == "val" else replace(BETTER, test=left)
+    for figure in (few, None):
+        challenger = replace(BETTER, val=figure) if split == "val" else replace(BETTER, test=figure)
         assert decide(challenger, CHAMPION, params).alias == "challenger"
 
 
@@ -149,7 +149,7 @@ def test_contests_end_where_the_champion_never_stops_changing(
         return Version("m", str(next(numbers)), "", "", {}, ("champion",))
 
     monkeypatch.setattr(registering, "champion_of", another_champion)
-    monkeypatch.setattr(registering, "contest", lambda *given: contests.append(given))
+    monkeypatch.setattr(registering, "contest", lambda *arguments: contests.append(arguments))
     challenger = Version("m", "0", "", "", {}, ())
     with pytest.raises(ValueError, match="champion changed during each of 5 contests with models"):
         registering.judge(None, challenger, StageOutputs(), params)

@@ -97,8 +97,8 @@ def test_relation_to_an_image_that_left_the_split_counts() -> None:
 
 def test_renamed_training_images_are_recognised_by_content(tmp_path: Path) -> None:
     path = tmp_path / "training_images.csv"
-    odd = Image('yes/a, "b".png', "hash-x", 1, "train", frozenset({"g"}))
-    write_training_images(path, [odd, image("b", "val"), image("c", "test")], tmp_path)
+    quoted = Image('yes/a, "b".png', "hash-x", 1, "train", frozenset({"g"}))
+    write_training_images(path, [quoted, image("b", "val"), image("c", "test")], tmp_path)
     renamed = Image("yes/new.png", "hash-x", 1, "test", frozenset({"new"}))
     assert read_training_hashes(path) == {"hash-x"}
     assert unseen([renamed], read_training_hashes(path)) == []

@@ -90,13 +90,13 @@ def test_run_of_a_killed_process_is_closed_and_that_of_a_living_one_is_not() -> 
         [sys.executable, "-c", _HOLD_A_RUN_OPEN], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        held = process.stdout.readline().strip()
+        run_id = process.stdout.readline().strip()
         with runs.start_run("meanwhile", {}, {}):
-            assert status(held) == "RUNNING"
+            assert status(run_id) == "RUNNING"
         process.kill()
         process.wait()
         with runs.start_run("afterwards", {}, {}):
-            assert status(held) == "KILLED"
+            assert status(run_id) == "KILLED"
 
 
 def test_resumed_run_takes_more_and_keeps_its_status() -> None:
