@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import replacing, write_text
-from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.preprocess import Record
-from brain_tumor.imaging.statistics import image_statistics
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
 from brain_tumor.outputs import EXPORTED, PROFILE_FILES
@@ -98,28 +95,3 @@ class Profile:
                 f", columns {sorted(missing)} missing"
             )
         return cls(table, features)
-
-
-def statistics_table(
-    paths: Iterable[str],
-    images: NDArray[np.uint8],
-    records: Path,
-    manifest: pd.DataFrame,
-    atlas: Atlas,
-) -> pd.DataFrame:
-    """Statistics of stored images, uint8 (paths, size, size): a row per manifest path, in order.
-
-    `records` is records.csv of stage preprocess; the manifest holds the size of each raw file.
-
-    Raises:
-        UserError: `records` lacks an image.
-    """
-    table = pd.read_csv(records, dtype=str, keep_default_na=False).set_index("path")
-    sizes = manifest.set_index("path")["bytes"]
-    rows = []
-    for path, image in zip(paths, images, strict=True):
-        if path not in table.index:
-            raise UserError(f"{records}: has no row for {path}; run `dvc repro`")
-        record = Record.from_row({str(key): text for key, text in table.loc[path].items()})
-        rows.append(image_statistics(image, record, int(sizes[path]), atlas).row())
-    return pd.DataFrame(rows)

@@ -41,13 +41,13 @@ class FileResult:
     error: str
 
 
-def expand(given: Iterable[str]) -> list[Path]:
+def expand(texts: Iterable[str]) -> list[Path]:
     """Files for paths, folders (at any depth) and patterns, each file once, in order.
 
     What is not there is kept: its error belongs to its own row.
     """
     files: dict[Path, None] = {}
-    for text in given:
+    for text in texts:
         path = Path(text)
         matches = [path]
         if not os.path.lexists(path) and glob.has_magic(text):
@@ -101,13 +101,13 @@ def _surviving(read: Reader, paths: Sequence[Path]) -> Iterator[list[Prepared] |
 
     Where there is DICOM, some of whose decoders abort on damage, it is never this process.
     """
-    done = 0
+    count = 0
     try:
         for parts in spread(read, paths, "predict", apart=any(map(_may_abort, paths))):
-            done += 1
+            count += 1
             yield parts
     except BrokenProcessPool:  # nobody says which file it was: the rest goes one by one
-        yield from (_read_apart(read, path) for path in paths[done:])
+        yield from (_read_apart(read, path) for path in paths[count:])
 
 
 def _may_abort(path: Path) -> bool:

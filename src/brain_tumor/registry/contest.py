@@ -38,17 +38,11 @@ _ROUNDING = 1e-9  # figures are ratios of small counts: a difference of exactly 
 
 @dataclass(frozen=True)
 class Figures:
-    """A model on one set of images.
+    """A model on one set of images."""
 
-    Attributes:
-        images_per_class: the number of images of the rarer class.
-        metric: `register.metric`, 0 to 1, higher is better.
-        log_loss: mean binary cross-entropy in nats, lower is better.
-    """
-
-    images_per_class: int
-    metric: float
-    log_loss: float
+    images_per_class: int  # of the rarer class
+    metric: float  # `register.metric`, 0 to 1, higher is better
+    log_loss: float  # mean binary cross-entropy in nats, lower is better
 
 
 @dataclass(frozen=True)
@@ -63,17 +57,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a model gains over a guess that looks at no picture.
+    """What a model gains over a guess that looks at no picture."""
 
-    Attributes:
-        log_loss: of the guess, in nats.
-        value: the guess's log loss minus the model's.
-        at_least: that gain's lower bound, one-sided, with 95 % confidence.
-    """
-
-    log_loss: float
-    value: float
-    at_least: float
+    log_loss: float  # of the guess, in nats
+    value: float  # the guess's log loss minus the model's
+    at_least: float  # that gain's lower bound, one-sided, with 95 % confidence
 
     @property
     def is_sure(self) -> bool:
@@ -83,17 +71,11 @@ class Gain:
 
 @dataclass(frozen=True)
 class Guesses:
-    """A model on the validation images, beside guesses that look at no picture.
+    """A model on the validation images, beside guesses that look at no picture."""
 
-    Attributes:
-        images_per_class: the number of images of the rarer class.
-        log_loss: of the model, in nats.
-        gains: guess to what the model gains over it.
-    """
-
-    images_per_class: int
-    log_loss: float
-    gains: Mapping[str, Gain]
+    images_per_class: int  # of the rarer class
+    log_loss: float  # of the model, in nats
+    gains: Mapping[str, Gain]  # guess to what the model gains over it
 
 
 @dataclass(frozen=True)

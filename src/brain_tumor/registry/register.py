@@ -167,10 +167,10 @@ def may_promote() -> bool:
     Raises:
         UserError: `BRAIN_TUMOR_PROMOTE` is neither `yes` nor `no`.
     """
-    given = os.environ.get(PROMOTE_VARIABLE) or "yes"
-    if given not in ("yes", "no"):
-        raise UserError(f"{PROMOTE_VARIABLE} is {given!r}: set it to yes or no")
-    return given == "yes"
+    value = os.environ.get(PROMOTE_VARIABLE) or "yes"
+    if value not in ("yes", "no"):
+        raise UserError(f"{PROMOTE_VARIABLE} is {value!r}: set it to yes or no")
+    return value == "yes"
 
 
 def _award(

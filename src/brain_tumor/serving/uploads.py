@@ -27,20 +27,20 @@ class MemoryBudget:
         Yields a function that holds so many bytes more and returns how many the request holds; it
         raises an `ApiError` where all requests together would be over the limit.
         """
-        held = 0
+        share = 0
 
         def hold(count: int) -> int:
-            nonlocal held
+            nonlocal share
             if self._bytes + count > self._limit:
                 raise schema.busy(5)
             self._bytes += count
-            held += count
-            return held
+            share += count
+            return share
 
         try:
             yield hold
         finally:
-            self._bytes -= held
+            self._bytes -= share
 
 
 FIELD = "files"

@@ -131,7 +131,7 @@ class WorkerGoneError(Exception):
     """The worker ended, or could not start, before it answered."""
 
 
-class WorkerSlowError(Exception):
+class WorkerSlowError(WorkerGoneError):
     """The worker took too long and was killed."""
 
 

@@ -178,7 +178,6 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-DEFAULT_EXPERIMENT = "brain-tumor"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 _ADDRESS = re.compile(r"[\w.-]+:\d+/?")
@@ -194,18 +193,13 @@ def tracking_uri() -> str:
     Raises:
         UserError: it is an address without `http://`, which MLflow would take for a folder.
     """
-    given = (os.environ.get(_URI_VARIABLE) or "").strip() or f"{_SQLITE}mlruns/mlflow.db"
-    if _ADDRESS.fullmatch(given):
-        raise UserError(f"{_URI_VARIABLE} is {given!r}: write http://{given} or https://{given}")
-    if not given.startswith(_SQLITE):
-        return given.rstrip("/") if is_server(given) else given
+    uri = (os.environ.get(_URI_VARIABLE) or "").strip() or f"{_SQLITE}mlruns/mlflow.db"
+    if _ADDRESS.fullmatch(uri):
+        raise UserError(f"{_URI_VARIABLE} is {uri!r}: write http://{uri} or https://{uri}")
+    if not uri.startswith(_SQLITE):
+        return uri.rstrip("/") if is_server(uri) else uri
     # Joining leaves an absolute path as it is.
-    return f"{_SQLITE}{repository_root() / given.removeprefix(_SQLITE)}"
-
-
-def experiment_name() -> str:
-    """`MLFLOW_EXPERIMENT_NAME` if set, else `brain-tumor`."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+    return f"{_SQLITE}{repository_root() / uri.removeprefix(_SQLITE)}"
 
 
 def connect() -> "MlflowClient":
@@ -238,11 +232,11 @@ def _use(uri: str) -> None:
     """Make `uri` MLflow's store, also for what MLflow opens by itself, and nothing else."""
     import mlflow
 
-    given = os.environ.pop(_URI_VARIABLE, None)
+    variable = os.environ.pop(_URI_VARIABLE, None)
     mlflow.set_tracking_uri(uri)
     os.environ.pop(_URI_VARIABLE, None)  # MLflow sets it, and then it would outlive this store
-    if given is not None:
-        os.environ[_URI_VARIABLE] = given
+    if variable is not None:
+        os.environ[_URI_VARIABLE] = variable
 
 
 def database_path(uri: str) -> Path | None:
@@ -253,14 +247,14 @@ def database_path(uri: str) -> Path | None:
 
 
 def experiment_id(client: "MlflowClient") -> str:
-    """The id of the project's experiment, made when missing.
+    """The id of the experiment `MLFLOW_EXPERIMENT_NAME`, else `brain-tumor`; made when missing.
 
     In a SQLite store the artifacts lie in `artifacts/` beside the database (MLflow's default
     would be the current folder, which is not there any more after `dvc exp run --temp`).
     """
     from mlflow.exceptions import MlflowException
 
-    name = experiment_name()
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "brain-tumor"
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         database = database_path(tracking_uri())

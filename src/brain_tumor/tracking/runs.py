@@ -270,22 +270,13 @@ def resume_run(run_id: str) -> Run | None:
     return Run(client, run_id) if run.info.lifecycle_stage == "active" else None
 
 
-def close_abandoned_runs(client: "MlflowClient") -> list[str]:
-    """Set runs to KILLED whose process, on this machine, is not there any more.
-
-    Returns:
-        Their ids.
-    """
+def close_abandoned_runs(client: "MlflowClient") -> None:
+    """Set runs to KILLED whose process, on this machine, is not there any more."""
     condition = f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = '{machine.host()}'"
     running = client.search_runs([connection.experiment_id(client)], condition, max_results=1000)
-    abandoned = [
-        run.info.run_id
-        for run in running
-        if not machine.is_alive(run.data.tags.get(PROCESS_TAG, ""))
-    ]
-    for run_id in abandoned:
-        client.set_terminated(run_id, "KILLED")
-    return abandoned
+    for run in running:
+        if not machine.is_alive(run.data.tags.get(PROCESS_TAG, "")):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def training_name(train: Mapping[str, Any]) -> str:
