@@ -21,9 +21,9 @@ from brain_tumor import settings
 from brain_tumor.data.phantom.folder import encode_png
 from brain_tumor.data.phantom.slices import make_slice
 from brain_tumor.imaging.atlas import Atlas
+from brain_tumor.inference.bundle import Profile
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
-from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
 from brain_tumor.monitoring.drift import measure_all, with_model_measures
 from brain_tumor.settings import DriftParams

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from brain_tumor.cli.options import chosen
-from brain_tumor.inference.classifier import Classifier, Finding
+from brain_tumor.inference.classifier import Classifier, SliceResult
 from brain_tumor.inference.heatmap import heatmap_png
 from brain_tumor.tracking.models import find_model
 
@@ -47,7 +47,7 @@ def main(
     )
 
 
-def panels_of(finding: Finding) -> dict[str, np.ndarray]:
+def panels_of(finding: SliceResult) -> dict[str, np.ndarray]:
     """Title to pixels of the three pictures of a slice."""
     prepared, prediction = finding.prepared, finding.prediction
     height, width = prepared.grey.shape

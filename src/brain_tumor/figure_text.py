@@ -1,6 +1,6 @@
-"""Figures as people read them: their names, and a number with its interval."""
+"""Figures as people read them: their names, a number with its interval, a Markdown table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -130,3 +130,17 @@ def cell(figures: Mapping[str, Any], key: str, digits: int = 2, note: str = "") 
 def bracketed(cell: Cell) -> str:
     """A cell as Markdown shows it: an interval in brackets."""
     return cell.bracketed if isinstance(cell, Number) else cell
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; empty without rows.
+
+    A cell stays on one line, without the signs that end it or start HTML; None is empty.
+    """
+    cells = [["" if cell is None else _escaped(str(cell)) for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *cells] if cells else []
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from brain_tumor.files import read_artefact
 from brain_tumor.imaging.picture import decode
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.outputs import write_manifest, write_split
 from brain_tumor.report.drawings import curves_svg
-from brain_tumor.settings import EvaluateParams
+from brain_tumor.settings import EvaluateParams, PreprocessParams
 from evidence.pages import robustness_page
 from evidence.robustness import (
     COLUMNS,
@@ -178,7 +179,7 @@ def project(tmp_path: Path) -> Path:
         (outputs / stage).mkdir()
         for name in names:
             shutil.copyfile(model / name, outputs / stage / name)
-    preprocess = bundle.load_preprocess(model)
+    preprocess = read_artefact(model / bundle.PREPROCESS_FILE, PreprocessParams)
     sections.write_params(tmp_path, preprocess=preprocess.model_dump(mode="json"))
     one_level = {"noise": [0.05], "blur": [0.02], "contrast": [0.5], "rotation": [10.0]}
     write_study(

@@ -35,8 +35,8 @@ def classifier(folder: Path) -> Classifier:
     return Classifier.load(folder, "keras", NAME)
 
 
-def said(classifier: Classifier, images: list[bytes]) -> list[Prediction]:
-    return [one for [one] in classifier.predict(images)]
+def predictions(classifier: Classifier, images: list[bytes]) -> list[Prediction]:
+    return [prediction for [prediction] in classifier.predict(images)]
 
 
 def test_probability_is_that_of_the_network_on_the_preprocessed_image(
@@ -45,42 +45,42 @@ def test_probability_is_that_of_the_network_on_the_preprocessed_image(
     pixels = [preprocess_image(data, None, classifier.preprocess).image for data in IMAGES]
     network = saved.load(folder).network
     expected = network(np.stack(pixels)[..., None].astype("float32") / 255).numpy()[:, 0]
-    found = [one.probability for one in said(classifier, IMAGES)]
-    assert found == pytest.approx(expected.tolist(), abs=1e-6)
+    probability = [prediction.probability for prediction in predictions(classifier, IMAGES)]
+    assert probability == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_fast_engine_says_the_same(folder: Path, classifier: Classifier) -> None:
-    fast = said(Classifier.load(folder, "fast", NAME), IMAGES)
-    for one, other in zip(fast, said(classifier, IMAGES), strict=True):
-        assert one.probability == pytest.approx(other.probability, abs=1e-3)
-        assert one.ood_score == pytest.approx(other.ood_score, rel=1e-2)
-        assert (one.engine, other.engine) == ("onnxruntime", "keras")
+    fast = predictions(Classifier.load(folder, "fast", NAME), IMAGES)
+    for prediction, other in zip(fast, predictions(classifier, IMAGES), strict=True):
+        assert prediction.probability == pytest.approx(other.probability, abs=1e-3)
+        assert prediction.ood_score == pytest.approx(other.ood_score, rel=1e-2)
+        assert (prediction.engine, other.engine) == ("onnxruntime", "keras")
 
 
 def test_label_follows_the_stored_threshold(classifier: Classifier) -> None:
-    for one in said(classifier, IMAGES):
-        assert one.threshold == THRESHOLD
-        assert one.label == ("yes" if one.probability >= THRESHOLD else "no")
-        assert one.model == NAME
+    for prediction in predictions(classifier, IMAGES):
+        assert prediction.threshold == THRESHOLD
+        assert prediction.label == ("yes" if prediction.probability >= THRESHOLD else "no")
+        assert prediction.model == NAME
 
 
 def test_stored_temperature_calibrates_and_says_so(tmp_path: Path, classifier: Classifier) -> None:
-    cooled = said(Classifier.load(write_model(tmp_path / "cooled", temperature=2.0)), IMAGES)
-    for one, plain in zip(cooled, said(classifier, IMAGES), strict=True):
+    cooled = predictions(Classifier.load(write_model(tmp_path / "cooled", temperature=2.0)), IMAGES)
+    for prediction, plain in zip(cooled, predictions(classifier, IMAGES), strict=True):
         odds = plain.probability / (1 - plain.probability)
-        assert one.probability == pytest.approx(odds**0.5 / (1 + odds**0.5), abs=1e-6)
-        assert (one.calibrated, plain.calibrated) == (True, False)
+        assert prediction.probability == pytest.approx(odds**0.5 / (1 + odds**0.5), abs=1e-6)
+        assert (prediction.calibrated, plain.calibrated) == (True, False)
 
 
 def test_order_and_number_of_images_do_not_matter(classifier: Classifier) -> None:
-    alone = [said(classifier, [data])[0].probability for data in IMAGES]
-    many = [one.probability for one in said(classifier, IMAGES[::-1] * 12)]
+    alone = [predictions(classifier, [data])[0].probability for data in IMAGES]
+    many = [prediction.probability for prediction in predictions(classifier, IMAGES[::-1] * 12)]
     assert many == pytest.approx(alone[::-1] * 12, abs=1e-6)
     assert classifier.predict([]) == []
 
 
 def test_a_familiar_picture_is_not_flagged_and_a_blank_one_is(classifier: Classifier) -> None:
-    familiar, blank = said(classifier, [disc(155), disc(0)])
+    familiar, blank = predictions(classifier, [disc(155), disc(0)])
     assert not familiar.out_of_distribution
     assert blank.out_of_distribution
     assert blank.ood_score > 1 > familiar.ood_score

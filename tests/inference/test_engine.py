@@ -16,7 +16,7 @@ from brain_tumor.inference.export import TOLERANCE, compare, export_network
 from brain_tumor.model import saved
 from brain_tumor.model.explain import Explainer, Explanation
 from brain_tumor.model.network import Head
-from tests.inference.toy import SIZE_PX, THRESHOLD, toy_network
+from tests.inference.toy import SIZE_PX, toy_meta, toy_network
 from tests.model.networks import decided_network, images, logit
 
 WATCHED = """
@@ -32,18 +32,7 @@ print(json.dumps([loaded, seen.probability.tolist()]))
 
 
 def save_model(folder: Path, network: Any) -> saved.SavedModel:
-    meta = saved.ModelMeta(
-        head="gap",
-        head_block=0,
-        fine_tuned_blocks=0,
-        size_px=SIZE_PX,
-        threshold=THRESHOLD,
-        initial_weights="random",
-        initial_weights_sha256="0" * 64,
-        parameters=network.count_params(),
-        seed=0,
-    )
-    saved.save(folder, network, meta)
+    saved.save(folder, network, toy_meta(network.count_params()))
     return saved.load(folder)
 
 
@@ -94,11 +83,11 @@ def test_engines_agree_in_names_types_and_shapes_whatever_the_number_of_images(t
     keras, fast = load_engine(toy, "keras"), load_engine(toy, "fast")
     assert (keras.name, fast.name) == ("keras", "onnxruntime")
     for count in (0, 1, 33):
-        left, right = keras.see(images(count)), fast.see(images(count))
+        expected, exported = keras.see(images(count)), fast.see(images(count))
         for field in ("probability", "features", "contributions"):
-            one, other = getattr(left, field), getattr(right, field)
-            assert (one.dtype, one.shape) == (other.dtype, other.shape)
-            np.testing.assert_allclose(one, other, atol=1e-4)
+            values, reference = getattr(exported, field), getattr(expected, field)
+            assert (values.dtype, values.shape) == (reference.dtype, reference.shape)
+            np.testing.assert_allclose(values, reference, atol=1e-4)
     for engine in (keras, fast):
         with pytest.raises(ValueError, match="images are float64"):
             engine.see(np.zeros((1, SIZE_PX, SIZE_PX)))  # type: ignore[arg-type]

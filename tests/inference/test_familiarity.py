@@ -31,54 +31,62 @@ def images(count: int, seed: int) -> tuple[Any, pd.DataFrame, Any]:
 
 
 @pytest.fixture(scope="module")
-def known() -> Familiarity:
+def familiarity() -> Familiarity:
     return Familiarity.fit(*images(200, 0), PARAMS)
 
 
 def test_new_images_of_the_same_kind_are_flagged_about_as_often_as_is_asked(
-    known: Familiarity,
+    familiarity: Familiarity,
 ) -> None:
     features, statistics, _ = images(2000, 1)
-    often = (known.score(features, statistics) > 1).mean()
+    often = (familiarity.score(features, statistics) > 1).mean()
     assert 0.01 < often < 0.10
     params = sections.export(false_alarm_fraction=0.2)
     oftener = Familiarity.fit(*images(200, 0), params).score(features, statistics) > 1
     assert 0.12 < oftener.mean() < 0.28
 
 
-def test_at_most_the_asked_share_of_training_images_is_flagged(known: Familiarity) -> None:
+def test_at_most_the_asked_share_of_training_images_is_flagged(familiarity: Familiarity) -> None:
     features, statistics, _ = images(200, 0)
-    assert (known.score(features, statistics) > 1).mean() <= PARAMS.false_alarm_fraction
+    assert (familiarity.score(features, statistics) > 1).mean() <= PARAMS.false_alarm_fraction
 
 
-def test_what_leaves_the_directions_of_the_training_images_is_flagged(known: Familiarity) -> None:
+def test_what_leaves_the_directions_of_the_training_images_is_flagged(
+    familiarity: Familiarity,
+) -> None:
     features, statistics, _ = images(50, 2)
     step = np.random.default_rng(3).normal(0, 1, features.shape).astype(np.float32)
-    assert (known.score(features + step, statistics) > 1).all()
-    assert all(REASONS[0] in reasons(part) for part in known.parts(features + step, statistics))
+    assert (familiarity.score(features + step, statistics) > 1).all()
+    assert all(
+        REASONS[0] in reasons(part) for part in familiarity.parts(features + step, statistics)
+    )
 
 
-def test_what_is_not_upright_is_flagged_and_what_is_more_upright_is_not(known: Familiarity) -> None:
+def test_what_is_not_upright_is_flagged_and_what_is_more_upright_is_not(
+    familiarity: Familiarity,
+) -> None:
     features, statistics, _ = images(50, 2)
-    before = known.parts(features, statistics)
-    turned = known.parts(features, statistics - 0.2)
+    before = familiarity.parts(features, statistics)
+    turned = familiarity.parts(features, statistics - 0.2)
     assert (turned[:, 1] > 1).all()
     np.testing.assert_array_equal(turned[:, 0], before[:, 0])
-    assert (known.parts(features, statistics + 0.2)[:, 1] == 0).all()
+    assert (familiarity.parts(features, statistics + 0.2)[:, 1] == 0).all()
     assert reasons(np.array([0.4, 1.5])) == REASONS[1:]
     assert reasons(np.array([0.4, 0.9])) == ()
 
 
 def test_score_of_a_picture_does_not_depend_on_the_others_or_their_order(
-    known: Familiarity,
+    familiarity: Familiarity,
 ) -> None:
     features, statistics, _ = images(20, 4)
-    scores = known.score(features, statistics)
+    scores = familiarity.score(features, statistics)
     order = np.random.default_rng(5).permutation(20)
-    np.testing.assert_allclose(known.score(features[order], statistics.iloc[order]), scores[order])
-    alone = known.score(features[7:8], statistics[7:8])
+    np.testing.assert_allclose(
+        familiarity.score(features[order], statistics.iloc[order]), scores[order]
+    )
+    alone = familiarity.score(features[7:8], statistics[7:8])
     np.testing.assert_allclose(alone, scores[7:8])
-    assert known.score(features[:0], statistics[:0]).shape == (0,)
+    assert familiarity.score(features[:0], statistics[:0]).shape == (0,)
 
 
 def test_distance_is_mahalanobis_with_the_shrunk_covariance() -> None:
@@ -102,15 +110,15 @@ def test_copies_do_not_make_each_other_familiar() -> None:
     assert np.median(whole) > 1.5 * np.median(divided)
 
 
-def test_it_is_kept_whole_in_the_same_bytes(known: Familiarity, tmp_path: Path) -> None:
+def test_it_is_kept_whole_in_the_same_bytes(familiarity: Familiarity, tmp_path: Path) -> None:
     first, second = tmp_path / "first.npz", tmp_path / "second.npz"
-    known.save(first)
+    familiarity.save(first)
     loaded = Familiarity.load(first)
     loaded.save(second)
     assert first.read_bytes() == second.read_bytes()
     features, statistics, _ = images(20, 4)
     np.testing.assert_array_equal(
-        loaded.score(features, statistics), known.score(features, statistics)
+        loaded.score(features, statistics), familiarity.score(features, statistics)
     )
 
 
@@ -123,20 +131,20 @@ def test_a_file_that_is_not_one_is_named(tmp_path: Path) -> None:
         Familiarity.load(path)
 
 
-def test_wrong_tables_are_refused(known: Familiarity) -> None:
+def test_wrong_tables_are_refused(familiarity: Familiarity) -> None:
     features, statistics, clusters = images(20, 4)
     broken = features.copy()
     broken[3, 5] = np.nan
     with pytest.raises(ValueError, match=r"image 3: .* not finite"):
-        known.score(broken, statistics)
+        familiarity.score(broken, statistics)
     with pytest.raises(ValueError, match=r"image 0: .* not finite"):
         Familiarity.fit(features, statistics * np.inf, clusters, PARAMS)
     with pytest.raises(ValueError, match="59 features an image, 60 at the fit"):
-        known.score(features[:, 1:], statistics)
+        familiarity.score(features[:, 1:], statistics)
     with pytest.raises(ValueError, match="19 rows of statistics"):
-        known.score(features, statistics[1:])
+        familiarity.score(features, statistics[1:])
     with pytest.raises(ValueError, match="'upright' are needed"):
-        known.score(features, statistics.rename(columns={"upright": "overlap"}))
+        familiarity.score(features, statistics.rename(columns={"upright": "overlap"}))
     with pytest.raises(ValueError, match="1 different clusters: at least 4"):
         Familiarity.fit(features, statistics, np.full(20, "a"), PARAMS)
     with pytest.raises(ValueError, match="clusters named for 19"):
@@ -146,10 +154,10 @@ def test_wrong_tables_are_refused(known: Familiarity) -> None:
 def test_equal_training_images_leave_finite_scores() -> None:
     features, statistics, clusters = images(20, 4)
     same = np.ones_like(features)
-    known = Familiarity.fit(same, statistics * 0, clusters, PARAMS)
-    assert (known.score(same, statistics * 0) <= 1).all()
-    assert (known.score(features, statistics * 0) > 1).all()
-    assert np.isfinite(known.score(features, statistics)).all()
+    familiarity = Familiarity.fit(same, statistics * 0, clusters, PARAMS)
+    assert (familiarity.score(same, statistics * 0) <= 1).all()
+    assert (familiarity.score(features, statistics * 0) > 1).all()
+    assert np.isfinite(familiarity.score(features, statistics)).all()
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *OF_BRAINS])
@@ -160,14 +168,14 @@ def test_strange_pictures_follow_from_kind_index_and_seed(kind: str) -> None:
         return make(kind, index, seed) if kind in KINDS else changed(kind, brain, index, seed)
 
     pictures = [picture(index) for index in range(6)]
-    for index, one in enumerate(pictures):
-        assert one.dtype == np.uint8
-        assert one.ndim == 2 or one.shape[2:] == (3,)
-        np.testing.assert_array_equal(one, picture(index))
-    distinct = {one.tobytes() for one in pictures}
+    for index, image in enumerate(pictures):
+        assert image.dtype == np.uint8
+        assert image.ndim == 2 or image.shape[2:] == (3,)
+        np.testing.assert_array_equal(image, picture(index))
+    distinct = {image.tobytes() for image in pictures}
     assert len(distinct) >= (2 if kind in OF_BRAINS else 6)
     others = [picture(index, seed=1).tobytes() for index in range(6)]
-    assert others != [one.tobytes() for one in pictures]
+    assert others != [image.tobytes() for image in pictures]
 
 
 @pytest.mark.slow
@@ -185,15 +193,19 @@ def test_pictures_that_are_no_brains_are_flagged_from_their_bytes_on(random_weig
     slices = [make_slice(5, index, 0, index % 2 == 0, phantom).image for index in range(76)]
 
     def described(pictures: list[np.ndarray]) -> tuple[Any, pd.DataFrame]:
-        grey = [one if one.ndim == 2 else one.mean(axis=2).astype(np.uint8) for one in pictures]
-        rows, features = describe(engine, atlas, params, [encode_png(one) for one in grey])
+        grey = [
+            image if image.ndim == 2 else image.mean(axis=2).astype(np.uint8) for image in pictures
+        ]
+        rows, features = describe(engine, atlas, params, [encode_png(image) for image in grey])
         return features, pd.DataFrame(rows)
 
     features, rows = described(slices)
     train = slice(0, 60)
-    known = Familiarity.fit(features[train], rows[train], np.arange(60).astype(str), PARAMS)
-    assert (known.score(features[60:], rows[60:]) > 1).mean() < 0.25
+    familiarity = Familiarity.fit(features[train], rows[train], np.arange(60).astype(str), PARAMS)
+    assert (familiarity.score(features[60:], rows[60:]) > 1).mean() < 0.25
     for kind in ("blank", "noise", "text", "chart"):
-        assert (known.score(*described([make(kind, index) for index in range(4)])) > 1).all(), kind
-    sideways = described([changed("brain on its side", one, 0) for one in slices[60:]])
-    assert (known.parts(*sideways)[:, 1] > 1).mean() > 0.5
+        assert (
+            familiarity.score(*described([make(kind, index) for index in range(4)])) > 1
+        ).all(), kind
+    sideways = described([changed("brain on its side", image, 0) for image in slices[60:]])
+    assert (familiarity.parts(*sideways)[:, 1] > 1).mean() > 0.5

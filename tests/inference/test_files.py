@@ -18,14 +18,14 @@ def touch(folder: Path, *names: str) -> None:
 
 def test_folders_are_searched_and_what_is_no_image_is_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a/IM0001", "a/.hidden/c.png", "patients.csv", "a/DICOMDIR", "x.JPG")
-    found = [path.relative_to(tmp_path).as_posix() for path in expand([str(tmp_path)])]
-    assert found == ["a/IM0001", "b.png", "x.JPG"]
+    names = [path.relative_to(tmp_path).as_posix() for path in expand([str(tmp_path)])]
+    assert names == ["a/IM0001", "b.png", "x.JPG"]
 
 
 def test_what_is_named_is_taken_whatever_its_ending_and_once(tmp_path: Path) -> None:
     touch(tmp_path, "table.csv", "a [1].png")
-    given = [str(tmp_path / name) for name in ("table.csv", "a [1].png", "missing.png")]
-    assert expand([*given, *given]) == [Path(path) for path in given]
+    texts = [str(tmp_path / name) for name in ("table.csv", "a [1].png", "missing.png")]
+    assert expand([*texts, *texts]) == [Path(path) for path in texts]
 
 
 def test_patterns_are_sorted_and_may_match_folders(
@@ -50,9 +50,9 @@ def test_a_file_that_ends_its_process_does_not_end_the_others(
 ) -> None:
     monkeypatch.setenv("BRAIN_TUMOR_WORKERS", "2")
     paths = [Path(f"{number}.dcm") for number in range(10)]
-    said = list(_surviving(partial(fatal, "4.dcm"), paths))
-    assert "ended the process" in str(said[4])
-    assert [one for one in said if one != said[4]] == [
+    results = list(_surviving(partial(fatal, "4.dcm"), paths))
+    assert "ended the process" in str(results[4])
+    assert [result for result in results if result != results[4]] == [
         f"read {path.name}" for path in paths if path.name != "4.dcm"
     ]
 
@@ -68,8 +68,8 @@ def test_linked_folders_are_searched_once_and_broken_links_have_their_row(tmp_pa
     (tmp_path / "linked").symlink_to(tmp_path / "scans")
     (tmp_path / "scans" / "loop").symlink_to(tmp_path / "scans")
     (tmp_path / "scans" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    found = [path.name for path in expand([str(tmp_path / "linked")])]
-    assert found == ["a.png", "gone.png"]
+    names = [path.name for path in expand([str(tmp_path / "linked")])]
+    assert names == ["a.png", "gone.png"]
 
 
 def test_a_name_that_is_too_long_is_kept_for_its_own_row() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from brain_tumor.imaging.geometry import compose, invert, magnification, transform
 from brain_tumor.imaging.preprocess import Record
-from brain_tumor.inference.classifier import Finding, Prediction, Prepared
+from brain_tumor.inference.classifier import Prediction, Prepared, SliceResult
 from brain_tumor.inference.heatmap import heatmap_png, heatmap_sheet_png, strongest
 
 SIZE_PX, CELLS, STRIDE_PX = 83, 8, 8  # the outermost places lie 13 px inside the edge
@@ -24,7 +24,7 @@ def finding(
     *,
     ood: bool = False,
     grey: NDArray[np.uint8] | None = None,
-) -> Finding:
+) -> SliceResult:
     names = ("m00", "m01", "m02", "m10", "m11", "m12")
     record = Record(
         width=WIDTH, height=HEIGHT, slice="axial+8", plane="axial", rotation_deg=0.0, px_per_mm=1.0,
@@ -36,7 +36,7 @@ def finding(
         grey = np.full((HEIGHT, WIDTH), 100, np.uint8)
     prepared = Prepared("", grey, np.zeros((SIZE_PX, SIZE_PX), np.uint8), record, {}, ())
     prediction = Prediction("", 0.9, "yes", 0.5, False, ood, 0.3, (), "keras", "model version 1")
-    return Finding(prediction, prepared, contributions, STRIDE_PX)
+    return SliceResult(prediction, prepared, contributions, STRIDE_PX)
 
 
 def turned(angle: float, scale: float) -> NDArray[np.float64]:
@@ -108,14 +108,14 @@ def test_colour_stays_inside_the_head() -> None:
     grey = np.where(away_px < 90, 150, 0).astype(np.uint8)
     cells = np.ones((CELLS, CELLS), np.float32)
     cells[0, 0] = 5.0  # the strongest place of all lies in the background
-    seen = finding(cells, turned(0.0, 3.0), grey=grey)
-    drawn = warmth(heatmap_png(seen))
+    result = finding(cells, turned(0.0, 3.0), grey=grey)
+    drawn = warmth(heatmap_png(result))
     shown = drawn.shape[1] / WIDTH
     rows, columns = np.ogrid[: drawn.shape[0], : drawn.shape[1]]
     away = np.hypot(rows - drawn.shape[0] / 2, columns - drawn.shape[1] / 2) / shown
     assert not drawn[away > 95].any()
     assert (drawn[away < 80] > 60).all()
-    assert strongest(seen) == pytest.approx(1.0, abs=0.1)
+    assert strongest(result) == pytest.approx(1.0, abs=0.1)
 
 
 def test_nothing_found_is_the_plain_picture() -> None:

@@ -3,7 +3,7 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests import sections
+
+if TYPE_CHECKING:
+    from brain_tumor.inference.engine import Engine
+    from brain_tumor.model.saved import ModelMeta
 
 SIZE_PX = 75
 THRESHOLD = 0.6
@@ -42,18 +46,10 @@ def toy_network() -> Any:
     return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(pooled))
 
 
-def write_model(root: Path, *, temperature: float | None = None) -> Path:
-    """Write a model folder and return its bundle; discs of brightness 60 to 250 are familiar."""
-    from brain_tumor.imaging.atlas import Atlas
-    from brain_tumor.inference import bundle
-    from brain_tumor.inference.classifier import describe
-    from brain_tumor.inference.engine import KerasEngine
-    from brain_tumor.inference.export import export_network
-    from brain_tumor.inference.familiarity import Familiarity
-    from brain_tumor.model import saved
+def toy_meta(parameters: int = 0, temperature: float | None = None) -> "ModelMeta":
+    from brain_tumor.model.saved import ModelMeta
 
-    network = toy_network()
-    meta = saved.ModelMeta(
+    return ModelMeta(
         head="gap",
         head_block=0,
         fine_tuned_blocks=0,
@@ -61,29 +57,48 @@ def write_model(root: Path, *, temperature: float | None = None) -> Path:
         threshold=THRESHOLD,
         initial_weights="random",
         initial_weights_sha256="0" * 64,
-        parameters=network.count_params(),
+        parameters=parameters,
         seed=0,
         temperature=temperature,
     )
+
+
+def write_model(root: Path, *, temperature: float | None = None) -> Path:
+    """Write a model folder and return its bundle; discs of brightness 60 to 250 are familiar."""
+    from brain_tumor.inference.bundle import FAST_FILE
+    from brain_tumor.inference.engine import KerasEngine
+    from brain_tumor.inference.export import export_network
+    from brain_tumor.model import saved
+
+    network = toy_network()
     folder = root / "artifacts" / "bundle"
     folder.mkdir(parents=True)
-    saved.save(folder, network, meta)
+    saved.save(folder, network, toy_meta(network.count_params(), temperature))
+    export_network(saved.load(folder), folder / FAST_FILE)
+    write_surroundings(root, KerasEngine(network), {"intended_use": "Research only."})
+    return folder
+
+
+def write_surroundings(root: Path, engine: "Engine", facts: dict[str, Any]) -> None:
+    """Write all of a model folder but the network: what it is used with, and its card."""
+    from brain_tumor.imaging.atlas import Atlas
+    from brain_tumor.inference import bundle
+    from brain_tumor.inference.classifier import describe
+    from brain_tumor.inference.familiarity import Familiarity
+
+    folder = root / "artifacts" / "bundle"
     grid = np.zeros((1, 128, 128), dtype=np.uint8)
     atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
     atlas.save(folder / bundle.ATLAS_FILE)
     preprocess = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     bundle.write(folder, [], preprocess)
-    known = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
-    rows, features = describe(KerasEngine(network), atlas, preprocess, known)
+    familiar = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
+    rows, features = describe(engine, atlas, preprocess, familiar)
     clusters = np.arange(len(rows)).astype(str)
-    params = sections.export()
-    Familiarity.fit(features, pd.DataFrame(rows), clusters, params).save(
-        folder / bundle.FAMILIARITY_FILE
-    )
-    export_network(saved.load(folder), folder / bundle.FAST_FILE)
+    familiarity = Familiarity.fit(features, pd.DataFrame(rows), clusters, sections.export())
+    familiarity.save(folder / bundle.FAMILIARITY_FILE)
     name, version = NAME.split(" version ")
     (root / "registered_model_meta").write_text(f"model_name: {name}\nmodel_version: '{version}'\n")
     (root / "MLmodel").write_text("{}\n", encoding="utf-8")
     (root / "MODEL_CARD.md").write_text("# Toy\n\n**Research only.**\n", encoding="utf-8")
-    (root / "model_card.json").write_text(json.dumps({"intended_use": "Research only."}))
-    return folder
+    (root / "model_card.json").write_text(json.dumps(facts), encoding="utf-8")

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from brain_tumor.cli.app import app
 from brain_tumor.errors import UserError
+from brain_tumor.inference.bundle import Profile
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.inference.profile import Profile
 from brain_tumor.outputs import (
     PROFILE_FILES,
     StageOutputs,
@@ -25,8 +25,7 @@ from brain_tumor.registry.register import register
 from brain_tumor.registry.versions import find_version
 from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import connection
-from brain_tumor.tracking.models import describe, download
-from brain_tumor.tracking.models import find_version as named
+from brain_tumor.tracking.models import describe, download, named_version
 from tests import sections
 from tests.registry import conftest as registry
 
@@ -133,7 +132,7 @@ def test_model_describes_raw_files_as_its_profile_does(
     outputs: StageOutputs, params: RegisterParams
 ) -> None:
     register(outputs, PREPROCESS, params)
-    version = named(connection.connect(), f"models:/{NAME}@champion")
+    version = named_version(connection.connect(), f"models:/{NAME}@champion")
     assert version is not None
     profile = Profile.load(outputs.profile)
     rows, features = describe(version, [outputs.data / path for path in profile.table["path"]])
@@ -184,4 +183,4 @@ def test_profile_of_other_rows_is_refused(outputs: StageOutputs) -> None:
 @pytest.mark.parametrize("uri", ["net", "models:/net", "models:/@champion", "models:/net/1/x"])
 def test_uri_that_names_no_model_is_refused(outputs: StageOutputs, uri: str) -> None:
     with pytest.raises(ValueError, match="give models:/NAME@ALIAS or models:/NAME/NUMBER"):
-        named(connection.connect(), uri)
+        named_version(connection.connect(), uri)

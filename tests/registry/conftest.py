@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ from ruamel.yaml import YAML
 
 from brain_tumor.files import write_json
 from brain_tumor.outputs import StageOutputs
+from brain_tumor.registry.register import register
 from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import connection
 from tests import sections
 from tests.small_project import ROOT
 
+NAME = "brain-tumor-inceptionv3"
 SIZE_PX = 75
+PREPROCESS = sections.preprocess(normalisation="none", size_px=SIZE_PX)
 Split = Callable[[int], str]
 MakeOutputs = Callable[..., StageOutputs]
 
@@ -60,9 +64,38 @@ def own_store(empty_store: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def registered_root(
+    empty_store: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Outputs of all stages and the store they are registered in; only to be copied."""
+    root = tmp_path_factory.mktemp("registered")
+    shutil.copytree(empty_store, root / "mlruns")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("DVC_ROOT", str(root))
+        outputs = make_outputs(root)
+        write_json(outputs.registered, asdict(register(outputs, PREPROCESS, params)))
+    return root
+
+
+@pytest.fixture
+def registered(registered_root: Path, own_store: None, tmp_path: Path) -> StageOutputs:
+    """Outputs in `tmp_path`, registered in the store there as version 1, the champion."""
+    from mlflow.tracking._tracking_service import utils
+
+    shutil.copytree(registered_root, tmp_path, dirs_exist_ok=True)
+    connection.connect()  # which mends the paths of the copy
+    utils._artifact_repos_cache.clear()  # by the id of a model, which all copies share
+    return at(tmp_path)
+
+
+@pytest.fixture(scope="session")
 def params() -> RegisterParams:
     return RegisterParams(
-        name="brain-tumor-inceptionv3",
+        name=NAME,
         metric="balanced_accuracy",
         margin=0.025,
         min_images_per_class=2,
@@ -78,7 +111,7 @@ def make_outputs(tmp_path_factory: pytest.TempPathFactory) -> MakeOutputs:
     the group of each of the pictures of a class. The same arguments give copies of the same files,
     since making them takes seconds; with `anew` they are made again.
     """
-    kept = tmp_path_factory.mktemp("outputs")
+    templates = tmp_path_factory.mktemp("outputs")
     folders: dict[tuple[object, ...], Path] = {}
 
     def make(
@@ -92,7 +125,7 @@ def make_outputs(tmp_path_factory: pytest.TempPathFactory) -> MakeOutputs:
     ) -> StageOutputs:
         key = (slope, weights, *map(split, range(len(groups))), *groups)
         if anew or key not in folders:
-            folders[key] = kept / str(len(list(kept.iterdir())))
+            folders[key] = templates / str(len(list(templates.iterdir())))
             write_outputs(at(folders[key]), slope, weights, split, groups)
         shutil.copytree(folders[key], root, copy_function=shutil.copy, dirs_exist_ok=True)
         return at(root)
@@ -180,11 +213,10 @@ def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     from brain_tumor.model import saved
 
     network = saved.load_network(outputs.model)
-    wanted = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     rows = ["path,label,split,probability"]
     for label in ("no", "yes"):
         data = [picture(label, index) for index in range(count)]
-        images = np.stack([preprocess_image(item, None, wanted).image for item in data])
+        images = np.stack([preprocess_image(item, None, PREPROCESS).image for item in data])
         for index, value in enumerate(saved.predict_proba(network, images)):
             rows.append(f"{label}/{index}.png,{label},{split(index)},{float(value)!r}")
     outputs.predictions.write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -203,33 +235,31 @@ def write_profile(outputs: StageOutputs) -> None:
     import pandas as pd
 
     from brain_tumor.imaging.atlas import Atlas
+    from brain_tumor.inference.bundle import KEYS, Profile
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import KerasEngine
-    from brain_tumor.inference.profile import KEYS, Profile
     from brain_tumor.model import saved
 
     split = pd.read_csv(outputs.split)
     hashes = pd.read_csv(outputs.manifest).set_index("path")["sha256"]
     table = split.assign(sha256=hashes.loc[split["path"]].to_numpy(), cluster=split["group"])
-    wanted = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     engine = KerasEngine(saved.load_network(outputs.model))
     data = [(outputs.data / path).read_bytes() for path in table["path"]]
-    rows, features = describe(engine, Atlas.load(outputs.atlas), wanted, data)
+    rows, features = describe(engine, Atlas.load(outputs.atlas), PREPROCESS, data)
     Profile(table[[*KEYS]].join(pd.DataFrame(rows)), features).save(outputs.profile)
 
 
 def write_export(outputs: StageOutputs) -> None:
     """What stage export leaves: the network for the fast engine, what training images look like."""
-    from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+    from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE, Profile
     from brain_tumor.inference.export import export_network
     from brain_tumor.inference.familiarity import Familiarity
-    from brain_tumor.inference.profile import Profile
     from brain_tumor.model import saved
 
     profile = Profile.load(outputs.profile)
     clusters = profile.table["cluster"].to_numpy(str)
-    known = Familiarity.fit(profile.features, profile.table, clusters, sections.export())
-    known.save(outputs.export / FAMILIARITY_FILE)
+    familiarity = Familiarity.fit(profile.features, profile.table, clusters, sections.export())
+    familiarity.save(outputs.export / FAMILIARITY_FILE)
     model = saved.load_parts(outputs.model, outputs.model_json)
     export_network(model, outputs.export / FAST_FILE)
 

@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from brain_tumor.outputs import StageOutputs
-from brain_tumor.registry import champion
+from brain_tumor.registry import register as registering
 from brain_tumor.registry.contest import (
     Candidate,
     Figures,
@@ -115,8 +115,8 @@ def test_force_overrides_everything(params: RegisterParams) -> None:
 def test_too_few_images_to_compare_keep_the_champion(split: str, params: RegisterParams) -> None:
     fewer = params.min_images_per_class - 1
     few = replace(getattr(BETTER, split), images_per_class=fewer)
-    for left in (few, None):
-        challenger = replace(BETTER, val=left) if split == "val" else replace(BETTER, test=left)
+    for figure in (few, None):
+        challenger = replace(BETTER, val=figure) if split == "val" else replace(BETTER, test=figure)
         assert decide(challenger, CHAMPION, params).alias == "challenger"
 
 
@@ -148,9 +148,9 @@ def test_contests_end_where_the_champion_never_stops_changing(
     def another_champion(*_: object) -> Version:
         return Version("m", str(next(numbers)), "", "", {}, ("champion",))
 
-    monkeypatch.setattr(champion, "champion_of", another_champion)
-    monkeypatch.setattr(champion, "contest", lambda *given: contests.append(given))
+    monkeypatch.setattr(registering, "champion_of", another_champion)
+    monkeypatch.setattr(registering, "contest", lambda *arguments: contests.append(arguments))
     challenger = Version("m", "0", "", "", {}, ())
     with pytest.raises(ValueError, match="champion changed during each of 5 contests with models"):
-        champion.judge(None, challenger, StageOutputs(), params)
+        registering.judge(None, challenger, StageOutputs(), params)
     assert len(contests) == 5

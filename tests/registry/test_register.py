@@ -6,9 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import chdir
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,18 @@ import pytest
 from PIL import Image
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import write_json
+from brain_tumor.files import read_json, write_json
 from brain_tumor.inference import bundle
+from brain_tumor.inference.bundle import KEYS, Profile
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.inference.profile import KEYS, Profile
 from brain_tumor.outputs import (
     EXPORTED,
     StageOutputs,
 )
-from brain_tumor.registry import champion, versions
 from brain_tumor.registry import register as registering
-from brain_tumor.registry.champion import promote
+from brain_tumor.registry import versions
 from brain_tumor.registry.contest import against_guesses, contest
-from brain_tumor.registry.register import Registered, register, sync
+from brain_tumor.registry.register import Registered, promote, register, sync
 from brain_tumor.report.card import CARD_FILE, REGISTERED_REPORT_FILE, read_card, write_card
 from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.stages.register import main as stage
@@ -44,12 +42,9 @@ from brain_tumor.tracking.models import (
     download,
 )
 from brain_tumor.tracking.runs import NOTE_TAG
-from tests import sections
+from tests.registry.conftest import NAME, PREPROCESS, MakeOutputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.first, pytest.mark.usefixtures("own_store")]
-NAME = "brain-tumor-inceptionv3"
-PREPROCESS = sections.preprocess(normalisation="none", size_px=75)
-MakeOutputs = Callable[..., StageOutputs]
 
 _FRESH_PROCESS = f"""
 import json, sys
@@ -69,12 +64,12 @@ print(json.dumps({{
 
 
 def version(number: str) -> models.Version:
-    found = models.versions(connection.connect(), NAME)
-    return next(one for one in found if one.number == number)
+    listed = models.versions(connection.connect(), NAME)
+    return next(item for item in listed if item.number == number)
 
 
-def artifacts_of(one: models.Version) -> Path:
-    model: Any = connection.connect().get_logged_model(one.model_id)
+def artifacts_of(item: models.Version) -> Path:
+    model: Any = connection.connect().get_logged_model(item.model_id)
     return Path(model.artifact_location)
 
 
@@ -119,10 +114,10 @@ def test_champion_of_a_moved_store_predicts_raw_bytes_in_a_fresh_process(
     assert wanted <= set(answer["files"])
 
 
+@pytest.mark.usefixtures("registered")
 def test_a_better_model_takes_over_and_a_worse_one_does_not(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    register(make_outputs(tmp_path, slope=20.0), PREPROCESS, params)
     better = register(make_outputs(tmp_path, slope=40.0), PREPROCESS, params)
     assert (better.version, better.alias) == ("2", "champion")
     assert better.decision["champion_version"] == "1"
@@ -183,10 +178,10 @@ def test_a_model_must_beat_what_the_files_give_away(
     assert against_guesses(outputs) == telling
 
 
+@pytest.mark.usefixtures("registered")
 def test_images_the_champion_was_trained_on_do_not_count(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    register(make_outputs(tmp_path), PREPROCESS, params)
     moved = make_outputs(
         tmp_path, slope=40.0, split=lambda i: ("val", "train", "test")[i % 3]
     )  # what trained the champion now validates
@@ -195,10 +190,11 @@ def test_images_the_champion_was_trained_on_do_not_count(
     assert "no images of both classes are left" in result.decision["reason"]
 
 
+@pytest.mark.usefixtures("registered")
 def test_grown_data_is_scored_without_the_groups_either_was_trained_on(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    register(make_outputs(tmp_path), PREPROCESS, params)  # trained on 0, 3, 6 and 9 of each class
+    # The champion was trained on 0, 3, 6 and 9 of each class.
     test, val = {0, 2, 12, 13}, {1, 4, 14}
     grown = make_outputs(
         tmp_path,
@@ -213,10 +209,11 @@ def test_grown_data_is_scored_without_the_groups_either_was_trained_on(
         assert result.decision["val"][who]["images_per_class"] == 3
 
 
+@pytest.mark.usefixtures("registered")
 def test_same_model_is_registered_once(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    first = register(make_outputs(tmp_path), PREPROCESS, params)
+    first = version("1")
     again = make_outputs(tmp_path, anew=True)  # saved again: other bytes
     second = register(again, PREPROCESS, params)
     assert (second.version, second.digest, second.alias) == ("1", first.digest, "champion")
@@ -224,10 +221,9 @@ def test_same_model_is_registered_once(
 
 
 def test_a_report_made_later_reaches_the_version_that_is_there(
-    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+    registered: StageOutputs, params: RegisterParams
 ) -> None:
-    outputs = make_outputs(tmp_path)
-    register(outputs, PREPROCESS, params)
+    outputs = registered
     before, params_before = version("1"), md5(outputs.params)
     card = read_card(outputs.report / CARD_FILE)
     evidence = ({"folder": "clinic-b", "sensitivity": "0.93"},)
@@ -262,18 +258,14 @@ def test_random_weights_do_not_displace_imagenet_unless_forced(
     assert len(models.versions(connection.connect(), NAME)) == 2
 
 
-def test_version_leads_to_its_run_data_and_figures(
-    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
-) -> None:
-    outputs = make_outputs(tmp_path)
-    registered = register(outputs, PREPROCESS, params)
-    made = version("1")
-    assert made.run_id == registered.run_id
-    assert made.tags["digest"] == registered.digest
-    assert made.tags["data"] == md5(outputs.data)
+def test_version_leads_to_its_run_data_and_figures(registered: StageOutputs) -> None:
+    made, written = version("1"), read_json(registered.registered)
+    assert made.run_id == written["run_id"]
+    assert made.tags["digest"] == written["digest"]
+    assert made.tags["data"] == md5(registered.data)
     assert {"commit", "lock"} <= set(made.tags)
     facts = json.loads((artifacts_of(made) / CARD_FACTS).read_text(encoding="utf-8"))
-    assert facts["lineage"]["md5.params"] == md5(outputs.params)
+    assert facts["lineage"]["md5.params"] == md5(registered.params)
     assert made.tags["initial_weights"] == "random"
     assert "restored" not in made.tags
     logged: Any = connection.connect().get_logged_model(made.model_id)
@@ -281,20 +273,20 @@ def test_version_leads_to_its_run_data_and_figures(
     assert logged.tags["registered"] == f"{NAME} version 1 (@champion)"
 
 
+@pytest.mark.usefixtures("registered")
 def test_champion_that_cannot_be_run_stops_the_registration(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    register(make_outputs(tmp_path), PREPROCESS, params)
     (artifacts_of(version("1")) / "artifacts/bundle/atlas.npz").write_bytes(b"torn")
     with pytest.raises(ModelUnusableError, match=r"atlas\.npz"):
         register(make_outputs(tmp_path, slope=40.0), PREPROCESS, params)
     assert version("1").aliases == ("champion",)
 
 
+@pytest.mark.usefixtures("registered")
 def test_missing_raw_images_are_named_when_they_are_needed(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    register(make_outputs(tmp_path), PREPROCESS, params)
     outputs = make_outputs(tmp_path, slope=40.0)
     shutil.rmtree(outputs.data)
     with pytest.raises(UserError, match=r"data/no/1\.png: missing.*dvc pull"):
@@ -317,12 +309,11 @@ def test_champion_that_lost_its_files_gives_way(
 
 def test_champion_whose_code_is_laid_out_otherwise_is_contested_and_describes_images(
     tmp_path: Path,
+    registered: StageOutputs,
     make_outputs: MakeOutputs,
     params: RegisterParams,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    outputs = make_outputs(tmp_path)
-    register(outputs, PREPROCESS, params)
     package = artifacts_of(version("1")) / "code/brain_tumor"
     (package / "inference").rename(package / "before")
     for file in [*package.rglob("*.py"), *package.parents[1].glob("*.py")]:
@@ -332,8 +323,8 @@ def test_champion_whose_code_is_laid_out_otherwise_is_contested_and_describes_im
     assert (worse.alias, worse.decision["champion_version"]) == ("challenger", "1")
     assert worse.decision["test"]["champion"]["images_per_class"] == 4
     assert "has lost files" not in capsys.readouterr().err
-    profile = Profile.load(outputs.profile)
-    rows, features = describe(version("1"), [outputs.data / profile.table["path"][0]])
+    profile = Profile.load(registered.profile)
+    rows, features = describe(version("1"), [registered.data / profile.table["path"][0]])
     np.testing.assert_allclose(features, profile.features[:1], rtol=1e-5)
     assert set(rows[0]) == set(profile.table) - set(KEYS)
 
@@ -401,12 +392,11 @@ class TestSync:
     def test_empty_store_is_filled_once_and_no_file_changes(
         self,
         tmp_path: Path,
-        make_outputs: MakeOutputs,
+        registered: StageOutputs,
         params: RegisterParams,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        outputs = make_outputs(tmp_path)
-        run_stage(tmp_path)
+        outputs = registered
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
         before = md5(outputs.manifest.parent)
 
@@ -438,24 +428,20 @@ class TestSync:
         assert md5(outputs.manifest.parent) == before
 
     def test_lost_files_are_made_again(
-        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+        self, registered: StageOutputs, params: RegisterParams
     ) -> None:
-        outputs = make_outputs(tmp_path)
-        run_stage(tmp_path)
         (artifacts_of(version("1")) / "artifacts/bundle/model.keras").unlink()
-        mended = sync(outputs, PREPROCESS, params)
+        mended = sync(registered, PREPROCESS, params)
         assert mended.restored
         assert version("2").aliases == ("champion",)
         assert version("1").aliases == ()
         Classifier.load(download(f"models:/{NAME}@champion"))
 
     def test_missing_champion_is_set(
-        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+        self, registered: StageOutputs, params: RegisterParams
     ) -> None:
-        outputs = make_outputs(tmp_path)
-        run_stage(tmp_path)
         connection.connect().delete_registered_model_alias(NAME, "champion")
-        assert not sync(outputs, PREPROCESS, params).restored
+        assert not sync(registered, PREPROCESS, params).restored
         assert version("1").aliases == ("champion",)
 
     def test_nothing_registered_is_an_error_that_helps(
@@ -464,6 +450,7 @@ class TestSync:
         with pytest.raises(ValueError, match=r"registered\.json: missing; run `dvc pull`"):
             sync(make_outputs(tmp_path), PREPROCESS, params)
 
+    @pytest.mark.usefixtures("registered")
     def test_outputs_of_another_model_are_refused(
         self,
         tmp_path: Path,
@@ -471,8 +458,6 @@ class TestSync:
         params: RegisterParams,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        make_outputs(tmp_path)
-        run_stage(tmp_path)
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / "clone"))
         with pytest.raises(UserError, match="names digest"):
             sync(make_outputs(tmp_path, slope=1.0), PREPROCESS, params)
@@ -480,9 +465,9 @@ class TestSync:
 
 
 def test_a_version_from_before_there_was_an_export_counts_as_whole(
-    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+    registered: StageOutputs,
 ) -> None:
-    digest = register(make_outputs(tmp_path), PREPROCESS, params).digest
+    digest = str(version("1").digest)
     client = connection.connect()
     (artifacts_of(version("1")) / "artifacts/bundle/network.onnx").unlink()
     assert versions.find_version(client, NAME, digest) is None
@@ -517,6 +502,7 @@ def test_digest_is_of_everything_that_decides_a_prediction(
 class TestPromotionLeftToCi:
     """With BRAIN_TUMOR_PROMOTE=no a new model waits for `registry promote`."""
 
+    @pytest.mark.usefixtures("registered")
     def test_new_model_waits_and_promote_applies_the_rule(
         self,
         tmp_path: Path,
@@ -524,34 +510,35 @@ class TestPromotionLeftToCi:
         params: RegisterParams,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        first = register(make_outputs(tmp_path / "first", slope=20.0), PREPROCESS, params)
         better = make_outputs(tmp_path / "better", slope=40.0)
         monkeypatch.setenv("BRAIN_TUMOR_PROMOTE", "no")
         waiting = register(better, PREPROCESS, params)
         write_registered(better, waiting)
         assert waiting.alias == "challenger"
         assert waiting.decision["alias"] == "champion"
-        assert version(first.version).aliases == ("champion",)
+        assert version("1").aliases == ("champion",)
         assert sync(better, PREPROCESS, params).aliases == ("challenger",)
 
         promotion = promote(better, params)
 
         assert promotion.alias == "champion"
         assert version(waiting.version).aliases == ("champion",)
-        assert version(first.version).aliases == ()
+        assert version("1").aliases == ()
         assert promote(better, params).decision["reason"] == "it is the champion already"
 
     def test_older_model_comes_back_only_by_force(
-        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+        self,
+        tmp_path: Path,
+        registered: StageOutputs,
+        make_outputs: MakeOutputs,
+        params: RegisterParams,
     ) -> None:
-        old = make_outputs(tmp_path / "old", slope=20.0)
-        registered = register(old, PREPROCESS, params)
-        write_registered(old, registered)
         register(make_outputs(tmp_path / "new", slope=40.0), PREPROCESS, params)
-        assert promote(old, params).alias == "challenger"
-        assert promote(old, params.model_copy(update={"force": True})).alias == "champion"
-        assert version(registered.version).aliases == ("champion",)
+        assert promote(registered, params).alias == "challenger"
+        assert promote(registered, params.model_copy(update={"force": True})).alias == "champion"
+        assert version("1").aliases == ("champion",)
 
+    @pytest.mark.usefixtures("registered")
     def test_champion_that_changes_meanwhile_is_contested_too(
         self,
         tmp_path: Path,
@@ -559,31 +546,31 @@ class TestPromotionLeftToCi:
         params: RegisterParams,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        first = register(make_outputs(tmp_path / "first", slope=20.0), PREPROCESS, params)
-        quick = register(make_outputs(tmp_path / "quick", slope=30.0), PREPROCESS, params)
-        models.set_alias(connection.connect(), version(first.version), "champion")
+        forced = params.model_copy(update={"force": True})
+        quick = register(make_outputs(tmp_path / "quick", slope=30.0), PREPROCESS, forced)
+        client = connection.connect()
+        client.set_registered_model_alias(NAME, "champion", "1")
         contests = []
 
         def slowly(*given: Any) -> Any:
             outcome = contest(*given)
             contests.append(outcome.champion_version)
-            models.set_alias(connection.connect(), version(quick.version), "champion")
+            client.set_registered_model_alias(NAME, "champion", quick.version)
             return outcome
 
-        monkeypatch.setattr(champion, "contest", slowly)
+        monkeypatch.setattr(registering, "contest", slowly)
         last = register(make_outputs(tmp_path / "last", slope=25.0), PREPROCESS, params)
-        assert contests == [first.version, quick.version]
+        assert contests == ["1", quick.version]
         assert last.alias == "challenger"
         assert version(quick.version).aliases == ("champion",)
 
     def test_model_the_store_does_not_have_is_named(
-        self, tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+        self, registered: StageOutputs, params: RegisterParams
     ) -> None:
-        outputs = make_outputs(tmp_path / "only", slope=20.0)
-        registered = register(outputs, PREPROCESS, params)
-        write_registered(outputs, replace(registered, digest="0" * 64))
+        written = read_json(registered.registered) | {"digest": "0" * 64}
+        write_json(registered.registered, written)
         with pytest.raises(UserError, match="registry sync"):
-            promote(outputs, params)
+            promote(registered, params)
 
     def test_other_values_of_the_variable_are_refused(
         self,

@@ -3,14 +3,13 @@
 import base64
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,12 @@ from typer.testing import CliRunner
 from brain_tumor.cli.app import app
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.outputs import StageOutputs
-from brain_tumor.registry.register import register
-from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import connection
 from brain_tumor.tracking.models import find_model, pull
-from tests import sections
-from tests.registry.conftest import at
+from tests.registry.conftest import NAME
 from tests.small_project import ROOT
 
 pytestmark = pytest.mark.slow
-NAME = "brain-tumor-inceptionv3"
-PREPROCESS = sections.preprocess(normalisation="none", size_px=75)
-MakeOutputs = Callable[..., StageOutputs]
 BIN = Path(sys.executable).parent
 
 _ELSEWHERE = """
@@ -49,46 +42,22 @@ print(json.dumps({"rows": rows, "absent": absent}))
 """
 
 
-@pytest.fixture(scope="module")
-def registered(
-    empty_store: Path,
-    make_outputs: MakeOutputs,
-    params: RegisterParams,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """A folder with outputs and the store that they are registered in; only to be copied."""
-    root = tmp_path_factory.mktemp("registered")
-    shutil.copytree(empty_store, root / "mlruns")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("DVC_ROOT", str(root))
-        register(make_outputs(root), PREPROCESS, params)
-    return root
-
-
-@pytest.fixture
-def outputs(registered: Path, tmp_path: Path) -> StageOutputs:
-    shutil.copytree(registered, tmp_path, dirs_exist_ok=True)
-    connection.connect()  # which mends the paths of the copy
-    return at(tmp_path)
-
-
-def expected(outputs: StageOutputs, path: str) -> float:
+def expected(registered: StageOutputs, path: str) -> float:
     """What the pipeline gave for an image."""
-    lines = outputs.predictions.read_text(encoding="utf-8").splitlines()[1:]
+    lines = registered.predictions.read_text(encoding="utf-8").splitlines()[1:]
     return {line.split(",")[0]: float(line.split(",")[3]) for line in lines}[path]
 
 
-def test_the_model_answers_as_the_pipeline_did(outputs: StageOutputs) -> None:
+def test_the_model_answers_as_the_pipeline_did(registered: StageOutputs) -> None:
     import mlflow
     import pandas as pd
 
     mlflow.set_tracking_uri(connection.tracking_uri())
     model = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
     paths = ["yes/2.png", "no/2.png", "yes/1.png"]
-    frame = pd.DataFrame({"image": [(outputs.data / path).read_bytes() for path in paths]})
+    frame = pd.DataFrame({"image": [(registered.data / path).read_bytes() for path in paths]})
     reference, fast = model.predict(frame), model.predict(frame, params={"engine": "fast"})
-    wanted = [expected(outputs, path) for path in paths]
+    wanted = [expected(registered, path) for path in paths]
     assert reference["probability"].tolist() == pytest.approx(wanted, abs=1e-6)
     assert fast["probability"].tolist() == pytest.approx(wanted, abs=1e-3)
     assert set(reference["engine"]) == {"keras"}
@@ -98,7 +67,7 @@ def test_the_model_answers_as_the_pipeline_did(outputs: StageOutputs) -> None:
 
 
 def test_it_loads_in_an_environment_made_from_its_own_requirements(
-    outputs: StageOutputs, tmp_path: Path
+    registered: StageOutputs, tmp_path: Path
 ) -> None:
     folder = pull(f"models:/{NAME}@champion", tmp_path / "pulled").root
     environment = tmp_path / "environment"
@@ -110,7 +79,7 @@ def test_it_loads_in_an_environment_made_from_its_own_requirements(
          str(folder / "requirements.txt")],
     ):  # fmt: skip
         subprocess.run(command, check=True)
-    image = outputs.data / "yes" / "2.png"
+    image = registered.data / "yes" / "2.png"
     done = subprocess.run(
         [str(python), "-I", "-c", _ELSEWHERE, str(folder), str(image)],
         cwd=environment,
@@ -120,7 +89,7 @@ def test_it_loads_in_an_environment_made_from_its_own_requirements(
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
-    wanted = expected(outputs, "yes/2.png")
+    wanted = expected(registered, "yes/2.png")
     reference, fast = answer["rows"]
     assert reference["probability"] == pytest.approx(wanted, abs=1e-6)
     assert fast["probability"] == pytest.approx(wanted, abs=1e-3)
@@ -129,7 +98,7 @@ def test_it_loads_in_an_environment_made_from_its_own_requirements(
 
 class TestPull:
     def test_a_folder_works_without_a_store(
-        self, outputs: StageOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, registered: StageOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = tmp_path / "deep" / "pulled"
         result = CliRunner().invoke(app, ["pull", str(folder)])
@@ -138,14 +107,15 @@ class TestPull:
         for name in ("MODEL_CARD.md", "requirements.txt", "evaluation/confusion_test.png"):
             assert (folder / name).is_file()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        found = find_model(str(folder))
-        assert found.name == f"{NAME} version 1"
-        assert found.facts["digest"] in found.card
-        image = outputs.data / "yes" / "2.png"
-        [[one]] = Classifier.load(found.bundle, "keras", found.name).predict([image.read_bytes()])
-        assert one.probability == pytest.approx(expected(outputs, "yes/2.png"), abs=1e-6)
+        pulled = find_model(str(folder))
+        assert pulled.name == f"{NAME} version 1"
+        assert pulled.facts["digest"] in pulled.card
+        image = registered.data / "yes" / "2.png"
+        classifier = Classifier.load(pulled.bundle, "keras", pulled.name)
+        [[prediction]] = classifier.predict([image.read_bytes()])
+        assert prediction.probability == pytest.approx(expected(registered, "yes/2.png"), abs=1e-6)
 
-    @pytest.mark.usefixtures("outputs")
+    @pytest.mark.usefixtures("registered")
     def test_nothing_is_replaced_unless_forced(self, tmp_path: Path) -> None:
         full, model = tmp_path / "full", tmp_path / "model"
         full.mkdir()
@@ -169,7 +139,7 @@ class TestPull:
         assert (tmp_path / "link").is_symlink()
         assert (full / "thesis.txt").read_text(encoding="utf-8") == "years of work"
 
-    @pytest.mark.usefixtures("outputs")
+    @pytest.mark.usefixtures("registered")
     def test_a_model_the_store_lacks_leaves_no_folder(self, tmp_path: Path) -> None:
         missing = r"models:/other@champion: no model of that name.*`make repro` trains and"
         with pytest.raises(ValueError, match=missing):
@@ -181,9 +151,9 @@ class TestPull:
         assert not (tmp_path / "pulled").exists()
 
 
-def test_mlflow_serves_it(outputs: StageOutputs, tmp_path: Path) -> None:
+def test_mlflow_serves_it(registered: StageOutputs, tmp_path: Path) -> None:
     with mlflow_server(f"models:/{NAME}@champion") as address:
-        image = (outputs.data / "yes" / "2.png").read_bytes()
+        image = (registered.data / "yes" / "2.png").read_bytes()
         body = {
             "dataframe_split": {
                 "columns": ["image"],
@@ -192,15 +162,15 @@ def test_mlflow_serves_it(outputs: StageOutputs, tmp_path: Path) -> None:
             "params": {"engine": "fast"},
         }
         [row] = post(address, body)["predictions"]
-        assert row["probability"] == pytest.approx(expected(outputs, "yes/2.png"), abs=1e-3)
+        assert row["probability"] == pytest.approx(expected(registered, "yes/2.png"), abs=1e-3)
         assert row["model"] == f"{NAME} version 1"
         secret = {"dataframe_split": {"columns": ["path"], "data": [["/etc/hostname"]]}}
         with pytest.raises(urllib.error.HTTPError) as refused:
             post(address, secret)
         assert "missing inputs ['image']" in refused.value.read().decode()
-        answer = json.loads(documented_curl(address, outputs.data / "yes" / "2.png"))
+        answer = json.loads(documented_curl(address, registered.data / "yes" / "2.png"))
         assert answer["predictions"][0]["probability"] == pytest.approx(
-            expected(outputs, "yes/2.png"), abs=1e-6
+            expected(registered, "yes/2.png"), abs=1e-6
         )
 
 

@@ -24,9 +24,9 @@ from brain_tumor.registry.versions import (
     write_training_images,
 )
 from brain_tumor.report.card import CARD_FILE, read_card
-from tests.registry.conftest import MakeOutputs
+from tests.registry.conftest import NAME, MakeOutputs
 
-NAME, DIGEST = "brain-tumor-inceptionv3", "f" * 64
+DIGEST = "f" * 64
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def image(name: str, split: str, *groups: str) -> Image:
 
 
 def names(images: list[Image]) -> list[str]:
-    return [one.path[4:-4] for one in images]
+    return [item.path[4:-4] for item in images]
 
 
 def test_training_images_themselves_are_left_out() -> None:
@@ -97,8 +97,8 @@ def test_relation_to_an_image_that_left_the_split_counts() -> None:
 
 def test_renamed_training_images_are_recognised_by_content(tmp_path: Path) -> None:
     path = tmp_path / "training_images.csv"
-    odd = Image('yes/a, "b".png', "hash-x", 1, "train", frozenset({"g"}))
-    write_training_images(path, [odd, image("b", "val"), image("c", "test")], tmp_path)
+    quoted = Image('yes/a, "b".png', "hash-x", 1, "train", frozenset({"g"}))
+    write_training_images(path, [quoted, image("b", "val"), image("c", "test")], tmp_path)
     renamed = Image("yes/new.png", "hash-x", 1, "test", frozenset({"new"}))
     assert read_training_hashes(path) == {"hash-x"}
     assert unseen([renamed], read_training_hashes(path)) == []

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from brain_tumor.figure_text import Number
+from brain_tumor.figure_text import Number, markdown_table
 from brain_tumor.report.drawings import confusion_svg
 from brain_tumor.report.page import (
     Absent,
@@ -26,7 +26,6 @@ from brain_tumor.report.page import (
     markdown,
     page,
 )
-from brain_tumor.tracking.wording import markdown_table
 
 VOID = {"meta", "link", "wbr", "img", "br"}
 EVIL = "<script>alert('x')</script> & \"more\""

@@ -70,11 +70,11 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of an expression."""
-        done = self.send(
+        evaluated = self.send(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
-        assert "exceptionDetails" not in done, f"{script}: {done['exceptionDetails']}"
-        return done["result"].get("value")
+        assert "exceptionDetails" not in evaluated, f"{script}: {evaluated['exceptionDetails']}"
+        return evaluated["result"].get("value")
 
     def wait_for(self, script: str) -> Any:
         """Wait until an expression is true; its value."""
@@ -95,13 +95,13 @@ class Page:
         """Press a key: Tab, Enter, Space, ArrowLeft or ArrowRight."""
         codes = {"Tab": 9, "Enter": 13, "Space": 32, "ArrowLeft": 37, "ArrowRight": 39}
         text = {"Enter": "\r", "Space": " "}.get(key, "")
-        told = {
+        event = {
             "key": " " if key == "Space" else key,
             "code": key,
             "windowsVirtualKeyCode": codes[key],
         }
-        self.send("Input.dispatchKeyEvent", type="keyDown", text=text, **told)
-        self.send("Input.dispatchKeyEvent", type="keyUp", **told)
+        self.send("Input.dispatchKeyEvent", type="keyDown", text=text, **event)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def media(self, **features: str) -> None:
         """Prefer a colour scheme, less motion, …, as `prefers_color_scheme="dark"`."""

@@ -37,13 +37,13 @@ class Server:
         """Memory that it and its workers hold, resident."""
         pids = [self.process.pid, *self.workers()]
         lines = [Path(f"/proc/{pid}/status").read_text().splitlines() for pid in pids]
-        found = [line.split()[1] for status in lines for line in status if line[:6] == "VmRSS:"]
-        return sum(map(int, found)) / 1000
+        sizes = [line.split()[1] for status in lines for line in status if line[:6] == "VmRSS:"]
+        return sum(map(int, sizes)) / 1000
 
 
 def files(*named: tuple[str, bytes]) -> list[Part]:
     """Files as httpx takes them."""
-    return [("files", one) for one in named]
+    return [("files", file) for file in named]
 
 
 @contextmanager

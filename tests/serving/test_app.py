@@ -29,14 +29,14 @@ LARGE = b"\x89PNG\r\n\x1a\n" + bytes(MAX_BYTES)
 
 @pytest.fixture(scope="module")
 def server(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(toy, tmp_path_factory.mktemp("log"), "--max-mb", str(MAX_BYTES / 1e6)) as one:
-        yield one
+    with serving(toy, tmp_path_factory.mktemp("log"), "--max-mb", str(MAX_BYTES / 1e6)) as started:
+        yield started
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as one:
-        yield one
+    with httpx.Client(base_url=server.url, timeout=60) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -63,42 +63,42 @@ class TestPredict:
     ) -> None:
         [file] = client.post("/predict", files=files(("a", data))).json()["files"]
         expected = classifier.predict([data])[0]
-        for told, one in zip(file["slices"], expected, strict=True):
-            assert told["probability"] == pytest.approx(one.probability, abs=1e-6)
-            assert told["ood_score"] == pytest.approx(one.ood_score, abs=1e-6)
+        for answer, prediction in zip(file["slices"], expected, strict=True):
+            assert answer["probability"] == pytest.approx(prediction.probability, abs=1e-6)
+            assert answer["ood_score"] == pytest.approx(prediction.ood_score, abs=1e-6)
             for name in ("slice", "label", "threshold", "out_of_distribution", "engine", "model"):
-                assert told[name] == getattr(one, name)
-            assert told["warnings"] == list(one.warnings)
+                assert answer[name] == getattr(prediction, name)
+            assert answer["warnings"] == list(prediction.warnings)
 
     def test_a_bad_file_does_not_lose_the_others(self, client: httpx.Client) -> None:
         sent = [("a", GOOD), ("b", TEXT), ("c", b""), ("d", LARGE), ("e", GOOD[:90]), ("f", OTHER)]
         answer = client.post("/predict", files=files(*sent))
         assert answer.status_code == 200
-        told = answer.json()["files"]
-        assert [one["name"] for one in told] == [name for name, _ in sent]
-        codes = [one.get("error", {}).get("code") for one in told]
+        results = answer.json()["files"]
+        assert [result["name"] for result in results] == [name for name, _ in sent]
+        codes = [result.get("error", {}).get("code") for result in results]
         bad = ["unsupported_type", "undecodable", "too_large", "undecodable"]
         assert codes == [None, *bad, None]
-        assert [("slices" in one) for one in told] == [code is None for code in codes]
+        assert [("slices" in result) for result in results] == [code is None for code in codes]
 
     def test_slices_bound_a_volume(self, client: httpx.Client) -> None:
         for count in (1, 4):
             answer = client.post(f"/predict?slices={count}", files=files(("v.nii", volume())))
             [file] = answer.json()["files"]
-            assert len({one["slice"] for one in file["slices"]}) == count
+            assert len({part["slice"] for part in file["slices"]}) == count
 
     def test_heat_map_comes_when_asked(self, client: httpx.Client) -> None:
-        asked, unasked = (
-            client.post(f"/predict?heatmap={wanted}", files=files(("a", GOOD))).json()
-            for wanted in ("true", "false")
+        drawn, plainly = (
+            client.post(f"/predict?heatmap={option}", files=files(("a", GOOD))).json()
+            for option in ("true", "false")
         )
-        [one], [plain] = asked["files"][0]["slices"], unasked["files"][0]["slices"]
+        [picture_answer], [plain] = drawn["files"][0]["slices"], plainly["files"][0]["slices"]
         pictures = {"picture", "heatmap", "strongest_place"}
-        assert one.keys() - plain.keys() == pictures
-        assert one["strongest_place"] > 0
+        assert picture_answer.keys() - plain.keys() == pictures
+        assert picture_answer["strongest_place"] > 0
         decoded = []
         for name in ("picture", "heatmap"):
-            kind, _, data = one[name].partition(",")
+            kind, _, data = picture_answer[name].partition(",")
             assert kind == "data:image/png;base64"
             decoded.append(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
         assert decoded[0].size == decoded[1].size
@@ -114,7 +114,7 @@ class TestPredict:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        ("data", "status", "code", "said"),
+        ("data", "status", "code", "words"),
         [
             (TEXT, 415, "unsupported_type", "JPEG, PNG"),
             (b"%!PS-Adobe-3.0 EPSF-3.0", 415, "unsupported_type", "DICOM"),
@@ -125,14 +125,14 @@ class TestRefusals:
         ],
     )
     def test_a_single_bad_file_is_refused(
-        self, client: httpx.Client, data: bytes, status: int, code: str, said: str
+        self, client: httpx.Client, data: bytes, status: int, code: str, words: str
     ) -> None:
         answer = client.post("/predict", files=files(("a", data)))
         assert answer.status_code == status
         error = answer.json()["error"]
         assert error.keys() == {"code", "message"}
         assert error["code"] == code
-        assert said in error["message"]
+        assert words in error["message"]
 
     @pytest.mark.parametrize(
         ("method", "path", "status", "code"),
@@ -194,16 +194,16 @@ class TestRefusals:
 
 class TestAbout:
     def test_health(self, client: httpx.Client, server: Server) -> None:
-        told = client.get("/health").json()
-        assert told == {"ready": True, "workers": len(server.workers()), "queue": 0}
+        health = client.get("/health").json()
+        assert health == {"ready": True, "workers": len(server.workers()), "queue": 0}
 
     def test_model(self, client: httpx.Client) -> None:
-        told = client.get("/model").json()
-        assert f"{told['name']} version {told['version']}" == NAME
-        assert (told["threshold"], told["calibrated"]) == (THRESHOLD, False)
-        assert (told["facts"], told["digest"]) == (CARD_FACTS, CARD_FACTS["digest"])
-        assert told["limits"]["max_file_bytes"] == MAX_BYTES
-        assert "Research only" in told["card"]
+        model = client.get("/model").json()
+        assert f"{model['name']} version {model['version']}" == NAME
+        assert (model["threshold"], model["calibrated"]) == (THRESHOLD, False)
+        assert (model["facts"], model["digest"]) == (CARD_FACTS, CARD_FACTS["digest"])
+        assert model["limits"]["max_file_bytes"] == MAX_BYTES
+        assert "Research only" in model["card"]
 
     def test_nothing_comes_from_elsewhere_and_answers_are_not_stored(
         self, client: httpx.Client
@@ -230,8 +230,8 @@ class TestAbout:
 class TestSchema:
     @pytest.fixture
     def schema(self, client: httpx.Client) -> dict[str, Any]:
-        told: dict[str, Any] = client.get("/openapi.json").json()
-        return told
+        described: dict[str, Any] = client.get("/openapi.json").json()
+        return described
 
     def test_it_is_openapi(self, schema: dict[str, Any]) -> None:
         OpenAPI.model_validate(schema)
@@ -253,8 +253,8 @@ class TestSchema:
                 assert f"<code>{method.upper()} {path}</code>" in text
                 for status in operation["responses"]:
                     assert f"<code>{status}</code>" in text
-        for name, one in schema["components"]["schemas"].items():
-            for field in one.get("properties", ()):
+        for name, component in schema["components"]["schemas"].items():
+            for field in component.get("properties", ()):
                 assert f"<code>{field}</code>" in text, name
         loaded = re.findall(r'(?:src|<link[^>]* href)="([^"]+)"', text)
         assert loaded == ["data:,", "page.css"]
@@ -280,11 +280,11 @@ class TestSchema:
         sent = files(("a", data)) if data is not None else None
         answer = client.request(method, f"{path}", files=sent)
         assert answer.status_code == status
-        told = schema["paths"][path][method]["responses"][str(status)]
-        wanted = told["content"]["application/json"]["schema"] | {
+        response = schema["paths"][path][method]["responses"][str(status)]
+        expected = response["content"]["application/json"]["schema"] | {
             "components": schema["components"]
         }
-        jsonschema.validate(answer.json(), wanted)
+        jsonschema.validate(answer.json(), expected)
 
     def test_every_error_has_a_form_and_an_example(self, schema: dict[str, Any]) -> None:
         responses = schema["paths"]["/predict"]["post"]["responses"]

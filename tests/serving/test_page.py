@@ -49,8 +49,8 @@ LOW_CONTRAST = """(() => {
 
 @pytest.fixture(scope="module")
 def server(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(toy, tmp_path_factory.mktemp("log"), "--max-mb", "1") as one:
-        yield one
+    with serving(toy, tmp_path_factory.mktemp("log"), "--max-mb", "1") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -97,17 +97,17 @@ def test_nothing_goes_wrong_and_nothing_comes_from_elsewhere(
 ) -> None:
     looked_at(page, pictures / "disc.png", pictures / "blank.png")
     assert page.complaints() == []
-    asked = [url for url in page.requests() if not url.startswith("data:image/")]
-    assert len(asked) > 5
-    assert all(url.startswith(f"{server.url}/") for url in asked), asked
+    urls = [url for url in page.requests() if not url.startswith("data:image/")]
+    assert len(urls) > 5
+    assert all(url.startswith(f"{server.url}/") for url in urls), urls
 
 
 def test_a_picture_shows_all_there_is_to_say(page: Page, toy: Path, pictures: Path) -> None:
     text = looked_at(page, pictures / "disc.png")
     classifier = Classifier.load(toy / "artifacts" / "bundle", "fast", NAME)
-    [[one]] = classifier.predict([(pictures / "disc.png").read_bytes()])
-    assert f"{one.probability:.3f}" in text
-    assert f"Tumour: {one.label} at threshold {THRESHOLD:.2f}" in text
+    [[prediction]] = classifier.predict([(pictures / "disc.png").read_bytes()])
+    assert f"{prediction.probability:.3f}" in text
+    assert f"Tumour: {prediction.label} at threshold {THRESHOLD:.2f}" in text
     assert "score, not a chance" in text
     assert "Research only. Not for diagnosis." in text
     assert page.run("document.querySelector('.warnings:not(main > noscript *)').hidden")
@@ -117,7 +117,7 @@ def test_a_picture_shows_all_there_is_to_say(page: Page, toy: Path, pictures: Pa
       return [(part('.fill').right - track.left) / track.width,
               (part('.mark').left + 2 - track.left) / track.width];
     })()""")
-    assert mark == pytest.approx([one.probability, THRESHOLD], abs=0.02)
+    assert mark == pytest.approx([prediction.probability, THRESHOLD], abs=0.02)
 
 
 def test_heat_map_can_be_taken_off(page: Page, pictures: Path) -> None:
@@ -217,9 +217,9 @@ def test_it_can_be_read(page: Page, pictures: Path, scheme: str, width: int) -> 
     looked_at(page, pictures / "disc.png", pictures / "blank.png", pictures / "letter.txt")
     page.run("document.getElementById('card').open = true")
     assert page.run("document.documentElement.scrollWidth") <= width
-    found = page.run(LOW_CONTRAST)
-    assert found["low"] == []
-    assert found["counted"] > 50
+    contrast = page.run(LOW_CONTRAST)
+    assert contrast["low"] == []
+    assert contrast["counted"] > 50
     ground = page.run("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
     assert (int(ground) < 128) == (scheme == "dark")
 

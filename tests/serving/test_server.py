@@ -24,22 +24,22 @@ def predict(server: Server) -> httpx.Response:
 
 def fresh(server: Server, dead: set[int]) -> set[int]:
     """Its workers, if all are ready again and none is one of those."""
-    told = httpx.get(f"{server.url}/health")
+    health = httpx.get(f"{server.url}/health")
     workers = server.workers()
-    whole = told.status_code == 200 and told.json()["workers"] == len(workers) == 2
+    whole = health.status_code == 200 and health.json()["workers"] == len(workers) == 2
     return workers if whole and not workers & dead else set()
 
 
 def test_killed_workers_are_replaced_and_nothing_is_lost(toy: Path, tmp_path: Path) -> None:
     with serving(toy, tmp_path, "--workers", "2") as server:
-        wanted = predict(server).json()
+        expected = predict(server).json()
         for number in (signal.SIGKILL, signal.SIGSEGV):
             dead = server.workers()
             for pid in dead:
                 os.kill(pid, number)
-            assert predict(server).json() == wanted
+            assert predict(server).json() == expected
             wait_until(partial(fresh, server, dead))
-        assert predict(server).json() == wanted
+        assert predict(server).json() == expected
 
 
 def test_a_worker_killed_at_work_costs_no_answer(toy: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_work_for_a_client_that_left_is_dropped(toy: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "words"),
     [
         (["--port", "TAKEN"], "127.0.0.1:TAKEN: Address already in use; give another"),
         (["--host", "192.0.2.1"], "192.0.2.1:8000: "),
@@ -161,7 +161,7 @@ def test_work_for_a_client_that_left_is_dropped(toy: Path, tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_work_is_said_in_a_line(
-    toy: Path, tmp_path: Path, options: list[str], said: str
+    toy: Path, tmp_path: Path, options: list[str], words: str
 ) -> None:
     broken = tmp_path / "broken"
     (broken / "artifacts" / "bundle").mkdir(parents=True)
@@ -171,17 +171,17 @@ def test_what_cannot_work_is_said_in_a_line(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         replaced = {"TAKEN": port, "BROKEN": str(broken)}
-        given = [replaced.get(option, option) for option in options]
-        free = [] if "--port" in given or "192.0.2.1" in given else ["--port", "0"]
-        done = subprocess.run(
-            [COMMAND, "serve", "--model", toy, *free, *given],
+        arguments = [replaced.get(option, option) for option in options]
+        free = [] if "--port" in arguments or "192.0.2.1" in arguments else ["--port", "0"]
+        process = subprocess.run(
+            [COMMAND, "serve", "--model", toy, *free, *arguments],
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
         )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert said.replace("TAKEN", port) in done.stderr
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr.startswith("error: ")
+    assert process.stderr.count("\n") == 1
+    assert words.replace("TAKEN", port) in process.stderr

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from brain_tumor.serving.schema import ApiError, Limits
-from brain_tumor.serving.uploads import Held, Upload, read_uploads
+from brain_tumor.serving.uploads import MemoryBudget, Upload, read_uploads
 
 LIMITS = Limits(file_bytes=500, files=4, stall_s=0.05)
 FILES = [("a.png", b"\r\n--b\r-" * 9), ("", b""), ("b", bytes(range(256))), ("c", b"--b--")]
@@ -26,7 +26,7 @@ def body(files: Sequence[tuple[str, bytes]], end: bytes = b"--b--\r\n") -> bytes
     return b"".join([*parts, end])
 
 
-def read(pieces: Sequence[bytes], held: Held, *, whole: bool = True) -> list[Upload]:
+def read(pieces: Sequence[bytes], memory: MemoryBudget, *, whole: bool = True) -> list[Upload]:
     """Read a body that comes in pieces and then, unless whole, no further."""
     waiting = list(pieces)
 
@@ -40,8 +40,8 @@ def read(pieces: Sequence[bytes], held: Held, *, whole: bool = True) -> list[Upl
     request = Request({"type": "http", "headers": headers}, receive)
 
     async def reading() -> list[Upload]:
-        with held.share() as share:
-            return await read_uploads(request, LIMITS, share)
+        with memory.share() as hold:
+            return await read_uploads(request, LIMITS, hold)
 
     return asyncio.run(reading())
 
@@ -51,17 +51,17 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
     whole = body(FILES)
     edges = [0, *sorted(cuts), len(whole)]
     pieces = [whole[start:end] for start, end in pairwise(edges)]
-    held = Held(LIMITS.held_bytes)
-    uploads = read(pieces, held)
-    assert [(one.name, bytes(one.data)) for one in uploads] == FILES
-    with held.share() as share:  # all was given back
-        share.add(LIMITS.held_bytes)
+    memory = MemoryBudget(LIMITS.held_bytes)
+    uploads = read(pieces, memory)
+    assert [(upload.name, bytes(upload.data)) for upload in uploads] == FILES
+    with memory.share() as hold:  # all was given back
+        hold(LIMITS.held_bytes)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with pytest.raises(ApiError) as refused:
-        read([b"--b\r\n" + data], Held(LIMITS.held_bytes))
+        read([b"--b\r\n" + data], MemoryBudget(LIMITS.held_bytes))
     assert refused.value.status == 400
 
 
@@ -69,28 +69,28 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 def test_a_file_over_the_limit_is_marked_and_not_kept(size: int) -> None:
     whole = body([("a", bytes(size)), ("b", b"x")])
     pieces = [whole[start : start + 100] for start in range(0, len(whole), 100)]
-    large, small = read(pieces, Held(LIMITS.held_bytes))
+    large, small = read(pieces, MemoryBudget(LIMITS.held_bytes))
     assert (large.over, len(large.data)) == ((False, 500) if size == 500 else (True, 0))
     assert (small.over, bytes(small.data)) == (False, b"x")
 
 
 def test_one_file_too_many_is_refused() -> None:
     with pytest.raises(ApiError, match="more than 4 files") as refused:
-        read([body([*FILES, ("e", b"")])], Held(LIMITS.held_bytes))
+        read([body([*FILES, ("e", b"")])], MemoryBudget(LIMITS.held_bytes))
     assert refused.value.status == 413
 
 
 def test_a_request_that_stops_arriving_is_given_up() -> None:
     with pytest.raises(ApiError) as refused:
-        read([body(FILES)[:200]], Held(LIMITS.held_bytes), whole=False)
+        read([body(FILES)[:200]], MemoryBudget(LIMITS.held_bytes), whole=False)
     assert (refused.value.status, refused.value.code) == (408, "stalled")
 
 
 def test_all_requests_together_hold_no_more_than_they_may() -> None:
-    held = Held(len(body(FILES)) + 10)
-    with held.share() as other:
-        other.add(11)
+    memory = MemoryBudget(len(body(FILES)) + 10)
+    with memory.share() as hold:
+        hold(11)
         with pytest.raises(ApiError) as refused:
-            read([body(FILES)], held)
+            read([body(FILES)], memory)
     assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "5"})
-    assert len(read([body(FILES)], held)) == 4
+    assert len(read([body(FILES)], memory)) == 4

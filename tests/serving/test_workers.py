@@ -33,7 +33,7 @@ def bad_requests() -> list[tuple[str, list[Part], int]]:
     ]
 
 
-async def answered(client: httpx.AsyncClient, method: str, parts: list[Part]) -> httpx.Response:
+async def ask(client: httpx.AsyncClient, method: str, parts: list[Part]) -> httpx.Response:
     """The answer, asked again for as long as the server says it is busy."""
     for _ in range(200):
         answer = await client.request(method, "/predict", files=parts or None)
@@ -57,32 +57,32 @@ async def storm(server: Server) -> list[tuple[int, int, httpx.Response]]:
     bounds = httpx.Limits(max_connections=None, max_keepalive_connections=50)
     async with httpx.AsyncClient(base_url=server.url, timeout=300, limits=bounds) as client:
 
-        async def one(index: int, method: str, due: int) -> tuple[int, int, httpx.Response]:
+        async def send(index: int, method: str, due: int) -> tuple[int, int, httpx.Response]:
             parts = files(("a", IMAGES[index])) if index >= 0 else bad[~index][1]
-            return index, due, await answered(client, method, parts)
+            return index, due, await ask(client, method, parts)
 
-        return await asyncio.gather(*(one(*item) for item in work))
+        return await asyncio.gather(*(send(*item) for item in work))
 
 
 def test_every_request_of_a_storm_is_answered_rightly(toy: Path, tmp_path: Path) -> None:
     classifier = Classifier.load(toy / "artifacts" / "bundle", "fast", NAME)
-    expected = [one.probability for [one] in classifier.predict(IMAGES)]
+    expected = [prediction.probability for [prediction] in classifier.predict(IMAGES)]
     BUSY.clear()
     with serving(toy, tmp_path, "--max-mb", str(MAX_BYTES / 1e6)) as server:
         asyncio.run(storm(server))
         before = server.memory_mb()
         answers = asyncio.run(storm(server))
         after = server.memory_mb()
-        told = httpx.get(f"{server.url}/health").json()
+        health = httpx.get(f"{server.url}/health").json()
     assert len(answers) == REQUESTS + 15 * len(bad_requests())
     for index, due, answer in answers:
         assert answer.status_code == due, answer.text
         if due == 200:
-            [[one]] = [file["slices"] for file in answer.json()["files"]]
-            assert one["probability"] == pytest.approx(expected[index], abs=1e-6)
+            [[prediction]] = [file["slices"] for file in answer.json()["files"]]
+            assert prediction["probability"] == pytest.approx(expected[index], abs=1e-6)
         else:
             assert answer.json()["error"].keys() == {"code", "message"}
     assert Counter(answer.status_code for _, _, answer in answers)[200] == REQUESTS
     assert all(seconds >= 1 for seconds in BUSY)
-    assert told["queue"] == 0
+    assert health["queue"] == 0
     assert after < before + 40, "memory grows"

@@ -1,15 +1,14 @@
 """A small model in a pulled folder, made without TensorFlow, so that a server starts in seconds."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from brain_tumor.inference import bundle
-from tests import sections
-from tests.inference.toy import NAME, SIZE_PX, THRESHOLD, disc
+from brain_tumor.inference.bundle import FAST_FILE
+from brain_tumor.inference.engine import load_engine
+from brain_tumor.model.saved import META_FILE
+from tests.inference.toy import SIZE_PX, toy_meta, write_surroundings
 
 CHANNELS = 4
 _WEIGHTS = np.array([3.0, -2.0, 1.5, -1.0], np.float32)
@@ -31,42 +30,11 @@ CARD_FACTS: dict[str, Any] = {
 
 def write_toy(root: Path) -> Path:
     """Write a model folder as `brain-tumor pull` leaves it; discs are familiar to it."""
-    from brain_tumor.imaging.atlas import Atlas
-    from brain_tumor.inference.classifier import describe
-    from brain_tumor.inference.engine import load_engine
-    from brain_tumor.inference.familiarity import Familiarity
-    from brain_tumor.model.saved import META_FILE, ModelMeta
-
     folder = root / "artifacts" / "bundle"
     folder.mkdir(parents=True)
-    meta = ModelMeta(
-        head="gap",
-        head_block=0,
-        fine_tuned_blocks=0,
-        size_px=SIZE_PX,
-        threshold=THRESHOLD,
-        initial_weights="random",
-        initial_weights_sha256="0" * 64,
-        parameters=0,
-        seed=0,
-    )
-    (folder / META_FILE).write_text(meta.model_dump_json(), encoding="utf-8")
-    grid = np.zeros((1, 128, 128), dtype=np.uint8)
-    atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
-    atlas.save(folder / bundle.ATLAS_FILE)
-    preprocess = sections.preprocess(normalisation="none", size_px=SIZE_PX)
-    bundle.write(folder, [], preprocess)
-    _write_network(folder / bundle.FAST_FILE)
-    known = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
-    rows, features = describe(load_engine(folder, "fast"), atlas, preprocess, known)
-    clusters = np.arange(len(rows)).astype(str)
-    familiarity = Familiarity.fit(features, pd.DataFrame(rows), clusters, sections.export())
-    familiarity.save(folder / bundle.FAMILIARITY_FILE)
-    name, version = NAME.split(" version ")
-    (root / "registered_model_meta").write_text(f"model_name: {name}\nmodel_version: '{version}'\n")
-    (root / "MLmodel").write_text("{}\n", encoding="utf-8")
-    (root / "MODEL_CARD.md").write_text("# Toy\n\n**Research only.**\n", encoding="utf-8")
-    (root / "model_card.json").write_text(json.dumps(CARD_FACTS), encoding="utf-8")
+    (folder / META_FILE).write_text(toy_meta().model_dump_json(), encoding="utf-8")
+    _write_network(folder / FAST_FILE)
+    write_surroundings(root, load_engine(folder, "fast"), CARD_FACTS)
     return root
 
 
@@ -100,7 +68,7 @@ def _write_network(path: Path) -> None:
     ]
     outputs = [("probability", ["N"]), ("features", ["N", 4]), ("contributions", ["N", 18, 18])]
     graph = helper.make_graph(
-        [helper.make_node(kind, given, [made], **how) for kind, given, made, how in nodes],
+        [helper.make_node(kind, inputs, [output], **how) for kind, inputs, output, how in nodes],
         "toy",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", SIZE_PX, SIZE_PX])],
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in outputs],

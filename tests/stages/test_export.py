@@ -12,11 +12,10 @@ from typer.testing import Result
 from brain_tumor.files import write_json
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference import bundle
-from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE
+from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE, Profile
 from brain_tumor.inference.engine import load_engine
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.inference.familiarity import Familiarity
-from brain_tumor.inference.profile import Profile
 from brain_tumor.model import saved
 from brain_tumor.outputs import EXPORT_REPORT, save_image, stored
 from brain_tumor.stages.export import main

@@ -35,8 +35,8 @@ class Page:
         text = blocks()[name]
         for placeholder in sorted(self.values, key=len, reverse=True):
             text = text.replace(placeholder, self.values[placeholder])
-        left = _PLACEHOLDER.search(text)
-        assert left is None, f"{PAGE.name}, block {name}: what is {left}?"
+        placeholder_left = _PLACEHOLDER.search(text)
+        assert placeholder_left is None, f"{PAGE.name}, block {name}: what is {placeholder_left}?"
         return text
 
     def exported(self, name: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -49,9 +49,9 @@ class Page:
 def blocks() -> dict[str, str]:
     """Name to text of the page's fenced blocks; every block has a name, and each its own."""
     page = PAGE.read_text(encoding="utf-8")
-    found = {name: text for _, name, text in _BLOCK.findall(page)}
-    assert len(found) * 2 == len(re.findall(r"^```", page, re.MULTILINE))
-    return found
+    texts = {name: text for _, name, text in _BLOCK.findall(page)}
+    assert len(texts) * 2 == len(re.findall(r"^```", page, re.MULTILINE))
+    return texts
 
 
 def run_block(text: str, environment: Mapping[str, str], folder: Path) -> str:

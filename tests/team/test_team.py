@@ -49,7 +49,7 @@ class Team:
     origin: Path
     first: Project
     second: Project
-    said: tuple[str, str]
+    printed: tuple[str, str]
 
     def clone(self, folder: Path) -> Project:
         """One more clone, with the same environment variables."""
@@ -105,8 +105,8 @@ def team(trained: Project, stores: Stores, tmp_path_factory: pytest.TempPathFact
     # A member with a login, and a slash too many.
     login = stores.mlflow.replace("http://", f"http://{LOGIN}@")
     second.env["MLFLOW_TRACKING_URI"] = f"{login}/"
-    said = _at_once(stores.page.block("work"), first, second)
-    return Team(stores, environment, root / "origin.git", first, second, said)
+    printed = _at_once(stores.page.block("work"), first, second)
+    return Team(stores, environment, root / "origin.git", first, second, printed)
 
 
 def _member(stores: Stores, home: Path) -> dict[str, str]:
@@ -223,7 +223,7 @@ def test_no_committed_file_speaks_of_the_stores(team: Team) -> None:
 
 
 def test_no_secret_is_written_anywhere(team: Team, postgres: str) -> None:
-    places = {"what the clones said": "\n".join(team.said)}
+    places = {"what the clones printed": "\n".join(team.printed)}
     for log in ("mlflow.log", "s3.log"):
         places[log] = (Path(str(team.stores.access["HOME"])) / log).read_text()
     for database in ("mlflow", "optuna"):
@@ -236,8 +236,8 @@ def test_no_secret_is_written_anywhere(team: Team, postgres: str) -> None:
             if path.is_file() and path.suffix in (".json", ".csv", ".md", ".yaml", ".lock", ""):
                 places[str(path)] = path.read_text(errors="replace")
     places |= {f"s3://{key}": data.decode("latin-1") for key, data in team.objects().items()}
-    found = [name for name, text in places.items() if any(secret in text for secret in SECRETS)]
-    assert found == []
+    leaks = [name for name, text in places.items() if any(secret in text for secret in SECRETS)]
+    assert leaks == []
 
 
 def test_champion_predicts_raw_bytes_where_there_is_no_repository(
@@ -261,15 +261,15 @@ def test_third_clone_takes_all_over_from_the_stores(team: Team, tmp_path: Path) 
     third = team.clone(tmp_path / "third")
     del third.env["DVC_GLOBAL_CONFIG_DIR"]
     run_block(team.stores.page.block("remote-committed"), third.env, third.folder)
-    said = run_block(team.stores.page.block("take-over"), third.env, third.folder)
-    assert "(@champion): in place" in said
+    printed = run_block(team.stores.page.block("take-over"), third.env, third.folder)
+    assert "(@champion): in place" in printed
     assert third.run("git", "status", "--porcelain") == ""
     model = Path("outputs") / "train" / "model.keras"
     assert (third.folder / model).read_bytes() == (team.first.folder / model).read_bytes()
     assert "up to date" in third.run("dvc", "repro", "--dry")
     third.set_params({"tune": {"n_trials": TRIALS + 2}})
-    said = run_block(team.stores.page.block("worker"), third.env, third.folder)
-    assert re.search(r"this worker ended [12] trials", said)
+    printed = run_block(team.stores.page.block("worker"), third.env, third.folder)
+    assert re.search(r"this worker ended [12] trials", printed)
 
 
 def test_a_change_that_makes_no_other_model_makes_no_other_version(team: Team) -> None:

@@ -45,9 +45,9 @@ def serve() -> Iterator[Serve]:
         return f"127.0.0.1:{started[-1].server_port}"
 
     yield start
-    for one in started:
-        one.shutdown()
-        one.server_close()
+    for server in started:
+        server.shutdown()
+        server.server_close()
 
 
 def nobody() -> str:
@@ -84,7 +84,7 @@ def test_host_without_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "words"),
     [
         ((503, "text/plain", "starting"), "503"),
         ((401, "text/plain", "You are not authenticated"), "You are not authenticated"),
@@ -94,9 +94,9 @@ def test_host_without_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_answer_of_something_else_is_explained(
-    answer: Answer, said: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    answer: Answer, words: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert said in refused(monkeypatch, f"http://me:hush@{serve(answer)}")
+    assert words in refused(monkeypatch, f"http://me:hush@{serve(answer)}")
 
 
 def test_stage_says_it_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,10 +114,10 @@ def test_stage_says_it_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "hush" not in result.stderr + result.stdout
 
 
-@pytest.mark.parametrize("given", ["localhost:5000", "mlflow.example.org:80/"])
-def test_address_without_scheme_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-    with pytest.raises(ValueError, match=f"write http://{given}"):
+@pytest.mark.parametrize("variable", ["localhost:5000", "mlflow.example.org:80/"])
+def test_address_without_scheme_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+    with pytest.raises(ValueError, match=f"write http://{variable}"):
         connection.tracking_uri()
 
 
@@ -168,7 +168,7 @@ def test_server_that_goes_away_ends_the_run_with_one_line_and_the_next_run_close
             text=True,
         )
         assert worker.stdout is not None
-        held = worker.stdout.readline().strip()
+        run_id = worker.stdout.readline().strip()
     _, errors = worker.communicate("go on\n", timeout=60)
     assert worker.returncode == 1
     assert "MLFLOW_TRACKING_URI" in errors.splitlines()[-1]
@@ -176,7 +176,7 @@ def test_server_that_goes_away_ends_the_run_with_one_line_and_the_next_run_close
     assert "hush" not in errors
 
     with served(command, environment, log, health), runs.start_run("next", {}, {}) as run:
-        assert run.client.get_run(held).info.status == "KILLED"
+        assert run.client.get_run(run_id).info.status == "KILLED"
 
 
 def test_store_lies_in_the_repository_dvc_names(
@@ -202,7 +202,7 @@ def test_store_lies_in_the_nearest_repository_without_dvc(
 
 
 @pytest.mark.parametrize(
-    ("given", "used"),
+    ("variable", "used"),
     [
         ("https://mlflow.example.org", "https://mlflow.example.org"),
         ("sqlite:////srv/runs.db", "sqlite:////srv/runs.db"),
@@ -210,9 +210,9 @@ def test_store_lies_in_the_nearest_repository_without_dvc(
     ],
 )
 def test_environment_names_the_store(
-    given: str, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variable: str, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
     assert connection.tracking_uri() == used.format(root=tmp_path)
 
 
@@ -249,12 +249,12 @@ def test_experiments_elsewhere_are_left_where_they_are(
     shutil.copytree(old, new)
 
     monkeypatch.setenv("DVC_ROOT", str(new))
-    found = {
+    locations = {
         item.name: item.artifact_location for item in connection.connect().search_experiments()
     }
-    assert found["bucket"] == "s3://bucket/artifacts"
-    assert found["beside"] == f"{old}er/mlruns/artifacts"
-    assert found["brain-tumor"] == str(new / "mlruns" / "artifacts")
+    assert locations["bucket"] == "s3://bucket/artifacts"
+    assert locations["beside"] == f"{old}er/mlruns/artifacts"
+    assert locations["brain-tumor"] == str(new / "mlruns" / "artifacts")
 
 
 def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:

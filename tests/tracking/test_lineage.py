@@ -5,10 +5,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from brain_tumor.tracking import lineage
+from tests.small_project import ROOT
+
+PARAMS = ROOT / "params.yaml"
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -105,3 +109,28 @@ def test_params_are_flattened_as_dvc_names_them(tmp_path: Path) -> None:
     assert flat["train.nested.a"] == "no"
     assert flat["train.nested.b"] == "null"
     assert len(flat["train.note"]) == 6000
+
+
+def test_parameters_that_act_on_nothing_are_left_out(train: dict[str, Any]) -> None:
+    solved = lineage.acted_params(PARAMS, train | {"fine_tune_blocks": 0})
+    assert solved["train.head_penalty"] == "0.0312"
+    idle = ("learning_rate", "batch_size", "weight_decay", "fine_tune_epochs", "dropout")
+    assert not {f"train.{name}" for name in (*idle, "head_epochs", "patience")} & set(solved)
+    tuned = lineage.acted_params(PARAMS, train)
+    assert tuned["train.learning_rate"] == "0.00012345"
+    assert "train.dropout" not in tuned
+    by_epochs = lineage.acted_params(PARAMS, train | {"head_penalty": None})
+    assert {"train.dropout", "train.head_epochs", "train.patience"} <= set(by_epochs)
+    assert "train.head_penalty" not in by_epochs
+
+
+def test_parameters_are_of_the_sections_that_decided_the_run(train: dict[str, Any]) -> None:
+    sections = {name.partition(".")[0] for name in lineage.acted_params(PARAMS, train)}
+    assert sections == set(lineage.DECIDING)
+    of_phantom = lineage.acted_params(PARAMS, train, ["tune"], phantom=True)
+    assert {name.partition(".")[0] for name in of_phantom} == {*sections, "tune", "phantom"}
+    assert not [name for name in of_phantom if name.startswith(("tune.space.", "split.counts."))]
+    searched = lineage.acted_params(PARAMS, train | {"learning_rate": "tuned"}, ["tune"])
+    assert {name.split(".")[2] for name in searched if name.startswith("tune.space.")} == {
+        "learning_rate"
+    }

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.ci.facts import Facts
-from brain_tumor.figure_text import IN_BRACKETS, figure_label, with_interval
+from brain_tumor.figure_text import IN_BRACKETS, figure_label, markdown_table, with_interval
 from brain_tumor.files import write_text
-from brain_tumor.tracking.wording import markdown_table
 
 MOST_LISTED = 20
 

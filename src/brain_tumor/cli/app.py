@@ -69,7 +69,7 @@ def registry_promote(
     from brain_tumor import settings
     from brain_tumor.files import write_json
     from brain_tumor.outputs import StageOutputs
-    from brain_tumor.registry.champion import promote
+    from brain_tumor.registry.register import promote
 
     with reporting_errors():
         section = settings.read(params).register
@@ -142,7 +142,6 @@ def serve(
     """
     with reporting_errors():
         from brain_tumor.machine import worker_count
-        from brain_tumor.serving.app import ServedModel
         from brain_tumor.serving.schema import MEGABYTE, Limits
         from brain_tumor.serving.server import serve as serve_model
         from brain_tumor.tracking.models import find_model
@@ -150,7 +149,7 @@ def serve(
         folder = find_model(chosen(model))
         count = workers or worker_count()
         serve_model(
-            ServedModel(folder.bundle, folder.name, folder.facts, folder.card),
+            folder,
             (host, port),
             count,
             Limits(file_bytes=round(max_mb * MEGABYTE), timeout_s=timeout_s),

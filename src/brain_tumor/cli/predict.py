@@ -18,7 +18,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.files import printable
 
 if TYPE_CHECKING:
-    from brain_tumor.inference.classifier import Finding
+    from brain_tumor.inference.classifier import SliceResult
     from brain_tumor.inference.files import FileResult
 
 COLUMNS = (
@@ -167,7 +167,7 @@ def _rows(
     for result in results:
         if result.error:
             yield {"file": printable(result.path), "error": result.error}
-        for finding in result.findings:
+        for finding in result.slices:
             row = {"file": printable(result.path)} | finding.prediction.row() | {"error": ""}
             if heatmaps:
                 path = heatmap_path(heatmaps, names[result.path], finding.prediction.slice)
@@ -175,7 +175,7 @@ def _rows(
             yield row
 
 
-def _draw(finding: "Finding", path: Path, file: Path) -> dict[str, str]:
+def _draw(finding: "SliceResult", path: Path, file: Path) -> dict[str, str]:
     """Where the picture is, or why it is not."""
     from brain_tumor.files import replacing
     from brain_tumor.inference.heatmap import heatmap_sheet_png

@@ -1,9 +1,13 @@
 """Numbers that describe a picture: grey levels, sharpness, noise, uprightness."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.atlas import SQUARE_PX, Atlas
 from brain_tumor.imaging.geometry import magnification, resized
 from brain_tumor.imaging.preprocess import Record
@@ -105,3 +109,28 @@ def _roughness(grey: np.ndarray, head: np.ndarray) -> float:
     down = np.abs(np.diff(grey, axis=0))[head[1:] & head[:-1]]
     differences = np.concatenate([across, down])
     return float(differences.mean()) if differences.size else 0.0
+
+
+def statistics_table(
+    paths: Iterable[str],
+    images: np.ndarray,
+    records: Path,
+    manifest: pd.DataFrame,
+    atlas: Atlas,
+) -> pd.DataFrame:
+    """Statistics of stored images, uint8 (paths, size, size): a row per manifest path, in order.
+
+    `records` is records.csv of stage preprocess; the manifest holds the size of each raw file.
+
+    Raises:
+        UserError: `records` lacks an image.
+    """
+    table = pd.read_csv(records, dtype=str, keep_default_na=False).set_index("path")
+    sizes = manifest.set_index("path")["bytes"]
+    rows = []
+    for path, image in zip(paths, images, strict=True):
+        if path not in table.index:
+            raise UserError(f"{records}: has no row for {path}; run `dvc repro`")
+        record = Record.from_row({str(key): text for key, text in table.loc[path].items()})
+        rows.append(image_statistics(image, record, int(sizes[path]), atlas).row())
+    return pd.DataFrame(rows)

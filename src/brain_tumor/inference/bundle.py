@@ -1,16 +1,25 @@
-"""The folder a classifier is loaded from: network, atlas and preprocessing, by fixed names."""
+"""What a registered model brings: the folder it is loaded from, and the profile of its images.
+
+The profile is a table of statistics and the network's features. It is written when the model is
+evaluated, so that images that come later can be compared with those it was made from.
+"""
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import read_artefact, write_text
+from brain_tumor.files import replacing, write_text
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
-from brain_tumor.outputs import EXPORTED
+from brain_tumor.outputs import EXPORTED, PROFILE_FILES
 from brain_tumor.settings import PreprocessParams
 
 ATLAS_FILE = "atlas.npz"
@@ -21,66 +30,68 @@ FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILI
 # Not the network's own file: the bytes of `.keras` files differ at every save.
 _HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 
+PROFILE_FOLDER = "profile"  # of a registered model, beside the bundle
+PROFILE_PATHS = tuple(f"{PROFILE_FOLDER}/{name}" for name in PROFILE_FILES)
+_TABLE_FILE, _FEATURES_FILE = PROFILE_FILES
+KEYS: Final = {"path": "str", "sha256": "str", "label": "str", "split": "str", "cluster": "str"}
+
 
 def sources(model: Path, model_json: Path, atlas: Path, export: Path) -> list[Path]:
-    """What the stages leave for a bundle, beside the preprocessing.
-
-    Args:
-        model: the network.
-        model_json: what it is.
-        atlas: the atlas.
-        export: folder of stage export.
-    """
+    """The files that stages leave for a bundle; `export` is the folder of stage export."""
     return [model, model_json, atlas, *(export / name for name in EXPORTED)]
 
 
 def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> None:
-    """Collect a bundle in `folder`.
-
-    Args:
-        folder: where to; made when missing.
-        files: all of `FILES` but the preprocessing, anywhere, under these names (see `sources`).
-        preprocess: section `preprocess` the model was trained with.
-    """
+    """Copy `files` (see `sources`) into a bundle folder and write the preprocessing beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in files:
         shutil.copyfile(source, folder / source.name)
     write_text(folder / PREPROCESS_FILE, preprocess.model_dump_json(indent=2) + "\n")
 
 
-def check(folder: Path) -> None:
-    """Raise ValueError if a bundle is older than stage export; it names what is missing."""
-    missing = [name for name in EXPORTED if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version of "
-            "this project lacks what came later: run `dvc repro` to register it anew"
-        )
-
-
-def load_preprocess(folder: Path) -> PreprocessParams:
-    """The preprocessing of a bundle.
-
-    Raises:
-        UserError: it is missing or unreadable.
-    """
-    return read_artefact(folder / PREPROCESS_FILE, PreprocessParams)
-
-
 def digest(folder: Path) -> str:
-    """SHA-256 of all that decides a prediction: weights, description, atlas, preprocessing, ….
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """SHA-256 (64 hexadecimal digits) of all in a bundle that decides a prediction."""
     sha = hashlib.sha256(model_digest(load(folder)).encode())
     for name in _HASHED:
         sha.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return sha.hexdigest()
 
 
-def digest_of(files: Iterable[Path], preprocess: PreprocessParams) -> str:
-    """The digest of the bundle that `write` would make of these."""
-    with tempfile.TemporaryDirectory() as temporary:
-        write(Path(temporary), files, preprocess)
-        return digest(Path(temporary))
+@dataclass(frozen=True)
+class Profile:
+    """Images as a model sees them.
+
+    Attributes:
+        table: a row per image: `KEYS`, the fields of `ImageStatistics`, and `probability`.
+        features: float32 (images, channels), in the order of the rows: the global average of the
+            feature maps the head sits on.
+    """
+
+    table: pd.DataFrame
+    features: NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Write both files into `folder`, each whole or not at all."""
+        write_text(folder / _TABLE_FILE, self.table.to_csv(index=False, lineterminator="\n"))
+        with replacing(folder / _FEATURES_FILE) as aside:
+            np.save(aside, self.features)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Profile":
+        """Read a profile.
+
+        Raises:
+            UserError: a file is missing or unreadable, or the two do not belong together.
+        """
+        try:
+            table = pd.read_csv(folder / _TABLE_FILE, dtype=KEYS, keep_default_na=False)
+            features = np.load(folder / _FEATURES_FILE, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder}: no readable profile of a model: {error}") from error
+        missing = set(KEYS) - set(table)
+        if missing or len(table) != len(features):
+            raise UserError(
+                f"{folder}: a profile of {len(table)} images and {len(features)} rows of features"
+                f", columns {sorted(missing)} missing"
+            )
+        return cls(table, features)

@@ -1,4 +1,4 @@
-"""Bytes of an image to a finding: probability, label, heat map, doubts."""
+"""Bytes of an image to the result of each slice: probability, label, heat map, doubts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,17 +11,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
+from brain_tumor.files import read_artefact
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.picture import DecodeError
 from brain_tumor.imaging.preprocess import Record, preprocess_grey
 from brain_tumor.imaging.read import read_slices
 from brain_tumor.imaging.statistics import image_statistics
-from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, check, load_preprocess
+from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, PREPROCESS_FILE
 from brain_tumor.inference.engine import Engine, EngineName, load_engine
 from brain_tumor.inference.familiarity import Familiarity, reasons
 from brain_tumor.machine import spread
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.saved import ModelMeta, load_meta
+from brain_tumor.outputs import EXPORTED
 from brain_tumor.settings import PreprocessParams
 
 SLICES = 3  # of a volume, by default
@@ -35,7 +37,7 @@ class Prepared:
         slice: its name in a file of several; empty where there is one.
         grey: as read, uint8 (H, W).
         image: the network's input, uint8 (size, size).
-        record: how the one became the other.
+        record: how `grey` became `image`.
         statistics: see `imaging.statistics.ImageStatistics`.
         notes: what its file says against it.
     """
@@ -51,23 +53,36 @@ class Prepared:
 def prepare(
     data: bytes, atlas: Atlas, params: PreprocessParams, slices: int = SLICES
 ) -> list[Prepared]:
-    """Read a file and preprocess its slices as the pipeline does.
+    """Read a whole file (see `read_slices`) and preprocess its slices as the pipeline does.
 
-    Args:
-        data: a whole file: what `read_slices` takes.
-        atlas: slices that images are normalised to.
-        params: section `preprocess` of the training.
-        slices: how many middle slices of a volume, or pages of a file, at most.
+    `slices` is how many middle slices of a volume, or pages of a file, are taken at most.
 
     Raises:
         DecodeError: the bytes are no image that can be read.
     """
     prepared = []
     for part in read_slices(data, slices):
-        done = preprocess_grey(part.grey, atlas, params)
-        row = image_statistics(done.image, done.record, len(data), atlas).row()
-        prepared.append(Prepared(part.name, part.grey, done.image, done.record, row, part.notes))
+        normal = preprocess_grey(part.grey, atlas, params)
+        row = image_statistics(normal.image, normal.record, len(data), atlas).row()
+        prepared.append(
+            Prepared(part.name, part.grey, normal.image, normal.record, row, part.notes)
+        )
     return prepared
+
+
+def _prepare_numbered(
+    atlas: Atlas, params: PreprocessParams, slices: int, file: tuple[int, bytes]
+) -> list[Prepared]:
+    """`prepare` a file of several.
+
+    Raises:
+        UserError: it cannot be read; the message holds its index.
+    """
+    index, data = file
+    try:
+        return prepare(data, atlas, params, slices)
+    except DecodeError as error:
+        raise UserError(f"image {index}: {error}") from error
 
 
 Label = Literal["yes", "no"]
@@ -107,8 +122,8 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A prediction with the pictures it can be shown on.
+class SliceResult:
+    """The prediction of a slice with the pictures it can be shown on.
 
     Attributes:
         prediction: what the model says.
@@ -158,21 +173,22 @@ class Classifier:
     ) -> "Classifier":
         """Load from a bundle folder (see `inference.bundle`).
 
-        Args:
-            folder: the bundle.
-            engine: `keras`, the network as it was trained, or `fast`, exported for inference.
-            model: name and version, for its answers.
-            threads: of the fast engine; by default as many as there are processors.
+        `engine` and `threads` are those of `load_engine`; answers name `model`.
 
         Raises:
             UserError: a file is missing or unreadable; the message names it.
         """
-        check(folder)
+        missing = [name for name in EXPORTED if not (folder / name).is_file()]
+        if missing:
+            raise UserError(
+                f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version "
+                "of this project lacks what came later: run `dvc repro` to register it anew"
+            )
         return cls(
             engine=load_engine(folder, engine, threads),
             meta=load_meta(folder),
             atlas=Atlas.load(folder / ATLAS_FILE),
-            preprocess=load_preprocess(folder),
+            preprocess=read_artefact(folder / PREPROCESS_FILE, PreprocessParams),
             familiarity=Familiarity.load(folder / FAMILIARITY_FILE),
             model=model,
         )
@@ -186,71 +202,57 @@ class Classifier:
         Raises:
             UserError: one cannot be read; the message holds its index.
         """
-        found = []
+        predictions = []
         for start in range(0, len(images), _BATCH):
-            files = [
-                self._prepared(data, start + offset, slices)
-                for offset, data in enumerate(images[start : start + _BATCH])
-            ]
-            findings = iter(self.judge([one for file in files for one in file]))
-            found += [[next(findings).prediction for _ in file] for file in files]
-        return found
+            batch = enumerate(images[start : start + _BATCH], start)
+            files = [_prepare_numbered(self.atlas, self.preprocess, slices, file) for file in batch]
+            results = iter(self.judge([part for file in files for part in file]))
+            predictions += [[next(results).prediction for _ in file] for file in files]
+        return predictions
 
-    def examine(self, data: bytes, slices: int = SLICES) -> list[Finding]:
-        """All there is to say of one file, a finding per slice.
+    def examine(self, data: bytes, slices: int = SLICES) -> list[SliceResult]:
+        """All there is to say of one file, a result per slice.
 
         Raises:
             DecodeError: it cannot be read.
         """
         return self.judge(prepare(data, self.atlas, self.preprocess, slices))
 
-    def judge(self, prepared: Sequence[Prepared]) -> list[Finding]:
+    def judge(self, prepared: Sequence[Prepared]) -> list[SliceResult]:
         """What the model says of slices that are prepared, in their order."""
         if not prepared:
             return []
-        seen = self.engine.see(np.stack([one.image for one in prepared]))
-        statistics = pd.DataFrame([one.statistics for one in prepared])
+        seen = self.engine.see(np.stack([part.image for part in prepared]))
+        statistics = pd.DataFrame([part.statistics for part in prepared])
         unlike = self.familiarity.parts(seen.features, statistics)
         stride = self.meta.stride_px
         values = calibrate(seen.probability, self.meta.temperature)
         return [
-            Finding(self._prediction(one, float(value), parts), one, contributions, stride)
-            for one, value, parts, contributions in zip(
+            SliceResult(self._prediction(part, float(value), scores), part, contributions, stride)
+            for part, value, scores, contributions in zip(
                 prepared, values, unlike, seen.contributions, strict=True
             )
         ]
 
     def describe(self, images: Sequence[bytes]) -> tuple[list[dict[str, float]], np.ndarray]:
-        """What encoded pictures look like to the model, as its profile has it (`Profile`).
-
-        Returns:
-            A row of statistics per picture, `probability` (not calibrated) among them, and the
-            features, float32 (pictures, channels).
-
-        Raises:
-            UserError: one cannot be read; the message holds its index.
-        """
+        """See `describe`; `tracking/alone.py` calls it by this name in models of any age."""
         return describe(self.engine, self.atlas, self.preprocess, images)
 
-    def _prepared(self, data: bytes, index: int, slices: int) -> list[Prepared]:
-        try:
-            return prepare(data, self.atlas, self.preprocess, slices)
-        except DecodeError as error:
-            raise UserError(f"image {index}: {error}") from error
-
     def _prediction(
-        self, one: Prepared, probability: float, unlike: NDArray[np.float64]
+        self, part: Prepared, probability: float, unlike: NDArray[np.float64]
     ) -> Prediction:
         threshold, score = self.meta.threshold, float(unlike.max())
+        fallback = part.record.fallback
+        unaligned = [f"could not be aligned with a brain atlas ({fallback})"] if fallback else []
         return Prediction(
-            slice=one.slice,
+            slice=part.slice,
             probability=probability,
             label="yes" if probability >= threshold else "no",
             threshold=threshold,
             calibrated=self.meta.temperature is not None,
             out_of_distribution=score > 1,
             ood_score=score,
-            warnings=(*reasons(unlike), *_unaligned(one), *one.notes),
+            warnings=(*reasons(unlike), *unaligned, *part.notes),
             engine=self.engine.name,
             model=self.model,
         )
@@ -259,27 +261,21 @@ class Classifier:
 def describe(
     engine: Engine, atlas: Atlas, params: PreprocessParams, images: Sequence[bytes]
 ) -> tuple[list[dict[str, float]], np.ndarray]:
-    """See `Classifier.describe`."""
-    look = partial(_look, atlas, params)
-    prepared = list(spread(look, list(enumerate(images)), "describe"))
-    pixels = [one.image for one in prepared]
-    seen = engine.see(np.array(pixels, np.uint8).reshape(-1, params.size_px, params.size_px))
-    probability = [float(value) for value in seen.probability]
+    """What encoded pictures look like to a network, as a model's profile has it (`Profile`).
+
+    Returns:
+        A row of statistics per picture, `probability` (not calibrated) among them, and the
+        features, float32 (pictures, channels).
+
+    Raises:
+        UserError: one cannot be read; the message holds its index.
+    """
+    read = partial(_prepare_numbered, atlas, params, 1)
+    parts = [file[0] for file in spread(read, list(enumerate(images)), "describe")]
+    pixels = np.array([part.image for part in parts], np.uint8)
+    seen = engine.see(pixels.reshape(-1, params.size_px, params.size_px))
     rows = [
-        one.statistics | {"probability": p} for one, p in zip(prepared, probability, strict=True)
+        part.statistics | {"probability": float(value)}
+        for part, value in zip(parts, seen.probability, strict=True)
     ]
     return rows, seen.features
-
-
-def _look(atlas: Atlas, params: PreprocessParams, task: tuple[int, bytes]) -> Prepared:
-    index, data = task
-    try:
-        return prepare(data, atlas, params, slices=1)[0]
-    except DecodeError as error:
-        raise UserError(f"image {index}: {error}") from error
-
-
-def _unaligned(one: Prepared) -> tuple[str, ...]:
-    if not one.record.fallback:
-        return ()
-    return (f"could not be aligned with a brain atlas ({one.record.fallback})",)

@@ -1,7 +1,7 @@
 """What runs the network: Keras, the reference, or ONNX Runtime, which is faster and smaller."""
 
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,18 +26,10 @@ class Engine(Protocol):
         """Look at grey images, uint8 (N, size, size); none give empty arrays."""
 
 
-class KerasEngine:
-    """The network as it was trained, the reference; needs TensorFlow."""
+class KerasEngine(Explainer):
+    """The network as it was trained (see `saved.load`), the reference; needs TensorFlow."""
 
     name = "keras"
-
-    def __init__(self, network: Any) -> None:
-        """Take a network as `saved.load` gives it."""
-        self._explainer = Explainer(network)
-
-    def see(self, images: NDArray[np.uint8]) -> Explanation:
-        """Look at images (see `Engine`)."""
-        return self._explainer.see(images)
 
 
 class OnnxEngine:
@@ -46,16 +38,23 @@ class OnnxEngine:
     name = "onnxruntime"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Load the network.
-
-        Args:
-            path: the exported network.
-            threads: it computes with; by default one for each processor this process may use.
+        """Load the network; by default it computes with a thread per usable processor.
 
         Raises:
             UserError: it is missing or unreadable.
         """
-        self._session = _session(path, threads or processors())
+        import onnxruntime
+
+        if not path.is_file():
+            raise UserError(f"{path}: no network for the fast engine; run `dvc repro` or use keras")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or processors()
+        options.log_severity_level = 3  # errors only
+        cpu = ["CPUExecutionProvider"]
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=cpu)
+        except Exception as error:  # ONNX Runtime's errors share no other class
+            raise UserError(f"{path}: not a readable exported network: {error}") from error
         self._empty = self._parts(empty_picture(self._session.get_inputs()[0].shape[1]))
 
     def see(self, images: NDArray[np.uint8]) -> Explanation:
@@ -74,10 +73,8 @@ class OnnxEngine:
 def load_engine(folder: Path, name: EngineName, threads: int | None = None) -> Engine:
     """Load what runs the network of a bundle folder (see `inference.bundle`).
 
-    Args:
-        folder: the bundle.
-        name: `keras`, the network as it was trained, or `fast`, exported for inference.
-        threads: of the fast engine; by default one for each processor this process may use.
+    `keras` is the network as it was trained; `fast` is exported for inference and computes with
+    so many threads.
 
     Raises:
         UserError: the network is missing or unreadable; the message names the file.
@@ -85,17 +82,3 @@ def load_engine(folder: Path, name: EngineName, threads: int | None = None) -> E
     if name == "keras":
         return KerasEngine(load(folder).network)
     return OnnxEngine(folder / FAST_FILE, threads)
-
-
-def _session(path: Path, threads: int) -> Any:
-    import onnxruntime
-
-    if not path.is_file():
-        raise UserError(f"{path}: no network for the fast engine; run `dvc repro` or use keras")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no other class
-        raise UserError(f"{path}: not a readable exported network: {error}") from error

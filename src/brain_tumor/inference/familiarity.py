@@ -55,13 +55,10 @@ class Cloud:
     rest: Floats
 
     def distance(self, points: NDArray[np.float32]) -> Floats:
-        """Mahalanobis distance over the root of the number of channels, float64 (N,).
-
-        Args:
-            points: (N, channels).
+        """Mahalanobis distance of points (N, channels), over the root of the channels' number.
 
         Raises:
-            ValueError: another number of channels.
+            UserError: another number of channels.
         """
         if points.shape[1] != len(self.centre):
             raise UserError(
@@ -102,10 +99,7 @@ def held_out_distance(
 ) -> Floats:
     """Distance of each point from the cloud of those it has nothing to do with, float64 (N,).
 
-    Args:
-        points: (N, channels).
-        clusters: names, (N,); a cluster is never divided.
-        folds: parts the points are held out in, at most one for each cluster.
+    Points (N, channels) are parted into folds; a cluster, named for each point, is never divided.
 
     Raises:
         UserError: `clusters` has another length, or names too few.
@@ -160,11 +154,8 @@ class Familiarity:
     ) -> "Familiarity":
         """Learn what the training images, and only these, look like.
 
-        Args:
-            features: of the network, (images, channels).
-            statistics: fields of `ImageStatistics`, a row per image.
-            clusters: names, (images,).
-            params: section `export`.
+        Features are the network's, (images, channels); statistics have the fields of
+        `ImageStatistics`, a row per image; a cluster is named for each image.
 
         Raises:
             ValueError: tables that do not match, values that are not finite, or too few clusters.
@@ -184,10 +175,6 @@ class Familiarity:
     def parts(self, features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
         """Both measures over their limits, float64 (N, 2): distance and lack of uprightness.
 
-        Args:
-            features: of the network, (N, channels).
-            statistics: fields of `ImageStatistics`, a row per picture.
-
         Raises:
             ValueError: tables that do not match each other or the training images, or values that
                 are not finite.
@@ -197,10 +184,7 @@ class Familiarity:
         return np.stack([distance / self.distance_limit, fall / self.fall_limit], axis=1)
 
     def score(self, features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
-        """How unlike the training images pictures are, float64 (N,): above 1 they are flagged.
-
-        Takes and raises what `parts` does.
-        """
+        """The larger of `parts`, float64 (N,): pictures above 1 are flagged."""
         return np.asarray(self.parts(features, statistics).max(axis=1))
 
     def save(self, path: Path) -> None:
@@ -231,11 +215,7 @@ _NUMBERS = tuple(field.name for field in fields(Familiarity) if field.name != "c
 
 
 def reasons(parts: Floats) -> tuple[str, ...]:
-    """Why a picture is flagged, in plain words; nothing where it is not.
-
-    Args:
-        parts: its row of `Familiarity.parts`, (2,).
-    """
+    """Why a picture with that row of `Familiarity.parts` is flagged; nothing where it is not."""
     return tuple(text for text, part in zip(REASONS, parts, strict=True) if part > 1)
 
 

@@ -1,4 +1,4 @@
-"""From paths, folders and patterns to files, and from files to findings."""
+"""From paths, folders and patterns to files, and from files to results."""
 
 import glob
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.dicom import is_dicom
-from brain_tumor.inference.classifier import SLICES, Classifier, Finding, Prepared, prepare
+from brain_tumor.inference.classifier import SLICES, Classifier, Prepared, SliceResult, prepare
 from brain_tumor.machine import spread
 from brain_tumor.settings import PreprocessParams
 
@@ -28,53 +28,50 @@ NO_IMAGES = frozenset(
 
 @dataclass(frozen=True)
 class FileResult:
-    """What came of one file: findings, or why there are none.
+    """What came of one file: results, or why there are none.
 
     Attributes:
         path: of the file, as given or below the folder given.
-        findings: one per slice.
-        error: empty if there are findings.
+        slices: a result each.
+        error: empty if there are results.
     """
 
     path: Path
-    findings: tuple[Finding, ...]
+    slices: tuple[SliceResult, ...]
     error: str
 
 
-def expand(given: Iterable[str]) -> list[Path]:
+def expand(texts: Iterable[str]) -> list[Path]:
     """Files for paths, folders (at any depth) and patterns, each file once, in order.
 
     What is not there is kept: its error belongs to its own row.
     """
-    found: dict[Path, None] = {}
-    for text in given:
+    files: dict[Path, None] = {}
+    for text in texts:
         path = Path(text)
-        matches = [path] if os.path.lexists(path) else [Path(one) for one in _matches(text)]
+        matches = [path]
+        if not os.path.lexists(path) and glob.has_magic(text):
+            # Unlike Path.glob this takes absolute patterns, and leaves hidden files alone.
+            matches = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207
         for match in matches or [path]:
             # (os.path: it takes a name that is too long for one that is not there)
-            found |= dict.fromkeys(_inside(match) if os.path.isdir(match) else [match])  # noqa: PTH112
-    return list(found)
-
-
-def _matches(text: str) -> list[str]:
-    # Unlike Path.glob this takes absolute patterns, and leaves hidden files alone.
-    return sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []  # noqa: PTH207
+            files |= dict.fromkeys(_inside(match) if os.path.isdir(match) else [match])  # noqa: PTH112
+    return list(files)
 
 
 def _inside(folder: Path) -> list[Path]:
     """Files at any depth, linked folders (once each) included; folders that cannot be read stay."""
-    found: list[Path] = []
-    seen: set[str] = set()
-    for at, folders, names in os.walk(folder, followlinks=True, onerror=_noting(found)):
-        seen.add(os.path.realpath(at))
-        folders[:] = [one for one in folders if os.path.realpath(Path(at, one)) not in seen]
-        found += [Path(at, name) for name in names]
-    return sorted(path for path in found if _may_be_image(path.relative_to(folder)))
+    files: list[Path] = []
+    visited: set[str] = set()
 
+    def keep(error: OSError) -> None:
+        files.append(Path(os.fsdecode(error.filename)))
 
-def _noting(found: list[Path]) -> Callable[[OSError], None]:
-    """A handler that adds what could not be read."""
-    return lambda error: found.append(Path(os.fsdecode(error.filename)))
+    for at, folders, names in os.walk(folder, followlinks=True, onerror=keep):
+        visited.add(os.path.realpath(at))
+        folders[:] = [name for name in folders if os.path.realpath(Path(at, name)) not in visited]
+        files += [Path(at, name) for name in names]
+    return sorted(path for path in files if _may_be_image(path.relative_to(folder)))
 
 
 def _may_be_image(path: Path) -> bool:
@@ -93,7 +90,7 @@ def examine_files(
     waiting: list[tuple[Path, list[Prepared] | str]] = []
     for item in zip(paths, _surviving(read, paths), strict=True):
         waiting.append(item)
-        if sum(len(one) for _, one in waiting if not isinstance(one, str)) >= _BATCH:
+        if sum(len(parts) for _, parts in waiting if not isinstance(parts, str)) >= _BATCH:
             yield from _judged(classifier, waiting)
             waiting = []
     yield from _judged(classifier, waiting)
@@ -104,13 +101,13 @@ def _surviving(read: Reader, paths: Sequence[Path]) -> Iterator[list[Prepared] |
 
     Where there is DICOM, some of whose decoders abort on damage, it is never this process.
     """
-    done = 0
+    count = 0
     try:
-        for one in spread(read, paths, "predict", apart=any(map(_may_abort, paths))):
-            done += 1
-            yield one
-    except BrokenProcessPool:  # which file it was is not told: the rest goes one by one
-        yield from (_read_apart(read, path) for path in paths[done:])
+        for parts in spread(read, paths, "predict", apart=any(map(_may_abort, paths))):
+            count += 1
+            yield parts
+    except BrokenProcessPool:  # nobody says which file it was: the rest goes one by one
+        yield from (_read_apart(read, path) for path in paths[count:])
 
 
 def _may_abort(path: Path) -> bool:
@@ -141,10 +138,10 @@ def _read(atlas: Atlas, params: PreprocessParams, slices: int, path: Path) -> li
 def _judged(
     classifier: Classifier, files: Sequence[tuple[Path, list[Prepared] | str]]
 ) -> Iterator[FileResult]:
-    read = [one for _, prepared in files if not isinstance(prepared, str) for one in prepared]
-    findings = iter(classifier.judge(read))
-    for path, prepared in files:
-        if isinstance(prepared, str):
-            yield FileResult(path, (), prepared)
+    prepared = [part for _, parts in files if not isinstance(parts, str) for part in parts]
+    results = iter(classifier.judge(prepared))
+    for path, parts in files:
+        if isinstance(parts, str):
+            yield FileResult(path, (), parts)
         else:
-            yield FileResult(path, tuple(next(findings) for _ in prepared), "")
+            yield FileResult(path, tuple(next(results) for _ in parts), "")

@@ -15,11 +15,11 @@ from brain_tumor.data.copies import clusters, grouped, sharing
 from brain_tumor.data.folder import find_images
 from brain_tumor.errors import UserError
 from brain_tumor.files import replacing
-from brain_tumor.inference import profile
+from brain_tumor.inference import bundle
 from brain_tumor.monitoring.drift_test import Difference, Direction, Floats, compare, design
 from brain_tumor.settings import DriftParams, ValidateParams
 from brain_tumor.tracking import connection, models
-from brain_tumor.tracking.models import Version, describe, find_version
+from brain_tumor.tracking.models import Version, describe, named_version
 
 _BLOCK = 512  # images at a time
 
@@ -338,7 +338,7 @@ def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftPar
             `ModelUnusableError`) the model cannot be run.
     """
     client = connection.connect()
-    version = find_version(client, uri)
+    version = named_version(client, uri)
     if version is None:
         return Drift(None, note=f"There is no {uri} to compare with.")
     reference = _profile(client, version)
@@ -351,7 +351,7 @@ def check_drift(uri: str, data: Path, validate: ValidateParams, params: DriftPar
 
 def _compared(
     version: Version,
-    reference: profile.Profile,
+    reference: bundle.Profile,
     images: pd.DataFrame,
     data: Path,
     params: DriftParams,
@@ -366,19 +366,19 @@ def _compared(
         note = few if counts.new else "No image is new to it."
         return Drift(version.uri, counts, groups, note=note)
     rows, features = describe(version, [data / path for path in images.loc[is_new, "path"]])
-    looks = pd.concat([reference.table.drop(columns=list(profile.KEYS)), pd.DataFrame(rows)])
+    looks = pd.concat([reference.table.drop(columns=list(bundle.KEYS)), pd.DataFrame(rows)])
     described = pd.concat([images, looks.set_axis(images.index)], axis=1)
     both = np.concatenate([reference.features, features])
     measures = measure_all(with_model_measures(described, both, params.neighbours), params)
     return Drift(version.uri, counts, groups, measures)
 
 
-def _profile(client: Any, version: Version) -> profile.Profile | None:
+def _profile(client: Any, version: Version) -> bundle.Profile | None:
     """The profile in a registered model; None if it has none."""
-    if models.missing_files(client, version, profile.IN_MODEL):
+    if models.missing_files(client, version, bundle.PROFILE_PATHS):
         return None
     with tempfile.TemporaryDirectory() as folder:
-        return profile.Profile.load(models.fetch(version, profile.FOLDER, Path(folder)))
+        return bundle.Profile.load(models.fetch(version, bundle.PROFILE_FOLDER, Path(folder)))
 
 
 def _present(data: Path, validate: ValidateParams) -> pd.DataFrame:
@@ -397,7 +397,7 @@ def _with_new_images(reference: pd.DataFrame, present: pd.DataFrame) -> pd.DataF
     that patient's cluster.
     """
     new = present[~present["sha256"].isin(reference["sha256"])].assign(split="")
-    images = pd.concat([reference[list(profile.KEYS)], new[list(profile.KEYS)]], ignore_index=True)
+    images = pd.concat([reference[list(bundle.KEYS)], new[list(bundle.KEYS)]], ignore_index=True)
     now = present.drop_duplicates("sha256").set_index("sha256")["cluster"]
     then = [f"then {name}" for name in reference["cluster"]] + [""] * len(new)
     since = [f"now {name}" for name in images["sha256"].map(now).fillna("")]

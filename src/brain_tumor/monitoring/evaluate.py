@@ -19,7 +19,7 @@ from brain_tumor.files import printable
 from brain_tumor.imaging.dicom import is_dicom
 from brain_tumor.imaging.nifti import is_nifti
 from brain_tumor.inference import bundle
-from brain_tumor.inference.classifier import Classifier, Finding
+from brain_tumor.inference.classifier import Classifier, SliceResult
 from brain_tumor.inference.engine import EngineName
 from brain_tumor.inference.files import examine_files, expand
 from brain_tumor.model.metrics import Rate, cluster_rate, rate
@@ -177,11 +177,11 @@ def predict_files(
         if result.error:
             errors[path] = result.error
             continue
-        slices = fingerprints(file.file, [finding.prepared.grey for finding in result.findings])
+        slices = fingerprints(file.file, [finding.prepared.grey for finding in result.slices])
         features[path] = metadata_features(file.file)
         if match := known.match(hashes[path], slices):
             matches[path] = match
-        rows += [_row(finding, file, hashes[path], features[path]) for finding in result.findings]
+        rows += [_row(finding, file, hashes[path], features[path]) for finding in result.slices]
         pictures += slices
     clusters = slice_clusters(
         [f"{row['path']} {row['slice']}".strip() for row in rows],
@@ -201,7 +201,7 @@ def predict_files(
 
 
 def _row(
-    finding: Finding, file: LabelledFile, sha256: str, features: Mapping[str, float]
+    finding: SliceResult, file: LabelledFile, sha256: str, features: Mapping[str, float]
 ) -> dict[str, Any]:
     """A row of `COLUMNS`, but for the cluster."""
     row = finding.prediction.row()

@@ -38,17 +38,11 @@ _ROUNDING = 1e-9  # figures are ratios of small counts: a difference of exactly 
 
 @dataclass(frozen=True)
 class Figures:
-    """A model on one set of images.
+    """A model on one set of images."""
 
-    Attributes:
-        images_per_class: the number of images of the rarer class.
-        metric: `register.metric`, 0 to 1, higher is better.
-        log_loss: mean binary cross-entropy in nats, lower is better.
-    """
-
-    images_per_class: int
-    metric: float
-    log_loss: float
+    images_per_class: int  # of the rarer class
+    metric: float  # `register.metric`, 0 to 1, higher is better
+    log_loss: float  # mean binary cross-entropy in nats, lower is better
 
 
 @dataclass(frozen=True)
@@ -63,17 +57,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a model gains over a guess that looks at no picture.
+    """What a model gains over a guess that looks at no picture."""
 
-    Attributes:
-        log_loss: of the guess, in nats.
-        value: the guess's log loss minus the model's.
-        at_least: that gain's lower bound, one-sided, with 95 % confidence.
-    """
-
-    log_loss: float
-    value: float
-    at_least: float
+    log_loss: float  # of the guess, in nats
+    value: float  # the guess's log loss minus the model's
+    at_least: float  # that gain's lower bound, one-sided, with 95 % confidence
 
     @property
     def is_sure(self) -> bool:
@@ -83,17 +71,11 @@ class Gain:
 
 @dataclass(frozen=True)
 class Guesses:
-    """A model on the validation images, beside guesses that look at no picture.
+    """A model on the validation images, beside guesses that look at no picture."""
 
-    Attributes:
-        images_per_class: the number of images of the rarer class.
-        log_loss: of the model, in nats.
-        gains: guess to what the model gains over it.
-    """
-
-    images_per_class: int
-    log_loss: float
-    gains: Mapping[str, Gain]
+    images_per_class: int  # of the rarer class
+    log_loss: float  # of the model, in nats
+    gains: Mapping[str, Gain]  # guess to what the model gains over it
 
 
 @dataclass(frozen=True)
@@ -107,14 +89,7 @@ class Decision:
 def figures(
     y_true: list[int], probability: list[float], threshold: float, params: RegisterParams
 ) -> Figures | None:
-    """Figures of a model; None unless both classes occur.
-
-    Args:
-        y_true: 0 or 1 for each image.
-        probability: of 1, for each image.
-        threshold: the model's own.
-        params: says which metric.
-    """
+    """Figures of a model at its own threshold; None unless both classes (0 and 1) occur."""
     rarer = min(y_true.count(0), y_true.count(1))
     if rarer == 0:
         return None
@@ -149,11 +124,7 @@ def decide_first(guesses: Guesses | None, params: RegisterParams) -> Decision:
     """Whether a model becomes the champion where there is none.
 
     It does when, on validation, its log loss is lower than that of every guess that looks at no
-    picture, each by more than chance.
-
-    Args:
-        guesses: the model beside these guesses; None where there are too few groups to measure.
-        params: section `register`.
+    picture, each by more than chance. `guesses` is None where there are too few groups to measure.
     """
     if guesses is None:
         return Decision(
@@ -196,11 +167,6 @@ def decide(challenger: Candidate, champion: Candidate, params: RegisterParams) -
     It does when, on images that neither was trained on, it is not worse by more than
     `register.margin` on test and has the lower log loss on validation. A model from random
     initial weights never displaces one from others. `register.force` overrides all that.
-
-    Args:
-        challenger: the new model.
-        champion: the present champion, measured on the same images.
-        params: section `register`.
     """
     early = settled(challenger, champion, params)
     if early:
@@ -214,21 +180,13 @@ def decide(challenger: Candidate, champion: Candidate, params: RegisterParams) -
             f"only {fewest} images of a class are left to compare on, "
             f"register.min_images_per_class is {params.min_images_per_class}",
         )
-    return _compare(challenger.val, challenger.test, champion.val, champion.test, params)
-
-
-def _compare(
-    val: Figures,
-    test: Figures,
-    champion_val: Figures,
-    champion_test: Figures,
-    params: RegisterParams,
-) -> Decision:
-    on_test = f"test {params.metric} {test.metric:.4f} against {champion_test.metric:.4f}"
-    on_val = f"validation log loss {val.log_loss:.4f} against {champion_val.log_loss:.4f}"
-    if champion_test.metric - test.metric > params.margin + _ROUNDING:
+    ours, theirs = challenger.test.metric, champion.test.metric
+    on_test = f"test {params.metric} {ours:.4f} against {theirs:.4f}"
+    val, champion_val = challenger.val.log_loss, champion.val.log_loss
+    on_val = f"validation log loss {val:.4f} against {champion_val:.4f}"
+    if theirs - ours > params.margin + _ROUNDING:
         return Decision("challenger", f"worse by more than {params.margin:g}: {on_test}")
-    if not val.log_loss < champion_val.log_loss:
+    if not val < champion_val:
         return Decision("challenger", f"no better on validation: {on_val}")
     return Decision("champion", f"better on validation ({on_val}), within the margin ({on_test})")
 
@@ -259,10 +217,10 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
     cluster = dict(zip((image.path for image in images), _clusters(images), strict=True))
     train = [image for image in images if image.split == "train"]
     val = [image for image in images if image.split == "val"]
-    fewest = [_fewest_groups(part, [cluster[one.path] for one in part]) for part in (train, val)]
+    fewest = [_fewest_groups(part, cluster) for part in (train, val)]
     if min(fewest) < 2:
         return None
-    known = read_probabilities(outputs.predictions)
+    predicted = read_probabilities(outputs.predictions)
     share = float(np.mean([image.is_yes for image in train]))
     guesses = {
         "class_frequencies": np.full(len(val), share),
@@ -270,7 +228,7 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
             train, [cluster[image.path] for image in train], val, outputs.data, fewest[0]
         ),
     }
-    ours = _predicted(val, cluster, np.array([known[image.path] for image in val]))
+    ours = _predicted(val, cluster, np.array([predicted[image.path] for image in val]))
     theirs = {name: _predicted(val, cluster, guess) for name, guess in guesses.items()}
     truth = ours.samples[0].y_true
     return Guesses(
@@ -321,13 +279,8 @@ def _from_metadata(
 
 
 def _features(images: Sequence[Image], data: Path) -> pd.DataFrame:
-    missing = next((image.path for image in images if not (data / image.path).is_file()), None)
-    if missing:
-        raise UserError(
-            f"{data / missing}: missing, and a model without a champion to beat is measured "
-            "against what such files give away; run `dvc pull`"
-        )
-    return pd.DataFrame([metadata_features(data / image.path) for image in images])
+    reason = "a model without a champion to beat is measured against what such files give away"
+    return pd.DataFrame([metadata_features(path) for path in _raw_files(images, data, reason)])
 
 
 def _clusters(images: Sequence[Image]) -> list[str]:
@@ -341,19 +294,19 @@ def _clusters(images: Sequence[Image]) -> list[str]:
     return grouped([image.path for image in images], pairs)
 
 
-def _fewest_groups(images: Sequence[Image], groups: Sequence[str]) -> int:
+def _fewest_groups(images: Sequence[Image], cluster: Mapping[str, str]) -> int:
     """Number of groups of the class that has fewer."""
-    of_class: tuple[set[str], set[str]] = (set(), set())
-    for image, group in zip(images, groups, strict=True):
-        of_class[image.is_yes].add(group)
-    return min(len(names) for names in of_class)
+    return min(
+        len({cluster[image.path] for image in images if image.is_yes == is_yes})
+        for is_yes in (0, 1)
+    )
 
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ContestResult:
     """The decision and what it rests on; `as_dict` is what registered.json holds."""
 
     decision: Decision
@@ -382,14 +335,14 @@ def champion_of(client: Any, name: str) -> Version | None:
 
 def contest(
     client: Any, version: Version, outputs: StageOutputs, params: RegisterParams
-) -> Outcome:
+) -> ContestResult:
     """Decide whether `version`, the model of `outputs`, becomes the champion.
 
     Both are measured on the present val and test images without any that one of them was
     trained on, or that share a group with such an image. The new model's probabilities are those
     of stage evaluate; the champion predicts the raw files, with its own code, in a process of its
     own. Where there is no champion, or its files are gone, the model is measured against guesses
-    that look at no picture (see `baselines`).
+    that look at no picture (see `against_guesses`).
 
     Raises:
         ModelUnusableError: the champion cannot be run.
@@ -403,37 +356,30 @@ def contest(
     challenger = _candidate(version)
     early = settled(challenger, _candidate(champion) if champion else None, params)
     if early:
-        return Outcome(early, challenger)
+        return ContestResult(early, challenger)
     if champion is None:
-        return _first(challenger, outputs, params, lost)
+        guesses = against_guesses(outputs)
+        decision = decide_first(guesses, params)
+        if lost is not None:
+            reason = f"the files of champion {lost} are gone: {decision.reason}"
+            decision = replace(decision, reason=reason)
+        return ContestResult(decision, challenger, champion_version=lost, guesses=guesses)
     return _measured(version, champion, outputs, params)
-
-
-def _first(
-    challenger: Candidate, outputs: StageOutputs, params: RegisterParams, lost: str | None
-) -> Outcome:
-    """`lost`: number of the champion whose files are gone, if there is one."""
-    guesses = against_guesses(outputs)
-    decision = decide_first(guesses, params)
-    if lost is not None:
-        gone = f"the files of champion {lost} are gone: {decision.reason}"
-        decision = replace(decision, reason=gone)
-    return Outcome(decision, challenger, champion_version=lost, guesses=guesses)
 
 
 def _measured(
     version: Version, champion: Version, outputs: StageOutputs, params: RegisterParams
-) -> Outcome:
+) -> ContestResult:
     images = unseen(
         read_images(outputs.manifest, outputs.split), _trained(version) | _trained(champion)
     )
-    known = read_probabilities(outputs.predictions)
-    ours = {image.path: known[image.path] for image in images if image.path in known}
+    predicted = read_probabilities(outputs.predictions)
+    ours = {image.path: predicted[image.path] for image in images if image.path in predicted}
     images = [image for image in images if image.path in ours]
     theirs = _predict(champion, images, outputs.data)
-    first = _scored(_candidate(version), version, images, ours, params)
-    second = _scored(_candidate(champion), champion, images, theirs, params)
-    return Outcome(decide(first, second, params), first, second, champion.number)
+    first = _scored(version, images, ours, params)
+    second = _scored(champion, images, theirs, params)
+    return ContestResult(decide(first, second, params), first, second, champion.number)
 
 
 def _candidate(version: Version) -> Candidate:
@@ -446,23 +392,22 @@ def _trained(version: Version) -> set[str]:
 
 
 def _predict(version: Version, images: list[Image], data: Path) -> dict[str, float]:
-    missing = next((image.path for image in images if not (data / image.path).is_file()), None)
-    if missing:
-        raise UserError(
-            f"{data / missing}: missing, and the champion is measured on it; run `dvc pull`"
-        )
-    if not images:
-        return {}
-    predicted = models.predict(version, [data / image.path for image in images])
+    files = _raw_files(images, data, "the champion is measured on it")
+    predicted = models.predict(version, files) if files else []
     return {image.path: value for image, value in zip(images, predicted, strict=True)}
 
 
+def _raw_files(images: Sequence[Image], data: Path, reason: str) -> list[Path]:
+    """The files of images; raises `UserError` if one is missing, with the reason it is needed."""
+    files = [data / image.path for image in images]
+    for path in files:
+        if not path.is_file():
+            raise UserError(f"{path}: missing, and {reason}; run `dvc pull`")
+    return files
+
+
 def _scored(
-    candidate: Candidate,
-    version: Version,
-    images: list[Image],
-    probability: dict[str, float],
-    params: RegisterParams,
+    version: Version, images: list[Image], probability: dict[str, float], params: RegisterParams
 ) -> Candidate:
     threshold = float(version.tags["threshold"])
     parts = {}
@@ -471,12 +416,12 @@ def _scored(
         truth = [image.is_yes for image in chosen]
         scores = [probability[image.path] for image in chosen]
         parts[split] = figures(truth, scores, threshold, params)
-    return replace(candidate, val=parts["val"], test=parts["test"])
+    return replace(_candidate(version), val=parts["val"], test=parts["test"])
 
 
-def _pair(outcome: Outcome, split: str) -> dict[str, Any] | None:
-    ours = getattr(outcome.challenger, split)
-    theirs = getattr(outcome.champion, split) if outcome.champion else None
+def _pair(result: ContestResult, split: str) -> dict[str, Any] | None:
+    ours = getattr(result.challenger, split)
+    theirs = getattr(result.champion, split) if result.champion else None
     if ours is None or theirs is None:
         return None
     return {"this": asdict(ours), "champion": asdict(theirs)}

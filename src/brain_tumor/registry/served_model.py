@@ -45,21 +45,18 @@ class BrainTumorClassifier(PythonModel):
             A row per slice, a picture being one: `input` (the row it came from, int64) and the
             fields of `inference.classifier.Prediction`.
         """
-        wanted = params or {}
-        classifier = self._classifier(str(wanted.get("engine", "keras")))
-        images = [bytes(data) for data in model_input["image"]]
-        files = classifier.predict(images, int(wanted.get("slices", SLICES)))
-        return pd.DataFrame(
-            [{"input": row} | one.row() for row, file in enumerate(files) for one in file]
-        )
-
-    def _classifier(self, engine: str) -> Classifier:
-        if engine == "keras":
-            return self.classifier
-        if engine != "fast":
+        options = params or {}
+        engine, classifier = str(options.get("engine", "keras")), self.classifier
+        if engine == "fast":
+            self.fast = self.fast or Classifier.load(self.bundle, "fast", self.model)
+            classifier = self.fast
+        elif engine != "keras":
             raise UserError(f"engine is {engine!r}: give keras or fast")
-        self.fast = self.fast or Classifier.load(self.bundle, "fast", self.model)
-        return self.fast
+        images = [bytes(data) for data in model_input["image"]]
+        files = classifier.predict(images, int(options.get("slices", SLICES)))
+        return pd.DataFrame(
+            [{"input": row} | part.row() for row, file in enumerate(files) for part in file]
+        )
 
 
 set_model(BrainTumorClassifier())

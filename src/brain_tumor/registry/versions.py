@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import distributions
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
 from brain_tumor.errors import UserError
 from brain_tumor.figure_text import cell, figure_name
 from brain_tumor.files import RESTORE, read_json, write_text
-from brain_tumor.inference import bundle, profile
+from brain_tumor.inference import bundle
 from brain_tumor.model.saved import load_meta
 from brain_tumor.outputs import EXPORTED, Best, StageOutputs
 from brain_tumor.report.card import (
@@ -29,10 +29,9 @@ from brain_tumor.report.card import (
     read_card,
     write_card,
 )
-from brain_tumor.tracking import lineage, models, pyfunc, wording
+from brain_tumor.tracking import lineage, models, pyfunc
 from brain_tumor.tracking.models import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT, Version
-from brain_tumor.tracking.runs import Run, resume_run, start_run
-from brain_tumor.tracking.wording import headline
+from brain_tumor.tracking.runs import Run, curves, headline, resume_run, start_run, training_name
 
 RESTORED_TAG = "restored"
 _TRACED = (
@@ -61,16 +60,16 @@ def rebuild_run(outputs: StageOutputs) -> Run:
     chosen = Best.read(outputs.best)
     train = settings.read(outputs.params).train.resolve(chosen.params)
     phantom = lineage.is_phantom(outputs.data.parent)
-    logged = wording.acted_params(outputs.params, train.model_dump(), phantom=phantom)
+    logged = lineage.acted_params(outputs.params, train.model_dump(), phantom=phantom)
     metrics = read_json(outputs.metrics, RESTORE)
-    with start_run(wording.training_name(train.model_dump()), logged, tags | chosen.tags()) as run:
+    with start_run(training_name(train.model_dump()), logged, tags | chosen.tags()) as run:
         run.log_lineage(traced)
         if "data.md5" in traced:
             run.log_dataset("brain-mri", traced["data.md5"], "training")
-        for epoch, points in _curves(outputs.history):
-            run.log_epoch(epoch, wording.curves(points))
-        for figure in sorted(outputs.figures.glob("*.png")):
-            run.log_figure_file(figure)
+        for row in _rows(outputs.history, ("epoch",)):
+            points = {key: float(text) for key, text in row.items() if text}
+            run.log_epoch(int(row["epoch"]), curves(points))
+        run.log_figures(outputs.figures)
         run.log_evaluation(metrics, outputs.evaluation)
     return run
 
@@ -81,28 +80,11 @@ def lineage_of(outputs: StageOutputs) -> dict[str, str]:
     return lineage.trace(inputs, outputs.params.parent)
 
 
-def _curves(history: Path) -> list[tuple[int, dict[str, float]]]:
-    with history.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        (
-            int(row["epoch"]),
-            {key: float(row[key]) for key in row if key != "epoch" and row[key]},
-        )
-        for row in rows
-    ]
-
-
 _SHORT = ("balanced_accuracy", "auroc")  # what fits the page of a version
 
 
 def registered_card(outputs: StageOutputs, name: str, digest: str) -> ModelCard:
     """The card with what is known only once the model is registered.
-
-    Args:
-        outputs: the files of the stages.
-        name: of the registered model.
-        digest: of its bundle.
 
     Raises:
         UserError: stage report left no readable card.
@@ -172,10 +154,7 @@ def read_probabilities(predictions: Path) -> dict[str, float]:
 def write_training_images(path: Path, images: Iterable[Image], data: Path) -> None:
     """Write the table that travels with a model: what it was trained on, and chosen by (val).
 
-    Args:
-        path: of the table.
-        images: of the manifest.
-        data: the data folder; of images that are not there the finer hash stays empty.
+    The finer hash stays empty of images that are not in the data folder.
     """
     rows = [
         TrainingImage(
@@ -204,13 +183,13 @@ def unseen(images: Iterable[Image], trained: Collection[str]) -> list[Image]:
     the same patient, is no test of the model.
     """
     images = list(images)
-    seen = {group for image in images if image.sha256 in trained for group in image.groups}
+    related = {group for image in images if image.sha256 in trained for group in image.groups}
     return [
         image
         for image in images
         if image.split in ("val", "test")
         and image.sha256 not in trained
-        and seen.isdisjoint(image.groups)
+        and related.isdisjoint(image.groups)
     ]
 
 
@@ -263,16 +242,8 @@ _TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # whichever of the two is instal
 
 def inference_requirements() -> list[str]:
     """Packages pinned to the versions installed here; nothing the pipeline alone needs."""
-    flavour = next(name for name in _TENSORFLOW if _installed(name))
+    flavour = next(name for name in _TENSORFLOW if any(distributions(name=name)))
     return [f"{name}=={installed(name)}" for name in (*_PACKAGES, flavour)]
-
-
-def _installed(name: str) -> bool:
-    try:
-        installed(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 FILES = (
@@ -287,7 +258,7 @@ _MISSING_TAG = "files_missing"
 # Of versions that have them:
 _PROFILE_TAG, _EXPORT_TAG, _REPORT_TAG = "md5.profile", "md5.export", "md5.report"
 _LATER = {
-    _PROFILE_TAG: profile.IN_MODEL,
+    _PROFILE_TAG: bundle.PROFILE_PATHS,
     _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED],
     _REPORT_TAG: [CARD_FACTS, REPORT],
 }
@@ -319,10 +290,10 @@ def is_whole(client: Any, version: Version) -> bool:
 def find_version(client: Any, name: str, digest: str) -> Version | None:
     """The version with that digest, its latest figures, and all of its files.
 
-    Of several with the same figures it is the first, which is the one that stays (see `_settle`).
+    Of several with the same figures it is the first, which is the one that stays.
     """
-    same = (one for one in trusted_versions(client, name) if one.digest == digest)
-    latest = next((one for one in same if is_whole(client, one)), None)
+    same = (item for item in trusted_versions(client, name) if item.digest == digest)
+    latest = next((item for item in same if is_whole(client, item)), None)
     return None if latest is None else _twins(client, latest)[0]
 
 
@@ -339,29 +310,30 @@ def make_version(
 
     Where another process registers the same model meanwhile, both return the same version.
 
-    Args:
-        run: the run it belongs to.
-        name: of the registered model.
-        digest: of the bundle.
-        folder: the bundle (see `inference.bundle`).
-        outputs: for card and report, the training images and the evaluation.
-        restored: whether the store had lost it.
+    `folder` is the bundle, with that digest; `restored` says that the store had lost the model.
     """
     described = registered_card(outputs, name, digest)
     with tempfile.TemporaryDirectory() as temporary:
         extras = _extras(Path(temporary), described, outputs)
-        parts = pyfunc.PyfuncParts(
+        model_id = pyfunc.log_model(
+            run,
             code_file=_PACKAGE / "registry" / "served_model.py",
             package=_PACKAGE,
             bundle=folder,
             extras=extras,
             requirements=inference_requirements(),
+            metrics=headline(as_json(described)["metrics"]),
         )
-        model_id = pyfunc.log_model(run, parts, headline(as_json(described)["metrics"]))
     tags = _tags(described, lineage_of(outputs)) | ({RESTORED_TAG: "true"} if restored else {})
     description = short_description(described)
-    made = models.create_version(run.client, name, model_id, run.run_id, description, tags)
-    return _settle(run.client, made)
+    version = models.create_version(run.client, name, model_id, run.run_id, description, tags)
+    # The store numbers versions one after the other: whoever made a later one sees the earlier.
+    # `mlflow gc` frees the files of what is deleted.
+    first = _twins(run.client, version)[0]
+    if first.number != version.number:
+        run.client.delete_model_version(name, version.number)
+        run.client.delete_logged_model(model_id)
+    return first
 
 
 def renew_report(client: Any, version: Version, outputs: StageOutputs) -> None:
@@ -391,30 +363,19 @@ def _lineage_of(version: Version) -> dict[str, str]:
         return dict(facts["lineage"])
 
 
-def _settle(client: Any, made: Version) -> Version:
-    """The first version of the same model; `made` is deleted if that is another.
-
-    The store numbers versions one after the other: whoever made a later one sees the earlier.
-    """
-    first = _twins(client, made)[0]
-    if first.number != made.number:
-        models.delete_version(client, made)
-    return first
-
-
 def _twins(client: Any, version: Version) -> list[Version]:
     """Whole versions with digest and figures of a version, which is among them, in order."""
     facts = [version.tags.get(tag) for tag in _IDENTITY]
     listed = reversed(models.versions(client, version.name))
-    same = (one for one in listed if [one.tags.get(tag) for tag in _IDENTITY] == facts)
-    return [one for one in same if one.number == version.number or is_whole(client, one)]
+    same = (item for item in listed if [item.tags.get(tag) for tag in _IDENTITY] == facts)
+    return [item for item in same if item.number == version.number or is_whole(client, item)]
 
 
 def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[str, Path]:
     images = read_images(outputs.manifest, outputs.split)
     write_training_images(folder / TRAINING_IMAGES, images, outputs.data)
     own = {TRAINING_IMAGES: folder / TRAINING_IMAGES, **write_both(folder, described)}
-    folders = {EVALUATION: outputs.evaluation, profile.FOLDER: outputs.profile}
+    folders = {EVALUATION: outputs.evaluation, bundle.PROFILE_FOLDER: outputs.profile}
     return own | folders | {REPORT: outputs.report / REGISTERED_REPORT_FILE}
 
 

@@ -10,8 +10,7 @@ from html import escape
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from brain_tumor.figure_text import Cell, Number, bracketed
-from brain_tumor.tracking.wording import markdown_table
+from brain_tumor.figure_text import Cell, Number, bracketed, markdown_table
 
 _SHORT = 16  # rows of a table that is not divided on paper
 _FIGURE = re.compile(

@@ -1,103 +1,81 @@
 """The HTTP API: its routes, its errors, its description."""
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brain_tumor.model.saved import load_meta
-from brain_tumor.serving import docs, schema
 from brain_tumor.serving.schema import (
+    ERRORS,
     MAX_SLICES,
     NOTICE,
     TAKEN,
     ApiError,
     Bounds,
     ErrorAnswer,
+    FileAnswer,
     Health,
     Limits,
     ModelAnswer,
     Predictions,
     Problem,
-    bad_request,
+    SliceAnswer,
+    broken,
+    docs_page,
 )
-from brain_tumor.serving.uploads import FIELD, Held, Upload, read_uploads
-from brain_tumor.serving.workers import Answer, Fault, Task, WorkerPool, where
+from brain_tumor.serving.uploads import FIELD, MemoryBudget, Upload, read_uploads
+from brain_tumor.serving.workers import Slices, Task, WorkerPool, where
+from brain_tumor.tracking.models import ModelFolder
 
-_ERRORS = {
-    400: ("bad_request", "A parameter or the multipart body is not as described."),
-    408: ("stalled", "The request stopped arriving."),
-    413: ("too_large", "A file, the request or the number of files is over the limit."),
-    415: ("unsupported_type", f"Not one of the kinds that are taken: {TAKEN}."),
-    422: ("undecodable", "The only file is damaged, or holds no picture."),
-    500: ("internal", "The server's fault."),
-    503: ("busy", "Too much is waiting, or the server is stopping; `Retry-After` says how long."),
-    504: ("too_slow", "The only file took longer than the time limit."),
+_FILES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+    "description": f"One or more files: {TAKEN}.",
 }
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {
-                        FIELD: {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {
-                                "type": "string",
-                                "contentMediaType": "application/octet-stream",
-                            },
-                            "description": f"One or more files: {TAKEN}.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
+_FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}}
+BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors of an operation, with an example each."""
-    return {status: _error(*_ERRORS[status]) for status in statuses}
-
-
-def _error(code: str, description: str) -> dict[str, Any]:
-    example = {"error": {"code": code, "message": description}}
-    return {
-        "model": ErrorAnswer,
-        "description": description,
-        "content": {"application/json": {"example": example}},
-    }
+    described: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        code, meaning = ERRORS[status]
+        example = ErrorAnswer(error=Problem(code=code, message=meaning)).model_dump()
+        content = {"application/json": {"example": example}}
+        described[status] = {"model": ErrorAnswer, "description": meaning, "content": content}
+    return described
 
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _START = "index.html"
 
 
-def add_page(app: FastAPI) -> None:
-    """Serve the page at `/`, and what it loads beside it."""
+def add_pages(app: FastAPI) -> None:
+    """Serve the page at `/`, what it loads beside it, and a page about the API at `/docs`."""
     for file in (files(__package__) / "page").iterdir():
         path = "/" if file.name == _START else f"/{file.name}"
         endpoint = _sending(file.read_bytes(), _KINDS[PurePath(file.name).suffix])
         app.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
+
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(docs_page(app.openapi(), str(request.base_url)))
+
+    app.add_api_route("/docs", docs, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _sending(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
@@ -108,38 +86,21 @@ def _sending(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
     return send
 
 
-_CODES = {404: "not_found", 405: "method_not_allowed"}
-_MESSAGES = {
-    404: "there is nothing here; see /openapi.json",
-    405: "this path does not take that method; see /openapi.json",
-}
+def _response(error: ApiError) -> JSONResponse:
+    answer = ErrorAnswer(error=error.problem)
+    return JSONResponse(answer.model_dump(), error.status, dict(error.headers))
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Answer what an application raises."""
-    app.add_exception_handler(ApiError, _problem)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-
-
-async def _problem(_: Request, error: Exception) -> JSONResponse:
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    """The answer to what an application raises."""
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        error = ApiError(400, f"{first['loc'][-1]}: {first['msg']}")
+    elif isinstance(error, HTTPException):
+        code, message = ERRORS.get(error.status_code, ("http_error", error.detail))
+        error = ApiError(error.status_code, message, code, error.headers or {})
     assert isinstance(error, ApiError)
-    told = ErrorAnswer(error=Problem(code=error.code, message=error.message))
-    return JSONResponse(told.model_dump(), error.status, error.headers)
-
-
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return await _problem(request, bad_request(f"{first['loc'][-1]}: {first['msg']}"))
-
-
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, "http_error")
-    message = _MESSAGES.get(error.status_code, error.detail)
-    problem = ApiError(error.status_code, code, message, dict(error.headers or {}))
-    return await _problem(request, problem)
+    return _response(error)
 
 
 _log = logging.getLogger("brain_tumor.serve")
@@ -153,7 +114,7 @@ _HEADERS = {
 }
 
 
-class Around:
+class HeadersAndLog:
     """ASGI middleware; the log names routes, never what a client made up."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -183,18 +144,11 @@ class Around:
         except Exception as error:
             _log.error("%s", where(error))
             if not status:
-                await _answer(sent, schema.broken("the request could not be answered"))
+                await _response(broken("the request could not be answered"))(scope, receive, sent)
         finally:
             route = getattr(scope.get("route"), "path", "-")
             took_ms = 1000 * (time.monotonic() - started)
             _log.info("%s %s %s %.0f ms", scope["method"][:8], route, status or "-", took_ms)
-
-
-async def _answer(send: Send, problem: schema.ApiError) -> None:
-    body = json.dumps({"error": {"code": problem.code, "message": problem.message}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 _OVER = "the file is larger than the limit; GET /model says how large a file may be"
@@ -202,38 +156,31 @@ _OVER = "the file is larger than the limit; GET /model says how large a file may
 
 async def predictions(
     request: Request, pool: WorkerPool, uploads: Sequence[Upload], *, slices: int, heatmap: bool
-) -> schema.Predictions:
-    """Let the workers look at files.
-
-    Args:
-        request: whose body is read.
-        pool: the workers.
-        uploads: one or more.
-        slices: of a volume, at most.
-        heatmap: whether pictures are wanted.
+) -> Predictions:
+    """Let the workers look at one or more files.
 
     Raises:
         ApiError: nothing can be queued, or the only file has this problem.
         ClientDisconnect: nobody waits for the answer.
     """
     tasks = [Task(bytes(upload.data), slices, heatmap) for upload in uploads if not upload.over]
-    waiting = [asyncio.wrap_future(future) for future in pool.submit(tasks)]
-    answers = asyncio.gather(*waiting, return_exceptions=True)
+    futures = [asyncio.wrap_future(future) for future in pool.submit(tasks)]
+    answers = asyncio.gather(*futures, return_exceptions=True)
     gone = asyncio.ensure_future(_gone(request))
     try:
-        waited: set[asyncio.Future[Any]] = {answers, gone}
-        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        first: set[asyncio.Future[Any]] = {answers, gone}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not answers.done():
             raise ClientDisconnect
     finally:
         gone.cancel()
         answers.cancel()  # what still waits in the queue is not worked on
-    told = iter(answers.result())
-    each = [schema.too_large(_OVER) if upload.over else _checked(next(told)) for upload in uploads]
+    results = iter(answers.result())
+    each = [ApiError(413, _OVER) if upload.over else next(results) for upload in uploads]
     if len(each) == 1 and isinstance(each[0], ApiError):
         raise each[0]
-    return schema.Predictions(
-        files=[_file(upload.name, one) for upload, one in zip(uploads, each, strict=True)]
+    return Predictions(
+        files=[_file(upload.name, answer) for upload, answer in zip(uploads, each, strict=True)]
     )
 
 
@@ -243,26 +190,12 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _file(name: str, answer: Answer | BaseException) -> schema.FileAnswer:
+def _file(name: str, answer: Slices | BaseException) -> FileAnswer:
     if isinstance(answer, ApiError):
-        problem = schema.Problem(code=answer.code, message=answer.message)
-        return schema.FileAnswer(name=name, error=problem)
-    if isinstance(answer, list):
-        slices = [schema.SliceAnswer.model_validate(one) for one in answer]
-        return schema.FileAnswer(name=name, slices=slices)
-    raise TypeError(f"a worker answered with {type(answer).__name__}")
-
-
-def _checked(answer: Answer | BaseException) -> Answer | BaseException:
-    """The answer; a worker's fault as what the client is told of it."""
-    if not isinstance(answer, Fault):
-        return answer
-    if answer.kind == "unsupported":
-        return schema.unsupported()
-    if answer.kind == "undecodable":
-        return schema.undecodable(answer.message)
-    _log.error("a file could not be worked on: %s", answer.message)
-    return schema.broken("the file could not be worked on")
+        return FileAnswer(name=name, error=answer.problem)
+    if isinstance(answer, BaseException):
+        raise answer
+    return FileAnswer(name=name, slices=[SliceAnswer.model_validate(item) for item in answer])
 
 
 _DESCRIPTION = f"""A classifier of brain MRI slices: how probable it is that a slice shows a tumour.
@@ -270,44 +203,21 @@ _DESCRIPTION = f"""A classifier of brain MRI slices: how probable it is that a s
 **{NOTICE}**"""
 
 
-@dataclass(frozen=True)
-class ServedModel:
-    """A model to serve.
-
-    Attributes:
-        bundle: folder a classifier is loaded from.
-        name: and version, as `brain-tumor-inceptionv3 version 3`.
-        facts: of its card; may be empty.
-        card: Markdown; may be empty.
-    """
-
-    bundle: Path
-    name: str
-    facts: Mapping[str, Any]
-    card: str
-
-
-def create_app(model: ServedModel, pool: WorkerPool, limits: Limits) -> FastAPI:
-    """The application, for an ASGI server.
-
-    Args:
-        model: what is served.
-        pool: its workers; who made it closes it.
-        limits: of a request.
-    """
+def create_app(model: ModelFolder, pool: WorkerPool, limits: Limits) -> FastAPI:
+    """The application, for an ASGI server; who made the pool of workers closes it."""
     app = FastAPI(
         title="brain-tumor",
         version=version("brain-tumor"),
         description=_DESCRIPTION,
-        docs_url=None,  # its pages load from a CDN; ours is `docs`
+        docs_url=None,  # its pages load from a CDN; ours is `docs_page`
         redoc_url=None,
     )
-    app.add_middleware(Around)
-    add_error_handlers(app)
-    add_page(app)
-    docs.add_docs(app)
+    app.add_middleware(HeadersAndLog)
+    for kind in (ApiError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _refused)
+    add_pages(app)
     about = _about(model, limits)
-    held = Held(limits.held_bytes)
+    memory = MemoryBudget(limits.held_bytes)
 
     @app.post(
         "/predict",
@@ -328,8 +238,8 @@ def create_app(model: ServedModel, pool: WorkerPool, limits: Limits) -> FastAPI:
         only one, its error is that of the request.
         """
         pool.check_room()  # before anything is read
-        with held.share() as share:
-            uploads = await read_uploads(request, limits, share)
+        with memory.share() as hold:
+            uploads = await read_uploads(request, limits, hold)
             return await predictions(request, pool, uploads, slices=slices, heatmap=heatmap)
 
     @app.get("/health", responses=errors(503))
@@ -337,7 +247,7 @@ def create_app(model: ServedModel, pool: WorkerPool, limits: Limits) -> FastAPI:
         """Whether files are taken; 503 if not."""
         workers = pool.ready
         if pool.stopping or not workers:
-            raise ApiError(503, "not_ready", "no worker is ready", {"Retry-After": "5"})
+            raise ApiError(503, "no worker is ready", "not_ready", {"Retry-After": "5"})
         return Health(ready=True, workers=workers, queue=pool.waiting)
 
     @app.get("/model")
@@ -348,13 +258,14 @@ def create_app(model: ServedModel, pool: WorkerPool, limits: Limits) -> FastAPI:
     return app
 
 
-def _about(model: ServedModel, limits: Limits) -> ModelAnswer:
+def _about(model: ModelFolder, limits: Limits) -> ModelAnswer:
     meta = load_meta(model.bundle)
     name, _, number = model.name.partition(" version ")
+    facts = model.facts
     return ModelAnswer(
         name=name,
         version=number or None,
-        digest=model.facts.get("digest"),
+        digest=facts.get("digest"),
         threshold=meta.threshold,
         temperature=meta.temperature,
         calibrated=meta.temperature is not None,
@@ -367,6 +278,6 @@ def _about(model: ServedModel, limits: Limits) -> ModelAnswer:
             timeout_s=limits.timeout_s,
             types=TAKEN,
         ),
-        facts=dict(model.facts),
+        facts=facts,
         card=model.card,
     )

@@ -1,9 +1,12 @@
 """What the HTTP API takes and gives, and its limits."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from pydantic import BaseModel, ConfigDict, Field
 
 NOTICE = "Research only. Not for diagnosis."
@@ -116,70 +119,64 @@ class ModelAnswer(BaseModel):
 TAKEN = "JPEG, PNG, BMP, TIFF, DICOM and NIfTI (.nii, .nii.gz)"
 
 
+# Status of HTTP: one word for machines, and what it means.
+ERRORS = {
+    400: ("bad_request", "A parameter or the multipart body is not as described."),
+    404: ("not_found", "there is nothing here; see /openapi.json"),
+    405: ("method_not_allowed", "this path does not take that method; see /openapi.json"),
+    408: ("stalled", "The request stopped arriving."),
+    413: ("too_large", "A file, the request or the number of files is over the limit."),
+    415: ("unsupported_type", f"Not one of the kinds that are taken: {TAKEN}."),
+    422: ("undecodable", "The only file is damaged, or holds no picture."),
+    500: ("internal", "The server's fault."),
+    503: ("busy", "Too much is waiting, or the server is stopping; `Retry-After` says how long."),
+    504: ("too_slow", "The only file took longer than the time limit."),
+}
+
+
+@dataclass(eq=False)
 class ApiError(Exception):
     """A request, or one file of it, that cannot be answered.
 
     Attributes:
         status: of HTTP.
-        code: one word for machines.
         message: what is wrong and what to do; names nothing of the server's inside.
+        code: one word for machines; by default that of the status.
         headers: to send along.
+        place: of a fault of the server: where it arose, for the log.
     """
 
-    def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Take what to answer."""
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = dict(headers or {})
+    status: int
+    message: str
+    code: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
 
+    def __post_init__(self) -> None:
+        """Take the code of the status."""
+        self.code = self.code or ERRORS[self.status][0]
 
-def bad_request(message: str) -> ApiError:
-    """The request is not what `POST /predict` takes."""
-    return ApiError(400, "bad_request", message)
-
-
-def too_large(message: str) -> ApiError:
-    """More bytes or files than the limits allow."""
-    return ApiError(413, "too_large", message)
+    @property
+    def problem(self) -> Problem:
+        """What a client gets."""
+        return Problem(code=self.code, message=self.message)
 
 
 def busy(retry_after_s: int) -> ApiError:
     """More work waits than the server promises to do."""
-    return ApiError(
-        503,
-        "busy",
-        f"too many files are waiting; try again in {retry_after_s} s",
-        {"Retry-After": str(retry_after_s)},
-    )
+    message = f"too many files are waiting; try again in {retry_after_s} s"
+    return ApiError(503, message, headers={"Retry-After": str(retry_after_s)})
 
 
 def stopping() -> ApiError:
     """The server ends."""
-    return ApiError(503, "stopping", "the server is stopping", {"Retry-After": "10"})
+    return ApiError(503, "the server is stopping", "stopping", {"Retry-After": "10"})
 
 
-def too_slow(timeout_s: float) -> ApiError:
-    """A file kept a worker too long."""
-    return ApiError(504, "too_slow", f"the file took longer than {timeout_s:g} s and was given up")
-
-
-def broken(what: str) -> ApiError:
+def broken(what: str, place: str = "") -> ApiError:
     """The server's fault."""
-    return ApiError(500, "internal", f"{what}; this is the server's fault, not the file's format")
-
-
-def unsupported() -> ApiError:
-    """Not a kind of file that is read."""
-    return ApiError(415, "unsupported_type", f"not a kind of file that is taken; send {TAKEN}")
-
-
-def undecodable(message: str) -> ApiError:
-    """A kind that is read, but damaged, too large inside, or without a picture."""
-    return ApiError(422, "undecodable", message)
+    message = f"{what}; this is the server's fault, not the file's format"
+    return ApiError(500, message, place=place)
 
 
 MEGABYTE = 1_000_000
@@ -213,3 +210,78 @@ class Limits:
     def held_bytes(self) -> int:
         """Of all requests that are being answered, together."""
         return 2 * self.request_bytes
+
+
+OpenApi = Mapping[str, Any]  # OpenAPI 3.1, or a part of it
+_VERBATIM = re.compile(r"`([^`]+)`")
+
+
+def docs_page(schema: OpenApi, address: str) -> str:
+    """A page about the API, HTML without script, and with nothing from elsewhere.
+
+    `address` is the server's, ending in a slash, for the example.
+    """
+    loader = PackageLoader("brain_tumor.serving", "")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {
+        "verbatim": _verbatim, "parameters": _parameters, "answers": _answers, "fields": _fields,
+    }  # fmt: skip
+    return environment.get_template("docs.html.j2").render(schema, address=address)
+
+
+def _verbatim(plain: str) -> Markup:
+    """Plain text as HTML; what stands between backticks is shown as code."""
+    return Markup(_VERBATIM.sub(r"<code>\1</code>", str(escape(plain))))
+
+
+def _parameters(operation: OpenApi) -> list[tuple[str, ...]]:
+    """Name, kind, default and meaning of all that an operation takes."""
+    rows: list[tuple[str, ...]] = [
+        (item["name"], _kind(item["schema"]), _default(item["schema"]), item["description"])
+        for item in operation.get("parameters", ())
+    ]
+    for media, body in operation.get("requestBody", {}).get("content", {}).items():
+        for name, item in body["schema"]["properties"].items():
+            rows.append((name, f"{_kind(item)}, in {media}", "required", item["description"]))
+    return rows
+
+
+def _answers(operation: OpenApi) -> list[tuple[str, ...]]:
+    """Status, kind and meaning of each answer of an operation."""
+    return [
+        (status, ", ".join(_kind(body["schema"]) for body in bodies.values()), meaning)
+        for status, answer in operation["responses"].items()
+        for bodies, meaning in [(answer["content"], answer["description"])]
+    ]
+
+
+def _fields(schema: OpenApi) -> list[tuple[str, ...]]:
+    """Name, kind and meaning of each field of an answer."""
+    return [
+        (name, _kind(item), item.get("description", ""))
+        for name, item in schema["properties"].items()
+    ]
+
+
+def _kind(schema: OpenApi) -> str:
+    """A type in words: `string`, `list of Slice`, `number or null`."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(_kind(choice) for choice in schema["anyOf"])
+    kind = str(schema.get("type", "anything"))
+    if kind == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    bounds = [
+        f"{words} {schema[key]}"
+        for key, words in (("minimum", "from"), ("maximum", "to"))
+        if key in schema
+    ]
+    return " ".join([kind, *bounds])
+
+
+def _default(schema: OpenApi) -> str:
+    default = schema.get("default", "required")
+    return str(default).lower() if isinstance(default, bool) else str(default)

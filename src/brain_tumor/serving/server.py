@@ -9,16 +9,17 @@ from types import FrameType
 import uvicorn
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
-from brain_tumor.serving.app import ServedModel, create_app
+from brain_tumor.serving.app import create_app
 from brain_tumor.serving.schema import Limits
-from brain_tumor.serving.workers import Setup, WorkerPool
+from brain_tumor.serving.workers import WorkerPool
+from brain_tumor.tracking.models import ModelFolder
 
 _GRACE_S = 5.0
 _LOCAL = ("127.0.0.1", "localhost")
 
 
 def serve(
-    model: ServedModel,
+    model: ModelFolder,
     address: tuple[str, int],
     workers: int,
     limits: Limits,
@@ -26,20 +27,17 @@ def serve(
 ) -> None:
     """Serve a model until SIGINT or SIGTERM; requests in flight are answered first.
 
-    Args:
-        model: to serve.
-        address: host and port; port 0 is any free one.
-        workers: processes that look at files.
-        limits: of a request.
-        started: told the URL when files are taken.
+    Port 0 is any free one; `started` is called with the URL when files are taken.
 
     Raises:
         OSError: the address is taken or not this machine's; the message names it.
         UserError: the model cannot be loaded.
     """
-    _log_shortly()
+    # One line a request to standard error; of uvicorn only what goes wrong.
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level="WARNING")
+    logging.getLogger("brain_tumor.serve").setLevel("INFO")
     with _bound(*address) as listening:
-        pool = WorkerPool(Setup(model.bundle, model.name), workers, limits)
+        pool = WorkerPool(model, workers, limits)
         try:
             started(_url(listening))
             app = create_app(model, pool, limits)
@@ -90,9 +88,3 @@ def _bound(host: str, port: int) -> socket.socket:
 def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _log_shortly() -> None:
-    """One line a request to standard error; of uvicorn only what goes wrong."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level="WARNING")
-    logging.getLogger("brain_tumor.serve").setLevel("INFO")

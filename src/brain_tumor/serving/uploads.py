@@ -1,7 +1,7 @@
 """Uploaded files, held in memory and never on disk."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,10 +10,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from brain_tumor.serving import schema
-from brain_tumor.serving.schema import MEGABYTE, Limits
+from brain_tumor.serving.schema import MEGABYTE, ApiError, Limits
 
 
-class Held:
+class MemoryBudget:
     """Bytes of all requests that are being answered, kept under a limit."""
 
     def __init__(self, limit: int) -> None:
@@ -21,32 +21,26 @@ class Held:
         self._limit, self._bytes = limit, 0
 
     @contextmanager
-    def share(self) -> Iterator["Share"]:
-        """A request's share, given back at the end."""
-        share = Share(self)
+    def share(self) -> Iterator[Callable[[int], int]]:
+        """A request's share, given back at the end.
+
+        Yields a function that holds so many bytes more and returns how many the request holds; it
+        raises an `ApiError` where all requests together would be over the limit.
+        """
+        share = 0
+
+        def hold(count: int) -> int:
+            nonlocal share
+            if self._bytes + count > self._limit:
+                raise schema.busy(5)
+            self._bytes += count
+            share += count
+            return share
+
         try:
-            yield share
+            yield hold
         finally:
-            self._bytes -= share.bytes
-
-    def add(self, count: int) -> None:
-        """Hold more, or raise an `ApiError`."""
-        if self._bytes + count > self._limit:
-            raise schema.busy(5)
-        self._bytes += count
-
-
-class Share:
-    """What one request holds."""
-
-    def __init__(self, held: Held) -> None:
-        """Hold nothing."""
-        self._held, self.bytes = held, 0
-
-    def add(self, count: int) -> None:
-        """Hold more, or raise an `ApiError`."""
-        self._held.add(count)
-        self.bytes += count
+            self._bytes -= share
 
 
 FIELD = "files"
@@ -68,20 +62,20 @@ class Upload:
     over: bool = False
 
 
-async def read_uploads(request: Request, limits: Limits, share: Share) -> list[Upload]:
-    """Read the files of a request.
-
-    Args:
-        request: its body not read yet.
-        limits: of the server.
-        share: counts what is held.
+async def read_uploads(
+    request: Request, limits: Limits, hold: Callable[[int], int]
+) -> list[Upload]:
+    """Read the files of a request; `hold` counts bytes (see `MemoryBudget.share`).
 
     Raises:
         ApiError: it is no multipart request with files, or too large, or stops arriving.
     """
+    too_large = ApiError(
+        413, f"the request is larger than {limits.request_bytes / MEGABYTE:g} MB; send fewer files"
+    )
     parts = _Parts(_boundary(request), limits)
     if int(request.headers.get("content-length", "0")) > limits.request_bytes:
-        raise _request_too_large(limits)
+        raise too_large
     stream = request.stream()
     try:
         while True:
@@ -89,33 +83,24 @@ async def read_uploads(request: Request, limits: Limits, share: Share) -> list[U
                 chunk = await anext(stream, None)
             if chunk is None:
                 break
-            share.add(len(chunk))
-            if share.bytes > limits.request_bytes:
-                raise _request_too_large(limits)
+            if hold(len(chunk)) > limits.request_bytes:
+                raise too_large
             parts.write(chunk)
     except TimeoutError:
-        raise schema.ApiError(408, "stalled", "the request stopped arriving") from None
+        raise ApiError(408, "the request stopped arriving") from None
     except FormParserError as error:
-        raise schema.bad_request("the multipart body is damaged") from error
+        raise ApiError(400, "the multipart body is damaged") from error
     return parts.finished()
 
 
 def _boundary(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data":
-        raise schema.ApiError(
-            415, "unsupported_type", f"send multipart/form-data with files in the field `{FIELD}`"
-        )
+        raise ApiError(415, f"send multipart/form-data with files in the field `{FIELD}`")
     boundary = options.get(b"boundary", b"")
     if not boundary:
-        raise schema.bad_request("the multipart content type names no boundary")
+        raise ApiError(400, "the multipart content type names no boundary")
     return boundary
-
-
-def _request_too_large(limits: Limits) -> schema.ApiError:
-    return schema.too_large(
-        f"the request is larger than {limits.request_bytes / MEGABYTE:g} MB; send fewer files"
-    )
 
 
 class _Parts:
@@ -144,9 +129,9 @@ class _Parts:
 
     def finished(self) -> list[Upload]:
         if not self._ended:
-            raise schema.bad_request("the multipart body ends too early")
+            raise ApiError(400, "the multipart body ends too early")
         if not self._uploads:
-            raise schema.bad_request(f"no file came; send files in the field `{FIELD}`")
+            raise ApiError(400, f"no file came; send files in the field `{FIELD}`")
         return self._uploads
 
     def _begin(self) -> None:
@@ -161,9 +146,9 @@ class _Parts:
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
         if options.get(b"name") != FIELD.encode() or b"filename" not in options:
-            raise schema.bad_request(f"send nothing but files, in the field `{FIELD}`")
+            raise ApiError(400, f"send nothing but files, in the field `{FIELD}`")
         if len(self._uploads) == self._limits.files:
-            raise schema.too_large(f"more than {self._limits.files} files; send fewer at a time")
+            raise ApiError(413, f"more than {self._limits.files} files; send fewer at a time")
         name = options[b"filename"].decode("utf-8", "replace")
         self._uploads.append(Upload(name[:_NAME_LENGTH]))
 

@@ -8,9 +8,11 @@ import queue
 import signal
 import threading
 import time
+import warnings
+from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -18,50 +20,29 @@ from typing import TYPE_CHECKING, Any
 
 from brain_tumor.errors import UserError
 from brain_tumor.serving import schema
-from brain_tumor.serving.schema import Limits
+from brain_tumor.serving.schema import TAKEN, ApiError, Limits
 
 if TYPE_CHECKING:
-    from brain_tumor.inference.classifier import Classifier, Finding
+    from brain_tumor.inference.classifier import Classifier, SliceResult
+    from brain_tumor.tracking.models import ModelFolder
 
 # How the kinds of pictures that are taken begin; DICOM and NIfTI are told by their readers.
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What a worker loads: a bundle folder, and the model's name for its answers."""
-
-    bundle: Path
-    model: str
-
-
-@dataclass(frozen=True)
 class Task:
-    """A file to look at.
-
-    Attributes:
-        data: the whole file.
-        slices: how many of a volume, at most.
-        heatmap: whether pictures are wanted.
-    """
+    """A whole file to look at, so many slices of a volume at most, with pictures or without."""
 
     data: bytes
     slices: int
     heatmap: bool
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Why there is no answer: `unsupported`, `undecodable` or `internal`, and a sentence."""
-
-    kind: str
-    message: str
+Slices = list[dict[str, Any]]  # fields of `schema.SliceAnswer`, a dict a slice
 
 
-Answer = list[dict[str, Any]] | Fault  # fields of `schema.SliceAnswer`, a dict a slice
-
-
-def work(connection: Connection, setup: Setup) -> None:
+def work(connection: Connection, model: "ModelFolder") -> None:
     """Answer tasks from a connection until its other end is closed.
 
     The first thing sent is None when the model is loaded, else why it cannot be.
@@ -72,7 +53,7 @@ def work(connection: Connection, setup: Setup) -> None:
     from brain_tumor.inference.classifier import Classifier
 
     try:
-        classifier = Classifier.load(setup.bundle, "fast", setup.model, threads=1)
+        classifier = Classifier.load(model.bundle, "fast", model.name, threads=1)
     except (ValueError, OSError) as error:
         connection.send(str(error))
         return
@@ -83,19 +64,22 @@ def work(connection: Connection, setup: Setup) -> None:
             connection.send(answer(classifier, connection.recv()))
 
 
-def answer(classifier: "Classifier", task: Task) -> Answer:
+def answer(classifier: "Classifier", task: Task) -> Slices | ApiError:
     """What the model says of a file's slices, or why it cannot."""
+    from brain_tumor.imaging.dicom import is_dicom
+    from brain_tumor.imaging.nifti import is_nifti
     from brain_tumor.imaging.picture import DecodeError
 
-    if task.data and not _taken(task.data):
-        return Fault("unsupported", "")
+    data = task.data
+    if data and not (data.startswith(_PICTURES) or is_dicom(data) or is_nifti(data)):
+        return ApiError(415, f"not a kind of file that is taken; send {TAKEN}")
     try:
-        found = classifier.examine(task.data, task.slices)
-        return [_described(one, heatmap=task.heatmap) for one in found]
+        results = classifier.examine(data, task.slices)
+        return [_described(result, heatmap=task.heatmap) for result in results]
     except (DecodeError, MemoryError) as error:
-        return Fault("undecodable", str(error) or "too large inside to be read")
+        return ApiError(422, str(error) or "too large inside to be read")
     except Exception as error:  # whatever a file brings about must not end the worker
-        return Fault("internal", where(error))
+        return schema.broken("the file could not be worked on", where(error))
 
 
 def where(error: BaseException) -> str:
@@ -107,39 +91,25 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__}{place}"
 
 
-def _taken(data: bytes) -> bool:
-    from brain_tumor.imaging.dicom import is_dicom
-    from brain_tumor.imaging.nifti import is_nifti
-
-    return data.startswith(_PICTURES) or is_dicom(data) or is_nifti(data)
-
-
-def _described(finding: "Finding", *, heatmap: bool) -> dict[str, Any]:
-    from dataclasses import asdict
-
+def _described(result: "SliceResult", *, heatmap: bool) -> dict[str, Any]:
     from brain_tumor.inference.heatmap import heatmap_png, picture_png, strongest
 
-    described = asdict(finding.prediction)
+    described = asdict(result.prediction)
     if heatmap:
         described |= {
-            "picture": _data_uri(picture_png(finding)),
-            "heatmap": _data_uri(heatmap_png(finding)),
-            "strongest_place": strongest(finding),
+            "picture": _data_uri(picture_png(result)),
+            "heatmap": _data_uri(heatmap_png(result)),
+            "strongest_place": strongest(result),
         }
     return described
 
 
 def _data_uri(png: bytes) -> str:
-    import base64
-
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return "data:image/png;base64," + b64encode(png).decode("ascii")
 
 
 def _silence() -> None:
     """Libraries that read files may print what they find in them: let them not."""
-    import logging
-    import warnings
-
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -161,21 +131,21 @@ class WorkerGoneError(Exception):
     """The worker ended, or could not start, before it answered."""
 
 
-class WorkerSlowError(Exception):
+class WorkerSlowError(WorkerGoneError):
     """The worker took too long and was killed."""
 
 
-class Hired:
+class Worker:
     """A worker process that loads, then answers one task at a time.
 
-    Not for several threads at once, except `alive`, `ready` and `dismiss`.
+    Not for several threads at once, except `alive`, `ready` and `stop`.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, model: "ModelFolder") -> None:
         """Start the process; it loads meanwhile."""
         context = get_context("spawn")  # of a process with threads, a fork could be stuck
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(theirs, setup), name="brain-tumor")
+        self._process = context.Process(target=work, args=(theirs, model), name="brain-tumor")
         self._slow = False
         self.ready = False
         self._process.start()
@@ -192,19 +162,19 @@ class Hired:
         Raises:
             WorkerGoneError: it cannot be; the message says why.
         """
-        told: str | None = "it did not start in time"
+        failure: str | None = "it did not start in time"
         try:
             if self._connection.poll(_START_S):
-                told = self._connection.recv()
+                failure = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(1)
-            told = f"a worker ended while it started (exit code {self._process.exitcode})"
-        if told is not None:
-            self.dismiss()
-            raise WorkerGoneError(told)
+            failure = f"a worker ended while it started (exit code {self._process.exitcode})"
+        if failure is not None:
+            self.stop()
+            raise WorkerGoneError(failure)
         self.ready = True
 
-    def ask(self, task: Task, timeout_s: float) -> Answer:
+    def ask(self, task: Task, timeout_s: float) -> Slices | ApiError:
         """What the worker says to a task.
 
         Raises:
@@ -216,15 +186,15 @@ class Hired:
         limit.start()
         try:
             self._connection.send(task)
-            answer: Answer = self._connection.recv()
+            answer: Slices | ApiError = self._connection.recv()
         except (EOFError, OSError) as error:
-            self.dismiss()
+            self.stop()
             raise (WorkerSlowError if self._slow else WorkerGoneError)("a worker ended") from error
         finally:
             limit.cancel()
         return answer
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """Kill the process and wait until it is gone."""
         self.ready = False
         self._process.kill()
@@ -240,33 +210,27 @@ _LOOK_S = 0.5  # how often an idle worker is looked after
 _TRIES = 2  # a file whose worker died (killed from outside?) is tried once more
 
 
-@dataclass(frozen=True)
-class _Job:
-    task: Task
-    future: "Future[Answer]"
-
-
 class WorkerPool:
     """Workers, the threads that look after one each, and the queue they share."""
 
-    def __init__(self, setup: Setup, workers: int, limits: Limits) -> None:
+    def __init__(self, model: "ModelFolder", workers: int, limits: Limits) -> None:
         """Start the workers and wait until they have loaded the model.
 
         Raises:
             UserError: they cannot load it; the message says why.
         """
-        self._setup, self._limits = setup, limits
-        self._jobs: queue.Queue[_Job] = queue.Queue()
+        self._model, self._limits = model, limits
+        self._waiting: queue.Queue[tuple[Task, Future[Slices]]] = queue.Queue()
         self._closing = threading.Event()
         self._give_up_at = math.inf
         self._seconds_per_file = 0.5
-        self._hired = [Hired(setup) for _ in range(workers)]
+        self._workers = [Worker(model) for _ in range(workers)]
         try:
-            for one in self._hired:
-                one.wait_ready()
+            for worker in self._workers:
+                worker.wait_ready()
         except WorkerGoneError as error:
-            for one in self._hired:
-                one.dismiss()
+            for worker in self._workers:
+                worker.stop()
             raise UserError(str(error)) from error
         self._threads = [
             threading.Thread(target=self._look_after, args=(number,)) for number in range(workers)
@@ -277,12 +241,12 @@ class WorkerPool:
     @property
     def ready(self) -> int:
         """How many workers can take a file."""
-        return sum(one.ready and one.alive for one in self._hired)
+        return sum(worker.ready and worker.alive for worker in self._workers)
 
     @property
     def waiting(self) -> int:
         """How many files wait for a worker."""
-        return self._jobs.qsize()
+        return self._waiting.qsize()
 
     @property
     def stopping(self) -> bool:
@@ -294,20 +258,20 @@ class WorkerPool:
         if self.stopping:
             raise schema.stopping()
         if self.waiting + files > self._limits.queue:
-            rounds = self.waiting / len(self._hired)
+            rounds = self.waiting / len(self._workers)
             raise schema.busy(max(1, math.ceil(rounds * self._seconds_per_file)))
 
-    def submit(self, tasks: Sequence[Task]) -> list["Future[Answer]"]:
+    def submit(self, tasks: Sequence[Task]) -> list["Future[Slices]"]:
         """Queue files, all or none; each future brings an answer or raises an `ApiError`.
 
         Raises:
             ApiError: the queue is full, or the server stops.
         """
         self.check_room(len(tasks))
-        jobs = [_Job(task, Future()) for task in tasks]
-        for job in jobs:
-            self._jobs.put(job)
-        return [job.future for job in jobs]
+        futures: list[Future[Slices]] = [Future() for _ in tasks]
+        for item in zip(tasks, futures, strict=True):
+            self._waiting.put(item)
+        return futures
 
     def wind_down(self) -> None:
         """Take no new work; files still waiting after the time limit of one are given up."""
@@ -317,45 +281,52 @@ class WorkerPool:
         """End all workers at once; what is not answered is given up."""
         self._give_up_at = 0.0
         self._closing.set()
-        for one in self._hired:
-            one.dismiss()
+        for worker in self._workers:
+            worker.stop()
         for thread in self._threads:
             thread.join()
-        while not self._jobs.empty():
-            self._jobs.get().future.set_exception(schema.stopping())
+        while not self._waiting.empty():
+            self._waiting.get()[1].set_exception(schema.stopping())
 
     def _look_after(self, number: int) -> None:
         while not self._closing.is_set():
             try:
-                job = self._jobs.get(timeout=_LOOK_S)
+                task, future = self._waiting.get(timeout=_LOOK_S)
             except queue.Empty:
                 self._replaced(number)
                 continue
-            if job.future.set_running_or_notify_cancel():
-                self._do(number, job)
-        self._hired[number].dismiss()
+            if future.set_running_or_notify_cancel():
+                self._answer(number, task, future)
+        self._workers[number].stop()
 
-    def _do(self, number: int, job: _Job) -> None:
+    def _answer(self, number: int, task: Task, future: "Future[Slices]") -> None:
         try:
-            if time.monotonic() > self._give_up_at:
-                raise schema.stopping()
-            job.future.set_result(self._answered(number, job.task))
-        except schema.ApiError as problem:
-            job.future.set_exception(problem)
+            answer = self._answered(number, task)
+        except ApiError as problem:
+            answer = problem
         except Exception as error:  # the thread must live on, and the client have an answer
-            _log.error("looking after a worker: %s", type(error).__name__)
-            job.future.set_exception(schema.broken("the file could not be worked on"))
+            answer = schema.broken("the file could not be worked on", where(error))
+        if not isinstance(answer, ApiError):
+            future.set_result(answer)
+            return
+        if answer.place:
+            _log.error("a file could not be worked on: %s", answer.place)
+        future.set_exception(answer)
 
-    def _answered(self, number: int, task: Task) -> Answer:
+    def _answered(self, number: int, task: Task) -> Slices | ApiError:
+        if time.monotonic() > self._give_up_at:
+            raise schema.stopping()
         for _ in range(_TRIES):
             if not self._replaced(number):
                 break
             started = time.monotonic()
+            limit_s = self._limits.timeout_s
             try:
-                answer = self._hired[number].ask(task, self._limits.timeout_s)
+                answer = self._workers[number].ask(task, limit_s)
             except WorkerSlowError:
-                _log.warning("a file took longer than %g s", self._limits.timeout_s)
-                raise schema.too_slow(self._limits.timeout_s) from None
+                _log.warning("a file took longer than %g s", limit_s)
+                message = f"the file took longer than {limit_s:g} s and was given up"
+                raise ApiError(504, message) from None
             except WorkerGoneError:
                 _log.warning("a worker ended while it worked on a file")
                 continue
@@ -367,14 +338,14 @@ class WorkerPool:
 
     def _replaced(self, number: int) -> bool:
         """Put a live worker where one has ended; whether there is one now."""
-        if self._hired[number].alive:
+        if self._workers[number].alive:
             return True
         if self._closing.is_set():
             return False
         _log.warning("a worker has ended; another one starts")
-        self._hired[number] = Hired(self._setup)
+        self._workers[number] = Worker(self._model)
         try:
-            self._hired[number].wait_ready()
+            self._workers[number].wait_ready()
         except WorkerGoneError as error:
             _log.error("no worker: %s", error)
             return False

@@ -9,7 +9,8 @@ from brain_tumor.command import run
 from brain_tumor.data.copies import clusters
 from brain_tumor.files import write_json, write_text
 from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.inference.profile import KEYS, Profile, statistics_table
+from brain_tumor.imaging.statistics import statistics_table
+from brain_tumor.inference.bundle import KEYS, Profile
 from brain_tumor.machine import track, working
 from brain_tumor.model import figures, metrics, saved
 from brain_tumor.model.calibration import calibrate

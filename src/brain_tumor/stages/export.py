@@ -2,6 +2,8 @@
 
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
@@ -9,7 +11,6 @@ from brain_tumor.files import write_json
 from brain_tumor.inference import bundle
 from brain_tumor.inference.export import export_network
 from brain_tumor.inference.familiarity import Familiarity
-from brain_tumor.inference.profile import Profile
 from brain_tumor.machine import working
 from brain_tumor.model import saved
 
@@ -20,7 +21,7 @@ def main() -> None:
     Both by training images only.
     """
     params = settings.read()
-    profile = Profile.load(outputs.PROFILE)
+    profile = bundle.Profile.load(outputs.PROFILE)
     is_training = (profile.table["split"] == outputs.TRAIN).to_numpy()
     table = profile.table[is_training].reset_index(drop=True)
     clusters = table["cluster"].to_numpy(str)
@@ -32,8 +33,11 @@ def main() -> None:
         trained = saved.load_parts(outputs.MODEL, outputs.MODEL_META)
         agreement = export_network(trained, outputs.EXPORT / bundle.FAST_FILE, images)
     files = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.ATLAS, outputs.EXPORT)
+    with TemporaryDirectory() as folder:
+        bundle.write(Path(folder), files, params.preprocess)
+        digest = bundle.digest(Path(folder))
     report = {
-        "digest": bundle.digest_of(files, params.preprocess),
+        "digest": digest,
         "engine": f"onnxruntime {version('onnxruntime')}",
         "agreement": asdict(agreement),
         "familiar": {"images": len(table), "clusters": len(set(clusters))},

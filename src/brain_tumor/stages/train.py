@@ -20,8 +20,8 @@ from brain_tumor.model.training import (
     number_format,
     penalty_path,
 )
-from brain_tumor.tracking import lineage, wording
-from brain_tumor.tracking.runs import start_run
+from brain_tumor.tracking import lineage
+from brain_tumor.tracking.runs import curves, start_run, training_name
 
 
 def main() -> None:
@@ -44,16 +44,16 @@ def main() -> None:
     tags = initial.tags() | best.tags()
     tags |= {"stage": "train", "precision": number_format(section.precision)}
     values = section.model_dump()
-    logged = wording.acted_params(settings.PARAMS, values, phantom=lineage.is_phantom())
+    logged = lineage.acted_params(settings.PARAMS, values, phantom=lineage.is_phantom())
     with (
-        start_run(wording.training_name(values), logged, tags) as tracked,
+        start_run(training_name(values), logged, tags) as tracked,
         counting("training", most_epochs(section)) as step,
     ):
         tracked.log_lineage(traced)
         tracked.log_dataset("brain-mri", traced.get("data.md5", "unknown"), "training")
 
         def on_epoch(epoch: int, row: Epoch) -> None:
-            tracked.log_epoch(epoch, wording.curves(row))
+            tracked.log_epoch(epoch, curves(row))
             step(epoch_line(epoch, row))
 
         network, fitted = fit_network(start, data, section, on_epoch)
@@ -70,8 +70,7 @@ def main() -> None:
         saved.save_network(outputs.MODEL, network)
         meta = network_meta(network, fitted, section, initial)
         write_json(outputs.NETWORK_META, meta.model_dump())
-        for file in sorted(outputs.TRAIN_FIGURES.glob("*.png")):
-            tracked.log_figure_file(file)
+        tracked.log_figures(outputs.TRAIN_FIGURES)
         outputs.write_run_id(tracked.run_id)
 
 

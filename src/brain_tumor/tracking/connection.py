@@ -33,9 +33,7 @@ def relocate(database: Path) -> int:
     tag; where it names another folder the store has moved, and every path below the old folder
     is rewritten together with the tag, all or none. Paths elsewhere (a bucket, another folder)
     stay as they are. A second call changes nothing.
-
-    Args:
-        database: the SQLite file; nothing happens when it is not there or is no MLflow store.
+    Nothing happens where the SQLite file is missing or no MLflow store.
 
     Returns:
         The number of paths rewritten.
@@ -124,18 +122,15 @@ def check(uri: str) -> None:
         raise StoreError(f"{shown(uri)} (MLFLOW_TRACKING_URI): this is no MLflow server")
 
 
-def explaining(client: "MlflowClient", uri: str) -> "MlflowClient":
-    """A client that raises StoreError where the server is gone, and no secret in it."""
-    return cast("MlflowClient", _Explaining(client, uri))
-
-
 class _Explaining:
+    """A client that raises StoreError where the server is gone, and no secret in it."""
+
     def __init__(self, client: "MlflowClient", uri: str) -> None:
         self._client, self._uri = client, uri
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        return self._wrapped(found) if callable(found) else found
+        attribute = getattr(self._client, name)
+        return self._wrapped(attribute) if callable(attribute) else attribute
 
     def _wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         from mlflow.exceptions import MlflowException
@@ -175,16 +170,14 @@ def _refusing(uri: str, answer: str) -> StoreError:
 
 def _reason(error: BaseException) -> str:
     """What lies at the bottom of an error of requests, urllib3 and MLflow."""
-    inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
     first = error.args[0] if error.args else None
-    if isinstance(first, BaseException):
-        inner = first
-    if isinstance(inner, BaseException):
-        return _reason(inner)
+    cause = error.__cause__ or error.__context__ or getattr(error, "reason", None)
+    for deeper in (first, cause):
+        if isinstance(deeper, BaseException):
+            return _reason(deeper)
     return " ".join(str(error).split()) or type(error).__name__
 
 
-DEFAULT_EXPERIMENT = "brain-tumor"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 _ADDRESS = re.compile(r"[\w.-]+:\d+/?")
@@ -200,18 +193,13 @@ def tracking_uri() -> str:
     Raises:
         UserError: it is an address without `http://`, which MLflow would take for a folder.
     """
-    given = (os.environ.get(_URI_VARIABLE) or "").strip() or f"{_SQLITE}mlruns/mlflow.db"
-    if _ADDRESS.fullmatch(given):
-        raise UserError(f"{_URI_VARIABLE} is {given!r}: write http://{given} or https://{given}")
-    if not given.startswith(_SQLITE):
-        return given.rstrip("/") if is_server(given) else given
+    uri = (os.environ.get(_URI_VARIABLE) or "").strip() or f"{_SQLITE}mlruns/mlflow.db"
+    if _ADDRESS.fullmatch(uri):
+        raise UserError(f"{_URI_VARIABLE} is {uri!r}: write http://{uri} or https://{uri}")
+    if not uri.startswith(_SQLITE):
+        return uri.rstrip("/") if is_server(uri) else uri
     # Joining leaves an absolute path as it is.
-    return f"{_SQLITE}{repository_root() / given.removeprefix(_SQLITE)}"
-
-
-def experiment_name() -> str:
-    """`MLFLOW_EXPERIMENT_NAME` if set, else `brain-tumor`."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+    return f"{_SQLITE}{repository_root() / uri.removeprefix(_SQLITE)}"
 
 
 def connect() -> "MlflowClient":
@@ -237,18 +225,18 @@ def connect() -> "MlflowClient":
     check(uri)
     if shown(uri) != uri:  # MLflow prints links to ended runs, with the login in them
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    return explaining(mlflow.MlflowClient(), uri)
+    return cast("MlflowClient", _Explaining(mlflow.MlflowClient(), uri))
 
 
 def _use(uri: str) -> None:
     """Make `uri` MLflow's store, also for what MLflow opens by itself, and nothing else."""
     import mlflow
 
-    given = os.environ.pop(_URI_VARIABLE, None)
+    variable = os.environ.pop(_URI_VARIABLE, None)
     mlflow.set_tracking_uri(uri)
     os.environ.pop(_URI_VARIABLE, None)  # MLflow sets it, and then it would outlive this store
-    if given is not None:
-        os.environ[_URI_VARIABLE] = given
+    if variable is not None:
+        os.environ[_URI_VARIABLE] = variable
 
 
 def database_path(uri: str) -> Path | None:
@@ -259,16 +247,16 @@ def database_path(uri: str) -> Path | None:
 
 
 def experiment_id(client: "MlflowClient") -> str:
-    """The id of the project's experiment, made when missing.
+    """The id of the experiment `MLFLOW_EXPERIMENT_NAME`, else `brain-tumor`; made when missing.
 
     In a SQLite store the artifacts lie in `artifacts/` beside the database (MLflow's default
     would be the current folder, which is not there any more after `dvc exp run --temp`).
     """
     from mlflow.exceptions import MlflowException
 
-    name = experiment_name()
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "brain-tumor"
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         database = database_path(tracking_uri())
         folder = None if database is None else str(database.parent)
         try:
@@ -280,9 +268,9 @@ def experiment_id(client: "MlflowClient") -> str:
                 )
             )
         except MlflowException:  # another process was quicker
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

@@ -1,8 +1,8 @@
-"""What a run was made from: commit, data, files read, parameters."""
+"""What a run was made from: commit, data, files read, parameters that acted."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ from ruamel.yaml.error import YAMLError
 
 from brain_tumor.machine import GitError, git
 from brain_tumor.outputs import DATA, DATA_DVC
+from brain_tumor.settings import idle
 
 _DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.txt")
+# Sections of params.yaml that decide what a training is made of, and how it goes.
+DECIDING = ("split", "preprocess", "augment", "backbone", "train")
 _MAX_PARAM_CHARACTERS = 6000
 
 
@@ -43,29 +46,26 @@ def tags(facts: Mapping[str, str]) -> dict[str, str]:
     two runs of the same lock read the same bytes and ran the same code, whatever git says. It
     proves nothing of packages, of the processor, or that the result is the same. It is made from
     lineage.json and not from dvc.lock, which does not exist yet while the first stages run.
-
-    Args:
-        facts: as `trace` gives them.
     """
     read = {key: facts[key] for key in sorted(facts) if key.startswith(("md5.", "data."))}
     commit = facts.get("git.commit", "none")
     dirty = "-dirty" if commit != "none" and facts.get("git.dirty") == "true" else ""
-    found = {
+    named = {
         "data": facts.get("data.md5", "none"),
         "commit": commit + dirty,
         "lock": hashlib.md5(json.dumps(read).encode(), usedforsecurity=False).hexdigest(),
     }
     # MLflow's own tag is what its pages show as the version of the source.
-    return found | ({"mlflow.source.git.commit": commit} if commit != "none" else {})
+    return named | ({"mlflow.source.git.commit": commit} if commit != "none" else {})
 
 
 def _code_md5() -> str:
     """MD5 of the Python files of this package, by name and content."""
     package = Path(__file__).resolve().parents[1]
-    sha = hashlib.md5(usedforsecurity=False)
+    digest = hashlib.md5(usedforsecurity=False)
     for file in sorted(package.rglob("*.py")):
-        sha.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
-    return sha.hexdigest()
+        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def md5(path: Path) -> str:
@@ -123,6 +123,37 @@ def _flatten(prefix: str, value: object) -> list[tuple[str, str]]:
         return [pair for key, item in nested for pair in _flatten(key, item)]
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return [(prefix, text[:_MAX_PARAM_CHARACTERS])]
+
+
+def acted_params(
+    path: Path, train: Mapping[str, Any], more: Iterable[str] = (), *, phantom: bool = False
+) -> dict[str, str]:
+    """The parameters that decided a training, as `section.key` to text.
+
+    Args:
+        path: of params.yaml.
+        train: section `train` with what the study chose.
+        more: other sections that decided the run, as `tune` does a study.
+        phantom: whether the data are the phantom, so that its section decided them.
+    """
+    sections = {*DECIDING, *more} | ({"phantom"} if phantom else set())
+    without_effect = idle(train)
+    fields = {
+        f"train.{name}": value
+        for name, value in train.items()
+        if name not in without_effect and value is not None
+    }
+    flat = flat_params(path)
+    unused = "split.counts." if flat.get("split.mode") == "fractions" else "split.fractions."
+    tuned = [name for name, value in train.items() if value == "tuned"]
+    return {
+        key: str(fields[key]) if key in fields else text
+        for key, text in flat.items()
+        if key.partition(".")[0] in sections
+        and not key.startswith(unused)
+        and (key in fields or not key.startswith("train."))
+        and (not key.startswith("tune.space.") or key.split(".")[2] in tuned)
+    }
 
 
 def _git(workspace: Path) -> dict[str, str]:

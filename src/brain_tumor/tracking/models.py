@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -63,10 +64,24 @@ class Version:
 
 def versions(client: "MlflowClient", name: str) -> list[Version]:
     """All versions of a registered model, newest first; none if there is no such model."""
-    found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
-    aliases = _aliases(client, name) if found else {}
-    listed = [_version(item, aliases) for item in found]
+    items = client.search_model_versions(f"name = '{name}'", max_results=10_000)
+    numbers = client.get_registered_model(name).aliases if items else {}
+    listed = [_version(item, numbers) for item in items]
     return sorted(listed, key=lambda version: int(version.number), reverse=True)
+
+
+def named_version(client: "MlflowClient", uri: str) -> Version | None:
+    """The version that `models:/NAME@ALIAS` or `models:/NAME/NUMBER` names, if there is one.
+
+    Raises:
+        UserError: `uri` is neither.
+    """
+    name, at, alias = uri.removeprefix("models:/").partition("@")
+    name, _, number = (name, "", "") if at else name.partition("/")
+    if not uri.startswith("models:/") or not name or not (alias or number) or "/" in alias + number:
+        raise UserError(f"model is {uri!r}: give models:/NAME@ALIAS or models:/NAME/NUMBER")
+    listed = versions(client, name)
+    return next((item for item in listed if alias in item.aliases or number == item.number), None)
 
 
 def champion_or_challenger(client: "MlflowClient", name: str) -> str:
@@ -104,7 +119,7 @@ def create_version(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(
+    created = client.create_model_version(
         name,
         source=f"models:/{model_id}",
         run_id=run_id,
@@ -113,25 +128,9 @@ def create_version(
         tags=dict(tags),
     )
     # What MLflow's own register_model leaves, and its page of a logged model reads.
-    place = {"name": name, "version": str(made.version)}
+    place = {"name": name, "version": str(created.version)}
     client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps([place])})
-    return _version(made, {})
-
-
-def delete_version(client: "MlflowClient", version: Version) -> None:
-    """Delete a version and its logged model; `mlflow gc` frees their files."""
-    client.delete_model_version(version.name, version.number)
-    client.delete_logged_model(version.model_id)
-
-
-def set_alias(client: "MlflowClient", version: Version, alias: str) -> None:
-    """Point an alias at a version; the version it pointed at before loses it."""
-    client.set_registered_model_alias(version.name, alias, version.number)
-
-
-def drop_alias(client: "MlflowClient", version: Version, alias: str) -> None:
-    """Take an alias away, from whichever version has it."""
-    client.delete_registered_model_alias(version.name, alias)
+    return _version(created, {})
 
 
 def set_tags(client: "MlflowClient", version: Version, tags: Mapping[str, str]) -> None:
@@ -140,51 +139,31 @@ def set_tags(client: "MlflowClient", version: Version, tags: Mapping[str, str]) 
         client.set_model_version_tag(version.name, version.number, key, value)
 
 
-def describe_version(client: "MlflowClient", version: Version, text: str) -> None:
-    """Set the description of a version, Markdown."""
-    client.update_model_version(version.name, version.number, text)
-
-
-def describe_model(client: "MlflowClient", name: str, text: str) -> None:
-    """Set the description of a registered model, Markdown."""
-    client.update_registered_model(name, text)
-
-
-def _version(item: "ModelVersion", aliases: Mapping[str, tuple[str, ...]]) -> Version:
+def _version(item: "ModelVersion", numbers: Mapping[str, Any]) -> Version:
+    """Take what MLflow says of a version, and its aliases from alias to number."""
     number = str(item.version)
-    model_id = item.model_id or (item.source or "").removeprefix("models:/")
     return Version(
         name=item.name,
         number=number,
         run_id=item.run_id or "",
-        model_id=model_id,
+        model_id=item.model_id or (item.source or "").removeprefix("models:/"),
         tags=dict(item.tags),
-        aliases=aliases.get(number, ()),
+        aliases=tuple(alias for alias, pointed in numbers.items() if str(pointed) == number),
     )
-
-
-def _aliases(client: "MlflowClient", name: str) -> dict[str, tuple[str, ...]]:
-    by_number: dict[str, tuple[str, ...]] = {}
-    for alias, number in client.get_registered_model(name).aliases.items():
-        by_number[str(number)] = (*by_number.get(str(number), ()), alias)
-    return by_number
-
-
-_SCRIPT = Path(__file__).with_name("alone.py")
 
 
 class ModelUnusableError(UserError):
     """A registered model cannot be loaded or does not predict."""
 
 
-def missing_files(client: "MlflowClient", version: "Version", expected: Sequence[str]) -> list[str]:
+def missing_files(client: "MlflowClient", version: Version, expected: Sequence[str]) -> list[str]:
     """Which of the files a model should have are not in the store (paths below the model)."""
     folders = {str(Path(path).parent) for path in expected}
     present = {path for folder in folders for path in _listed(client, version, folder)}
     return [path for path in expected if path not in present]
 
 
-def _listed(client: "MlflowClient", version: "Version", folder: str) -> list[str]:
+def _listed(client: "MlflowClient", version: Version, folder: str) -> list[str]:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -198,7 +177,7 @@ def _listed(client: "MlflowClient", version: "Version", folder: str) -> list[str
         raise ModelUnusableError(f"{version.uri}: the store does not list it: {error}") from error
 
 
-def fetch(version: "Version", path: str, folder: Path) -> Path:
+def fetch(version: Version, path: str, folder: Path) -> Path:
     """Copy one file of a model from the store into `folder`.
 
     Raises:
@@ -217,46 +196,51 @@ def fetch(version: "Version", path: str, folder: Path) -> Path:
         raise ModelUnusableError(shown(text)) from error
 
 
-def predict(version: "Version", images: Sequence[Path]) -> list[float]:
+def predict(version: Version, images: Sequence[Path]) -> list[float]:
     """Probabilities of a registered model for image files.
-
-    A process of its own loads the model: in this one the modules it brings with it would be
-    mistaken for those already imported, and it would run today's code instead of its own.
 
     Raises:
         ModelUnusableError: the model does not load or predict; holds the end of what it printed.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        answer = Path(temporary) / "answer"
-        try:
-            run_alone("predict", version, images, answer)
-        except ModelUnusableError as error:
-            raise ModelUnusableError(
-                f"{version.uri}: does not predict; to replace it all the same set "
-                f"register.force to true:\n{error}"
-            ) from error
-        return [float(value) for value in read_json(answer / "probabilities.json")]
+    failure = "does not predict; to replace it all the same set register.force to true"
+    with _answer("predict", version, images, failure) as folder:
+        return [float(value) for value in read_json(folder / "probabilities.json")]
 
 
-def run_alone(task: str, version: "Version", images: Sequence[Path], answer: Path) -> None:
-    """Ask a registered model about image files in a process of its own.
+def describe(
+    version: Version, images: Sequence[Path]
+) -> tuple[list[dict[str, float]], NDArray[np.float32]]:
+    """Statistics and features of image files, as the model's own profile has them.
 
-    Args:
-        task: `predict` or `describe` (see `alone.py`).
-        version: the model.
-        images: files.
-        answer: the folder to write, which does not exist yet.
+    Returns:
+        A row per image, and its features (images, channels).
 
     Raises:
-        ModelUnusableError: it fails; holds the end of what it printed.
+        ModelUnusableError: the model does not load or an image cannot be read.
     """
-    request = answer.with_name("images.json")
-    write_json(request, [str(path.resolve()) for path in images])
-    command = [sys.executable, "-P", str(_SCRIPT), task, version.uri, str(request), str(answer)]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if result.returncode:
-        raise ModelUnusableError(shown(result.stderr).strip()[-2000:])
+    with _answer("describe", version, images, "cannot describe images") as folder:
+        rows: list[dict[str, Any]] = read_json(folder / "rows.json")
+        return rows, np.load(folder / "features.npy", allow_pickle=False)
+
+
+@contextmanager
+def _answer(task: str, version: Version, images: Sequence[Path], failure: str) -> Iterator[Path]:
+    """Ask a registered model about image files; the folder of its answer (see `alone.py`).
+
+    A process of its own loads the model: in this one the modules it brings with it would be
+    mistaken for those already imported, and it would run today's code instead of its own.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        request, answer = Path(temporary) / "images.json", Path(temporary) / "answer"
+        write_json(request, [str(path.resolve()) for path in images])
+        script = str(Path(__file__).with_name("alone.py"))
+        command = [sys.executable, "-P", script, task, version.uri, str(request), str(answer)]
+        environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if done.returncode:
+            end = shown(done.stderr).strip()[-2000:]
+            raise ModelUnusableError(f"{version.uri}: {failure}:\n{end}")
+        yield answer
 
 
 BUNDLE = "artifacts/bundle"  # the files a classifier is loaded from
@@ -267,11 +251,7 @@ EVALUATION = "evaluation"  # confusion matrices and figures
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A registered model in a folder.
-
-    Attributes:
-        root: holds `MLmodel`.
-    """
+    """A registered model in a folder, whose root holds `MLmodel`."""
 
     root: Path
 
@@ -315,9 +295,6 @@ def download(uri: str) -> Path:
     A store on this machine is read in place, others are copied to a folder that lasts as long as
     this process.
 
-    Args:
-        uri: as `models:/brain-tumor-inceptionv3@champion`.
-
     Raises:
         UserError: the store has no such model.
     """
@@ -334,22 +311,19 @@ def find_model(model: str) -> ModelFolder:
     """
     if model.startswith("models:/"):
         return ModelFolder(_download(model, "", None))
-    found = ModelFolder(Path(model))
-    if not found.bundle.is_dir():
+    folder = ModelFolder(Path(model))
+    if not folder.bundle.is_dir():
         raise UserError(
             f"{model}: no registered model: give models:/NAME@ALIAS, models:/NAME/NUMBER or a "
             "folder that `brain-tumor pull` made"
         )
-    return found
+    return folder
 
 
 def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
     """Copy all of a registered model to a folder, the whole of it or nothing.
 
-    Args:
-        uri: of the model, `models:/…`.
-        folder: where to; nothing there is touched without `force`.
-        force: replace a model that is in the folder, if nothing else is.
+    Nothing that is there is touched without `force`, which replaces a model if nothing else is.
 
     Raises:
         UserError: the store has no such model, or the folder is not free.
@@ -363,8 +337,8 @@ def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
         pulled = ModelFolder(_download(uri, "", aside))
         if not pulled.bundle.is_dir():
             raise UserError(f"{uri}: is no model of this project: it has no {BUNDLE}")
-        theirs = {path.name for path in folder.iterdir()} if folder.exists() else set()
-        others = sorted(theirs - {path.name for path in aside.iterdir()})
+        present = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        others = sorted(present - {path.name for path in aside.iterdir()})
         if others:
             raise UserError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
     return ModelFolder(folder)
@@ -412,49 +386,3 @@ def _reason(uri: str, store_uri: str, error: Exception) -> str:
             "all the same: `brain-tumor registry promote --force`"
         )
     return f"{uri}: cannot be fetched from {store_uri}: {error}"
-
-
-def describe(
-    version: "Version", images: Sequence[Path]
-) -> tuple[list[dict[str, float]], NDArray[np.float32]]:
-    """Statistics and features of image files, as the model's own profile has them.
-
-    A process of its own loads the model with the code it was registered with, which is the code
-    that made its profile.
-
-    Args:
-        version: a model with a profile.
-        images: files.
-
-    Returns:
-        A row per image, and its features (images, channels).
-
-    Raises:
-        ModelUnusableError: the model does not load or an image cannot be read.
-    """
-    with tempfile.TemporaryDirectory() as temporary:
-        answer = Path(temporary) / "answer"
-        try:
-            run_alone("describe", version, images, answer)
-        except ModelUnusableError as error:
-            raise ModelUnusableError(f"{version.uri}: cannot describe images:\n{error}") from error
-        rows: list[dict[str, Any]] = read_json(answer / "rows.json")
-        return rows, np.load(answer / "features.npy", allow_pickle=False)
-
-
-def find_version(client: "MlflowClient", uri: str) -> "Version | None":
-    """The version a URI names; None if the store has none.
-
-    Args:
-        client: of the store.
-        uri: `models:/NAME@ALIAS` or `models:/NAME/NUMBER`.
-
-    Raises:
-        UserError: it is neither.
-    """
-    name, at, alias = uri.removeprefix("models:/").partition("@")
-    name, _, number = (name, "", "") if at else name.partition("/")
-    if not uri.startswith("models:/") or not name or not (alias or number) or "/" in alias + number:
-        raise UserError(f"model is {uri!r}: give models:/NAME@ALIAS or models:/NAME/NUMBER")
-    listed = versions(client, name)
-    return next((one for one in listed if alias in one.aliases or number == one.number), None)

@@ -1,11 +1,10 @@
 """Write a model that takes raw image bytes to the store."""
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile, copytree
 from typing import Any
 
 from brain_tumor.tracking.runs import Run
@@ -26,40 +25,35 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class PyfuncParts:
-    """What an MLflow model that takes raw image bytes is made of.
-
-    Attributes:
-        code_file: models-from-code file; a data frame with a column `image` in, the columns of
-            `_COLUMNS` out.
-        package: folder of the package it imports; travels with the model.
-        bundle: folder of files it loads, as its artifact `bundle`.
-        extras: files and folders for people, put at the top of the model by name.
-        requirements: pinned packages.
-    """
-
-    code_file: Path
-    package: Path
-    bundle: Path
-    extras: Mapping[str, Path]
-    requirements: Sequence[str]
-
-
-def log_model(run: Run, parts: PyfuncParts, metrics: Mapping[str, float]) -> str:
+def log_model(
+    run: Run,
+    code_file: Path,
+    package: Path,
+    bundle: Path,
+    extras: Mapping[str, Path],
+    requirements: Sequence[str],
+    metrics: Mapping[str, float],
+) -> str:
     """Write a model to the store under its run; it becomes READY when every file is there.
 
-    It carries the parameters of its run.
+    It takes raw image bytes and carries the parameters of its run, and the package it imports.
 
     Args:
         run: the run it came from.
-        parts: what it is made of.
+        code_file: models-from-code file; a data frame with a column `image` in, the columns of
+            `_COLUMNS` out.
+        package: folder of the package.
+        bundle: folder of files it loads, as its artifact `bundle`.
+        extras: files and folders for people, put at the top of the model by name.
+        requirements: pinned packages.
         metrics: its figures.
 
     Returns:
         MLflow's id of the logged model.
     """
+    import mlflow
     from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
 
     client, source = run.client, run.client.get_run(run.run_id)
     logged = client.create_logged_model(
@@ -71,7 +65,26 @@ def log_model(run: Run, parts: PyfuncParts, metrics: Mapping[str, float]) -> str
     try:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "model"
-            _save(folder, parts, logged, run.run_id)
+            description = Model(
+                artifact_path=logged.artifact_location,
+                run_id=run.run_id,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+            )
+            with warnings.catch_warnings():
+                # An example would be stored as JSON, which raw image bytes do not survive.
+                warnings.filterwarnings("ignore", ".*An input example was not", UserWarning)
+                mlflow.pyfunc.save_model(
+                    folder,
+                    python_model=str(code_file),
+                    code_paths=[str(package)],
+                    artifacts={"bundle": str(bundle)},
+                    signature=_signature(),
+                    pip_requirements=list(requirements),
+                    mlflow_model=description,
+                )
+            for name, extra in extras.items():
+                (copytree if extra.is_dir() else copyfile)(extra, folder / name)
             client.log_model_artifacts(logged.model_id, str(folder))
     except BaseException:
         client.finalize_logged_model(logged.model_id, "FAILED")
@@ -80,32 +93,6 @@ def log_model(run: Run, parts: PyfuncParts, metrics: Mapping[str, float]) -> str
     client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     run.log_epoch(0, metrics, model_id=str(logged.model_id))
     return str(logged.model_id)
-
-
-def _save(folder: Path, parts: PyfuncParts, logged: Any, run_id: str) -> None:
-    import mlflow
-    from mlflow.models import Model
-
-    description = Model(
-        artifact_path=logged.artifact_location,
-        run_id=run_id,
-        model_uuid=logged.model_id,
-        model_id=logged.model_id,
-    )
-    with warnings.catch_warnings():
-        # An example would be stored as JSON, which raw image bytes do not survive.
-        warnings.filterwarnings("ignore", ".*An input example was not provided", UserWarning)
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=str(parts.code_file),
-            code_paths=[str(parts.package)],
-            artifacts={"bundle": str(parts.bundle)},
-            signature=_signature(),
-            pip_requirements=list(parts.requirements),
-            mlflow_model=description,
-        )
-    for name, source in parts.extras.items():
-        _copy(source, folder / name)
 
 
 def _signature() -> Any:
@@ -120,10 +107,3 @@ def _signature() -> Any:
         ParamSpec("slices", DataType.long, 3),
     ]
     return ModelSignature(Schema([*inputs]), Schema([*outputs]), ParamSchema(params))
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""Runs in MLflow: started, resumed, logged to, and ended whatever happens."""
+"""Runs in MLflow: named, started, resumed, logged to, described, and ended whatever happens."""
 
 import os
 import signal
@@ -12,24 +12,38 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from brain_tumor import machine
-from brain_tumor.tracking import connection, lineage, wording
+from brain_tumor.figure_text import cell, markdown_table
+from brain_tumor.tracking import connection, lineage
 from brain_tumor.tracking.connection import StoreError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 NOTE_TAG = "mlflow.note.content"  # MLflow's own: the description of a run
 _PER_BATCH = 100  # MLflow takes at most this many parameters at a time
 
+Metrics = Mapping[str, Mapping[str, Mapping[str, float]]]  # split, figure: `value`, `low`, `high`
+
+# The figures people compare; all others are in the report and in evaluation/.
+HEADLINE = {
+    "log_loss": "Log loss",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "auroc": "AUROC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+}
+SPLITS = {"val": "Validation", "test": "Test"}
+_INTERVAL = ("value", "low", "high")
+_SENTENCE = ("accuracy", "auroc", "log_loss")
+_OPTIMISTIC = "Validation images chose the model, so their figures are optimistic."
+_RESEARCH = "Research only, not for diagnosis."
+
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the store to write to.
-
-    Attributes:
-        client: of the store.
-        run_id: MLflow's id.
-    """
+    """A run of the store to write to."""
 
     client: "MlflowClient"
     run_id: str
@@ -37,12 +51,9 @@ class Run:
     def log_epoch(
         self, step: int, metrics: Mapping[str, float], model_id: str | None = None
     ) -> None:
-        """Add a point at `step` to the curve of each metric; seen in the UI at once.
+        """Add a point at an epoch to the curve of each metric; the UI shows it at once.
 
-        Args:
-            step: the epoch.
-            metrics: name to value.
-            model_id: the logged model they are figures of, if any.
+        `model_id` is the logged model they are figures of, if any.
         """
         from mlflow.entities import Metric
 
@@ -55,7 +66,7 @@ class Run:
         self.log_epoch(0, metrics)
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Set parameters (see `wording.acted_params`)."""
+        """Set parameters (see `lineage.acted_params`)."""
         from mlflow.entities import Param
 
         items = [Param(key, str(value)) for key, value in params.items()]
@@ -88,32 +99,28 @@ class Run:
         """Attach a file, in `folder` of the run's artifacts."""
         self.client.log_artifact(self.run_id, str(path), folder)
 
-    def log_figure_file(self, path: Path, folder: str = "figures") -> None:
-        """Attach a figure; MLflow shows figures of runs side by side."""
-        self.log_file(path, folder)
+    def log_figures(self, folder: Path) -> None:
+        """Attach the PNG files of a folder; MLflow shows figures of runs side by side."""
+        for figure in sorted(folder.glob("*.png")):
+            self.log_file(figure, "figures")
 
-    def log_evaluation(self, results: wording.Metrics, folder: Path) -> None:
+    def log_evaluation(self, results: Metrics, folder: Path) -> None:
         """Add the figures of stage evaluate, in numbers, in words and drawn.
 
-        Args:
-            results: the figures.
-            folder: of that stage; its files are attached.
+        The files of `folder`, that stage's, are attached.
         """
-        self.log_metrics(wording.headline(results))
-        self.describe(None, wording.result_note(results))
-        self.log_text(wording.figures_csv(results), "evaluation/figures.csv")
-        for figure in sorted(folder.glob("*.png")):
-            self.log_figure_file(figure)
+        self.log_metrics(headline(results))
+        self.describe(None, result_note(results))
+        self.log_text(figures_csv(results), "evaluation/figures.csv")
+        self.log_figures(folder)
         for file in sorted([*folder.glob("*.json"), *folder.glob("*.md")]):
             self.log_file(file, "evaluation")
 
     def log_dataset(self, name: str, digest: str, context: str) -> None:
         """Name the data the run used.
 
-        Args:
-            name: of the data.
-            digest: its MD5 as DVC has it; at most 36 characters.
-            context: what it was used for, as `training`.
+        The digest is its MD5 as DVC has it, at most 36 characters; `context` is what the data was
+        used for, as `training`.
         """
         from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
@@ -150,7 +157,7 @@ def failing(run: Run) -> Iterator[None]:
     except (KeyboardInterrupt, _Terminated):
         _give_up(run, "KILLED")
         raise
-    except StoreError:  # it cannot be told; the next run of this machine closes this one
+    except StoreError:  # nothing can be written; the next run of this machine closes this one
         raise
     except BaseException:
         _give_up(run, "FAILED")
@@ -194,11 +201,8 @@ def start_run(
     It ends FINISHED, FAILED when the block raises, KILLED on Ctrl-C or SIGTERM. Runs that a
     killed process of this machine left open are closed first.
 
-    Args:
-        name: shown in the UI.
-        params: flat parameters (see `wording.acted_params`).
-        tags: what it is found by; `Run.log_lineage` adds those of what it read.
-        parent: id of the run this one belongs to (trials of a study).
+    `params` are flat (see `lineage.acted_params`), `parent` is the id of the run this one belongs
+    to (trials of a study), and `Run.log_lineage` adds tags of what it read.
     """
     run = create_run(name, params, tags, parent)
     with ending(run), sigterm_raises():
@@ -258,25 +262,118 @@ def resume_run(run_id: str) -> Run | None:
 
     client = connection.connect()
     try:
-        found = client.get_run(run_id)
+        run = client.get_run(run_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
-    return Run(client, run_id) if found.info.lifecycle_stage == "active" else None
+    return Run(client, run_id) if run.info.lifecycle_stage == "active" else None
 
 
-def close_abandoned_runs(client: "MlflowClient") -> list[str]:
-    """Set runs to KILLED whose process, on this machine, is not there any more.
-
-    Returns:
-        Their ids.
-    """
+def close_abandoned_runs(client: "MlflowClient") -> None:
+    """Set runs to KILLED whose process, on this machine, is not there any more."""
     condition = f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = '{machine.host()}'"
-    found = client.search_runs([connection.experiment_id(client)], condition, max_results=1000)
-    abandoned = [
-        run.info.run_id for run in found if not machine.is_alive(run.data.tags.get(PROCESS_TAG, ""))
+    running = client.search_runs([connection.experiment_id(client)], condition, max_results=1000)
+    for run in running:
+        if not machine.is_alive(run.data.tags.get(PROCESS_TAG, "")):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def training_name(train: Mapping[str, Any]) -> str:
+    """What tells a training from others: `mixed6, 2 blocks, lr 1.2e-4`.
+
+    With no block trained: `mixed6, head only, penalty 0.03` where the head is solved.
+
+    `train` is the section with what the study chose.
+    """
+    depth, penalty = train["fine_tune_blocks"], train["head_penalty"]
+    blocks = f"{depth} block{'s' * (depth != 1)}" if depth else "head only"
+    solved_only = penalty is not None and not depth
+    rate = f"penalty {short(penalty)}" if solved_only else f"lr {short(train['learning_rate'])}"
+    head = "paper head, " if train["head"] == "paper" else ""
+    return f"{head}mixed{train['head_block']}, {blocks}, {rate}"
+
+
+def study_title(images: int, objective: str, folds: int, trials: int) -> str:
+    """What tells a study from others: `study: 253 images, log loss over 5 folds, 20 trials`."""
+    over = f"over {folds} folds" if folds > 1 else "on validation"
+    return f"study: {images} images, {objective.replace('_', ' ')} {over}, {trials} trials"
+
+
+def short(value: float) -> str:
+    """Two digits that matter: 1.2e-4, 0.03, 12."""
+    if value and not 1e-2 <= abs(value) < 1e4:
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def headline(metrics: Metrics) -> dict[str, float]:
+    """The figures people compare, under MLflow names, as `test/accuracy`; no intervals."""
+    return {
+        f"{split}/{figure}": float(metrics[split][figure]["value"])
+        for split in SPLITS
+        for figure in HEADLINE
+        if figure in metrics.get(split, {})
+    }
+
+
+def curves(row: Mapping[str, float]) -> dict[str, float]:
+    """What is drawn of an epoch: not its number, nor a learning rate where nothing learnt by it."""
+    left_out = {"epoch", "fine_tuning"} | (set() if row.get("learning_rate") else {"learning_rate"})
+    return {key: value for key, value in row.items() if key not in left_out}
+
+
+def result_note(metrics: Metrics, more: str = "") -> str:
+    """The result of a training for the description of its run: Markdown, with 95 % intervals.
+
+    `more` stands between the result in a sentence and the table.
+    """
+    test = metrics.get("test", {})
+    figures = [f"{HEADLINE[key]} {cell(test, key, 3)}" for key in _SENTENCE if key in test]
+    first = f"Test: {', '.join(figures)}, with 95 % intervals." if figures else "No test figures."
+    rows = [
+        [name, *(cell(metrics.get(split, {}), key, 3) for split in SPLITS)]
+        for key, name in HEADLINE.items()
+        if any(key in metrics.get(split, {}) for split in SPLITS)
     ]
-    for run_id in abandoned:
-        client.set_terminated(run_id, "KILLED")
-    return abandoned
+    table = markdown_table(["Figure (95 % interval)", *SPLITS.values()], rows)
+    return "\n\n".join(filter(None, [first, more, table, f"{_OPTIMISTIC} {_RESEARCH}"]))
+
+
+def figures_csv(metrics: Metrics) -> str:
+    """All figures with their intervals, a row each: MLflow shows the file as a table."""
+    lines = ["split,figure,value,low,high"]
+    for split, figures in metrics.items():
+        for figure, parts in figures.items():
+            values = (f"{parts[key]:.6g}" if key in parts else "" for key in _INTERVAL)
+            lines.append(",".join([split, figure, *values]))
+    return "\n".join(lines) + "\n"
+
+
+def trials_note(trials: "pd.DataFrame", best: int | None, objective: str) -> str:
+    """The result of a study for the description of its run: the best trial, and all, best first.
+
+    A trial is a row: number, state, value (of the objective) and the hyperparameters.
+    """
+    table = trials.drop(columns=["duration_s"], errors="ignore").copy()
+    table["_pruned"] = table["state"] != "complete"
+    sign = 1.0 if objective == "log_loss" else -1.0
+    table["_rank"] = sign * table["value"].astype(float)
+    table = table.sort_values(["_pruned", "_rank", "number"]).drop(columns=["_pruned", "_rank"])
+    names = ["trial" if name == "number" else name.replace("_", " ") for name in table.columns]
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    first = (
+        f"Trial {best} is the best of {len(table)}; `value` is the validation "
+        f"{objective.replace('_', ' ')}, the mean of all folds. A pruned trial has `value so far` "
+        "only, of its first folds, which is not to be compared with a mean of all."
+    )
+    return f"{first}\n\n{markdown_table(names, rows)}"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # NaN
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:g}" if value.is_integer() else f"{value:.4g}"

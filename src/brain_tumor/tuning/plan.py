@@ -18,7 +18,8 @@ from brain_tumor.model.folds import TrainingData, read_development
 from brain_tumor.model.training import Start, exact_outputs, make_repeatable, number_format, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, idle
-from brain_tumor.tracking import lineage, wording
+from brain_tumor.tracking import lineage
+from brain_tumor.tracking.runs import study_title
 
 
 def study_name(facts: Mapping[str, object]) -> str:
@@ -72,13 +73,13 @@ class Plan:
     @cached_property
     def logged(self) -> Mapping[str, str]:
         """Parameters of its run, as they were when it began; `tuned` is not filled in."""
-        return wording.acted_params(
+        return lineage.acted_params(
             self.inputs.params, self.section.model_dump(), ["tune"], phantom=self.is_phantom
         )
 
     def trial_params(self, train: TrainParams) -> dict[str, str]:
         """Parameters of the run of a trial: those that act in its training."""
-        return wording.acted_params(self.inputs.params, train.model_dump(), phantom=self.is_phantom)
+        return lineage.acted_params(self.inputs.params, train.model_dump(), phantom=self.is_phantom)
 
     @cached_property
     def is_phantom(self) -> bool:
@@ -88,7 +89,7 @@ class Plan:
     def title(self, trials: int) -> str:
         """Title of its run; images of the test split count."""
         images = len(read_manifest(self.inputs.manifest))
-        return wording.study_title(images, self.tune.objective, len(self.data), trials)
+        return study_title(images, self.tune.objective, len(self.data), trials)
 
     @cached_property
     def lineage(self) -> Mapping[str, str]:

@@ -18,17 +18,18 @@ from brain_tumor.machine import repository_root
 from brain_tumor.model.recipe import fit_folds
 from brain_tumor.model.training import Epoch
 from brain_tumor.outputs import Best
-from brain_tumor.tracking import wording
 from brain_tumor.tracking.runs import (
     Run,
     close_run,
     create_run,
+    curves,
     discard_run,
     resume_run,
     shared,
     start_run,
+    training_name,
+    trials_note,
 )
-from brain_tumor.tracking.wording import curves, training_name
 from brain_tumor.tuning import search
 from brain_tumor.tuning.figures import importances, save_figures
 from brain_tumor.tuning.plan import Plan, prepare_features
@@ -123,13 +124,12 @@ def _conclude(study: Study, plan: Plan, run: Run, figures: Path) -> Outcome:
         shares = importances(study, plan.tune.n_trials)
         parent.log_metrics({f"importance/{name}": share for name, share in shares.items()})
         save_figures(figures, study, plan.tune.n_trials)
-        for figure in sorted(figures.glob("*.png")):
-            parent.log_figure_file(figure)
+        parent.log_figures(figures)
         with tempfile.TemporaryDirectory() as temporary:
             table = Path(temporary) / "trials.csv"
             trials.to_csv(table, index=False)
             parent.log_file(table, "study")
-        note = wording.trials_note(trials, best.trial, plan.tune.objective)
+        note = trials_note(trials, best.trial, plan.tune.objective)
         parent.describe(plan.title(len(trials)), note)
     return Outcome(best, trials, search.held_out(study, plan.tune.n_trials))
 
