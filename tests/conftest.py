@@ -22,15 +22,23 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes begin first, fast ones last: all workers are busy to the end."""
+    """Files that take minutes begin first, fast ones last: all workers are busy to the end.
 
-    def marks(item: pytest.Item) -> tuple[bool, bool]:
-        return item.get_closest_marker("first") is None, item.get_closest_marker("slow") is None
-
-    files: dict[Path, tuple[bool, bool]] = {}
+    The first file of all makes the trained project; the others that need it come after files that
+    do not, or their workers would wait for it.
+    """
+    ranks: dict[Path, tuple[bool, bool, bool]] = {}
     for item in items:
-        files[item.path] = min(marks(item), files.get(item.path, (True, True)))
-    items.sort(key=lambda item: files[item.path])
+        rank = (
+            item.get_closest_marker("first") is None,
+            item.get_closest_marker("slow") is None,
+            "trained" in getattr(item, "fixturenames", ()),
+        )
+        ranks[item.path] = min(rank, ranks.get(item.path, (True, True, True)))
+    makers = [
+        path for path, (late, _, needs_trained) in ranks.items() if needs_trained and not late
+    ]
+    items.sort(key=lambda item: (item.path not in makers[:1], ranks[item.path]))
 
 
 @pytest.fixture(autouse=True)
