@@ -1,6 +1,7 @@
 """What all tests share: no store but a temporary one, small random weights, a real PostgreSQL."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,13 +69,25 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of programs that start warm, for the projects that are made meanwhile."""
+    folder = tmp_path_factory.mktemp("warm")
+    with warm_python(folder):
+        yield folder
+
+
+@pytest.fixture
+def warm_models(warm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered models, asked in processes of their own, start warm."""
+    monkeypatch.setattr(sys, "executable", str(warm / "python"))
+
+
+@pytest.fixture(scope="session")
+def trained(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The small project after a whole run, the same one for all workers; only to be copied.
 
     What runs in its copies starts warm.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    project = trained_once(shared / "trained")
-    with warm_python(tmp_path_factory.mktemp("warm")):
-        yield project
+    return trained_once(shared / "trained")

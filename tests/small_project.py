@@ -146,6 +146,7 @@ def trained_once(folder: Path) -> Project:
         if not (folder / DONE).exists():
             shutil.rmtree(folder, ignore_errors=True)
             copy_project(project.folder)
+            project.env["PATH"] = cold_path()  # as a user starts it
             project.run("brain-tumor", "data", "fetch", "phantom")
             project.commit("Small phantom")
             (folder / LOG).write_text(project.run("dvc", "repro"), encoding="utf-8")

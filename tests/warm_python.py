@@ -1,8 +1,8 @@
-"""`python -m brain_tumor...` and `brain-tumor` in forks of a process that has TensorFlow already.
+"""Python programs of the project in forks of a process that has its libraries already.
 
-Each start of TensorFlow and MLflow costs seconds, and a run of the tests starts a hundred stages
-and commands. The first whole run of the small project starts all of them as a user does; in its
-copies they are forks: a process each as before, with their own environment, folder and standard
+Each start of TensorFlow, MLflow and DVC costs seconds, and a run of the tests starts hundreds of
+stages and commands. The first whole run of the small project starts all of them as a user does; in
+its copies they are forks: a process each as before, with their own environment, folder and standard
 streams.
 """
 
@@ -20,13 +20,17 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
-VARIABLE = "WARM_PYTHON"  # folder with the two programs
+VARIABLE = "WARM_PYTHON"  # folder with the programs
+SCRIPTS = ("brain-tumor", "dvc")
 PROGRAM = """\
 #!{python} -IS
 import json, os, socket, sys
 name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
-if name == "python" and not (arguments[:1] == ["-m"] and arguments[1].startswith("brain_tumor.")):
-    os.execv({python!r}, [{python!r}, *arguments])
+if name == "python":
+    option, program = (*arguments, "", "")[:2]
+    is_module = option == "-m" and program.split(".")[0] in ("brain_tumor", "evidence", "dvc")
+    if not is_module and not (option == "-P" and program.endswith("/alone.py")):
+        os.execv({python!r}, [{python!r}, *arguments])
 words = arguments[1:] if name == "python" else [name, *arguments]
 request = json.dumps([words, os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as server:
@@ -42,7 +46,7 @@ sys.exit(status[0] if status else 1)
 def warm_python(folder: Path) -> Iterator[None]:
     """Have every project that is made meanwhile use the programs in `folder`."""
     address = str(folder / "socket")
-    for name in ("python", "brain-tumor"):
+    for name in ("python", *SCRIPTS):
         program = folder / name
         program.write_text(PROGRAM.format(python=sys.executable, address=address), "utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -61,6 +65,8 @@ def warm_python(folder: Path) -> Iterator[None]:
 
 def serve(address: str) -> None:
     """Answer until standard input ends; comes back in a fork that is to run a program."""
+    import dvc.cli.parser
+    import dvc.repo.reproduce  # noqa: F401
     import keras  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
     import mlflow  # noqa: F401
@@ -104,12 +110,18 @@ def answer(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = words
-    sys.path[:1] = [folder, *environment.get("PYTHONPATH", "").split(os.pathsep)]
+    here = [] if words[0].endswith(".py") else [folder]  # a script runs with -P: without its folder
+    sys.path[:1] = [*here, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    if VARIABLE in environment:  # what it starts, starts warm too
+        sys.executable = f"{environment[VARIABLE]}/python"
 
 
 if __name__ == "__main__":
     serve(sys.argv[1])
-    if sys.argv[0] == "brain-tumor":
-        [script] = entry_points(group="console_scripts", name="brain-tumor")
+    if sys.argv[0] in SCRIPTS:
+        [script] = entry_points(group="console_scripts", name=sys.argv[0])
         sys.exit(script.load()())
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    if sys.argv[0].endswith(".py"):
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    else:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -29,7 +29,7 @@ from brain_tumor.tracking.models import describe, download, named_version
 from tests import sections
 from tests.registry import conftest as registry
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_models")]
 empty_store, own_store, params = registry.empty_store, registry.own_store, registry.params
 make_outputs = registry.make_outputs
 PREPROCESS = sections.preprocess(normalisation="none", size_px=registry.SIZE_PX)

@@ -44,7 +44,11 @@ from brain_tumor.tracking.models import (
 from brain_tumor.tracking.runs import NOTE_TAG
 from tests.registry.conftest import NAME, PREPROCESS, MakeOutputs
 
-pytestmark = [pytest.mark.slow, pytest.mark.first, pytest.mark.usefixtures("own_store")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.first,
+    pytest.mark.usefixtures("own_store", "warm_models"),
+]
 
 _FRESH_PROCESS = f"""
 import json, sys
