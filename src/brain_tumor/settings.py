@@ -109,13 +109,13 @@ class ValidateParams(Section):
         """The label by the name of its class folder, or by itself.
 
         Raises:
-            ValueError: it is neither.
+            UserError: it is neither.
         """
         label = self.folders.get(name, name)
         if label not in (NEGATIVE, POSITIVE):
             own = {*self.folders} - {NEGATIVE, POSITIVE}
             alike = f" ({NEGATIVE} and {POSITIVE} mean the same)" if own else ""
-            raise ValueError(f"{name!r} is no class: give {' or '.join(self.folders)}{alike}")
+            raise UserError(f"{name!r} is no class: give {' or '.join(self.folders)}{alike}")
         return label
 
     @model_validator(mode="after")
@@ -436,14 +436,14 @@ class TrainSection(_Training):
         """Fill in the tuned fields from `values`; a value written in params.yaml wins.
 
         Raises:
-            ValueError: a tuned field that acts has no value, or a value does not fit.
+            UserError: a tuned field that acts has no value, or a value does not fit.
         """
         every = [name for name, value in self if value == TUNED]
         chosen = {name: values.get(name) for name in every}
         given = {name: value for name, value in chosen.items() if value is not None}
         missing = [name for name in self.tuned(given) if name not in given]
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"train.{', train.'.join(missing)}: tuned, but the study chose no value; "
                 "run `dvc repro tune`, or give a value"
             )
@@ -456,7 +456,7 @@ class TrainSection(_Training):
                 f"{'.'.join(['train', *map(str, problem['loc'])])}: {problem['msg']}"
                 for problem in error.errors()
             )
-            raise ValueError("; ".join(problems)) from error
+            raise UserError("; ".join(problems)) from error
 
 
 class CalibrateParams(Section):
@@ -582,12 +582,12 @@ def refuse_without_effect(section: TrainSection, given: Mapping[str, object]) ->
     `section` holds what was given. Values that say `tuned` only say that no value is given.
 
     Raises:
-        ValueError: one acts on nothing; the message says why.
+        UserError: one acts on nothing; the message says why.
     """
     reasons = idle(section.model_dump())
     for name, value in given.items():
         if name in reasons and value not in (TUNED, None):
-            raise ValueError(f"train.{name} is {value}, but acts on nothing: {reasons[name]}")
+            raise UserError(f"train.{name} is {value}, but acts on nothing: {reasons[name]}")
 
 
 def changed_since_commit(name: str, path: Path = PARAMS) -> dict[str, object]:
