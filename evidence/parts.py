@@ -23,7 +23,7 @@ from brain_tumor.files import read_json, write_json, write_text
 from brain_tumor.machine import processors
 from brain_tumor.model.folds import Development
 from brain_tumor.model.saved import ModelMeta
-from brain_tumor.outputs import load_images
+from brain_tumor.outputs import load_images, read_table
 from brain_tumor.settings import POSITIVE, AugmentParams
 from brain_tumor.tracking.lineage import trace
 
@@ -183,7 +183,7 @@ def with_phantoms(pool: Pool, augmented: Path, records: Path) -> Pool:
     Raises:
         UserError: a phantom is missing or unreadable.
     """
-    table = pd.read_csv(records, dtype=str, keep_default_na=False)
+    table = read_table(records, dtype=str, keep_default_na=False)
     table = table[table["source"] == table["path"]].sort_values("path")
     if table.empty:
         return pool

@@ -37,8 +37,7 @@ stages:
 
 def environment(**more: str) -> dict[str, str]:
     """That of a user who has set nothing."""
-    foreign = (*FOREIGN, "TF_")
-    kept = {key: text for key, text in os.environ.items() if not key.startswith(foreign)}
+    kept = {key: text for key, text in os.environ.items() if not key.startswith(FOREIGN)}
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return kept | {"PATH": binaries, "PYTHONPATH": str(ROOT / "src")} | more
 

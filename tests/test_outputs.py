@@ -15,6 +15,14 @@ def test_a_manifest_without_its_columns_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path / "manifest.csv")
 
 
+def test_a_damaged_table_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    for damaged in (b"", b"path,label\n\xff\xfe,no\n", b'a,b\n"1,2\n'):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"manifest\.csv: not readable; run `dvc repro`"):
+            read_manifest(path)
+
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(np.uint8)
 PATHS = ["no/1 no.jpeg", "yes/Y1.JPG", "yes/a.b.png"]
 

@@ -27,7 +27,7 @@ def main() -> None:
     target = settings.read().calibrate.sensitivity
     manifest = outputs.read_manifest()
     suspects = suspect_paths(manifest)
-    traits = image_traits(manifest, pd.read_csv(outputs.RECORDS, keep_default_na=False))
+    traits = image_traits(manifest, outputs.read_table(outputs.RECORDS, keep_default_na=False))
     folds, fold_facts = read_folds(Finished(study.FOLDS), params.headline)
     seeds, seed_facts = read_seeds(Finished(study.SEEDS), params.paper)
     headline = summarise_headline(folds, fold_facts, traits, suspects, target, params.summary)

@@ -68,16 +68,17 @@ TEST: Final = "test"
 SPLITS: Final = (TRAIN, VAL, TEST)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file of a stage.
+def read_table(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV file of a stage, with options of `pandas.read_csv`.
 
     Raises:
         UserError: it is missing or no such file.
     """
     try:
-        return pd.read_csv(path)
+        table: pd.DataFrame = pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable; run `dvc repro`: {error}") from error
+    return table
 
 
 def write_table(path: Path, table: pd.DataFrame, digits: int | None = None) -> None:
@@ -115,9 +116,9 @@ def read_manifest(path: Path = MANIFEST) -> pd.DataFrame:
     """Read a manifest with the types of `MANIFEST_COLUMNS` (`patient` is "" where unknown).
 
     Raises:
-        UserError: columns are missing.
+        UserError: the file or columns are missing, or it is no such file.
     """
-    manifest = pd.read_csv(path, dtype=MANIFEST_COLUMNS, keep_default_na=False)
+    manifest = read_table(path, dtype=MANIFEST_COLUMNS, keep_default_na=False)
     return _columns(path, manifest, MANIFEST_COLUMNS)
 
 
@@ -130,9 +131,9 @@ def read_split(path: Path = SPLIT) -> pd.DataFrame:
     """Read columns path, label, split (train, val, test), group; all are texts.
 
     Raises:
-        UserError: columns are missing.
+        UserError: the file or columns are missing, or it is no such file.
     """
-    table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    table = read_table(path, dtype="str", keep_default_na=False)
     return _columns(path, table, SPLIT_COLUMNS)
 
 

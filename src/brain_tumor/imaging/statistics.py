@@ -12,6 +12,7 @@ from brain_tumor.imaging.atlas import SQUARE_PX, Atlas
 from brain_tumor.imaging.geometry import magnification, resized
 from brain_tumor.imaging.preprocess import Record
 from brain_tumor.imaging.registration import binned, information
+from brain_tumor.outputs import read_table
 
 _SLICES = 3  # that fit best; what one of them shares with a picture is often chance
 
@@ -125,7 +126,7 @@ def statistics_table(
     Raises:
         UserError: `records` lacks an image.
     """
-    table = pd.read_csv(records, dtype=str, keep_default_na=False).set_index("path")
+    table = read_table(records, dtype=str, keep_default_na=False).set_index("path")
     sizes = manifest.set_index("path")["bytes"]
     rows = []
     for path, image in zip(paths, images, strict=True):

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import variants
-from brain_tumor.outputs import AUGMENTED_IMAGES, AUGMENTED_RECORDS, IMAGES, SPLIT, load_images
+from brain_tumor.outputs import (
+    AUGMENTED_IMAGES,
+    AUGMENTED_RECORDS,
+    IMAGES,
+    SPLIT,
+    load_images,
+    read_table,
+)
 from brain_tumor.settings import AugmentParams
 
 Rows = NDArray[np.int64]
@@ -153,9 +160,9 @@ def read_development(
     """Read training images with their augmented copies and validation images; never test images.
 
     Raises:
-        UserError: an image is missing or unreadable.
+        UserError: a table or an image is missing or unreadable.
     """
-    table, copies = pd.read_csv(split), pd.read_csv(records)
+    table, copies = read_table(split), read_table(records)
     originals = table[table["split"].isin(["train", "val"])].sort_values("split", kind="stable")
     columns = ["source", "label", "split", "copy"]
     rows = [

@@ -125,7 +125,7 @@ def read(
     """
     manifest = read_manifest(paths.manifest)
     cluster = clusters(manifest)
-    predictions = pd.read_csv(paths.predictions, keep_default_na=False)
+    predictions = read_table(paths.predictions, keep_default_na=False)
     export = read_json(paths.export / EXPORT_REPORT, RESTORE)
     summary = _evidence(paths.evidence / SUMMARY)
     evaluated = set(summary.get("sha256", ()))
