@@ -1,6 +1,7 @@
 """Where the initial weights come from, and what happens when they cannot be had."""
 
 import hashlib
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ def write(path: Path, source: str, seed: int = 0) -> InitialWeights:
 @pytest.fixture
 def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every download goes to a closed port of this machine; nothing is cached."""
+    # urllib keeps the proxies of its first request for the life of the process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
