@@ -20,7 +20,6 @@ from scipy.ndimage import gaussian_filter, zoom
 from brain_tumor import settings
 from brain_tumor.data.phantom.folder import encode_png
 from brain_tumor.data.phantom.slices import make_slice
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.bundle import Profile
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
@@ -37,7 +36,6 @@ def main() -> None:
     """Print the share of draws with any warning, by kind of change and number of new images."""
     network = saved.load_network(OUTPUTS / "train" / "model.keras")
     preprocess = settings.read(PARAMS).preprocess
-    atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
     engine = KerasEngine(network)
     known, params = Profile.load(OUTPUTS / "profile"), settings.read(PARAMS).drift
     phantom = settings.read(PARAMS).phantom
@@ -45,7 +43,7 @@ def main() -> None:
     table = Table("new images", *(str(size) for size in SIZES))
     for name, change in CHANGES.items():
         looks, features = describe(
-            engine, atlas, preprocess, [encode_png(change(image)) for image in slices]
+            engine, preprocess, [encode_png(change(image)) for image in slices]
         )
         shares = [share(known, looks, features, size, params) for size in SIZES]
         table.add_row(name, *(f"{value:.2f}" for value in shares))

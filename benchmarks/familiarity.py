@@ -23,7 +23,6 @@ from rich.table import Table
 from benchmarks.strange import KINDS, OF_BRAINS, Picture, changed, make
 from brain_tumor import settings
 from brain_tumor.data.copies import clusters
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.picture import decode
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
@@ -39,12 +38,11 @@ def main(
 ) -> None:
     """Print the share of each kind that is flagged, with 95 % intervals."""
     network = saved.load_network(root / "outputs" / "train" / "model.keras")
-    atlas = Atlas.load(root / "outputs" / "preprocess" / "atlas.npz")
     preprocess = settings.read(root / "params.yaml").preprocess
     engine = KerasEngine(network)
 
     def look(files: list[bytes]) -> tuple[np.ndarray, pd.DataFrame]:
-        rows, features = describe(engine, atlas, preprocess, files)
+        rows, features = describe(engine, preprocess, files)
         return features, pd.DataFrame(rows)
 
     split = pd.read_csv(root / "outputs" / "split.csv")
@@ -59,7 +57,7 @@ def main(
         settings.read(root / "params.yaml").export,
     )
     ordinary = flag.score(features[held_out], rows[held_out])
-    table = Table("pictures", "n", "AUROC", "flagged", "95 %", "of these not upright")
+    table = Table("pictures", "n", "AUROC", "flagged", "95 %", "of these unsure")
     for part in ("val", "test"):
         here = split["split"] == part
         table.add_row(*_row(part, flag.parts(features[here], rows[here])))
@@ -86,13 +84,13 @@ def _row(name: str, parts: np.ndarray, ordinary: np.ndarray | None = None) -> li
     scores = parts.max(axis=1)
     flagged = scores > 1
     share = wilson(int(flagged.sum()), len(scores))
-    turned = float((parts[flagged, 1] > 1).mean()) if flagged.any() else 0.0
+    unsure = float((parts[flagged, 1] > 1).mean()) if flagged.any() else 0.0
     curve = ""
     if ordinary is not None:
         truth = np.r_[np.zeros(len(ordinary), np.int64), np.ones(len(scores), np.int64)]
         curve = f"{auroc(truth, np.r_[ordinary, scores]):.3f}"
     interval = f"{share.low:.2f} to {share.high:.2f}"
-    return [name, str(len(scores)), curve, f"{share.value:.2f}", interval, f"{turned:.2f}"]
+    return [name, str(len(scores)), curve, f"{share.value:.2f}", interval, f"{unsure:.2f}"]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from brain_tumor import settings
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.model import saved
 from brain_tumor.model.explain import empty_picture, linear_head, pooling_layer
 from brain_tumor.outputs import load_images
@@ -39,9 +38,7 @@ def main(
         OUTPUTS / "train" / "model.keras", OUTPUTS / "calibrate" / "model.json"
     )
     preprocess = settings.read(Path("params.yaml")).preprocess
-    maker = Maker(
-        settings.read().phantom, Atlas.load(OUTPUTS / "preprocess" / "atlas.npz"), preprocess
-    )
+    maker = Maker(settings.read().phantom, preprocess)
     drawn = [
         phantom for seed in seeds for phantom in maker.make(seed, pairs(pairs_each), f"seed {seed}")
     ]

@@ -20,7 +20,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from brain_tumor import settings
 from brain_tumor.data.phantom.folder import generate
 from brain_tumor.files import write_text
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_folder
 from brain_tumor.model import metrics, saved
 from brain_tumor.model.backbone import prepare
@@ -64,8 +63,7 @@ def fresh_phantoms() -> tuple[Images, NDArray[np.int64]]:
         generate(folder / "data", section.model_copy(update=no_copies | counts))
         paths = [f"{label}/{file.name}" for label in ("no", "yes")
                  for file in sorted((folder / "data" / label).iterdir())]  # fmt: skip
-        atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
-        preprocess_folder(folder / "data", paths, folder / "images", atlas, preprocess)
+        preprocess_folder(folder / "data", paths, folder / "images", preprocess)
         y = np.asarray([path.startswith("yes/") for path in paths], dtype=np.int64)
         return load_images(folder / "images", paths), y
 

@@ -59,7 +59,7 @@ def panels_of(finding: SliceResult) -> dict[str, np.ndarray]:
         answer += f"\n(threshold {prediction.threshold:.2f})"
     return {
         f"raw slice\n{width} x {height} px": prepared.grey,
-        f"network input, aligned with atlas\n{side} x {side} px": prepared.image,
+        f"network input, brain upright\n{side} x {side} px": prepared.image,
         answer: np.asarray(Image.open(io.BytesIO(heatmap_png(finding)))),
     }
 

@@ -12,7 +12,7 @@ named with the command that installs them; a folder of theirs can stand on PYTHO
     uv pip install --target PEERS openvino && PYTHONPATH=PEERS python -m benchmarks.predict
 
 Two times are taken for batches of 1 and 32: of the network only, and from the JPEG's bytes to the
-probability. Of the latter the rest is decoding and alignment with the atlas, and for `this` also
+probability. Of the latter the rest is decoding and alignment, and for `this` also
 what tells whether the image is unlike the training images; peers have none of that, so they are
 given this project's preprocessing, image by image, as a notebook would. `this, in processes` does
 what `brain-tumor predict` does with many files: it prepares them in as many processes as there are
@@ -36,7 +36,6 @@ from rich.table import Table
 from benchmarks.peers.engines import ENGINES, INSTALL, KERAS, Sources
 from benchmarks.peers.worker import Answer, work
 from brain_tumor import machine, settings
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.machine import track
 
@@ -131,8 +130,7 @@ def phantoms(data: Path) -> list[Path]:
 def preprocessed(root: Path, encoded: list[bytes]) -> NDArray[np.uint8]:
     """What the network takes, uint8 (N, size, size)."""
     params = settings.read(root / "params.yaml").preprocess
-    atlas = Atlas.load(root / "outputs" / "preprocess" / "atlas.npz")
-    look = partial(preprocess_image, atlas=atlas, params=params)
+    look = partial(preprocess_image, params=params)
     return np.stack([one.image for one in machine.spread(look, encoded, "preprocess")])
 
 

@@ -26,7 +26,6 @@ from brain_tumor import settings
 from brain_tumor.data.copies import clusters
 from brain_tumor.data.phantom.anatomy import PLANES
 from brain_tumor.data.phantom.slices import PhantomImage, draw, phantom_images
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model import metrics
 from brain_tumor.model.features import default_cache
@@ -71,14 +70,13 @@ def main(
 
 def make(phantoms: list[PhantomImage]) -> Any:
     """Fresh phantoms, uint8 (N, size, size)."""
-    atlas = Atlas.load(OUTPUTS / "preprocess" / "atlas.npz")
     params = settings.read(PARAMS)
     augment = params.augment.model_copy(update={"seed": FRESH_SEED})
     pictures = [
         (phantom.path, partial(draw, phantom, params.phantom, augment)) for phantom in phantoms
     ]
     with TemporaryDirectory() as folder:
-        preprocess_drawn(pictures, Path(folder), atlas, params.preprocess, "phantoms")
+        preprocess_drawn(pictures, Path(folder), params.preprocess, "phantoms")
         return load_images(Path(folder), [phantom.path for phantom in phantoms])
 
 

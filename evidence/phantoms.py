@@ -12,7 +12,6 @@ from scipy import ndimage
 
 from brain_tumor.data.phantom.anatomy import PLANES
 from brain_tumor.data.phantom.slices import make_slice
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.head import head_mask
 from brain_tumor.imaging.preprocess import apply_geometry, preprocess_grey
 from brain_tumor.machine import spread
@@ -67,7 +66,7 @@ class Phantom:
         tumour: the mass without its oedema, bool (s, s); empty without one.
         head: the outline of the head, filled, bool (s, s).
         case: whose slice, and whether it shows a tumour.
-        contrast: T1, T1-CE, T2 or FLAIR.
+        contrast: T1, T1-CE, T2, FLAIR or random.
     """
 
     grey: Pixels
@@ -89,12 +88,10 @@ class Maker:
 
     Attributes:
         params: ranges to draw phantoms from; counts and copies are not read.
-        atlas: as for `preprocess_grey`.
         preprocess: section `preprocess`.
     """
 
     params: PhantomParams
-    atlas: Atlas | None
     preprocess: PreprocessParams
 
     def make(self, seed: int, cases: Sequence[Case], description: str) -> list[Phantom]:
@@ -110,7 +107,7 @@ class Maker:
 
 def _make(maker: Maker, seed: int, case: Case) -> Phantom:
     drawn = make_slice(seed, case.patient, case.slice_index, case.tumour, maker.params, case.plane)
-    done = preprocess_grey(drawn.image, maker.atlas, maker.preprocess)
+    done = preprocess_grey(drawn.image, maker.preprocess)
     return Phantom(
         grey=drawn.image,
         image=done.image,
@@ -124,7 +121,7 @@ def _make(maker: Maker, seed: int, case: Case) -> Phantom:
 def _preprocess(maker: Maker, task: tuple[Pixels, Mask]) -> tuple[Pixels, Mask]:
     """A picture's stored image, and its mask on the same grid (nearest pixel)."""
     grey, mask = task
-    done = preprocess_grey(grey, maker.atlas, maker.preprocess)
+    done = preprocess_grey(grey, maker.preprocess)
     return done.image, apply_geometry(mask, done.record, order=0)
 
 

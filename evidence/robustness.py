@@ -19,7 +19,6 @@ from PIL import Image
 from scipy import ndimage
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.picture import decode
 from brain_tumor.inference.classifier import Classifier, Prepared, prepare
 from brain_tumor.machine import spread
@@ -102,27 +101,25 @@ def predict_degraded(
 
     Returns:
         `COLUMNS`, a row per condition and image: probability (calibrated), flagged (unlike the
-        training images), aligned (with the atlas, not merely centred).
+        training images), aligned (not merely centred).
 
     Raises:
         UserError: a file is missing or not a picture; the message names it.
     """
     tasks = [(*condition, path) for condition in conditions(params) for path in images["path"]]
-    degraded = partial(_prepare, data, classifier.atlas, classifier.preprocess, params.seed)
+    degraded = partial(_prepare, data, classifier.preprocess, params.seed)
     prepared = spread(degraded, tasks, "degraded pictures")
     table = pd.DataFrame(_classify(classifier, tasks, prepared))
     return table.merge(images[["path", "y", "cluster"]], on="path", how="left")[list(COLUMNS)]
 
 
-def _prepare(
-    data: Path, atlas: Atlas, preprocess: PreprocessParams, seed: int, task: _Task
-) -> Prepared:
+def _prepare(data: Path, preprocess: PreprocessParams, seed: int, task: _Task) -> Prepared:
     kind, level, path = task
     try:
         picture = (data / path).read_bytes()
         if kind != AS_IS:
             picture = degrade(decode(picture), kind, level, seed, path)
-        return prepare(picture, atlas, preprocess, 1)[0]
+        return prepare(picture, preprocess, 1)[0]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be degraded and read: {error}") from error
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.engines import ENGINES, THIS, THIS_PARALLEL, Run, Sources
 from brain_tumor import settings
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.inference.bundle import FAMILIARITY_FILE
 from brain_tumor.inference.classifier import Classifier, Prepared, prepare
@@ -89,27 +88,21 @@ def _whole(name: str, sources: Sources, run: Run) -> Iterator[Whole]:
     """From bytes to probability."""
     params = settings.read(sources.root / "params.yaml").preprocess
     outputs = sources.root / "outputs"
-    atlas = Atlas.load(outputs / "preprocess" / "atlas.npz")
     if name not in (THIS, THIS_PARALLEL):
-        yield lambda files: run(
-            np.stack([preprocess_image(data, atlas, params).image for data in files])
-        )
+        yield lambda files: run(np.stack([preprocess_image(data, params).image for data in files]))
         return
     classifier = Classifier(
         engine=OnnxEngine(sources.onnx, sources.threads),
         meta=load_meta(outputs / "calibrate"),
-        atlas=atlas,
         preprocess=params,
         familiarity=Familiarity.load(outputs / "export" / FAMILIARITY_FILE),
         model="",
     )
-    look = partial(prepare, atlas=atlas, params=params)
+    look = partial(prepare, params=params)
     if name == THIS:
-        yield lambda files: _probabilities(
-            classifier, [prepare(one, atlas, params) for one in files]
-        )
+        yield lambda files: _probabilities(classifier, [prepare(one, params) for one in files])
         return
-    look = partial(prepare, atlas=atlas, params=params)
+    look = partial(prepare, params=params)
     with ProcessPoolExecutor(worker_count(), mp_context=get_context("spawn")) as pool:
         yield lambda files: _probabilities(classifier, list(pool.map(look, files)))
 

@@ -1,6 +1,6 @@
 """Other parts of the body as magnetic resonance would show them, drawn from ellipses.
 
-They pass the scanner of the phantom (`acquisition.acquire`), so blur, shading and noise do not tell
+They pass the scanner of the phantom (`slices.acquire`), so blur, shading and noise do not tell
 them from phantom brains; only what is shown does.
 """
 
@@ -52,7 +52,7 @@ class Drawing:
 
     def acquired(self) -> Picture:
         """The picture as the phantom's scanner shows it."""
-        return acquire(self.rng, self.signal, settings.read().phantom)
+        return acquire(self.rng, self.signal, settings.read().phantom, pixel_mm=1.0)
 
 
 def _drawing(rng: np.random.Generator, width_over_height: float) -> Drawing:

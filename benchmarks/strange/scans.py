@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, rotate
 
 from benchmarks.strange.plain import eight_bits
+from brain_tumor import settings
 from brain_tumor.data.phantom.anatomy import draw_patient, place_slice, sample_anatomy
+from brain_tumor.data.phantom.heads import TISSUES
 
 Floats = NDArray[np.float64]
+_UNITS = {  # Hounsfield units of each tissue
+    "air": -1000, "fluid": 8, "bone": 900, "marrow": 300, "fat": -90, "muscle": 50, "skin": 40,
+    "eye": 10, "cavity": -1000, "gland": 40, "grey": 34, "white": 27,
+}  # fmt: skip
 Picture = NDArray[np.uint8]
 
 
@@ -73,20 +79,18 @@ def ultrasound(rng: np.random.Generator) -> Picture:
 
 
 def drawn_head(rng: np.random.Generator) -> Picture:
-    """A head in CT made from the MNI152 maps: bright skull, flat brain, dark fluid.
+    """A head in CT made from the phantom's: bright skull, flat brain, dark fluid.
 
     In a window for the brain, or a wide one where the brain is nearly even.
     """
     person = draw_patient(rng, (19.0, 33.0))
-    place = place_slice(rng, person, (220, 400))
-    wall_mm = person.fluid_mm + person.skull_mm + person.scalp_mm
-    found = sample_anatomy(place.points, place.points, wall_mm)
-    tissue = np.clip(found.grey + found.white, 0, 1)
-    units = 8 + tissue * 26 - 7 * found.white  # Hounsfield units: fluid 8, grey 34, white 27
-    beyond = found.hull_mm - person.fluid_mm
-    units = np.where((beyond > 0) & (beyond < person.skull_mm), 900, units)
-    units = np.where(beyond >= person.skull_mm, 40 - 130 * (found.head_mm > -4), units)
-    units = np.where(found.head_mm > 0, -1000, units)
+    place = place_slice(
+        rng, person, settings.read().phantom.model_copy(update={"canvas_px": (220, 400)})
+    )
+    found = sample_anatomy(person, place.points, place.points)
+    units = np.zeros(found.hull_mm.shape)
+    for tissue in TISSUES:
+        units += _UNITS[tissue] * found.of(tissue)
     noisy = gaussian_filter(units, rng.uniform(0.4, 1.0)) + rng.normal(0, 4, units.shape)
     centre, width = (35, 90) if rng.random() < 0.6 else (60, 350)
     return _windowed(rng, noisy, centre, width)

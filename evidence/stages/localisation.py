@@ -5,7 +5,6 @@ import time
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.files import write_json, write_text
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.model import saved
 from brain_tumor.report.evidence import differences_svg
@@ -22,9 +21,7 @@ def main() -> None:
     section = study.read().localisation
     params = settings.read()
     model = saved.load_parts(outputs.MODEL, outputs.MODEL_META)
-    result = localise(
-        model, Maker(params.phantom, Atlas.load(outputs.ATLAS), params.preprocess), section
-    )
+    result = localise(model, Maker(params.phantom, params.preprocess), section)
     facts = {
         "made": origin_of_model(model.meta, began),
         "model": exported_digest(outputs.EXPORT),

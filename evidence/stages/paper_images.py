@@ -3,7 +3,6 @@
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.files import replacing
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_folder
 from evidence import settings as study
 
@@ -14,7 +13,7 @@ def main() -> None:
     section = settings.read().preprocess.model_copy(update=step)
     paths = outputs.read_manifest()["path"].tolist()
     with replacing(study.PAPER_IMAGES) as aside:
-        preprocess_folder(outputs.DATA, paths, aside, Atlas.load(outputs.ATLAS), section)
+        preprocess_folder(outputs.DATA, paths, aside, section)
 
 
 if __name__ == "__main__":

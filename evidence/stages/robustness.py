@@ -26,7 +26,7 @@ def main() -> None:
     images = images[images["split"] == outputs.TEST].reset_index(drop=True)
     images["y"] = (images["label"] == POSITIVE).astype("int64")
     images["cluster"] = clusters(outputs.read_manifest()).loc[images["path"]].to_numpy()
-    sources = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.ATLAS, outputs.EXPORT)
+    sources = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.EXPORT)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         bundle.write(folder, sources, settings.read().preprocess)

@@ -211,7 +211,7 @@ def spread(
     if count == 1 and not apart:
         yield from track(map(function, tasks), description, len(tasks))
         return
-    # The function goes to each process once: what it holds and keeps (an atlas) stays there. It
+    # The function goes to each process once: what it holds and keeps (a model) stays there. It
     # goes by a file: a process that dies at its start would leave the writer of a pipe stuck.
     with TemporaryDirectory() as folder, _pool(count, function, Path(folder)) as pool:
         try:

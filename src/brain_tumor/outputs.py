@@ -28,7 +28,6 @@ VALIDATION: Final = OUTPUTS / "validate/report.json"
 DATA_DOCS: Final = OUTPUTS / "validate/data_docs"
 SPLIT: Final = OUTPUTS / "split.csv"
 SPLIT_SUMMARY: Final = OUTPUTS / "split/summary.json"
-ATLAS: Final = OUTPUTS / "preprocess/atlas.npz"
 IMAGES: Final = OUTPUTS / "preprocess/images"
 RECORDS: Final = OUTPUTS / "preprocess/records.csv"
 PREPROCESS_FIGURES: Final = OUTPUTS / "preprocess/figures"
@@ -351,7 +350,6 @@ class StageOutputs:
     history: Path = HISTORY
     figures: Path = TRAIN_FIGURES
     best: Path = BEST
-    atlas: Path = ATLAS
     predictions: Path = PREDICTIONS
     metrics: Path = FIGURES
     evaluation: Path = EVALUATION

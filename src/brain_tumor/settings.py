@@ -63,6 +63,21 @@ def _rising(limits: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
+class PlaneShares(Section):
+    """Share of the phantom's slices in each plane; they sum to 1."""
+
+    axial: Share
+    coronal: Share
+    sagittal: Share
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = self.axial + self.coronal + self.sagittal
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"axial, coronal and sagittal must sum to 1, received {total:g}")
+        return self
+
+
 class PhantomParams(Section):
     """Size, structure and difficulty of the phantom; ranges are drawn from uniformly."""
 
@@ -73,10 +88,15 @@ class PhantomParams(Section):
     exact_duplicates: Natural
     near_duplicates: Natural
     canvas_px: Annotated[tuple[Annotated[int, Field(ge=75)], int], AfterValidator(_rising)]
+    planes: PlaneShares
+    random_contrast_fraction: Share
     tumour_radius_mm: Range
     tumour_contrast: Range
+    resolution_mm: Range
     noise_fraction: Range
     bias_fraction: float = Field(ge=0, le=0.5)
+    cut_fraction: Share
+    quarter_turn_fraction: Share
 
 
 FolderName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
@@ -179,31 +199,15 @@ class SplitParams(Section):
         return self
 
 
-PositionsMm = Annotated[tuple[float, ...], Field(strict=False)]  # YAML has lists, not tuples
-
-
 class PreprocessParams(Section):
     """How a raw image becomes the network's input."""
 
     size_px: int = Field(ge=75)
     paper_step_px: Annotated[int, Field(ge=16)] | None
     normalisation: Literal["similarity", "none"]
-    axial_mm: PositionsMm
-    coronal_mm: PositionsMm
-    sagittal_mm: PositionsMm
-    overlap_weight: float = Field(ge=0.0)
-    rotation_weight: float = Field(ge=0.0)
-    refined_slices: Positive
-    search_rotation_deg: float = Field(ge=0.0, le=90.0)
-    max_rotation_deg: float = Field(gt=0.0, le=180.0)
-    min_scale: float = Field(gt=0.0, le=1.0)
-    max_scale: float = Field(ge=1.0)
-    min_overlap: Share
-    min_information: float = Field(ge=0.0)
-    sampling_fraction: float = Field(gt=0.0, le=1.0)
-    sampling_seed: Positive
+    min_confidence: Share
     crop_margin_fraction: float = Field(ge=0.0, le=0.5)
-    blank_outside_head: bool
+    blank_outside: bool
     clip_low_percent: float = Field(ge=0.0, lt=50.0)
     clip_high_percent: float = Field(gt=50.0, le=100.0)
 
@@ -216,12 +220,6 @@ class PreprocessParams(Section):
                 "in params.yaml and run `dvc repro`, which trains and registers the model anew"
             )
         return value
-
-    @model_validator(mode="after")
-    def _some_slice(self) -> Self:
-        if not (self.axial_mm or self.coronal_mm or self.sagittal_mm):
-            raise ValueError("axial_mm, coronal_mm and sagittal_mm are all empty")
-        return self
 
 
 class AugmentParams(Section):

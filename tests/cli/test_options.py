@@ -1,6 +1,7 @@
-"""The model that is asked by default."""
+"""The model that is asked, by default and by name, and the code that answers for it."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,22 @@ def test_a_section_that_does_not_fit_is_an_error(repository: Path) -> None:
     (repository / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"params\.yaml: register\.nam: unknown key"):
         registered_name()
+
+
+def test_a_model_of_an_earlier_version_runs_its_own_code(tmp_path: Path) -> None:
+    bundle = tmp_path / "pulled" / "artifacts" / "bundle"
+    bundle.mkdir(parents=True)
+    (bundle / "atlas.npz").touch()
+    own = tmp_path / "pulled" / "code" / "brain_tumor" / "cli"
+    own.mkdir(parents=True)
+    for folder in (own, own.parent):
+        (folder / "__init__.py").touch()
+    (own / "app.py").write_text(
+        "import sys\ndef app():\n    print('own code:', *sys.argv[1:])\n    sys.exit(3)\n"
+    )
+    command = ["brain-tumor", "predict", "scan.png", "--model", str(tmp_path / "pulled")]
+    (tmp_path / "scan.png").touch()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert done.stdout == f"own code: {' '.join(command[1:])}\n"
+    assert "of an earlier version; its own code runs" in done.stderr

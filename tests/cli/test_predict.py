@@ -76,6 +76,8 @@ def test_rows_say_what_the_classifier_says(model: Path, files: Path) -> None:
         assert row["label"] == expected.label
         assert row["threshold"] == THRESHOLD
         assert row["out_of_distribution"] == expected.out_of_distribution
+        assert (row["plane"], row["aligned"]) == (expected.plane, expected.aligned)
+        assert row["alignment"] == pytest.approx(expected.alignment, abs=1e-6)
         assert row["model"] == NAME
         assert row["engine"] == "onnxruntime"
 

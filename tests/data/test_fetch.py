@@ -234,6 +234,18 @@ def test_a_phantom_other_than_the_recorded_one_is_not_passed_off_as_it(repositor
 
 
 @pytest.mark.slow
+def test_a_phantom_of_an_older_version_is_pulled_and_not_made_anew(repository: Path) -> None:
+    data = repository / "data"
+    fetch("phantom", data, PHANTOM, NAMES)
+    pointer = repository / "data.dvc"
+    older = re.sub(r"  +planes:\n( +(axial|coronal|sagittal): [\d.]+\n)+", "", pointer.read_text())
+    assert older != pointer.read_text()
+    pointer.write_text(older)
+    shutil.rmtree(data)
+    assert ensure(data, PHANTOM, NAMES).endswith("pulled")
+
+
+@pytest.mark.slow
 def test_an_archive_is_on_record_without_a_path_and_is_pulled(
     source: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -4,8 +4,9 @@ import csv
 import hashlib
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +15,29 @@ import pandas as pd
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from scipy.stats import chi2_contingency, ks_2samp
+from scipy.ndimage import binary_dilation
+from scipy.stats import chi2_contingency, chisquare, ks_2samp
 
 from brain_tumor.data.copies import difference_hash, near_duplicates, thumbnail
-from brain_tumor.data.phantom.anatomy import load_template
+from brain_tumor.data.phantom.anatomy import (
+    PLANES,
+    Patient,
+    draw_patient,
+    load_template,
+    place_slice,
+    sample_anatomy,
+)
+from brain_tumor.data.phantom.contrasts import TEXTBOOK, Contrast, random_contrast
 from brain_tumor.data.phantom.folder import generate, plan
-from brain_tumor.data.phantom.slices import PhantomImage, draw, make_slice, phantom_images
+from brain_tumor.data.phantom.heads import HEADS, TISSUES, Floats, load_head
+from brain_tumor.data.phantom.slices import (
+    PhantomImage,
+    draw,
+    draw_contrast,
+    make_slice,
+    phantom_images,
+)
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model.folds import Development
 from brain_tumor.outputs import load_images
@@ -29,7 +45,7 @@ from brain_tumor.settings import PhantomParams
 from tests import sections
 
 SMALL = sections.phantom(
-    seed=5, no=10, yes=14, exact_duplicates=4, near_duplicates=4, canvas_px=(100, 150)
+    seed=6, no=10, yes=14, exact_duplicates=4, near_duplicates=4, canvas_px=(100, 150)
 )
 TINY = sections.phantom(canvas_px=(75, 80))
 
@@ -198,34 +214,219 @@ def test_what_is_no_tumour_tells_nothing_of_the_class() -> None:
     assert ks_2samp(*slices).pvalue > 0.001
 
 
+EVEN = sections.phantom(
+    canvas_px=(120, 140), noise_fraction=(0.0, 0.0), random_contrast_fraction=0.0, cut_fraction=0.0
+)
+"""Without noise, in textbook contrasts, the whole field of view."""
+
+
+def fractions_at(points: Floats) -> dict[str, Floats]:
+    """Tissues of the template, which a slice's `points` say where to find, each (H, W)."""
+    fractions, _ = load_head("mni152").sample(points.reshape(3, -1))
+    return dict(zip(TISSUES, fractions.reshape(-1, *points.shape[1:]), strict=True))
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_points_say_what_lies_where(plane: str) -> None:
+    for patient in range(4):
+        by_contrast = [make_slice(5, patient, index, False, EVEN, plane) for index in range(4)]
+        for slice_ in by_contrast:
+            assert slice_.points.shape == (3, *slice_.image.shape)
+            found = fractions_at(slice_.points)
+            fluid, grey, white = (
+                float(np.median(slice_.image[slice_.brain & (found[tissue] > 0.9)]))
+                for tissue in ("fluid", "grey", "white")
+            )
+            if slice_.contrast == "T2":
+                assert fluid > grey > white
+            elif slice_.contrast == "FLAIR":  # the fluid beside it darkens grey matter
+                assert min(grey, white) > fluid
+            else:
+                assert white > grey > fluid
+
+
+def test_points_run_to_the_right_front_and_top_of_the_patient() -> None:
+    """Pictures are upright; sagittal ones face either way."""
+    turns = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}
+    facing = set()
+    for plane, (across, up) in turns.items():
+        for patient in range(12):
+            points = make_slice(6, patient, 0, False, EVEN, plane).points
+            height, width = points.shape[1:]
+            assert points[up, height // 4, width // 2] > points[up, 3 * height // 4, width // 2]
+            step = (
+                points[across, height // 2, 3 * width // 4]
+                - points[across, height // 2, width // 4]
+            )
+            assert plane == "sagittal" or step > 0
+            facing.add((plane, bool(step > 0)))
+    assert {("sagittal", True), ("sagittal", False)} <= facing
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_whole_head_stands_in_air(plane: str) -> None:
+    for patient in range(8):
+        slice_ = make_slice(7, patient, 0, False, EVEN, plane)
+        shown = slice_.image > 20
+        air = fractions_at(slice_.points)["air"] > 0.99
+        assert np.median(slice_.image[air & (slice_.points[2] > -60)]) < 5
+        around = (
+            binary_dilation(slice_.brain, iterations=round(30 / slice_.pixel_mm)) & ~slice_.brain
+        )
+        assert 0.2 < shown[around].mean() < 0.95  # bone and air are dark, scalp and face are not
+
+
+def plain(head: str) -> Patient:
+    """A patient with the walls of the template."""
+    return replace(draw_patient(np.random.default_rng(0), (20, 20), head), wall=1.0, fluid_mm=0.0)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_tissues_lie_where_they_belong_and_sum_to_one(head: str) -> None:
+    grid = np.array(np.meshgrid(np.arange(-90, 91, 3.0), np.arange(-130, 100, 3.0))).astype(float)
+    for height in (-90, -60, -38, 0, 40):
+        points = np.concatenate([grid, np.full((1, *grid.shape[1:]), height)])
+        anatomy = sample_anatomy(plain(head), points, points)
+        np.testing.assert_allclose(anatomy.tissues.sum(axis=0), 1, atol=1e-6)
+        for tissue in ("bone", "fat", "muscle", "skin"):
+            assert anatomy.of(tissue)[anatomy.hull_mm < -1].max() < 0.01 if height > -60 else True
+        if height > -60:
+            matter = anatomy.of("grey") + anatomy.of("white")
+            assert matter[anatomy.hull_mm > 1].max() < 0.01
+        else:
+            assert (anatomy.of("air") < 0.5).mean() > 0.2  # the neck
+    places = {"eye": (33, 58, -38), "air": (0, 140, 0), "white": (28, -20, 28)}
+    points = np.array([places[name] for name in places], dtype=float).T[:, :, None]
+    anatomy = sample_anatomy(plain(head), points, points)
+    assert [TISSUES[index] for index in anatomy.tissues[:, :, 0].argmax(axis=0)] == list(places)
+
+
+def test_the_skull_closes_around_the_brain() -> None:
+    """Going outwards from the brain at the height of the ventricles every ray meets bone."""
+    angle = np.radians(np.arange(0, 360, 5))
+    away = np.arange(40, 110, 1.0)[:, None]
+    points = np.stack(
+        [away * np.sin(angle), away * 1.15 * np.cos(angle) - 18, np.full((70, 72), 30.0)]
+    )
+    for wall in (0.6, 1.0, 1.15):
+        anatomy = sample_anatomy(replace(plain("mni152"), wall=wall), points, points)
+        hard = anatomy.of("bone") + anatomy.of("marrow")
+        assert (hard.max(axis=0) > 0.5).mean() > 0.95
+        assert (anatomy.of("skin") + anatomy.of("fat")).max(axis=0).min() > 0.3
+
+
+def test_one_head_is_not_the_other() -> None:
+    for plane in PLANES:
+        one, other = (make_slice(3, 0, 0, False, EVEN, plane, head) for head in HEADS)
+        assert not np.array_equal(one.image, other.image)
+
+
+def test_slices_fall_to_the_planes_in_their_shares() -> None:
+    shares = {"axial": 0.5, "coronal": 0.2, "sagittal": 0.3}
+    params = sections.phantom(canvas_px=(75, 76), planes=shares)
+    patient = draw_patient(np.random.default_rng(0), (20, 20))
+    drawn = Counter(
+        place_slice(np.random.default_rng(seed), patient, params).plane for seed in range(600)
+    )
+    observed = [drawn[plane] for plane in PLANES]
+    assert chisquare(observed, [600 * shares[plane] for plane in PLANES]).pvalue > 0.001
+    only = sections.phantom(
+        canvas_px=(75, 76), planes={"axial": 0.0, "coronal": 0.0, "sagittal": 1.0}
+    )
+    assert place_slice(np.random.default_rng(0), patient, only).plane == "sagittal"
+    with pytest.raises(ValidationError, match="must sum to 1"):
+        sections.phantom(planes={"axial": 0.9, "coronal": 0.2, "sagittal": 0.1})
+
+
+def test_contrasts_are_textbook_ones_in_turn_or_random_in_their_share() -> None:
+    patient = draw_patient(np.random.default_rng(0), (20, 20))
+    in_turn = [draw_contrast(np.random.default_rng(1), patient, index, 0.0) for index in range(4)]
+    assert sorted(contrast.name for contrast in in_turn) == sorted(TEXTBOOK)
+    drawn = [draw_contrast(np.random.default_rng(seed), patient, 0, 0.3) for seed in range(400)]
+    share = np.mean([contrast.name == "random" for contrast in drawn])
+    assert 0.22 < share < 0.38
+    levels = np.array([contrast.tissues for contrast in drawn if contrast.name == "random"])
+    varied = levels[:, [TISSUES.index(name) for name in ("fluid", "fat", "muscle", "skin")]]
+    assert (varied.min(axis=0) < 0.1).all()
+    assert (varied.max(axis=0) > 0.9).all()
+    assert (levels[:, TISSUES.index("air")] == 0).all()
+
+
+def difference(contrast: Contrast) -> float:
+    """Mean absolute difference of the masses' signals from that of the brain."""
+    brain = (contrast.level("grey") + contrast.level("white")) / 2
+    return float(
+        np.mean([abs(s - brain) for s in (contrast.solid, contrast.ring, contrast.diffuse)])
+    )
+
+
+def test_a_mass_in_a_random_contrast_stands_out_as_in_the_textbook_ones() -> None:
+    textbook = [difference(contrast) for contrast in TEXTBOOK.values()]
+    drawn = [difference(random_contrast(np.random.default_rng(seed))) for seed in range(500)]
+    assert min(drawn) > 0.9 * min(textbook)
+    assert 0.8 < np.mean(drawn) / np.mean(textbook) < 1.25
+
+
+def test_a_quarter_turn_turns_picture_and_truth() -> None:
+    turned_by = set()
+    for patient in range(12):
+        upright = make_slice(9, patient, 0, True, EVEN)
+        params = EVEN.model_copy(update={"quarter_turn_fraction": 1.0})
+        turned = make_slice(9, patient, 0, True, params)
+        turns = [k for k in (1, 2, 3) if np.array_equal(np.rot90(upright.image, k), turned.image)]
+        assert len(turns) == 1
+        for name in ("mask", "brain"):
+            expected = np.rot90(getattr(upright, name), turns[0])
+            assert np.array_equal(expected, getattr(turned, name))
+        expected = np.rot90(upright.points, turns[0], axes=(1, 2))
+        np.testing.assert_array_equal(expected, turned.points)
+        turned_by |= set(turns)
+    assert turned_by == {1, 2, 3}
+
+
+def test_the_field_of_view_may_cut_the_head_but_never_the_brain() -> None:
+    params = EVEN.model_copy(update={"cut_fraction": 1.0})
+    lost = []
+    for patient in range(16):
+        whole, cut = (
+            make_slice(9, patient, 0, True, looks, "sagittal") for looks in (EVEN, params)
+        )
+        assert np.array_equal(whole.image[whole.brain], cut.image[cut.brain])
+        assert not cut.image[cut.image != whole.image].any()
+        lost.append((cut.image != whole.image).mean())
+    assert 0.02 < np.mean(lost) < 0.4
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_pair_is_the_same_where_the_tumour_does_not_reach(plane: str) -> None:
+    for patient in range(8):
+        ill, well = (make_slice(13, patient, 0, tumour, TINY, plane) for tumour in (True, False))
+        np.testing.assert_array_equal(ill.points, well.points)
+        near = binary_dilation(ill.brain, iterations=6)  # the blur reaches so far
+        assert np.array_equal(ill.image[~near], well.image[~near])
+
+
 @pytest.mark.slow
 def test_maps_are_those_of_nilearn() -> None:
     from nilearn.datasets import load_mni152_gm_template, load_mni152_template
 
     grey = np.asarray(load_mni152_gm_template().dataobj)
     brain = np.asarray(load_mni152_template().dataobj) > 0
-    np.testing.assert_allclose(load_template().grey, grey * brain, atol=1e-6)
+    np.testing.assert_allclose(load_template("mni152").grey.values, grey * brain, atol=1e-6)
 
 
 PARAMS = sections.preprocess(size_px=75, normalisation="none")
 
 
-@pytest.fixture(scope="module")
-def atlas() -> Atlas:
-    grid = np.zeros((1, 128, 128), np.uint8)
-    return Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
-
-
 def write(
     phantoms: list[PhantomImage],
     folder: Path,
-    atlas: Atlas,
     seed: int = 0,
     looks: PhantomParams = sections.SETTINGS.phantom,
 ) -> None:
     augment = sections.augment(seed=seed)
     pictures = [(phantom.path, partial(draw, phantom, looks, augment)) for phantom in phantoms]
-    preprocess_drawn(pictures, folder, atlas, PARAMS, "phantoms")
+    preprocess_drawn(pictures, folder, PARAMS, "phantoms")
 
 
 def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() -> None:
@@ -236,19 +437,19 @@ def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() 
     assert phantom_images(0) == []
 
 
-def test_pair_differs_only_by_its_tumour(tmp_path: Path, atlas: Atlas) -> None:
+def test_pair_differs_only_by_its_tumour(tmp_path: Path) -> None:
     phantoms = phantom_images(6)
-    write(phantoms, tmp_path, atlas)
+    write(phantoms, tmp_path)
     images = load_images(tmp_path, [phantom.path for phantom in phantoms]).astype(float)
     changed = (np.abs(images[::2] - images[1::2]) > 25).mean(axis=(1, 2))
     assert (changed > 0.01).all()
     assert (changed < 0.5).all()
 
 
-def test_same_seed_gives_the_same_pictures(tmp_path: Path, atlas: Atlas) -> None:
+def test_same_seed_gives_the_same_pictures(tmp_path: Path) -> None:
     phantoms = phantom_images(4)
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
-        write(phantoms, tmp_path / name, atlas, seed=seed)
+        write(phantoms, tmp_path / name, seed=seed)
     first, second, other = (
         load_images(tmp_path / name, [phantom.path for phantom in phantoms])
         for name in ("one", "two", "other")

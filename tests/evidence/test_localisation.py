@@ -45,7 +45,6 @@ from tests.evidence.toys import (
     STUDY,
     blindness,
     brightness,
-    flat_atlas,
     rectangle,
     toy_phantoms,
     write_study,
@@ -273,7 +272,6 @@ def project(random_weights: Path, tmp_path: Path) -> Path:
     )
     saved.save_network(tmp_path / "outputs" / "train" / "model.keras", network)
     write_json(tmp_path / "outputs" / "calibrate" / "model.json", meta.model_dump())
-    flat_atlas().save(tmp_path / "outputs" / "preprocess" / "atlas.npz")
     (tmp_path / "outputs" / "export").mkdir()
     (tmp_path / "outputs" / "export" / EXPORT_REPORT).write_text('{"digest": "d1"}')
     sections.write_params(

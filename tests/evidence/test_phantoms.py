@@ -5,10 +5,10 @@ import pytest
 
 from evidence.phantoms import Maker, in_view, outline, pairs, share, spread_out, with_text
 from tests import sections
-from tests.evidence.toys import SHAPE, SIZE_PX, STRIDE_PX, flat_atlas, rectangle
+from tests.evidence.toys import SHAPE, SIZE_PX, STRIDE_PX, rectangle
 
 PREPROCESS = sections.preprocess(size_px=75, normalisation="none")
-MAKER = Maker(sections.phantom(), flat_atlas(), PREPROCESS)
+MAKER = Maker(sections.phantom(), PREPROCESS)
 SQUARE = rectangle(slice(16, 32), slice(24, 40))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.outputs import MANIFEST_COLUMNS
 from evidence import settings as study
 from evidence.baselines import NAMES, Baselines
@@ -129,12 +128,6 @@ def brightness(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
 def blindness(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     """A network that sees the same in every picture."""
     return np.ones((len(images), *SHAPE)), np.full(len(images), 0.5)
-
-
-def flat_atlas() -> Atlas:
-    """An atlas of one empty slice."""
-    grid = np.zeros((1, 128, 128), np.uint8)
-    return Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
 
 
 def write_study(folder: Path, **changes: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from brain_tumor.imaging.geometry import invert, similarity, transform
-from brain_tumor.imaging.head import Box, head_box, head_mask, in_square, inside, square_matrix
+from brain_tumor.imaging.head import Box, box_around, head_mask, in_square, inside, square_matrix
 
 IDENTITY = similarity(1.0, 0.0, (0.0, 0.0))
 HEAD = (60, 30, 140, 130)  # left, top, right, bottom of the ellipse
@@ -17,7 +17,7 @@ def head(background: int = 0, grey: int = 150) -> Image.Image:
 
 
 def box_of(image: Image.Image) -> Box:
-    return head_box(head_mask(np.array(image)), IDENTITY, 0.0)
+    return box_around(head_mask(np.array(image)), IDENTITY, 0.0)
 
 
 def assert_near(
@@ -76,14 +76,14 @@ def test_an_even_picture_is_kept_whole(shape: tuple[int, int]) -> None:
 def test_the_margin_is_a_fraction_of_the_longer_side() -> None:
     mask = np.zeros((50, 50), dtype=bool)
     mask[10:30, 20:30] = True
-    assert head_box(mask, IDENTITY, 0.1) == Box(17.5, 7.5, 31.5, 31.5)
+    assert box_around(mask, IDENTITY, 0.1) == Box(17.5, 7.5, 31.5, 31.5)
 
 
 def test_the_box_follows_the_frame() -> None:
     mask = np.zeros((50, 50), dtype=bool)
     mask[10:30, 20:30] = True
     turned = similarity(0.5, np.pi / 2, (40.0, 0.0))  # frame pixels are half as large, turned
-    box = head_box(mask, turned, 0.0)
+    box = box_around(mask, turned, 0.0)
     np.testing.assert_allclose((box.width, box.height), (40.0, 20.0))
 
 
@@ -112,6 +112,6 @@ def test_the_box_holds_every_corner_of_every_pixel_and_no_more(seed: int) -> Non
     y, x = np.nonzero(mask)
     pixels = [np.stack([x + dx, y + dy], axis=1) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
     corners = transform(invert(matrix), np.concatenate(pixels))
-    box = head_box(mask, matrix, 0.0)
+    box = box_around(mask, matrix, 0.0)
     assert (box.left, box.top) == tuple(corners.min(axis=0))
     assert (box.right, box.bottom) == tuple(corners.max(axis=0))

@@ -42,7 +42,7 @@ def predictions(classifier: Classifier, images: list[bytes]) -> list[Prediction]
 def test_probability_is_that_of_the_network_on_the_preprocessed_image(
     folder: Path, classifier: Classifier
 ) -> None:
-    pixels = [preprocess_image(data, None, classifier.preprocess).image for data in IMAGES]
+    pixels = [preprocess_image(data, classifier.preprocess).image for data in IMAGES]
     network = saved.load(folder).network
     expected = network(np.stack(pixels)[..., None].astype("float32") / 255).numpy()[:, 0]
     probability = [prediction.probability for prediction in predictions(classifier, IMAGES)]

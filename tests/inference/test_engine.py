@@ -12,7 +12,7 @@ import pytest
 
 from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine, load_engine
-from brain_tumor.inference.export import TOLERANCE, compare, export_network
+from brain_tumor.inference.export import TOLERANCE, Graph, compare, export_network, walk
 from brain_tumor.model import saved
 from brain_tumor.model.explain import Explainer, Explanation
 from brain_tumor.model.network import Head
@@ -111,6 +111,55 @@ def test_network_with_an_unknown_layer_is_refused_and_leaves_the_old_file(tmp_pa
     with pytest.raises(ValueError, match="layer turned is a Permute; export knows Activation"):
         export_network(save_model(tmp_path, network), tmp_path / FAST_FILE)
     assert (tmp_path / FAST_FILE).read_bytes() == b"old"
+
+
+def layers_agree(layer: Any, other: Any) -> None:
+    """A network of these layers says the same in Keras and ONNX Runtime."""
+    import keras
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    inputs = keras.Input((12, 16, 3))
+    outputs = keras.layers.Concatenate()([layer(other(inputs)), inputs])
+    network = keras.Model(inputs, outputs)
+    graph = Graph()
+    graph.add("Identity", [walk(graph, network, "maps")], "answer")
+    taken = helper.make_tensor_value_info("maps", TensorProto.FLOAT, ("N", 3, 12, 16))
+    written = graph.model(taken, {"answer": ("N", *(outputs.shape[axis] for axis in (3, 1, 2)))})
+    session = onnxruntime.InferenceSession(
+        written.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    maps = np.random.default_rng(4).normal(0, 1, (2, 12, 16, 3)).astype(np.float32)
+    (answer,) = session.run(None, {"maps": maps.transpose(0, 3, 1, 2)})
+    expected = np.asarray(network(maps)).transpose(0, 3, 1, 2)
+    assert answer.shape == expected.shape
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_enlarged_maps_are_written_as_keras_enlarges_them() -> None:
+    import keras
+
+    layers_agree(keras.layers.UpSampling2D((2, 4)), keras.layers.MaxPooling2D((2, 4)))
+    shrunk = keras.layers.AveragePooling2D(3, strides=2, padding="same")
+    layers_agree(keras.layers.UpSampling2D(2), shrunk)
+    with pytest.raises(ValueError, match=r"layer smooth: bilinear; export knows nearest"):
+        layers_agree(
+            keras.layers.UpSampling2D(2, interpolation="bilinear", name="smooth"),
+            keras.layers.MaxPooling2D(2),
+        )
+
+
+@pytest.mark.slow
+def test_pooled_maps_are_written_as_keras_pools_them() -> None:
+    import keras
+
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)
+    layers_agree(keras.layers.UpSampling2D((12, 16)), pooled)
+    flat = keras.layers.GlobalAveragePooling2D(name="flat")
+    inputs = keras.Input((12, 16, 3))
+    with pytest.raises(ValueError, match=r"layer flat drops axes; export knows keepdims=True"):
+        walk(Graph(), keras.Model(inputs, flat(inputs)), "maps")
 
 
 SEEN = Explanation(

@@ -27,15 +27,17 @@ def finding(
 ) -> SliceResult:
     names = ("m00", "m01", "m02", "m10", "m11", "m12")
     record = Record(
-        width=WIDTH, height=HEIGHT, slice="axial+8", plane="axial", rotation_deg=0.0, px_per_mm=1.0,
-        information=0.5, overlap=0.9, fallback="", left=-0.5, top=-0.5, right=SIZE_PX - 0.5,
-        bottom=SIZE_PX - 0.5, low=0.0, high=255.0, size_px=SIZE_PX,
+        width=WIDTH, height=HEIGHT, slice="axial+8", plane="axial", position_mm=8.0,
+        rotation_deg=0.0, px_per_mm=1.0, confidence=0.9, fallback="", left=-0.5, top=-0.5,
+        right=SIZE_PX - 0.5, bottom=SIZE_PX - 0.5, low=0.0, high=255.0, size_px=SIZE_PX,
         **dict(zip(names, map(float, matrix.ravel()), strict=True)),
     )  # fmt: skip
     if grey is None:  # an even picture, which is all head
         grey = np.full((HEIGHT, WIDTH), 100, np.uint8)
     prepared = Prepared("", grey, np.zeros((SIZE_PX, SIZE_PX), np.uint8), record, {}, ())
-    prediction = Prediction("", 0.9, "yes", 0.5, False, ood, 0.3, (), "keras", "model version 1")
+    prediction = Prediction(
+        "", 0.9, "yes", 0.5, False, ood, 0.3, "axial", True, 0.9, (), "keras", "model version 1"
+    )
     return SliceResult(prediction, prepared, contributions, STRIDE_PX)
 
 

@@ -81,19 +81,15 @@ def write_model(root: Path, *, temperature: float | None = None) -> Path:
 
 def write_surroundings(root: Path, engine: "Engine", facts: dict[str, Any]) -> None:
     """Write all of a model folder but the network: what it is used with, and its card."""
-    from brain_tumor.imaging.atlas import Atlas
     from brain_tumor.inference import bundle
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.familiarity import Familiarity
 
     folder = root / "artifacts" / "bundle"
-    grid = np.zeros((1, 128, 128), dtype=np.uint8)
-    atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
-    atlas.save(folder / bundle.ATLAS_FILE)
     preprocess = sections.preprocess(normalisation="none", size_px=SIZE_PX)
     bundle.write(folder, [], preprocess)
     familiar = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
-    rows, features = describe(engine, atlas, preprocess, familiar)
+    rows, features = describe(engine, preprocess, familiar)
     clusters = np.arange(len(rows)).astype(str)
     familiarity = Familiarity.fit(features, pd.DataFrame(rows), clusters, sections.export())
     familiarity.save(folder / bundle.FAMILIARITY_FILE)

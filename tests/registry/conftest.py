@@ -176,7 +176,6 @@ def write_data(outputs: StageOutputs, split: Split, groups: Sequence[int]) -> No
 def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:
     import keras
 
-    from brain_tumor.imaging.atlas import Atlas
     from brain_tumor.model import saved
 
     inputs = keras.Input((SIZE_PX, SIZE_PX, 1))
@@ -197,9 +196,6 @@ def write_model(outputs: StageOutputs, slope: float, weights: str) -> None:
     )
     saved.save_network(outputs.model, network)
     write_json(outputs.model_json, meta.model_dump())
-    outputs.atlas.parent.mkdir(parents=True, exist_ok=True)
-    grid = np.zeros((1, 128, 128), dtype=np.uint8)
-    Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool)).save(outputs.atlas)
     outputs.run.write_text(json.dumps({"run_id": "0" * 32}), encoding="utf-8")
     outputs.best.parent.mkdir(parents=True, exist_ok=True)
     outputs.best.write_text('{"study": "s", "trial": 3, "params": {"dropout": 0.25}}')
@@ -216,7 +212,7 @@ def write_evaluation(outputs: StageOutputs, split: Split, count: int) -> None:
     rows = ["path,label,split,probability"]
     for label in ("no", "yes"):
         data = [picture(label, index) for index in range(count)]
-        images = np.stack([preprocess_image(item, None, PREPROCESS).image for item in data])
+        images = np.stack([preprocess_image(item, PREPROCESS).image for item in data])
         for index, value in enumerate(saved.predict_proba(network, images)):
             rows.append(f"{label}/{index}.png,{label},{split(index)},{float(value)!r}")
     outputs.predictions.write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -234,7 +230,6 @@ def write_profile(outputs: StageOutputs) -> None:
     """What stage evaluate leaves of the images' looks."""
     import pandas as pd
 
-    from brain_tumor.imaging.atlas import Atlas
     from brain_tumor.inference.bundle import KEYS, Profile
     from brain_tumor.inference.classifier import describe
     from brain_tumor.inference.engine import KerasEngine
@@ -245,7 +240,7 @@ def write_profile(outputs: StageOutputs) -> None:
     table = split.assign(sha256=hashes.loc[split["path"]].to_numpy(), cluster=split["group"])
     engine = KerasEngine(saved.load_network(outputs.model))
     data = [(outputs.data / path).read_bytes() for path in table["path"]]
-    rows, features = describe(engine, Atlas.load(outputs.atlas), PREPROCESS, data)
+    rows, features = describe(engine, PREPROCESS, data)
     Profile(table[[*KEYS]].join(pd.DataFrame(rows)), features).save(outputs.profile)
 
 

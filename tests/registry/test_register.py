@@ -281,8 +281,8 @@ def test_version_leads_to_its_run_data_and_figures(registered: StageOutputs) -> 
 def test_champion_that_cannot_be_run_stops_the_registration(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
 ) -> None:
-    (artifacts_of(version("1")) / "artifacts/bundle/atlas.npz").write_bytes(b"torn")
-    with pytest.raises(ModelUnusableError, match=r"atlas\.npz"):
+    (artifacts_of(version("1")) / "artifacts/bundle/familiarity.npz").write_bytes(b"torn")
+    with pytest.raises(ModelUnusableError, match=r"familiarity\.npz"):
         register(make_outputs(tmp_path, slope=40.0), PREPROCESS, params)
     assert version("1").aliases == ("champion",)
 
@@ -480,27 +480,27 @@ def test_a_version_from_before_there_was_an_export_counts_as_whole(
 
 
 def test_digest_is_of_everything_that_decides_a_prediction(
-    tmp_path: Path, make_outputs: MakeOutputs
+    tmp_path: Path, make_outputs: MakeOutputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs = make_outputs(tmp_path)
 
-    def digest(preprocess: PreprocessParams, atlas: Path) -> str:
+    def digest(preprocess: PreprocessParams) -> str:
         folder = tmp_path / "bundle"
         shutil.rmtree(folder, ignore_errors=True)
         exported = [outputs.export / name for name in EXPORTED]
-        shutil.copyfile(atlas, tmp_path / "atlas.npz")
-        files = [outputs.model, outputs.model_json, tmp_path / "atlas.npz", *exported]
+        files = [outputs.model, outputs.model_json, *exported]
         bundle.write(folder, files, preprocess)
         return bundle.digest(folder)
 
-    other_atlas = tmp_path / "other.npz"
-    other_atlas.write_bytes(outputs.atlas.read_bytes() + b"0")
     other = PREPROCESS.model_copy(update={"clip_high_percent": 99.0})
-    first = digest(PREPROCESS, outputs.atlas)
-    assert len({first, digest(other, outputs.atlas), digest(PREPROCESS, other_atlas)}) == 3
-    assert digest(PREPROCESS, outputs.atlas) == first
+    first = digest(PREPROCESS)
+    assert digest(other) != first
+    assert digest(PREPROCESS) == first
+    with monkeypatch.context() as patched:
+        patched.setattr(bundle, "brain_network_digest", lambda: "0f" * 32)
+        assert digest(PREPROCESS) != first
     make_outputs(tmp_path, slope=21.0)
-    assert digest(PREPROCESS, outputs.atlas) != first
+    assert digest(PREPROCESS) != first
 
 
 class TestPromotionLeftToCi:

@@ -140,7 +140,7 @@ def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:
         read_images(manifest, split)
 
 
-# Imported inside functions that prediction never calls: building the atlas, scoring, progress.
+# Imported inside functions that prediction never calls: drawing phantoms, scoring, progress.
 _NOT_FOR_PREDICTION = {"nilearn", "sklearn", "matplotlib", "rich"}
 _COME_WITH_OTHERS = {"pydantic_core"}  # pydantic pins its version
 

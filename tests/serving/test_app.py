@@ -66,7 +66,8 @@ class TestPredict:
         for answer, prediction in zip(file["slices"], expected, strict=True):
             assert answer["probability"] == pytest.approx(prediction.probability, abs=1e-6)
             assert answer["ood_score"] == pytest.approx(prediction.ood_score, abs=1e-6)
-            for name in ("slice", "label", "threshold", "out_of_distribution", "engine", "model"):
+            for name in ("slice", "label", "threshold", "out_of_distribution", "engine", "model",
+                         "plane", "aligned", "alignment"):  # fmt: skip
                 assert answer[name] == getattr(prediction, name)
             assert answer["warnings"] == list(prediction.warnings)
 

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import Result
 
 from brain_tumor.files import write_json
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.inference import bundle
 from brain_tumor.inference.bundle import FAMILIARITY_FILE, FAST_FILE, Profile
 from brain_tumor.inference.engine import load_engine
@@ -42,7 +41,7 @@ def outputs(tmp_path: Path) -> Path:
             "label": "no",
             "split": ["train"] * TRAIN + ["val", "test"] * (OTHERS // 2),
             "cluster": paths,
-            "upright": rng.normal(1, 0.1, len(paths)),
+            "confidence": rng.uniform(0.9, 1, len(paths)),
         }
     )
     for path, image in zip(paths, pixels, strict=False):
@@ -64,9 +63,6 @@ def outputs(tmp_path: Path) -> Path:
     )
     saved.save_network(folder / "train" / "model.keras", network)
     write_json(folder / "calibrate" / "model.json", meta.model_dump())
-    grid = np.zeros((1, 128, 128), dtype=np.uint8)
-    atlas = Atlas(grid, grid > 0, ("axial",), np.zeros(1), np.zeros(1, bool))
-    atlas.save(folder / "preprocess" / "atlas.npz")
     return folder
 
 
@@ -85,7 +81,6 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     files = bundle.sources(
         outputs / "train" / "model.keras",
         outputs / "calibrate" / "model.json",
-        outputs / "preprocess" / "atlas.npz",
         export,
     )
     bundle.write(outputs / "bundle", files, sections.preprocess(normalisation="none"))

@@ -14,9 +14,7 @@ from tests import sections
 from tests.imaging.drawn_heads import head
 from tests.stages.command import invoke
 
-PREPROCESS = {
-    "size_px": 80, "axial_mm": [0, 30], "coronal_mm": [], "sagittal_mm": [], "refined_slices": 1,
-}  # fmt: skip
+PREPROCESS = {"size_px": 80}
 PATHS = ["no/a.png", "no/b.png", "yes/c.png", "yes/d.png"]
 
 

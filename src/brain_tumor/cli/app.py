@@ -8,7 +8,14 @@ import typer
 
 from brain_tumor.cli import ci, data
 from brain_tumor.cli.evaluate import evaluate
-from brain_tumor.cli.options import PARAMS, Model, ParamsFile, chosen, registered_name
+from brain_tumor.cli.options import (
+    PARAMS,
+    Model,
+    ParamsFile,
+    chosen,
+    model_folder,
+    registered_name,
+)
 from brain_tumor.cli.predict import predict
 from brain_tumor.command import reporting_errors
 from brain_tumor.machine import quiet_tensorflow
@@ -144,9 +151,8 @@ def serve(
         from brain_tumor.machine import worker_count
         from brain_tumor.serving.schema import MEGABYTE, Limits
         from brain_tumor.serving.server import serve as serve_model
-        from brain_tumor.tracking.models import find_model
 
-        folder = find_model(chosen(model))
+        folder = model_folder(model)
         count = workers or worker_count()
         serve_model(
             folder,

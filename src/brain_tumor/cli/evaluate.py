@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brain_tumor.cli.options import Engine, EngineChoice
+from brain_tumor.cli.options import Engine, EngineChoice, model_folder
 from brain_tumor.command import reporting_errors
 
 if TYPE_CHECKING:
@@ -70,14 +70,13 @@ def evaluate(
         check_log,
         write_all,
     )
-    from brain_tumor.tracking.models import find_model
 
     with reporting_errors():
         if out:
             check_folder(out)
         if log:
             check_log(log)
-        evaluation = evaluate_folder(find_model(model), folder, engine.value)
+        evaluation = evaluate_folder(model_folder(model), folder, engine.value)
         if log:  # before anything is shown or written, so that the log has every run
             append_line(log, evaluation)
         if out:

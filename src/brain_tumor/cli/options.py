@@ -1,6 +1,9 @@
 """What several commands share: options, and sections of params.yaml."""
 
+import os
 import re
+import subprocess
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from brain_tumor.settings import PhantomParams
+    from brain_tumor.tracking.models import ModelFolder
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The data folder.")]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameters to read.")]
@@ -40,6 +44,34 @@ Engine = Annotated[
     ),
 ]
 DATA, PARAMS = Path("data"), Path("params.yaml")
+
+
+_EARLIER = "atlas.npz"  # in the bundle of a model whose alignment this code no longer has
+_OWN_CODE = "BRAIN_TUMOR_OWN_CODE"  # set where a model's own code runs
+
+
+def model_folder(model: str | None) -> "ModelFolder":
+    """The folder of the model that was asked for, or of the champion.
+
+    A model registered by an earlier version brings the code it was made with. This command line
+    then runs there, and the process ends with its exit code.
+
+    Raises:
+        UserError: there is no such model.
+        typer.Exit: the model's own code has done the work.
+    """
+    from brain_tumor.tracking.models import find_model
+
+    folder = find_model(chosen(model))
+    if (folder.bundle / _EARLIER).is_file() and _OWN_CODE not in os.environ:
+        print(f"{folder.name}: of an earlier version; its own code runs", file=sys.stderr)
+        start = (
+            "import sys; sys.argv[0] = 'brain-tumor'; from brain_tumor.cli.app import app; app()"
+        )
+        own = {"PYTHONPATH": str(folder.root.resolve() / "code"), _OWN_CODE: "1"}
+        command = [sys.executable, "-P", "-c", start, *sys.argv[1:]]
+        raise typer.Exit(subprocess.run(command, env=os.environ | own).returncode)
+    return folder
 
 
 def chosen(model: str | None) -> str:

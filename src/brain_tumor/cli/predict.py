@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brain_tumor.cli.options import Engine, EngineChoice, Model, chosen
+from brain_tumor.cli.options import Engine, EngineChoice, Model, model_folder
 from brain_tumor.command import reporting_errors
 from brain_tumor.errors import UserError
 from brain_tumor.files import printable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "file", "slice", "label", "probability", "threshold", "calibrated", "out_of_distribution",
-    "ood_score", "warnings", "engine", "model", "heatmap", "error",
+    "ood_score", "plane", "aligned", "alignment", "warnings", "engine", "model", "heatmap", "error",
 )  # fmt: skip
 Rows = Iterable[dict[str, Any]]
 
@@ -58,7 +58,7 @@ def print_table(rows: Rows) -> int:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for name in ("file", "slice", "tumour"):
+    for name in ("file", "slice", "plane", "tumour"):
         table.add_column(name, overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column("remarks", overflow="fold")
@@ -77,10 +77,11 @@ def print_table(rows: Rows) -> int:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if "label" not in row:
-        return [row["file"], "", "", "", f"error: {row['error']}"]
+        return [row["file"], "", "", "", "", f"error: {row['error']}"]
     remarks = "; ".join(filter(None, (row["warnings"], row["error"])))
     label = f"{row['label']}?" if row["out_of_distribution"] else row["label"]
-    return [row["file"], row["slice"], label, f"{row['probability']:.3f}", remarks]
+    plane = row["plane"] if row["aligned"] else f"{row['plane']}?"
+    return [row["file"], row["slice"], plane, label, f"{row['probability']:.3f}", remarks]
 
 
 def _whole(row: dict[str, Any], absent: object) -> dict[str, Any]:
@@ -137,7 +138,6 @@ def predict(
     """
     from brain_tumor.inference.classifier import Classifier
     from brain_tumor.inference.files import examine_files, expand
-    from brain_tumor.tracking.models import find_model
 
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both")
@@ -149,8 +149,8 @@ def predict(
         ]
         if not files:
             raise UserError(f"{', '.join(paths)}: no files that may be images")
-        model_folder = find_model(chosen(model))
-        classifier = Classifier.load(model_folder.bundle, engine.value, model_folder.name)
+        folder = model_folder(model)
+        classifier = Classifier.load(folder.bundle, engine.value, folder.name)
         rows = _rows(examine_files(classifier, files, slices), heatmap, files)
         write = print_json if as_json else print_csv if as_csv else print_table
         failed = write(rows)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from pydantic import ValidationError
+
 from brain_tumor.data import dvc
 from brain_tumor.data.folder import copy_class_folders, find_class_folders
 from brain_tumor.errors import UserError
@@ -191,8 +193,15 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
 
 
 def _made_again(data: Path, meta: dvc.Meta, names: Sequence[str]) -> bool:
-    """Make the phantom that data.dvc describes; False, and nothing made, if its MD5 is another."""
-    recorded = PhantomParams.model_validate_json(json.dumps(meta.get(PHANTOM, {})), extra="ignore")
+    """Make the phantom that data.dvc describes; False, and nothing made, if its MD5 is another.
+
+    Nor is it made if an older version wrote data.dvc: its phantoms were others.
+    """
+    try:
+        described = json.dumps(meta.get(PHANTOM, {}))
+        recorded = PhantomParams.model_validate_json(described, extra="ignore")
+    except ValidationError:
+        return False
     before = dvc.pointer(data).read_bytes()
     with replacing(data) as aside:
         fill(PHANTOM, aside, recorded, names)

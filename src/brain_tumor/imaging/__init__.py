@@ -1,1 +1,1 @@
-"""Decode, normalise to the atlas, crop and augment; records on disk."""
+"""Decode, find the brain, crop and augment."""

@@ -7,9 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from brain_tumor.files import replacing
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.picture import decode
-from brain_tumor.imaging.preprocess import Preprocessed, Record, preprocess_image
+from brain_tumor.imaging.preprocess import Record, preprocess_grey, steps
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import PreprocessParams
 
@@ -104,21 +103,22 @@ def ratio_histogram(ratios: Mapping[str, Sequence[float]], path: Path) -> None:
         figure.savefig(aside, metadata={"Software": None})
 
 
-def steps_figure(done: Mapping[str, Preprocessed], path: Path) -> None:
-    """The steps of preprocessing side by side, an image (by manifest path) a row."""
+def steps_figure(shown: Mapping[str, np.ndarray], params: PreprocessParams, path: Path) -> None:
+    """The steps of preprocessing side by side, a raw grey image (by manifest path) a row."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 1.75 * len(done) + 0.3), dpi=_STEPS_DPI, layout="constrained")
-    grid = figure.subplots(len(done), len(_STEP_NAMES), squeeze=False)
-    for row, (name, result) in zip(grid, done.items(), strict=True):
+    figure = Figure(figsize=(6.4, 1.75 * len(shown) + 0.3), dpi=_STEPS_DPI, layout="constrained")
+    grid = figure.subplots(len(shown), len(_STEP_NAMES), squeeze=False)
+    for row, (name, grey) in zip(grid, shown.items(), strict=True):
+        pictures = steps(grey, params)
         for axes, (step, title) in zip(row, _STEP_NAMES.items(), strict=True):
-            picture = result.steps[step]
+            picture = pictures[step]
             axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
             size = f"{picture.shape[1]} x {picture.shape[0]} px"
             axes.set_title(f"{title}\n{size}", fontsize=8)
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, fontsize=8)
-        row[1].set_xlabel(_how(result), fontsize=7)
+        row[1].set_xlabel(_how(preprocess_grey(grey, params).record), fontsize=7)
     with replacing(path) as aside:
         figure.savefig(aside, metadata={"Software": None})
 
@@ -133,13 +133,12 @@ def before_after(data: Path, images: Path, paths: Sequence[str], path: Path, tit
     contact_sheet(tiles, path, f"{title}: raw and preprocessed", columns=4, side_px=104)
 
 
-def _how(result: Preprocessed) -> str:
-    record = result.record
-    if not record.slice:
-        return "not normalised"
+def _how(record: Record) -> str:
     if record.fallback:
         return f"centred only ({record.fallback})"
-    return f"{record.slice}, {record.rotation_deg:+.1f} deg, NMI {record.information:.2f}"
+    if not record.slice:
+        return "not normalised"
+    return f"{record.slice}, {record.rotation_deg:+.1f} deg, confidence {record.confidence:.2f}"
 
 
 _STEPS_PER_CLASS = 2
@@ -149,7 +148,6 @@ def draw_figures(
     data: Path,
     images: Path,
     records: Mapping[str, tuple[str, Record]],
-    atlas: Atlas | None,
     params: PreprocessParams,
     folder: Path,
 ) -> None:
@@ -159,7 +157,6 @@ def draw_figures(
         data: folder of the raw images.
         images: folder of the stored ones.
         records: class and record of each image by manifest path, sorted.
-        atlas: as in `preprocess_image`.
         params: section `preprocess`.
         folder: where the figures go; it is made.
     """
@@ -178,7 +175,7 @@ def draw_figures(
         for paths in members.values()
         for path in evenly(paths, _STEPS_PER_CLASS + 2)[1:-1] or paths[:_STEPS_PER_CLASS]
     ]
-    done = {path: preprocess_image((data / path).read_bytes(), atlas, params) for path in shown}
-    steps_figure(done, folder / "steps.png")
+    pictures = {path: decode((data / path).read_bytes()) for path in shown}
+    steps_figure(pictures, params, folder / "steps.png")
     for label, paths in members.items():
         before_after(data, images, paths, folder / f"before_after_{label}.png", label)

@@ -15,7 +15,7 @@ def similarity(scale: float, rotation_rad: float, shift: tuple[float, float]) ->
 
 
 def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The map that applies `inner` first, then `outer`; all (2, 3)."""
+    """The map that applies `first`, then `second`; all (2, 3)."""
     linear = second[:, :2] @ first[:, :2]
     shift = second[:, :2] @ first[:, 2] + second[:, 2]
     return np.column_stack([linear, shift])
@@ -35,6 +35,12 @@ def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 def magnification(matrix: np.ndarray) -> float:
     """Input pixels per output pixel (square root of the area factor)."""
     return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def rotation_deg(matrix: np.ndarray) -> float:
+    """Rotation part of a map, degrees in (-180, 180]."""
+    linear = matrix[:, :2]
+    return float(np.rad2deg(np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])))
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, side_px: int, order: int = 1) -> np.ndarray:

@@ -38,11 +38,9 @@ def head_mask(image: np.ndarray) -> np.ndarray:
 
 
 def _shrink(image: np.ndarray, step: float) -> np.ndarray:
-    smooth = ndimage.gaussian_filter(image.astype(np.float64), 0.4 * step, mode="nearest")
     height, width = (max(1, int(side / step)) for side in image.shape)
-    rows = np.minimum(((np.arange(height) + 0.5) * step).astype(int), image.shape[0] - 1)
-    columns = np.minimum(((np.arange(width) + 0.5) * step).astype(int), image.shape[1] - 1)
-    return np.asarray(smooth[np.ix_(rows, columns)])
+    small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64)
 
 
 def _small_mask(image: np.ndarray) -> np.ndarray:
@@ -56,7 +54,7 @@ def _small_mask(image: np.ndarray) -> np.ndarray:
     padded = np.pad(contrast > threshold, _LINE_PX, mode="edge")
     opened = ndimage.binary_opening(padded, disk)[_LINE_PX:-_LINE_PX, _LINE_PX:-_LINE_PX]
     mask = np.zeros(image.shape, dtype=bool)
-    mask[top:bottom, left:right] = _hull(_large_parts(opened))
+    mask[top:bottom, left:right] = hull(large_parts(opened))
     return mask
 
 
@@ -112,7 +110,7 @@ def _otsu(values: np.ndarray) -> float:
     return float(centres[valid][np.argmax(below[valid] * above[valid] * gap**2)])
 
 
-def _large_parts(mask: np.ndarray) -> np.ndarray:
+def large_parts(mask: np.ndarray) -> np.ndarray:
     """Keep the largest connected part and those not much smaller (scalp apart from the brain)."""
     labels, _ = ndimage.label(mask)
     sizes = np.bincount(labels.ravel())
@@ -121,7 +119,7 @@ def _large_parts(mask: np.ndarray) -> np.ndarray:
     return np.asarray(kept[labels])
 
 
-def _hull(mask: np.ndarray) -> np.ndarray:
+def hull(mask: np.ndarray) -> np.ndarray:
     """Fill the convex hull: a head is nearly convex, and skull is as dark as the background."""
     points = np.argwhere(mask)
     if len(points) == 0 or np.ptp(points, axis=0).min() == 0:
@@ -152,12 +150,12 @@ class Box:
         return self.bottom - self.top
 
 
-def head_box(mask: np.ndarray, matrix: np.ndarray, margin_fraction: float) -> Box:
-    """Bounding box of a mask seen in a frame, plus a margin on each side.
+def box_around(mask: np.ndarray, matrix: np.ndarray, margin_fraction: float) -> Box:
+    """Bounding box of a mask as it lies in a frame, plus a margin on each side.
 
     Args:
-        mask: bool (H, W) in the picture, not empty.
-        matrix: (2, 3), pixel of the frame to pixel of the picture.
+        mask: bool (H, W), not empty.
+        matrix: (2, 3), pixel of the frame to pixel of the mask.
         margin_fraction: margin over the longer side of the box.
     """
     # The outermost pixels of each row are enough: a map keeps straight lines straight.

@@ -6,8 +6,8 @@ The geometric steps are composed into one map, so pixels are interpolated once (
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -18,11 +18,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.atlas import Atlas
-from brain_tumor.imaging.geometry import compose, resized, warp
-from brain_tumor.imaging.head import Box, head_box, in_square, inside, square_matrix
+from brain_tumor.imaging.brain import FRAME_SIDE_PX, SIDE_PX, Brain, find_brain
+from brain_tumor.imaging.geometry import (
+    compose,
+    magnification,
+    resized,
+    rotation_deg,
+    similarity,
+    warp,
+)
+from brain_tumor.imaging.head import Box, box_around, head_mask, in_square, inside, square_matrix
 from brain_tumor.imaging.picture import decode
-from brain_tumor.imaging.registration import FRAME_SIDE_PX, Normalisation, normalise
 from brain_tumor.machine import spread
 from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import PreprocessParams
@@ -35,13 +41,15 @@ class Record:
     Attributes:
         width: of the raw image in pixels (EXIF orientation applied).
         height: likewise.
-        slice: atlas slice, as `axial+8`; empty with `normalisation: none`.
-        plane: its plane; empty with `none`.
+        slice: of the MNI152 template, as `axial+8` or `sagittal+12-mirrored` (it faces left);
+            empty where no brain was looked for or found.
+        plane: its plane; empty likewise.
+        position_mm: template coordinate along the plane's normal; of sagittal slices, the distance
+            from the middle.
         rotation_deg: of the stored image's axes in the raw image, clockwise as seen.
-        px_per_mm: raw pixels in a millimetre of the atlas; 0 with `none`.
-        information: normalised mutual information with the slice, 0 to 1.
-        overlap: Dice overlap of the heads, 0 to 1.
-        fallback: why the registration was not trusted; empty if it was.
+        px_per_mm: raw pixels in a millimetre of the template; 0 where the pose is not trusted.
+        confidence: probability that plane, side, pose and position are right, 0 to 1.
+        fallback: why the pose is not trusted; empty if it is.
         m00: with m01, m02, m10, m11, m12 the (2, 3) map from a pixel (x, y, 1) of the stored
             image to a pixel (x, y) of the raw one; pixel 0 is the centre of the first.
         left: with top, right, bottom the crop in pixels of the stored image; outside it is 0.
@@ -54,10 +62,10 @@ class Record:
     height: int
     slice: str
     plane: str
+    position_mm: float
     rotation_deg: float
     px_per_mm: float
-    information: float
-    overlap: float
+    confidence: float
     fallback: str
     m00: float
     m01: float
@@ -100,7 +108,7 @@ def _parse(kind: object, value: Any) -> Any:
 def apply_geometry(image: np.ndarray, record: Record, order: int) -> np.ndarray:
     """Warp, crop and resize a picture as the recorded image was (not its intensities).
 
-    Nothing is blanked but what lies outside the crop (`blank_outside_head` is not repeated).
+    Nothing is blanked but what lies outside the crop (`blank_outside` is not repeated).
 
     Args:
         image: (height, width) of the raw image, any real dtype or bool: the image or a mask.
@@ -123,6 +131,83 @@ def apply_geometry(image: np.ndarray, record: Record, order: int) -> np.ndarray:
     return warped
 
 
+_HEAD_MARGIN_FRACTION = 0.03  # around the head in the first view, of its longer side
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How a picture lies in the normalised frame, and what of it is kept.
+
+    Attributes:
+        matrix: (2, 3), pixel of the frame to pixel of the picture.
+        mask: bool, what the crop keeps: the brain, or the head where no pose is trusted.
+        frame_to_mask: (2, 3), pixel of the frame to pixel of the mask.
+        brain: what was found; None with `normalisation: none`.
+        fallback: why its pose is not trusted, empty if it is.
+    """
+
+    matrix: np.ndarray
+    mask: np.ndarray
+    frame_to_mask: np.ndarray
+    brain: Brain | None
+    fallback: str
+
+
+def normalise(image: np.ndarray, params: PreprocessParams) -> Normalisation:
+    """Find the map from the normalised frame (1 mm pixels) to a picture, uint8 (H, W).
+
+    With `normalisation: none` the frame is the picture itself. Where the pose is not trusted, the
+    head is centred and fills the frame.
+    """
+    head = head_mask(image)
+    same = similarity(1.0, 0.0, (0.0, 0.0))
+    if params.normalisation == "none":
+        return Normalisation(same, head, same, None, "")
+    box = box_around(head, same, _HEAD_MARGIN_FRACTION)
+    brain = _surest(image, head, box)
+    if brain.fit is None:
+        fallback = "no brain found"
+    elif brain.confidence < params.min_confidence:
+        fallback = f"confidence {brain.confidence:.2f}"
+    else:
+        return Normalisation(brain.matrix, brain.mask, brain.frame_to_mask, brain, "")
+    centred = square_matrix(box, FRAME_SIDE_PX)
+    return Normalisation(centred, head, centred, brain, fallback)
+
+
+_SURE = 0.9  # confidence with which no other start is tried
+# Pictures are seldom turned, so a turned pose must be surer than an upright one by this.
+_TURNED_DEG, _TURNED_COST = 45.0, 0.4
+
+
+def _surest(image: np.ndarray, head: np.ndarray, box: Box) -> Brain:
+    """The brain from the best of several first views; most pictures need but one."""
+    brains: list[Brain] = []
+    for picture, first in _starts(image, head, box):
+        brain = find_brain(picture, first)
+        if abs(rotation_deg(brain.matrix)) > _TURNED_DEG:
+            brain = replace(brain, confidence=max(brain.confidence - _TURNED_COST, 0.0))
+        brains.append(brain)
+        if brain.confidence >= _SURE:
+            break
+    return max(brains, key=lambda brain: brain.confidence)
+
+
+def _starts(
+    image: np.ndarray, head: np.ndarray, box: Box
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pictures and first views of them: as it is; without frames and letters; turned."""
+    first = square_matrix(box, SIDE_PX)
+    yield image, first
+    alone = np.where(head, image, 0).astype(image.dtype)
+    yield alone, first
+    middle = (SIDE_PX - 1) / 2
+    for angle_deg in (180.0, 90.0, -90.0):
+        about = similarity(1.0, np.deg2rad(angle_deg), (0.0, 0.0))
+        about[:, 2] = middle - about[:, :2] @ np.full(2, middle)
+        yield alone, compose(first, about)
+
+
 @dataclass(frozen=True)
 class Preprocessed:
     """The network's input and how it came about.
@@ -130,61 +215,79 @@ class Preprocessed:
     Attributes:
         image: uint8 (size_px, size_px); 255 means 1.0.
         record: what was done.
-        steps: the picture after each step, uint8, by name, `raw` first.
     """
 
     image: np.ndarray
     record: Record
-    steps: dict[str, np.ndarray]
 
 
-def preprocess_image(data: bytes, atlas: Atlas | None, params: PreprocessParams) -> Preprocessed:
+def preprocess_image(data: bytes, params: PreprocessParams) -> Preprocessed:
     """Turn an encoded image into the network's input; see `decode` and `preprocess_grey`.
 
     Raises:
         DecodeError: the bytes are not an image.
     """
-    return preprocess_grey(decode(data), atlas, params)
+    return preprocess_grey(decode(data), params)
 
 
-def preprocess_grey(
-    grey: np.ndarray, atlas: Atlas | None, params: PreprocessParams
-) -> Preprocessed:
+def preprocess_grey(grey: np.ndarray, params: PreprocessParams) -> Preprocessed:
     """Turn a grey picture, uint8 (H, W), into the network's input.
 
-    Repeats bit for bit on one machine, in any process and order. With `normalisation: none` there
-    need be no atlas.
+    Repeats bit for bit on one machine, in any process and order.
     """
-    normalisation = normalise(grey, atlas, params)
-    box = head_box(normalisation.mask, normalisation.matrix, params.crop_margin_fraction)
-    cropped, shown = _crop(grey, normalisation, box, params)
-    # Of the head only: frames, letters and the share of background must not set the contrast.
-    bounds = [params.clip_low_percent, params.clip_high_percent]
-    levels = np.percentile(grey[normalisation.mask], bounds)
+    normalisation = normalise(grey, params)
+    box, cropped, shown = _crop(grey, normalisation, params)
+    levels = _levels(cropped[shown], params)
     unit = np.clip((cropped - levels[0]) / max(levels[1] - levels[0], 1.0), 0.0, 1.0) * shown
     image = _eight_bits(255.0 * resized(unit, params.size_px))
-    normalised = _eight_bits(warp(grey, normalisation.matrix, FRAME_SIDE_PX))
-    steps = {
+    return Preprocessed(image, _record(grey, normalisation, box, levels, params))
+
+
+def steps(grey: np.ndarray, params: PreprocessParams) -> dict[str, np.ndarray]:
+    """The picture after each step, uint8: `raw`, `normalised`, `cropped`, `input`."""
+    normalisation = normalise(grey, params)
+    _, cropped, _ = _crop(grey, normalisation, params)
+    warped = _eight_bits(warp(grey, normalisation.matrix, FRAME_SIDE_PX))
+    return {
         "raw": grey,
-        "normalised": normalised if normalisation.slice_name else grey,
+        "normalised": warped if normalisation.brain else grey,
         "cropped": _eight_bits(cropped),
-        "input": image,
+        "input": preprocess_grey(grey, params).image,
     }
-    return Preprocessed(image, _record(grey, normalisation, box, levels, params), steps)
+
+
+def _levels(grey: np.ndarray, params: PreprocessParams) -> np.ndarray:
+    """Grey levels that become black and white; what is cropped away does not set them."""
+    bounds = [params.clip_low_percent, params.clip_high_percent]
+    return np.asarray(np.percentile(grey, bounds) if grey.size else np.zeros(2))
 
 
 def _crop(
-    grey: np.ndarray, normalisation: Normalisation, box: Box, params: PreprocessParams
-) -> tuple[np.ndarray, np.ndarray]:
-    """The box of the frame as a square picture, and which pixels of it show something."""
+    grey: np.ndarray, normalisation: Normalisation, params: PreprocessParams
+) -> tuple[Box, np.ndarray, np.ndarray]:
+    """The box of the frame, what it shows as a square picture, and which pixels show something."""
+    box = box_around(normalisation.mask, normalisation.frame_to_mask, params.crop_margin_fraction)
     side_px = params.paper_step_px or params.size_px
     to_frame = square_matrix(box, side_px)
-    matrix = compose(normalisation.matrix, to_frame)
     shown = inside(in_square(box, to_frame), side_px)
-    if params.blank_outside_head:
-        far_px = ndimage.distance_transform_edt(~warp(normalisation.mask, matrix, side_px, order=0))
-        shown &= far_px <= params.crop_margin_fraction * side_px
-    return warp(grey, matrix, side_px) * shown, shown
+    if params.blank_outside:
+        to_mask = compose(normalisation.frame_to_mask, to_frame)
+        margin_px = params.crop_margin_fraction * side_px * magnification(to_mask)
+        shown &= _near(normalisation.mask, margin_px, to_mask, side_px)
+    cropped = warp(grey, compose(normalisation.matrix, to_frame), side_px)
+    return box, cropped * shown, shown
+
+
+def _near(mask: np.ndarray, margin_px: float, matrix: np.ndarray, side_px: int) -> np.ndarray:
+    """Which pixels of a square lie in a mask, or at most a margin from it.
+
+    `matrix` takes pixels of the square to the mask's. The margin may go beyond the mask's picture.
+    """
+    beyond = int(np.ceil(margin_px)) + 1
+    away_px = ndimage.distance_transform_edt(~np.pad(mask, beyond))
+    left_px = np.clip(margin_px + 0.5 - away_px, 0.0, 1.0)
+    moved = compose(similarity(1.0, 0.0, (beyond, beyond)), matrix)
+    return np.asarray(warp(left_px, moved, side_px) >= 0.5)
 
 
 def _record(
@@ -197,15 +300,18 @@ def _record(
     to_frame = square_matrix(box, params.size_px)
     matrix = compose(normalisation.matrix, to_frame)
     names = ("m00", "m01", "m02", "m10", "m11", "m12")
+    brain = normalisation.brain
+    fit = brain.fit if brain else None
+    trusted = fit is not None and not normalisation.fallback
     return Record(
         width=grey.shape[1],
         height=grey.shape[0],
-        slice=normalisation.slice_name,
-        plane=normalisation.plane,
-        rotation_deg=normalisation.rotation_deg,
-        px_per_mm=normalisation.px_per_mm,
-        information=normalisation.information,
-        overlap=normalisation.overlap,
+        slice=fit.name if fit else "",
+        plane=fit.plane if fit else "",
+        position_mm=fit.position_mm if fit else 0.0,
+        rotation_deg=rotation_deg(normalisation.matrix),
+        px_per_mm=magnification(normalisation.matrix) if trusted else 0.0,
+        confidence=brain.confidence if brain else 0.0,
         fallback=normalisation.fallback,
         **dict(zip(names, map(float, matrix.ravel()), strict=True)),
         **asdict(in_square(box, to_frame)),
@@ -226,7 +332,6 @@ def preprocess_folder(
     data: Path,
     paths: Sequence[str],
     images: Path,
-    atlas: Atlas | None,
     params: PreprocessParams,
 ) -> list[Record]:
     """Preprocess images of `data` to `images/<path>.png`, over processes, same bytes however many.
@@ -237,15 +342,13 @@ def preprocess_folder(
     Raises:
         UserError: a file is missing or not an image.
     """
-    preprocess = partial(_preprocess_file, data, images, atlas, params)
+    preprocess = partial(_preprocess_file, data, images, params)
     return list(spread(preprocess, list(paths), "preprocess"))
 
 
-def _preprocess_file(
-    data: Path, images: Path, atlas: Atlas | None, params: PreprocessParams, path: str
-) -> Record:
+def _preprocess_file(data: Path, images: Path, params: PreprocessParams, path: str) -> Record:
     try:
-        done = preprocess_image((data / path).read_bytes(), atlas, params)
+        done = preprocess_image((data / path).read_bytes(), params)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}") from error
     save_image(stored(images, path), done.image)
@@ -253,28 +356,28 @@ def _preprocess_file(
 
 
 def preprocess_drawn(
-    pictures: Sequence[Drawn], images: Path, atlas: Atlas, params: PreprocessParams, name: str
+    pictures: Sequence[Drawn], images: Path, params: PreprocessParams, name: str
 ) -> None:
     """Draw pictures and store them preprocessed as every image is, over processes.
 
     `name` says what is drawn, for the progress.
     """
-    for _ in spread(partial(_preprocess_drawn, images, atlas, params), list(pictures), name):
+    for _ in spread(partial(_preprocess_drawn, images, params), list(pictures), name):
         pass
 
 
-def _preprocess_drawn(images: Path, atlas: Atlas, params: PreprocessParams, picture: Drawn) -> None:
+def _preprocess_drawn(images: Path, params: PreprocessParams, picture: Drawn) -> None:
     path, draw = picture
-    save_image(stored(images, path), preprocess_grey(draw(), atlas, params).image)
+    save_image(stored(images, path), preprocess_grey(draw(), params).image)
 
 
 def summarise(labels: Sequence[str], records: Sequence[Record]) -> dict[str, Any]:
-    """Count fallbacks, planes and slices by class, and medians of the fit.
+    """Count fallbacks, planes and slices by class, and the median confidence.
 
     Returns:
-        For each class and for `all`: images, fallback (count, fraction, and counts of the bounds
-        broken), planes and slices (counts; of trusted registrations), medians of information and
-        overlap.
+        For each class and for `all`: images, fallback (count, fraction, and counts by reason and by
+        the plane that was thought likeliest), planes (counts; of trusted poses), positions (median
+        of each plane, mm; likewise) and the median confidence.
     """
     pairs = list(zip(labels, records, strict=True))
     groups = {"all": list(records)}
@@ -284,19 +387,22 @@ def summarise(labels: Sequence[str], records: Sequence[Record]) -> dict[str, Any
 
 
 def _group(records: Sequence[Record]) -> dict[str, Any]:
-    trusted = [record for record in records if record.slice and not record.fallback]
-    broken = [record.fallback for record in records if record.fallback]
+    trusted = [record for record in records if record.plane and not record.fallback]
+    broken = [record for record in records if record.fallback]
     return {
         "images": len(records),
         "fallback": {
             "count": len(broken),
             "fraction": round(len(broken) / max(len(records), 1), 4),
-            "reasons": _counts([reason.split()[0] for reason in broken]),
+            "reasons": _counts([record.fallback.split()[0] for record in broken]),
+            "planes": _counts([record.plane or "none" for record in broken]),
         },
         "planes": _counts([record.plane for record in trusted]),
-        "slices": _counts([record.slice for record in trusted]),
-        "information_median": _median([record.information for record in records]),
-        "overlap_median": _median([record.overlap for record in records]),
+        "positions_mm": {
+            plane: _median([record.position_mm for record in trusted if record.plane == plane])
+            for plane in sorted({record.plane for record in trusted})
+        },
+        "confidence_median": _median([record.confidence for record in records]),
     }
 
 

@@ -1,4 +1,4 @@
-"""Numbers that describe a picture: grey levels, sharpness, noise, uprightness."""
+"""Numbers that describe a picture: grey levels, sharpness, noise, alignment."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -8,33 +8,9 @@ import numpy as np
 import pandas as pd
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.atlas import SQUARE_PX, Atlas
-from brain_tumor.imaging.geometry import magnification, resized
+from brain_tumor.imaging.geometry import magnification
 from brain_tumor.imaging.preprocess import Record
-from brain_tumor.imaging.registration import binned, information
 from brain_tumor.outputs import read_table
-
-_SLICES = 3  # that fit best; what one of them shares with a picture is often chance
-
-
-def uprightness(image: np.ndarray, atlas: Atlas) -> float:
-    """How much more a stored image, uint8 (size, size), shares with the atlas than turned.
-
-    The head fills the image as it fills each square of the atlas, so the two are compared pixel
-    by pixel: as it is, mirrored top to bottom (much the same as turned by 180 degrees: heads are
-    nearly symmetrical), and turned to the left and to the right. What counts of each is the mean
-    normalised mutual information with the slices that share most.
-
-    Returns:
-        -1 to 1: that of the image as it is less the highest of the others. About 0.02 for slices
-        of brains, below 0 for most that are not upright and for much that is no brain.
-    """
-    levels = binned(resized(image, SQUARE_PX))
-    turned = (levels, levels[::-1], np.rot90(levels), np.rot90(levels, 3))
-    poses = np.stack([pose.ravel() for pose in turned])
-    shared = np.stack([information(binned(square).ravel(), poses) for square in atlas.squares])
-    upright, *others = np.sort(shared, axis=0)[-_SLICES:].mean(axis=0)
-    return float(upright - max(others))
 
 
 @dataclass(frozen=True)
@@ -52,10 +28,8 @@ class ImageStatistics:
         detail: mean difference of neighbouring pixels in the head over that deviation: low where
             it is blurred, high where it is noisy.
         head_fraction: area of the head over that of the raw image.
-        overlap: of the head with that of its atlas slice (Dice, 0 to 1; 0 without an atlas).
-        axial: 1 for an axial slice, else 0 (0 without an atlas).
-        upright: how much better the atlas fits it than it fits it turned, -1 to 1 (see
-            `uprightness`; 0 without an atlas).
+        confidence: of the alignment, 0 to 1 (0 without one; see `Record.confidence`).
+        axial: 1 for an axial slice, else 0 (0 without an alignment).
     """
 
     side_px: float
@@ -67,22 +41,19 @@ class ImageStatistics:
     head_deviation: float
     detail: float
     head_fraction: float
-    overlap: float
+    confidence: float
     axial: float
-    upright: float
 
     def row(self) -> dict[str, float]:
         """The fields as a row of a table."""
         return asdict(self)
 
 
-def image_statistics(
-    image: np.ndarray, record: Record, file_bytes: int, atlas: Atlas | None
-) -> ImageStatistics:
+def image_statistics(image: np.ndarray, record: Record, file_bytes: int) -> ImageStatistics:
     """Statistics of a stored image, uint8 (size, size), and of its raw file of `file_bytes`.
 
-    The head is what is not black in the stored image. (With `preprocess.blank_outside_head` off,
-    that takes in what noise there is around it.) With `normalisation: none` there need be no atlas.
+    The head is what is not black in the stored image: the brain and its margin. (With
+    `preprocess.blank_outside` off, that takes in what is around it.)
     """
     head = image > 0
     grey = image[head] / 255.0 if head.any() else np.zeros(1)
@@ -98,9 +69,8 @@ def image_statistics(
         head_deviation=deviation,
         detail=_roughness(image / 255.0, head) / max(deviation, 1 / 255),
         head_fraction=np.count_nonzero(head) * magnification(record.matrix) ** 2 / area_px,
-        overlap=record.overlap,
+        confidence=record.confidence,
         axial=float(record.plane == "axial"),
-        upright=uprightness(image, atlas) if record.slice and atlas is not None else 0.0,
     )
 
 
@@ -117,7 +87,6 @@ def statistics_table(
     images: np.ndarray,
     records: Path,
     manifest: pd.DataFrame,
-    atlas: Atlas,
 ) -> pd.DataFrame:
     """Statistics of stored images, uint8 (paths, size, size): a row per manifest path, in order.
 
@@ -133,5 +102,5 @@ def statistics_table(
         if path not in table.index:
             raise UserError(f"{records}: has no row for {path}; run `dvc repro`")
         record = Record.from_row({str(key): text for key, text in table.loc[path].items()})
-        rows.append(image_statistics(image, record, int(sizes[path]), atlas).row())
+        rows.append(image_statistics(image, record, int(sizes[path])).row())
     return pd.DataFrame(rows)

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import replacing, write_text
+from brain_tumor.imaging.brain import network_digest as brain_network_digest
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
 from brain_tumor.outputs import EXPORTED, PROFILE_FILES
 from brain_tumor.settings import PreprocessParams
 
-ATLAS_FILE = "atlas.npz"
 PREPROCESS_FILE = "preprocess.json"
 # The network for the fast engine, and what training images look like.
 FAST_FILE, FAMILIARITY_FILE = EXPORTED
-FILES = (NETWORK_FILE, META_FILE, ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
+FILES = (NETWORK_FILE, META_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 # Not the network's own file: the bytes of `.keras` files differ at every save.
-_HASHED = (ATLAS_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
+_HASHED = (PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 
 PROFILE_FOLDER = "profile"  # of a registered model, beside the bundle
 PROFILE_PATHS = tuple(f"{PROFILE_FOLDER}/{name}" for name in PROFILE_FILES)
@@ -36,9 +36,9 @@ _TABLE_FILE, _FEATURES_FILE = PROFILE_FILES
 KEYS: Final = {"path": "str", "sha256": "str", "label": "str", "split": "str", "cluster": "str"}
 
 
-def sources(model: Path, model_json: Path, atlas: Path, export: Path) -> list[Path]:
+def sources(model: Path, model_json: Path, export: Path) -> list[Path]:
     """The files that stages leave for a bundle; `export` is the folder of stage export."""
-    return [model, model_json, atlas, *(export / name for name in EXPORTED)]
+    return [model, model_json, *(export / name for name in EXPORTED)]
 
 
 def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> None:
@@ -52,6 +52,7 @@ def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> 
 def digest(folder: Path) -> str:
     """SHA-256 (64 hexadecimal digits) of all in a bundle that decides a prediction."""
     sha = hashlib.sha256(model_digest(load(folder)).encode())
+    sha.update(bytes.fromhex(brain_network_digest()))
     for name in _HASHED:
         sha.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return sha.hexdigest()

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.picture import DecodeError
 from brain_tumor.imaging.preprocess import Record, preprocess_grey
 from brain_tumor.imaging.read import read_slices
 from brain_tumor.imaging.statistics import image_statistics
-from brain_tumor.inference.bundle import ATLAS_FILE, FAMILIARITY_FILE, PREPROCESS_FILE
+from brain_tumor.inference.bundle import FAMILIARITY_FILE, PREPROCESS_FILE
 from brain_tumor.inference.engine import Engine, EngineName, load_engine
 from brain_tumor.inference.familiarity import Familiarity, reasons
 from brain_tumor.machine import spread
@@ -50,9 +49,7 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(
-    data: bytes, atlas: Atlas, params: PreprocessParams, slices: int = SLICES
-) -> list[Prepared]:
+def prepare(data: bytes, params: PreprocessParams, slices: int = SLICES) -> list[Prepared]:
     """Read a whole file (see `read_slices`) and preprocess its slices as the pipeline does.
 
     `slices` is how many middle slices of a volume, or pages of a file, are taken at most.
@@ -62,8 +59,8 @@ def prepare(
     """
     prepared = []
     for part in read_slices(data, slices):
-        normal = preprocess_grey(part.grey, atlas, params)
-        row = image_statistics(normal.image, normal.record, len(data), atlas).row()
+        normal = preprocess_grey(part.grey, params)
+        row = image_statistics(normal.image, normal.record, len(data)).row()
         prepared.append(
             Prepared(part.name, part.grey, normal.image, normal.record, row, part.notes)
         )
@@ -71,7 +68,7 @@ def prepare(
 
 
 def _prepare_numbered(
-    atlas: Atlas, params: PreprocessParams, slices: int, file: tuple[int, bytes]
+    params: PreprocessParams, slices: int, file: tuple[int, bytes]
 ) -> list[Prepared]:
     """`prepare` a file of several.
 
@@ -80,7 +77,7 @@ def _prepare_numbered(
     """
     index, data = file
     try:
-        return prepare(data, atlas, params, slices)
+        return prepare(data, params, slices)
     except DecodeError as error:
         raise UserError(f"image {index}: {error}") from error
 
@@ -100,6 +97,9 @@ class Prediction:
         calibrated: whether a stored temperature went into the probability.
         out_of_distribution: the slice is unlike the training images; the rest means little then.
         ood_score: how unlike, from 0; flagged above 1.
+        plane: axial, coronal or sagittal, as the alignment takes it; empty where there is no brain.
+        aligned: the alignment is trusted; if not, the whole head was shown to the network.
+        alignment: probability that the alignment is right, 0 to 1.
         warnings: what a reader should know of this slice, in plain words; often empty.
         engine: what ran the network: `keras` or `onnxruntime`.
         model: name and version, as `brain-tumor-inceptionv3 version 3`.
@@ -112,6 +112,9 @@ class Prediction:
     calibrated: bool
     out_of_distribution: bool
     ood_score: float
+    plane: str
+    aligned: bool
+    alignment: float
     warnings: tuple[str, ...]
     engine: str
     model: str
@@ -150,7 +153,6 @@ class Classifier:
     Attributes:
         engine: runs the network.
         meta: what the network is; holds threshold and temperature.
-        atlas: slices that images are normalised to.
         preprocess: section `preprocess` of the training.
         familiarity: tells images unlike the training images.
         model: name and version, for its answers.
@@ -158,7 +160,6 @@ class Classifier:
 
     engine: Engine
     meta: ModelMeta
-    atlas: Atlas
     preprocess: PreprocessParams
     familiarity: Familiarity
     model: str
@@ -187,7 +188,6 @@ class Classifier:
         return cls(
             engine=load_engine(folder, engine, threads),
             meta=load_meta(folder),
-            atlas=Atlas.load(folder / ATLAS_FILE),
             preprocess=read_artefact(folder / PREPROCESS_FILE, PreprocessParams),
             familiarity=Familiarity.load(folder / FAMILIARITY_FILE),
             model=model,
@@ -205,7 +205,7 @@ class Classifier:
         predictions = []
         for start in range(0, len(images), _BATCH):
             batch = enumerate(images[start : start + _BATCH], start)
-            files = [_prepare_numbered(self.atlas, self.preprocess, slices, file) for file in batch]
+            files = [_prepare_numbered(self.preprocess, slices, file) for file in batch]
             results = iter(self.judge([part for file in files for part in file]))
             predictions += [[next(results).prediction for _ in file] for file in files]
         return predictions
@@ -216,7 +216,7 @@ class Classifier:
         Raises:
             DecodeError: it cannot be read.
         """
-        return self.judge(prepare(data, self.atlas, self.preprocess, slices))
+        return self.judge(prepare(data, self.preprocess, slices))
 
     def judge(self, prepared: Sequence[Prepared]) -> list[SliceResult]:
         """What the model says of slices that are prepared, in their order."""
@@ -236,14 +236,18 @@ class Classifier:
 
     def describe(self, images: Sequence[bytes]) -> tuple[list[dict[str, float]], np.ndarray]:
         """See `describe`; `tracking/alone.py` calls it by this name in models of any age."""
-        return describe(self.engine, self.atlas, self.preprocess, images)
+        return describe(self.engine, self.preprocess, images)
 
     def _prediction(
         self, part: Prepared, probability: float, unlike: NDArray[np.float64]
     ) -> Prediction:
         threshold, score = self.meta.threshold, float(unlike.max())
-        fallback = part.record.fallback
-        unaligned = [f"could not be aligned with a brain atlas ({fallback})"] if fallback else []
+        record = part.record
+        unaligned = (
+            [f"its brain could not be aligned ({record.fallback}): the whole head was judged"]
+            if record.fallback
+            else []
+        )
         return Prediction(
             slice=part.slice,
             probability=probability,
@@ -252,6 +256,9 @@ class Classifier:
             calibrated=self.meta.temperature is not None,
             out_of_distribution=score > 1,
             ood_score=score,
+            plane=record.plane,
+            aligned=bool(record.plane) and not record.fallback,
+            alignment=record.confidence,
             warnings=(*reasons(unlike), *unaligned, *part.notes),
             engine=self.engine.name,
             model=self.model,
@@ -259,7 +266,7 @@ class Classifier:
 
 
 def describe(
-    engine: Engine, atlas: Atlas, params: PreprocessParams, images: Sequence[bytes]
+    engine: Engine, params: PreprocessParams, images: Sequence[bytes]
 ) -> tuple[list[dict[str, float]], np.ndarray]:
     """What encoded pictures look like to a network, as a model's profile has it (`Profile`).
 
@@ -270,7 +277,7 @@ def describe(
     Raises:
         UserError: one cannot be read; the message holds its index.
     """
-    read = partial(_prepare_numbered, atlas, params, 1)
+    read = partial(_prepare_numbered, params, 1)
     parts = [file[0] for file in spread(read, list(enumerate(images)), "describe")]
     pixels = np.array([part.image for part in parts], np.uint8)
     seen = engine.see(pixels.reshape(-1, params.size_px, params.size_px))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import RESTORE, read_json, replacing
@@ -120,6 +120,16 @@ class Graph:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
+    def model(self, taken: ValueInfoProto, given: dict[str, tuple[str | int, ...]]) -> ModelProto:
+        """The model that takes one tensor and gives float32 tensors of these names and shapes."""
+        outputs = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in given.items()
+        ]
+        described = helper.make_graph(self.nodes, "brain_tumor", [taken], outputs, self.constants)
+        opsets = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(described, opset_imports=opsets, ir_version=IR_VERSION)
+
 
 def _activation(graph: Graph, layer: Any, inputs: list[str]) -> str:
     name = layer.activation.__name__
@@ -156,6 +166,20 @@ def _pooling(graph: Graph, layer: Any, inputs: list[str]) -> str:
     return graph.add(kind, inputs, **_window(layer, layer.pool_size))
 
 
+def _pooled(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    if not layer.keepdims:
+        raise ValueError(f"layer {layer.name} drops axes; export knows keepdims=True")
+    return graph.add("GlobalAveragePool", inputs)
+
+
+def _enlarged(graph: Graph, layer: Any, inputs: list[str]) -> str:
+    if layer.interpolation != "nearest":
+        raise ValueError(f"layer {layer.name}: {layer.interpolation}; export knows nearest")
+    scales = graph.constant([1, 1, *layer.size])
+    rounding = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return graph.add("Resize", [*inputs, "", scales], mode="nearest", **rounding)
+
+
 def _rescaling(graph: Graph, layer: Any, inputs: list[str]) -> str:
     scaled = graph.add("Mul", [*inputs, graph.constant(layer.scale)])
     return graph.add("Add", [scaled, graph.constant(layer.offset)])
@@ -173,8 +197,10 @@ _WRITERS: dict[str, Callable[[Graph, Any, list[str]], str]] = {
     "BatchNormalization": _normalisation,
     "Concatenate": _concatenation,
     "Conv2D": _convolution,
+    "GlobalAveragePooling2D": _pooled,
     "MaxPooling2D": _pooling,
     "Rescaling": _rescaling,
+    "UpSampling2D": _enlarged,
 }
 
 
@@ -190,20 +216,13 @@ def to_onnx(network: Any) -> ModelProto:
         ValueError: the network holds a layer this writer does not know.
     """
     graph, pool = Graph(), pooling_layer(network)
-    maps = _walk(graph, network, _image(graph), until=pool.name)
+    maps = walk(graph, network, _image(graph), until=pool.name)
     _explain(graph, maps, linear_head(network))
     h, w, channels = pool.input.shape[1:]
     size = network.inputs[0].shape[1]
     shapes = zip(OUTPUTS, [("N",), ("N", channels), ("N", h, w)], strict=True)
-    described = helper.make_graph(
-        graph.nodes,
-        "brain_tumor",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ("N", size, size))],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes],
-        graph.constants,
-    )
-    opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(described, opset_imports=opsets, ir_version=IR_VERSION)
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ("N", size, size))
+    return graph.model(images, dict(shapes))
 
 
 def _image(graph: Graph) -> str:
@@ -222,7 +241,7 @@ def _explain(graph: Graph, maps: str, head: LinearHead) -> None:
     graph.add("Sigmoid", [graph.add("Add", [total, graph.constant(head.bias)])], "probability")
 
 
-def _walk(graph: Graph, model: Any, start: str, until: str = "") -> str:
+def walk(graph: Graph, model: Any, start: str, until: str = "") -> str:
     """Add the layers of a functional model of one input, connected as its config says.
 
     Returns:
@@ -243,7 +262,7 @@ def _add(graph: Graph, layer: Any, inputs: list[str]) -> str:
     """Add a Keras layer or a model; gives the name of its output."""
     kind = type(layer).__name__
     if kind == "Functional":
-        return _walk(graph, layer, inputs[0])
+        return walk(graph, layer, inputs[0])
     if kind not in _WRITERS:
         raise ValueError(f"layer {layer.name} is a {kind}; export knows {', '.join(_WRITERS)}")
     return _WRITERS[kind](graph, layer, inputs)

@@ -9,8 +9,8 @@ to depend on the answer):
 
 S is the covariance of the training images, v its mean variance, and s how far it is shrunk towards
 a round cloud, as it must be with more channels than images (Ledoit & Wolf 2004, J. Multivariate
-Analysis 88:365). A network cares little which way up a brain is, so there is a second measure: how
-far `uprightness` falls short of the training images' median.
+Analysis 88:365). There is a second measure: how far the confidence of the alignment falls short of
+the training images' median. A picture without a brain, or with little of it, is unlike them too.
 
 Each measure is divided by its limit, and the larger quotient is the score: above 1 a picture is
 flagged. Limits are to hold for images the cloud was not made from, so the training images are
@@ -119,12 +119,12 @@ def held_out_distance(
     return distance
 
 
-UPRIGHT = "upright"  # column of the statistics
-_LEAST_FALL = 1e-6  # of uprightness that may be a limit, where all training images have the same
+CONFIDENCE = "confidence"  # column of the statistics
+_LEAST_FALL = 1e-6  # of confidence that may be a limit, where all training images have the same
 # What to say of a picture that is above each limit.
 REASONS = (
     "it is unlike the images the model was trained on, so the probability means little",
-    "it fits a brain atlas no better upright than turned: is it a brain, and is it upright?",
+    "its brain is aligned less surely than theirs: does it show a brain, and enough of it?",
 )
 
 
@@ -135,13 +135,13 @@ class Familiarity:
     Attributes:
         cloud: their features.
         distance_limit: distance from the cloud that scores 1.
-        upright_median: of their uprightness.
+        confidence_median: of the confidence of their alignment.
         fall_limit: how far below that median scores 1.
     """
 
     cloud: Cloud
     distance_limit: float
-    upright_median: float
+    confidence_median: float
     fall_limit: float
 
     @classmethod
@@ -160,11 +160,11 @@ class Familiarity:
         Raises:
             ValueError: tables that do not match, values that are not finite, or too few clusters.
         """
-        upright = _checked(features, statistics)
-        median = float(np.median(upright))
+        confidence = _checked(features, statistics)
+        median = float(np.median(confidence))
         measured = [
             held_out_distance(features, clusters, params.folds),
-            np.maximum(median - upright, 0.0),
+            np.maximum(median - confidence, 0.0),
         ]
         limits = [max(_quantile(values, params), _LEAST_FALL) for values in measured]
         larger = np.max([values / limit for values, limit in zip(measured, limits, strict=True)], 0)
@@ -173,13 +173,13 @@ class Familiarity:
         return cls(fit_cloud(features), limits[0] * both, median, limits[1] * both)
 
     def parts(self, features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
-        """Both measures over their limits, float64 (N, 2): distance and lack of uprightness.
+        """Both measures over their limits, float64 (N, 2): distance and lack of confidence.
 
         Raises:
             ValueError: tables that do not match each other or the training images, or values that
                 are not finite.
         """
-        fall = np.maximum(self.upright_median - _checked(features, statistics), 0.0)
+        fall = np.maximum(self.confidence_median - _checked(features, statistics), 0.0)
         distance = self.cloud.distance(features)
         return np.stack([distance / self.distance_limit, fall / self.fall_limit], axis=1)
 
@@ -226,14 +226,16 @@ def _quantile(values: Floats, params: ExportParams) -> float:
 
 
 def _checked(features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
-    """The uprightness of each image; all numbers are finite."""
-    if features.ndim != 2 or len(statistics) != len(features) or UPRIGHT not in statistics:
+    """The confidence of each alignment; all numbers are finite."""
+    if features.ndim != 2 or len(statistics) != len(features) or CONFIDENCE not in statistics:
         raise ValueError(
             f"features {features.shape} and {len(statistics)} rows of statistics with columns "
-            f"{list(statistics)}: (images, channels), a row each and '{UPRIGHT}' are needed"
+            f"{list(statistics)}: (images, channels), a row each and '{CONFIDENCE}' are needed"
         )
-    upright = statistics[UPRIGHT].to_numpy(np.float64)
-    wrong = ~(np.isfinite(features).all(axis=1) & np.isfinite(upright))
+    confidence = statistics[CONFIDENCE].to_numpy(np.float64)
+    wrong = ~(np.isfinite(features).all(axis=1) & np.isfinite(confidence))
     if wrong.any():
-        raise ValueError(f"image {int(np.argmax(wrong))}: features or '{UPRIGHT}' are not finite")
-    return upright
+        raise ValueError(
+            f"image {int(np.argmax(wrong))}: features or '{CONFIDENCE}' are not finite"
+        )
+    return confidence

@@ -10,7 +10,6 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.dicom import is_dicom
 from brain_tumor.inference.classifier import SLICES, Classifier, Prepared, SliceResult, prepare
 from brain_tumor.machine import spread
@@ -86,7 +85,7 @@ def examine_files(
 
     Files are read and preprocessed in as many processes as there are processors.
     """
-    read = partial(_read, classifier.atlas, classifier.preprocess, slices)
+    read = partial(_read, classifier.preprocess, slices)
     waiting: list[tuple[Path, list[Prepared] | str]] = []
     for item in zip(paths, _surviving(read, paths), strict=True):
         waiting.append(item)
@@ -126,9 +125,9 @@ def _read_apart(read: Reader, path: Path) -> list[Prepared] | str:
             return "damaged: reading it ended the process that did"
 
 
-def _read(atlas: Atlas, params: PreprocessParams, slices: int, path: Path) -> list[Prepared] | str:
+def _read(params: PreprocessParams, slices: int, path: Path) -> list[Prepared] | str:
     try:
-        return prepare(path.read_bytes(), atlas, params, slices)
+        return prepare(path.read_bytes(), params, slices)
     except FileNotFoundError:
         return "no such file"
     except (OSError, ValueError, MemoryError) as error:

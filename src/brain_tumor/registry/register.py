@@ -110,7 +110,7 @@ def _restore(
         folder, actual = _make_bundle(Path(temporary), outputs, preprocess)
         if actual != digest:
             raise UserError(
-                f"{outputs.registered} names digest {digest}, but {outputs.model} with the atlas "
+                f"{outputs.registered} names digest {digest}, but {outputs.model} with this code "
                 f"and params.yaml gives {actual}; run `dvc repro`, or `dvc checkout` the outputs "
                 "that belong together"
             )
@@ -124,7 +124,7 @@ def _make_bundle(
 ) -> tuple[Path, str]:
     """Collect what a model is loaded from in a folder; it and the digest of its content."""
     folder = temporary / "bundle"
-    files = bundle.sources(outputs.model, outputs.model_json, outputs.atlas, outputs.export)
+    files = bundle.sources(outputs.model, outputs.model_json, outputs.export)
     bundle.write(folder, files, preprocess)
     return folder, bundle.digest(folder)
 

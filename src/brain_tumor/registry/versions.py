@@ -35,7 +35,7 @@ from brain_tumor.tracking.runs import Run, curves, headline, resume_run, start_r
 
 RESTORED_TAG = "restored"
 _TRACED = (
-    "manifest", "split", "atlas", "model", "predictions", "metrics", "profile", "export", "report",
+    "manifest", "split", "model", "predictions", "metrics", "profile", "export", "report",
 )  # fmt: skip
 
 
@@ -235,7 +235,6 @@ _PACKAGES = (
     "rich",
     "ruamel.yaml",
     "scipy",
-    "simpleitk",
 )
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # whichever of the two is installed here
 

@@ -54,11 +54,11 @@ NOTES: dict[Split, str] = {
     "images.",
 }
 PHANTOM = (
-    "The images are phantoms drawn from an atlas, not patients: the figures show that the "
+    "The images are phantoms drawn from templates, not patients: the figures show that the "
     "pipeline works and say nothing of its worth on patients."
 )
 _DRAWN = (
-    "{} synthetic phantoms, drawn from an atlas and half of them with a tumour, train beside the "
+    "{} synthetic phantoms, drawn from templates and half of them with a tumour, train beside the "
     "training images; none validates or tests, and no count or figure includes them."
 )
 _KINSHIPS = {"duplicate": "copies of a picture", "patient": "slices of a known patient"}
@@ -213,7 +213,6 @@ def _split(inputs: Inputs) -> tuple[str, ...]:
 def _preprocessing(inputs: Inputs) -> tuple[str, ...]:
     """The steps from a raw image to the network's input."""
     params = inputs.sections.preprocess
-    slices = sum(map(len, (params.axial_mm, params.coronal_mm, params.sagittal_mm)))
     failed = [
         f"{inputs.preprocessing[label]['fallback']['count']} of "
         f"{inputs.preprocessing[label]['images']} ({name})"
@@ -224,15 +223,15 @@ def _preprocessing(inputs: Inputs) -> tuple[str, ...]:
         steps.append("No spatial normalisation.")
     else:
         steps.append(
-            f"Register to the best-fitting of {slices} atlas slices (MNI152) by a "
-            f"{params.normalisation} transform and mutual information; where that fails the head "
-            f"is centred and scaled only: {' and '.join(failed)}."
+            "Find the brain, its plane and its place in the MNI152 template with a small network, "
+            f"and turn and scale the picture to it by a {params.normalisation}; where the pose is "
+            f"not sure the head is centred and scaled only: {' and '.join(failed)}."
         )
-    blanked = ", blacken what lies outside it" if params.blank_outside_head else ""
+    blanked = ", blacken what lies outside it" if params.blank_outside else ""
     return (
         *steps,
-        f"Crop to the head{blanked}.",
+        f"Crop to the brain and a margin around it{blanked}.",
         f"Stretch grey levels from percentile {params.clip_low_percent:g} to "
-        f"{params.clip_high_percent:g} of the head to [0, 1].",
+        f"{params.clip_high_percent:g} of what is kept to [0, 1].",
         f"Resize to {params.size_px} x {params.size_px} pixels.",
     )

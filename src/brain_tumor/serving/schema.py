@@ -44,6 +44,17 @@ class SliceAnswer(BaseModel):
         description="The slice is unlike the training images: the probability means little."
     )
     ood_score: float = Field(description="How unlike, from 0; flagged above 1.", examples=[0.4])
+    plane: str = Field(
+        description="Axial, coronal or sagittal, as the alignment takes it; empty where no brain "
+        "was found.",
+        examples=["axial"],
+    )
+    aligned: bool = Field(
+        description="The alignment is trusted. If not, the whole head was shown to the network."
+    )
+    alignment: float = Field(
+        ge=0, le=1, description="Probability that the alignment is right.", examples=[0.98]
+    )
     warnings: list[str] = Field(description="What a reader should know, in plain words.")
     engine: str = Field(description="What ran the network.", examples=["onnxruntime"])
     model: str = Field(

@@ -8,7 +8,6 @@ from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.data.phantom.slices import draw, phantom_images
 from brain_tumor.files import replacing
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.augment import augment_folder, augment_sheet, copy_names
 from brain_tumor.imaging.preprocess import preprocess_drawn
 
@@ -26,8 +25,7 @@ def main() -> None:
     ]
     with replacing(outputs.AUGMENTED_IMAGES) as aside:
         augment_folder(outputs.IMAGES, paths, aside, augment)
-        atlas = Atlas.load(outputs.ATLAS)
-        preprocess_drawn(drawn, aside, atlas, params.preprocess, "phantoms")
+        preprocess_drawn(drawn, aside, params.preprocess, "phantoms")
     rows = [
         {"path": name, "source": path, "label": label}
         for path, label in zip(paths, train["label"], strict=True)

@@ -8,7 +8,6 @@ from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.data.copies import clusters
 from brain_tumor.files import write_json, write_text
-from brain_tumor.imaging.atlas import Atlas
 from brain_tumor.imaging.statistics import statistics_table
 from brain_tumor.inference.bundle import KEYS, Profile
 from brain_tumor.machine import track, working
@@ -33,8 +32,7 @@ def main() -> None:
         images, lambda starts: track(starts, "predicting, in batches", len(starts))
     )
     with working("measuring what the images look like"):
-        atlas = Atlas.load(outputs.ATLAS)
-        statistics = statistics_table(table["path"], images, outputs.RECORDS, manifest, atlas)
+        statistics = statistics_table(table["path"], images, outputs.RECORDS, manifest)
     uncalibrated = pd.Series(predictions.probability, name="probability")
     statistics = pd.concat([table[[*KEYS]], statistics, uncalibrated], axis=1)
     Profile(statistics, predictions.features).save(outputs.PROFILE)

@@ -32,7 +32,7 @@ def main() -> None:
     with working(f"writing the network for ONNX Runtime, comparing both on {len(table)} images"):
         trained = saved.load_parts(outputs.MODEL, outputs.MODEL_META)
         agreement = export_network(trained, outputs.EXPORT / bundle.FAST_FILE, images)
-    files = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.ATLAS, outputs.EXPORT)
+    files = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.EXPORT)
     with TemporaryDirectory() as folder:
         bundle.write(Path(folder), files, params.preprocess)
         digest = bundle.digest(Path(folder))

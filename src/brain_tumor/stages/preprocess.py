@@ -1,11 +1,10 @@
-"""Stage preprocess: raw images to network inputs, with the atlas they were normalised to."""
+"""Stage preprocess: raw images to network inputs."""
 
 import pandas as pd
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.files import replacing, write_json
-from brain_tumor.imaging.atlas import build_atlas
 from brain_tumor.imaging.figures import draw_figures
 from brain_tumor.imaging.preprocess import preprocess_folder, summarise
 
@@ -15,10 +14,8 @@ def main() -> None:
     section = settings.read().preprocess
     manifest = outputs.read_manifest()
     paths, labels = manifest["path"].tolist(), manifest["label"].tolist()
-    atlas = build_atlas(section)
-    atlas.save(outputs.ATLAS)
     with replacing(outputs.IMAGES) as aside:
-        records = preprocess_folder(outputs.DATA, paths, aside, atlas, section)
+        records = preprocess_folder(outputs.DATA, paths, aside, section)
     rows = [
         {"path": path, "label": label, **record.row()}
         for path, label, record in zip(paths, labels, records, strict=True)
@@ -26,7 +23,7 @@ def main() -> None:
     outputs.write_table(outputs.RECORDS, pd.DataFrame(rows))
     facts = dict(zip(paths, zip(labels, records, strict=True), strict=True))
     with replacing(outputs.PREPROCESS_FIGURES) as aside:
-        draw_figures(outputs.DATA, outputs.IMAGES, facts, atlas, section, aside)
+        draw_figures(outputs.DATA, outputs.IMAGES, facts, section, aside)
     write_json(outputs.PREPROCESS_SUMMARY, summarise(labels, records))
 
 

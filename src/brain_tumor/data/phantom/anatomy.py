@@ -1,4 +1,4 @@
-"""The phantom's head: a brain in space, its deformation, and a tumour in it.
+"""The phantom's anatomy: a patient's head in space, its deformation, and a slice through it.
 
 Points are in template (MNI) space, in millimetres: x to the right, y to the front, z to the top.
 Everything is float64 and elementwise (no BLAS), so bytes repeat.
@@ -6,150 +6,159 @@ Everything is float64 and elementwise (no BLAS), so bytes repeat.
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.errors import UserError
+from brain_tumor.data.phantom.heads import (
+    MAP_ORIGIN_MM,
+    TISSUES,
+    VOXEL_MM,
+    Floats,
+    Head,
+    brain_map,
+    load_head,
+)
+from brain_tumor.settings import PhantomParams
 
-Floats = NDArray[np.float64]
+FLOOR_MM = -68.0  # height where the heads end; below, the neck goes on as it is there
+_SMOOTH_MM = 3.0  # standard deviation that smooths the brain's surface
+_STAIRS_MM = 1.2  # standard deviation that smooths the stairs of the labels
+_HEAD_CENTRE_MM = (0.0, -18.0, 5.0)
+_AIR, _FLUID, _GREY, _WHITE = (TISSUES.index(name) for name in ("air", "fluid", "grey", "white"))
 
-_ORIGIN_MM = (98.0, 134.0, 72.0)  # of voxel (0, 0, 0), negated: template mm + this = voxel
-_FACE_MM = ((0, 34, -62), (62, 62, 58))  # centre and radii of the ellipsoid below the brain
-_NECK_MM = ((0, -38, -110), (54, 56, 78))
+
+@dataclass(frozen=True)
+class Volume:
+    """Values on a grid: float32 (x, y, z), template point of the first voxel, and voxel's side."""
+
+    values: NDArray[np.float32]
+    origin_mm: tuple[float, float, float]
+    voxel_mm: float
+
+    def at(self, points: Floats) -> Floats:
+        """Interpolate linearly at `points` (3, ...) in mm; outside, the border goes on."""
+        from scipy.ndimage import map_coordinates
+
+        places = [(points[i] - self.origin_mm[i]) / self.voxel_mm for i in range(3)]
+        return np.asarray(map_coordinates(self.values, places, np.float64, 1, mode="nearest"))
 
 
 @dataclass(frozen=True)
 class Template:
-    """Volumes sampled by every slice, and where a mass may sit.
+    """What every slice of a head is sampled from, and where a mass may sit.
 
     Attributes:
-        grey: probability of grey matter, float32 (197, 233, 189), 1 mm voxels.
-        white: probability of white matter, likewise.
-        hull_mm: signed distance to the smoothed surface of the brain, negative inside, 2 mm voxels.
-        face_mm: the same for face and neck.
+        head: tissues at 2 mm, without the stairs of their labels.
+        grey: fraction of grey matter, as sharp as there is.
+        white: fraction of white matter, likewise.
+        hull_mm: signed distance to the smoothed surface of the brain, negative inside.
+        filled: where `head` has any tissue near, bool (x, y, z), on its grid.
         centres: points at least 9 mm inside the brain, mm, (N, 3).
     """
 
-    grey: NDArray[np.float32]
-    white: NDArray[np.float32]
-    hull_mm: NDArray[np.float32]
-    face_mm: NDArray[np.float32]
+    head: Head
+    grey: Volume
+    white: Volume
+    hull_mm: Volume
+    filled: NDArray[np.bool_]
     centres: Floats
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Tissue of one slice, each array float64 (H, W).
+    """Tissue of one slice.
 
     Attributes:
-        grey: fraction of grey matter, [0, 1].
-        white: fraction of white matter, [0, 1].
-        hull_mm: signed distance to the brain's surface, negative inside.
-        head_mm: signed distance to the skin, negative inside.
+        tissues: fraction of each of `TISSUES`, they sum to 1, float64 (tissues, H, W).
+        hull_mm: signed distance to the brain's surface, negative inside, float64 (H, W).
     """
 
-    grey: Floats
-    white: Floats
+    tissues: Floats
     hull_mm: Floats
-    head_mm: Floats
+
+    def of(self, tissue: str) -> Floats:
+        """Fraction of one tissue, (H, W)."""
+        return np.asarray(self.tissues[TISSUES.index(tissue)])
 
 
 @cache
-def load_template() -> Template:
-    """Load the MNI152 maps that nilearn ships (no download) and derive head and centres."""
-    head, grey, white = (_load_map(name) for name in ("t1", "gm", "wm"))
-    brain = head > 0
-    hull_mm = _hull_distance_mm(brain[::2, ::2, ::2])
-    voxels = np.argwhere((hull_mm < -9) & (grey + white > 0.9)[::2, ::2, ::2])
-    centres = voxels * 2.0 - np.array(_ORIGIN_MM)
+def load_template(name: str) -> Template:
+    """Load one of `heads.HEADS`; the brain of mni152 comes from its 1 mm maps (no download)."""
+    from scipy.ndimage import binary_dilation, gaussian_filter
+
+    labelled = load_head(name)
+    head = _smoothed(labelled)
+    matter = head.tissues[..., _GREY] + head.tissues[..., _WHITE]
+    hull_mm = gaussian_filter(head.tissues[..., -1], _SMOOTH_MM / VOXEL_MM)
+    voxels = np.argwhere((hull_mm < -9) & (matter > 0.9))
+    centres = voxels * VOXEL_MM + np.array(head.origin_mm)
+    if name == "mni152":
+        brain = brain_map("t1") > 0
+        grey, white = (
+            Volume(brain_map(tissue) * brain, MAP_ORIGIN_MM, 1.0) for tissue in ("gm", "wm")
+        )
+    else:
+        grey, white = (
+            Volume(np.ascontiguousarray(labelled.tissues[..., index]), head.origin_mm, VOXEL_MM)
+            for index in (_GREY, _WHITE)
+        )
     return Template(
-        grey=grey * brain,
-        white=white * brain,
-        hull_mm=hull_mm,
-        face_mm=_face_distance_mm(hull_mm.shape),
+        head=head,
+        grey=grey,
+        white=white,
+        hull_mm=Volume(hull_mm, head.origin_mm, VOXEL_MM),
+        filled=binary_dilation(head.tissues[..., _AIR] < 1, np.ones((3, 3, 3))),
         centres=centres[centres[:, 2] > -30],
     )
 
 
-def sample(volume: NDArray[np.float32], points: Floats, voxel_mm: float) -> Floats:
-    """Interpolate `volume` linearly at `points` (3, H, W) in mm; outside, its border goes on."""
-    from scipy.ndimage import map_coordinates
+def _smoothed(head: Head) -> Head:
+    """The head without the stairs of its labels."""
+    from scipy.ndimage import gaussian_filter
 
-    origin = np.array(_ORIGIN_MM).reshape(3, 1, 1)
-    coordinates = (points + origin) / voxel_mm
-    return np.asarray(map_coordinates(volume, coordinates, np.float64, order=1, mode="nearest"))
-
-
-def sample_anatomy(points: Floats, pushed: Floats, wall_mm: float) -> Anatomy:
-    """Read the tissue at template points, mm, (3, H, W).
-
-    `pushed` are those of the brain after mass effect, `points` those of skull and skin, which a
-    mass cannot move; `wall_mm` is from the brain's surface to the skin.
-    """
-    template = load_template()
-    hull_mm = sample(template.hull_mm, points, 2.0)
-    inside = hull_mm < 1.0
-    return Anatomy(
-        grey=sample(template.grey, pushed, 1.0) * inside,
-        white=sample(template.white, pushed, 1.0) * inside,
-        hull_mm=hull_mm,
-        head_mm=np.minimum(hull_mm - wall_mm, sample(template.face_mm, points, 2.0)),
-    )
-
-
-def _load_map(name: str) -> NDArray[np.float32]:
-    """Read one map where nilearn's `load_mni152_*` reads it: importing nilearn takes seconds."""
-    import nibabel
-
-    spec = find_spec("nilearn")
-    if spec is None or spec.submodule_search_locations is None:
-        raise UserError("the phantom needs nilearn: pip install 'brain-tumor[pipeline]'")
-    folder = Path(spec.submodule_search_locations[0]) / "datasets" / "data"
-    path = folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
-    if not path.is_file():
-        raise UserError(f"{path}: this nilearn does not ship the MNI152 maps; see pyproject.toml")
-    values = np.asarray(nibabel.load(path).dataobj, dtype=np.float32)
-    return np.asarray(values / values.max())
-
-
-def _hull_distance_mm(brain: NDArray[np.bool_]) -> NDArray[np.float32]:
-    from scipy import ndimage
-
-    padded = np.pad(brain, 8)
-    closed = ndimage.binary_closing(padded, iterations=6)[8:-8, 8:-8, 8:-8] | brain
-    outside = ndimage.distance_transform_edt(~closed, sampling=2.0)
-    inside = ndimage.distance_transform_edt(closed, sampling=2.0)
-    return np.asarray(ndimage.gaussian_filter(outside - inside, 1.5).astype(np.float32))
-
-
-def _face_distance_mm(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    origin = np.array(_ORIGIN_MM).reshape(3, 1, 1, 1)
-    points = np.indices(shape) * 2.0 - origin
-    face, neck = (_ellipsoid_distance_mm(points, *shape_mm) for shape_mm in (_FACE_MM, _NECK_MM))
-    return np.minimum(face, neck).astype(np.float32)
-
-
-def _ellipsoid_distance_mm(
-    points: Floats, centre: tuple[int, int, int], radii: tuple[int, int, int]
-) -> Floats:
-    """Roughly the signed distance to an ellipsoid: exact on its surface."""
-    scaled = [(points[axis] - centre[axis]) / radii[axis] for axis in range(3)]
-    reach = np.sqrt(scaled[0] ** 2 + scaled[1] ** 2 + scaled[2] ** 2)
-    return np.asarray((reach - 1) * min(radii))
+    sigma = _STAIRS_MM / VOXEL_MM
+    return Head(gaussian_filter(head.tissues, (sigma, sigma, sigma, 0.0), truncate=2.0))
 
 
 PLANES = ("axial", "coronal", "sagittal")
-_PLANE_ODDS = (0.84, 0.08, 0.08)
-# For each plane: axes to the right, up and through; centre of the head and its extent there, mm.
+# For each plane: axes to the right, up and through; centre of the picture and its extent there, mm.
 _AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
-_CENTRE_MM = {"axial": (0, -17), "coronal": (0, 10), "sagittal": (-17, 10)}
-_EXTENT_MM = {"axial": (172, 206), "coronal": (172, 182), "sagittal": (206, 182)}
+_CENTRE_MM = {"axial": (0, -14), "coronal": (0, -10), "sagittal": (-12, -12)}
+_EXTENT_MM = {"axial": (165, 208), "coronal": (172, 220), "sagittal": (218, 226)}
+# Standard deviation of the tangent of a plane's tilt, along the picture's right and up.
+_TILT = {"axial": (0.05, 0.13), "coronal": (0.05, 0.13), "sagittal": (0.05, 0.05)}
+_FACES_LEFT = 0.8  # share of sagittal slices; the others face right
+_TURN_DEG = 6.0  # standard deviation of the angle by which a picture is turned
 _STRIDE_PX = 4  # the deformation is worked out on every fourth pixel and interpolated
 _MOST_OFFSET_MM = 7.0  # of a slice from the focus, which lies 9 mm inside the brain or deeper
 _VENTRICLES_MM = (0.0, -14.0, 16.0)
+_NECK_RECEDES_MM = 50.0  # behind the chin
+_MOST_SHIFT_MM = 9.0  # by which thickness of the skull may move what lies outside it
+
+
+@dataclass(frozen=True)
+class Neck:
+    """How one patient's neck and lower face differ from the template's.
+
+    Attributes:
+        lean: mm that the neck goes to the front per mm below the skull base, (linear, per mm).
+        stretch: template mm per patient mm there, less 1.
+        widening: of the neck per mm below the template.
+        fold_mm: height of the stretch of the template that is repeated below it, to and fro, at
+            the spine and in the face.
+        vertebra_mm: distance of vertebrae.
+        chin_mm: from the template's floor to the chin, below which the neck recedes.
+        waviness_mm: amplitude and length of waves of the neck's outline below the template.
+    """
+
+    lean: tuple[float, float]
+    stretch: float
+    widening: float
+    fold_mm: tuple[float, float]
+    vertebra_mm: float
+    chin_mm: float
+    waviness_mm: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -157,23 +166,29 @@ class Patient:
     """What the slices of one patient share.
 
     Attributes:
-        contrasts: order of the four contrasts over the slices.
+        head: whose, of `heads.HEADS`.
+        contrasts: order of the textbook contrasts over the slices.
         stretch: template mm per patient mm along x, y, z, (3,).
         waves: smooth deformation as sinusoids: (waves, axis moved, [amplitude mm, phase,
             x, y, z frequency in radians per mm]).
         ventricle_growth: enlargement of the ventricles, 0 to 0.35.
-        fluid_mm: thickness of the fluid around the brain; so too skull_mm and scalp_mm.
+        fluid_mm: more fluid around the brain than the template has.
+        wall: thickness of skull and scalp as a multiple of the template's.
+        face_stretch: template mm per patient mm along y in the face, less 1.
+        neck: as it differs from the template's.
         focus_mm: template point that every slice passes near (a mass would sit there), (3,).
         focus_radius_mm: radius of that mass.
     """
 
+    head: str
     contrasts: tuple[int, ...]
     stretch: Floats
     waves: Floats
     ventricle_growth: float
     fluid_mm: float
-    skull_mm: float
-    scalp_mm: float
+    wall: float
+    face_stretch: float
+    neck: Neck
     focus_mm: Floats
     focus_radius_mm: float
 
@@ -187,40 +202,52 @@ class Placement:
     points: Floats
 
 
-def draw_patient(rng: np.random.Generator, radius_mm: tuple[float, float]) -> Patient:
+def draw_patient(
+    rng: np.random.Generator, radius_mm: tuple[float, float], head: str = "mni152"
+) -> Patient:
     """Draw a patient's anatomy and focus; patients with and without tumour are drawn alike."""
-    centres = load_template().centres
-    waves = np.empty((4, 3, 5))
-    waves[..., 0] = rng.normal(0, 1.6, (4, 3))
-    waves[..., 1] = rng.uniform(0, 2 * np.pi, (4, 3))
-    waves[..., 2:] = rng.normal(0, 0.035, (4, 3, 3))
+    centres = load_template(head).centres
+    waves = np.empty((6, 3, 5))
+    waves[..., 0] = rng.normal(0, np.repeat([1.7, 0.5], [4, 2])[:, None], (6, 3))
+    waves[..., 1] = rng.uniform(0, 2 * np.pi, (6, 3))
+    waves[..., 2:] = rng.normal(0, np.repeat([0.035, 0.07], [4, 2])[:, None, None], (6, 3, 3))
     return Patient(
+        head=head,
         contrasts=tuple(int(index) for index in rng.permutation(4)),
-        stretch=rng.uniform(0.94, 1.07, 3),
+        stretch=rng.uniform(0.93, 1.08, 3),
         waves=waves,
         ventricle_growth=float(rng.uniform(0, 0.35)),
-        fluid_mm=float(rng.uniform(0.5, 3.5)),
-        skull_mm=float(rng.uniform(4, 7)),
-        scalp_mm=float(rng.uniform(3.5, 8)),
+        fluid_mm=float(rng.uniform(0, 1.5)),
+        wall=float(rng.uniform(0.6, 1.15)),
+        face_stretch=float(rng.uniform(-0.3, 0.3)),
+        neck=Neck(
+            lean=(float(rng.normal(0, 0.3)), float(rng.normal(0, 0.003))),
+            stretch=float(rng.uniform(-0.35, 0.15)),
+            widening=float(rng.uniform(-0.001, 0.004)),
+            fold_mm=(float(rng.uniform(1, 4)), float(rng.uniform(12, 28))),
+            vertebra_mm=float(rng.uniform(14, 19)),
+            chin_mm=float(rng.uniform(22, 45)),
+            waviness_mm=(float(rng.uniform(0, 3)), float(rng.uniform(25, 60))),
+        ),
         focus_mm=centres[rng.integers(len(centres))],
         focus_radius_mm=float(rng.uniform(*radius_mm)),
     )
 
 
 def place_slice(
-    rng: np.random.Generator,
-    patient: Patient,
-    canvas_px: tuple[int, int],
-    plane: str | None = None,
+    rng: np.random.Generator, patient: Patient, params: PhantomParams, plane: str | None = None
 ) -> Placement:
     """Draw plane (unless given), canvas, field of view, shift, rotation and tilt, then deform."""
-    drawn = PLANES[rng.choice(3, p=_PLANE_ODDS)]
+    shares = params.planes
+    drawn = PLANES[rng.choice(3, p=(shares.axial, shares.coronal, shares.sagittal))]
     plane = plane or drawn
-    height, width = (int(side) for side in rng.integers(canvas_px[0], canvas_px[1] + 1, 2))
+    height, width = (
+        int(side) for side in rng.integers(params.canvas_px[0], params.canvas_px[1] + 1, 2)
+    )
     # The longer side is at most 1.3 times the shorter one.
     height, width = min(height, int(1.3 * width)), min(width, int(1.3 * height))
     wide_mm, tall_mm = _EXTENT_MM[plane]
-    pixel_mm = float(max(wide_mm / width, tall_mm / height) / rng.uniform(0.82, 1.02))
+    pixel_mm = float(max(wide_mm / width, tall_mm / height) / rng.uniform(0.8, 1.08))
     reach_mm = min(0.35 * patient.focus_radius_mm, _MOST_OFFSET_MM)
     offset_mm = float(rng.uniform(-reach_mm, reach_mm))
     coarse = _plane_points(rng, plane, (height, width), pixel_mm)
@@ -247,15 +274,17 @@ def _plane_points(
     rng: np.random.Generator, plane: str, shape: tuple[int, int], pixel_mm: float
 ) -> Floats:
     """Points of the undeformed plane on the coarse grid, in patient mm, (3, h, w)."""
-    angle = float(rng.normal(0, np.radians(5)))
+    angle = float(rng.normal(0, np.radians(_TURN_DEG)))
     shift = rng.normal(0, 3, 2)
-    tilt = rng.normal(0, 0.05, 2)
+    tilt = rng.normal(0, 1, 2) * np.array(_TILT[plane])
+    faces_left = rng.random() < _FACES_LEFT
     rows, columns = np.indices(coarse_shape(shape, _STRIDE_PX)) * float(_STRIDE_PX)
     right = (columns - (shape[1] - 1) / 2) * pixel_mm + shift[0]
     up = ((shape[0] - 1) / 2 - rows) * pixel_mm + shift[1]
     a, b, through = _AXES[plane]
     points = np.empty((3, *rows.shape))
-    points[a] = right * np.cos(angle) - up * np.sin(angle) + _CENTRE_MM[plane][0]
+    sign = -1.0 if plane == "sagittal" and faces_left else 1.0
+    points[a] = sign * (right * np.cos(angle) - up * np.sin(angle)) + _CENTRE_MM[plane][0]
     points[b] = right * np.sin(angle) + up * np.cos(angle) + _CENTRE_MM[plane][1]
     points[through] = right * tilt[0] + up * tilt[1]
     return points
@@ -267,6 +296,11 @@ def _deform(points: Floats, patient: Patient) -> Floats:
         for axis, (amplitude, phase, x, y, z) in enumerate(axes):
             angle = points[0] * x + points[1] * y + points[2] * z + phase
             moved[axis] += amplitude * np.sin(angle)
+    face = np.clip(moved[1] - 60, 0, None) * np.clip(-moved[2] / 20, 0, 1)
+    moved[1] += patient.face_stretch * face
+    below = np.clip(-45 - moved[2], 0, None)
+    moved[1] -= patient.neck.lean[0] * below + patient.neck.lean[1] * below**2
+    moved[2] -= patient.neck.stretch * below
     return moved
 
 
@@ -287,113 +321,79 @@ def grow_ventricles(points: Floats, growth: float) -> Floats:
     return np.stack([points[axis] - away[axis] * factor for axis in range(3)])
 
 
-KINDS = ("solid", "ring", "diffuse")
-_KIND_ODDS = (0.4, 0.35, 0.25)
-# Signal of each part (0 black, 1 white): T1, T1-CE (contrast-enhanced), T2, FLAIR.
-_SOLID = (0.25, 1.0, 0.85, 0.90)
-_RIM = (0.30, 1.0, 0.60, 0.90)
-_CORE = (0.12, 0.12, 1.0, 0.20)
-_DIFFUSE = (0.25, 0.26, 0.90, 0.95)
-_OEDEMA = (0.30, 0.30, 0.90, 0.95)
+def sample_anatomy(patient: Patient, points: Floats, pushed: Floats) -> Anatomy:
+    """Read the tissue at template points, mm, (3, H, W).
 
-
-@dataclass(frozen=True)
-class Tumour:
-    """A mass around the patient's focus; lengths as multiples of the focus radius.
-
-    Attributes:
-        kind: solid, ring (enhancing rim around a necrotic core) or diffuse.
-        radii: of the ellipsoid, (3,).
-        bumps: surface waves, together below 0.4: (waves, [amplitude, phase, x, y, z frequency]).
-        rim: thickness of the ring.
-        oedema: reach of the swelling around it, at least 1.
-        push: mass effect: the share of the way to the focus that brain was pushed outwards.
-        strength: how much of the textbook difference to the tissue is kept, 0 to 1.
+    `pushed` are those of the brain after mass effect, `points` those of skull and skin, which a
+    mass cannot move.
     """
+    template = load_template(patient.head)
+    below_mm = np.clip(FLOOR_MM - points[2], 0, None)
+    hull_mm = template.hull_mm.at(points)
+    hull_mm = np.where(below_mm > 0, np.maximum(hull_mm, 6 + 0.5 * below_mm), hull_mm)
+    tissues = np.zeros((len(TISSUES), *hull_mm.shape))
+    tissues[_AIR] = 1.0
+    outer = _outer_points(patient, points, hull_mm, below_mm)
+    outside = (hull_mm > -0.5) & _is_filled(template, outer)
+    tissues[:, outside] = _outer_tissues(template.head, outer[:, outside], (below_mm > 0)[outside])
+    inside = hull_mm < 0.5
+    brain = _brain_tissues(template, pushed[:, inside])
+    share = np.clip(0.5 - hull_mm[inside], 0, 1)
+    tissues[:, inside] = tissues[:, inside] * (1 - share) + brain * share
+    return Anatomy(tissues, hull_mm)
 
-    kind: str
-    radii: Floats
-    bumps: Floats
-    rim: float
-    oedema: float
-    push: float
-    strength: float
+
+def _brain_tissues(template: Template, points: Floats) -> Floats:
+    grey, white = template.grey.at(points), template.white.at(points)
+    fluid = np.clip(1.6 * (1 - grey - white), 0, 1)
+    share = (1 - fluid) / np.maximum(grey + white, 1e-6)
+    tissues = np.zeros((len(TISSUES), points.shape[1]))
+    tissues[_FLUID], tissues[_GREY], tissues[_WHITE] = fluid, grey * share, white * share
+    return tissues
 
 
-def draw_tumour(rng: np.random.Generator, contrast: tuple[float, float]) -> Tumour:
-    """Draw shape, kind and strength of one patient's tumour."""
-    kind = KINDS[rng.choice(3, p=_KIND_ODDS)]
-    bumps = np.empty((5, 5))
-    bumps[:, 0] = rng.uniform(0.02, 0.08, 5)
-    bumps[:, 1] = rng.uniform(0, 2 * np.pi, 5)
-    bumps[:, 2:] = rng.normal(0, 2.5, (5, 3))
-    return Tumour(
-        kind=kind,
-        radii=rng.uniform(0.8, 1.2, 3),
-        bumps=bumps,
-        rim=float(rng.uniform(0.18, 0.4)),
-        oedema=float(rng.uniform(1.25, 2.1)),
-        push=float(rng.uniform(0.2, 0.6)),
-        strength=float(rng.uniform(*contrast)),
+def _outer_points(patient: Patient, points: Floats, hull_mm: Floats, below_mm: Floats) -> Floats:
+    """Where to read the tissue around the brain: thicker or thinner walls, the neck continued."""
+    away = [points[i] - _HEAD_CENTRE_MM[i] for i in range(3)]
+    reach = np.sqrt(away[0] ** 2 + away[1] ** 2 + away[2] ** 2)
+    shift = (hull_mm - patient.fluid_mm) / patient.wall - hull_mm
+    factor = np.clip(shift, -_MOST_SHIFT_MM, _MOST_SHIFT_MM) / np.maximum(reach, 1.0)
+    outer = np.stack([points[i] + away[i] * factor for i in range(3)])
+    if not below_mm.any():
+        return outer
+    neck = patient.neck
+    amplitude, length = neck.waviness_mm
+    narrower = 1 - neck.widening * below_mm
+    outer[0] *= narrower
+    outer[1] = (outer[1] + 20) * narrower - 20
+    outer[1] += amplitude * np.sin(below_mm * (2 * np.pi / length))
+    front = np.clip((outer[1] + 10) / 40, 0, 1)  # 0 at the spine, 1 in the face
+    outer[1] += _NECK_RECEDES_MM * front * np.clip((below_mm - neck.chin_mm) / 15, 0, 1)
+    spine_mm, face_mm = neck.fold_mm
+    fold_mm = spine_mm + (face_mm - spine_mm) * front
+    period_mm = np.maximum(neck.vertebra_mm, 2 * fold_mm)
+    folded = FLOOR_MM + 0.5 * fold_mm * (1 - np.cos(below_mm * 2 * np.pi / period_mm))
+    outer[2] = np.where(below_mm > 0, folded, outer[2])
+    return outer
+
+
+def _is_filled(template: Template, points: Floats) -> NDArray[np.bool_]:
+    """Whether the head has any tissue near, (H, W)."""
+    places = tuple(
+        np.clip(np.rint((points[i] - template.head.origin_mm[i]) / VOXEL_MM), 0, side - 1).astype(
+            np.intp
+        )
+        for i, side in enumerate(template.filled.shape)
     )
+    return np.asarray(template.filled[places])
 
 
-def depth(tumour: Tumour, patient: Patient, points: Floats) -> Floats:
-    """Distance from the focus over the distance of the surface there: 1 on the surface, (H, W)."""
-    focus, radius = patient.focus_mm, patient.focus_radius_mm
-    x, y, z = ((points[i] - focus[i]) / (radius * tumour.radii[i]) for i in range(3))
-    reach = np.sqrt(x * x + y * y + z * z)
-    unit = 1 / np.maximum(reach, 1e-6)
-    surface = np.ones_like(reach)
-    for amplitude, phase, fx, fy, fz in tumour.bumps:
-        surface += amplitude * np.sin((fx * x + fy * y + fz * z) * unit + phase)
-    return np.asarray(reach / surface)
-
-
-def push_aside(tumour: Tumour, patient: Patient, points: Floats, reach: Floats) -> Floats:
-    """Sample nearer to the focus, so that tissue appears pushed outwards (mass effect)."""
-    factor = tumour.push * np.exp(-((reach / 1.6) ** 2))
-    focus = patient.focus_mm
-    return np.stack([points[i] - (points[i] - focus[i]) * factor for i in range(3)])
-
-
-def tumour_mask(reach: Floats, anatomy: Anatomy) -> NDArray[np.bool_]:
-    """Pixels of the mass itself (no oedema) inside the brain, bool (H, W)."""
-    return np.asarray((reach < 1) & (anatomy.hull_mm < 0))
-
-
-def paint(
-    signal: Floats, tumour: Tumour, reach: Floats, anatomy: Anatomy, texture: Floats, contrast: int
-) -> Floats:
-    """Blend the tumour and its oedema into the tissue signal of a healthy slice, [0, 1], (H, W).
-
-    `reach` is what `depth` returned for the slice, `texture` smooth noise around 0, (H, W), and
-    `contrast` an index into `slices.CONTRASTS`. Oedema follows white matter.
-    """
-    inside = _step(-anatomy.hull_mm, 1.0) * tumour.strength
-    fluid = np.clip(1 - anatomy.grey - anatomy.white, 0, 1)
-    spread = _step(tumour.oedema + 0.25 * texture - reach, 0.25) * (0.25 + 0.75 * anatomy.white)
-    signal = _blend(signal, _OEDEMA[contrast], 0.8 * inside * spread * (1 - fluid))
-    edge = 0.5 if tumour.kind == "diffuse" else 0.1
-    mass = inside * _step(1.0 + 0.05 * texture - reach, edge)
-    return _blend(signal, _mass_signal(tumour, reach, texture, contrast), mass)
-
-
-def _mass_signal(tumour: Tumour, reach: Floats, texture: Floats, contrast: int) -> Floats:
-    mottled = 1 + 0.12 * texture
-    if tumour.kind == "diffuse":
-        return _DIFFUSE[contrast] * mottled
-    if tumour.kind == "solid":
-        return _SOLID[contrast] * mottled
-    core = _step(1 - tumour.rim + 0.15 * texture - reach, 0.12)
-    return _blend(_RIM[contrast] * mottled, _CORE[contrast], core)
-
-
-def _step(value: Floats, width: float) -> Floats:
-    """Rise smoothly from 0 to 1 while `value` goes from minus to plus half of `width`."""
-    t = np.clip(value / width + 0.5, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
-
-
-def _blend(below: Floats, above: Floats | float, weight: Floats) -> Floats:
-    return np.asarray(below + (above - below) * weight)
+def _outer_tissues(head: Head, points: Floats, is_neck: NDArray[np.bool_]) -> Floats:
+    """Tissues around the brain, with edges sharper than the grid of 2 mm has them."""
+    tissues, _ = head.sample(points)
+    matter = np.where(is_neck, 0.0, tissues[_GREY] + tissues[_WHITE])
+    tissues[_FLUID] += matter
+    tissues[_GREY] = np.where(is_neck, tissues[_GREY], 0.0)
+    tissues[_WHITE] = np.where(is_neck, tissues[_WHITE], 0.0)
+    sharp = tissues * tissues * tissues
+    return np.asarray(sharp / sharp.sum(axis=0))

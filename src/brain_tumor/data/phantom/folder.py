@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.data.phantom.anatomy import Floats, load_template
-from brain_tumor.data.phantom.slices import PhantomSlice, make_slice
+from brain_tumor.data.phantom.anatomy import load_template
+from brain_tumor.data.phantom.heads import Floats
+from brain_tumor.data.phantom.slices import HEAD, PhantomSlice, make_slice
 from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
 from brain_tumor.machine import processors, track
@@ -104,7 +105,7 @@ def generate(
         UserError: the params contradict each other or the MNI152 maps are missing.
     """
     planned = plan(params)
-    load_template()  # once, before the threads start
+    load_template(HEAD)  # once, before the threads start
     for name in (negative_folder, positive_folder, f"{MASKS_FOLDER}/{positive_folder}"):
         (folder / name).mkdir(parents=True, exist_ok=True)
 

@@ -55,31 +55,39 @@ class Head:
 
     tissues: NDArray[np.float32]
 
+    @property
+    def origin_mm(self) -> tuple[float, float, float]:
+        """Template point of the first voxel, padding included."""
+        x, y, z = ORIGIN_MM
+        return x - _PAD * VOXEL_MM, y - _PAD * VOXEL_MM, z
+
     def sample(self, points: NDArray[np.floating]) -> tuple[Floats, Floats]:
         """Interpolate linearly at `points` (3, N), mm; outside, the border goes on.
 
         Returns:
             Fractions, float64 (tissues, N), and distances to the brain's surface in mm, (N,).
         """
-        floor, part = [], []
-        for axis in range(3):
-            side = self.tissues.shape[axis]
-            place = (points[axis] - ORIGIN_MM[axis]) / VOXEL_MM + (_PAD if axis < 2 else 0)
-            place = np.clip(place, 0, side - 1.001)
-            floor.append(place.astype(np.int64))
-            part.append(place - floor[-1])
         _, wide, tall, values = self.tissues.shape
         flat = self.tissues.reshape(-1, values)
-        first = (floor[0] * wide + floor[1]) * tall + floor[2]
         total = np.zeros((points.shape[1], values))
-        for corner in np.ndindex(2, 2, 2):
-            x, y, z = (part[i] if step else 1 - part[i] for i, step in enumerate(corner))
-            place = first + (corner[0] * wide + corner[1]) * tall + corner[2]
-            total += flat[place] * (x * y * z)[:, None]
+        for start in range(0, points.shape[1], _CHUNK):
+            some = slice(start, start + _CHUNK)
+            floor, part = [], []
+            for axis, origin in enumerate(self.origin_mm):
+                place = (points[axis, some] - origin) / VOXEL_MM
+                place = np.clip(place, 0, self.tissues.shape[axis] - 1.001)
+                floor.append(place.astype(np.int64))
+                part.append(place - floor[-1])
+            first = (floor[0] * wide + floor[1]) * tall + floor[2]
+            for corner in np.ndindex(2, 2, 2):
+                x, y, z = (part[i] if step else 1 - part[i] for i, step in enumerate(corner))
+                place = first + (corner[0] * wide + corner[1]) * tall + corner[2]
+                total[some] += np.take(flat, place, axis=0) * (x * y * z)[:, None]
         return total[:, :-1].T, total[:, -1]
 
 
 _PAD = 4  # voxels of air around the labels
+_CHUNK = 4096  # points interpolated at once: what they need stays in the processor's cache
 
 
 @cache

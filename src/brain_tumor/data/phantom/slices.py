@@ -5,78 +5,86 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.data.phantom import anatomy as heads
+from brain_tumor.data.phantom import tumour as masses
 from brain_tumor.data.phantom.anatomy import (
     PLANES,
     Anatomy,
-    Floats,
     Patient,
     coarse_shape,
+    draw_patient,
+    grow_ventricles,
+    place_slice,
     sample_anatomy,
     upsample,
 )
+from brain_tumor.data.phantom.contrasts import TEXTBOOK, Contrast, random_contrast, varied
+from brain_tumor.data.phantom.heads import TISSUES, Floats
 from brain_tumor.settings import LABELS, POSITIVE, AugmentParams, PhantomParams
 
-CONTRASTS = ("T1", "T1-CE", "T2", "FLAIR")
-# Typical signal (0 black, 1 white) for each contrast: fluid, grey matter, white matter,
-# bone marrow, skin fat, muscle.
-_SIGNAL = np.array(
-    [
-        [0.12, 0.46, 0.66, 0.36, 0.92, 0.36],
-        [0.12, 0.42, 0.56, 0.34, 0.88, 0.42],
-        [0.90, 0.50, 0.32, 0.26, 0.62, 0.22],
-        [0.07, 0.56, 0.45, 0.26, 0.70, 0.28],
-    ]
-)
-_SPOTS = (0.2, 2.5, 1.0, 1.2)  # mean number of vessels or white-matter spots, by contrast
-_JITTER = np.array([0.03, 0.03, 0.03, 0.05, 0.07, 0.04])  # standard deviation of each column
+HEAD = "mni152"  # of the phantom data set
+# How much the signal of each tissue varies from place to place, as a fraction of it.
+_ROUGHNESS = {
+    "fluid": 0.02,
+    "marrow": 0.15,
+    "fat": 0.12,
+    "muscle": 0.15,
+    "skin": 0.08,
+    "gland": 0.2,
+    "grey": 0.03,
+    "white": 0.03,
+}
+_SWAPPED = ("bone", "fat", "muscle", "gland")  # of face and neck, in patches, one for another
+_SPOTS = {"T1": 0.2, "T1-CE": 2.5, "T2": 1.0, "FLAIR": 1.2, "random": 1.0}  # mean number
+
+
+def draw_contrast(
+    rng: np.random.Generator, patient: Patient, slice_index: int, random_fraction: float
+) -> Contrast:
+    """The textbook contrast whose turn it is, on some scanner, or a random one."""
+    textbook = list(TEXTBOOK.values())[patient.contrasts[slice_index % len(TEXTBOOK)]]
+    if rng.random() < random_fraction:
+        return random_contrast(rng)
+    return varied(textbook, rng)
 
 
 def tissue_signal(
-    rng: np.random.Generator, patient: Patient, anatomy: Anatomy, contrast: int, pixel_mm: float
+    rng: np.random.Generator, anatomy: Anatomy, contrast: Contrast, pixel_mm: float
 ) -> Floats:
     """Signal of the healthy slice, about [0, 1], float64 (H, W)."""
-    levels = np.clip(_SIGNAL[contrast] + rng.normal(0, 1, 6) * _JITTER, 0.02, 1.0)
-    fluid, grey, white, marrow, fat, muscle = (float(level) for level in levels)
-    rough = mottle(rng, anatomy.grey.shape, pixel_mm)
-    share = np.clip(1.6 * (1 - anatomy.grey - anatomy.white), 0, 1)
-    brain = (grey * anatomy.grey + white * anatomy.white) * (1 - share) + fluid * share
-    brain *= 1 + 0.03 * rough
-    signal = np.where(anatomy.hull_mm < patient.fluid_mm, fluid * 0.9, 0.04)  # 0.04: hard bone
-    middle = np.abs(anatomy.hull_mm - patient.fluid_mm - patient.skull_mm / 2)
-    signal = np.where(middle < patient.skull_mm / 5, marrow * (1 + 0.2 * rough), signal)
-    signal = np.where(anatomy.hull_mm < 1.0, brain, signal)
-    return _add_soft_tissue(signal, patient, anatomy, rough, (fat, muscle))
+    rough = mottle(rng, anatomy.hull_mm.shape, pixel_mm)
+    swap_patches(rng, anatomy, rough)
+    signal = np.zeros(rough.shape)
+    for tissue, level, fraction in zip(TISSUES, contrast.tissues, anatomy.tissues, strict=True):
+        if level > 0:
+            signal += level * fraction * (1 + _ROUGHNESS.get(tissue, 0.0) * rough)
+    return np.asarray(np.clip(signal, 0, None))
 
 
-def _add_soft_tissue(
-    signal: Floats, patient: Patient, anatomy: Anatomy, rough: Floats, levels: tuple[float, float]
-) -> Floats:
-    """Wrap the skull in scalp, add face and neck, and air around them."""
-    fat, muscle = levels
-    beyond = anatomy.hull_mm > patient.fluid_mm + patient.skull_mm
-    soft = np.clip(muscle + (fat - muscle) * np.clip(rough - 0.3, -1, 1), 0.03, 1)
-    signal = np.where(beyond, soft, signal)
-    skin = beyond & (anatomy.head_mm > -patient.scalp_mm)
-    signal = np.where(skin, fat * (1 + 0.08 * rough), signal)
-    return np.where(anatomy.head_mm > 0, 0.0, signal)
+def swap_patches(rng: np.random.Generator, anatomy: Anatomy, rough: Floats) -> None:
+    """Turn patches of one tissue of face and neck into another, in place: no two are alike."""
+    here, there = (TISSUES.index(name) for name in rng.choice(_SWAPPED, 2, replace=False))
+    above = float(rng.uniform(0.2, 1.0))
+    where = np.clip((rough - above) / 0.3, 0, 1) * np.clip((anatomy.hull_mm - 10) / 4, 0, 1)
+    moved = anatomy.tissues[here] * where
+    anatomy.tissues[here] -= moved
+    anatomy.tissues[there] += moved
 
 
 def harmless_extras(
-    rng: np.random.Generator, signal: Floats, anatomy: Anatomy, contrast: int, points: Floats
+    rng: np.random.Generator, signal: Floats, anatomy: Anatomy, contrast: Contrast, points: Floats
 ) -> Floats:
     """Add what shines without being a tumour: dura and vessels, or small white-matter spots."""
-    enhancing = contrast == CONTRASTS.index("T1-CE")
+    enhancing = contrast.name == "T1-CE"
     if enhancing:
         dura = np.exp(-((anatomy.hull_mm - 1.0) ** 2)) * float(rng.uniform(0, 0.5))
         falx = (
             np.exp(-((points[0] / 1.2) ** 2)) * (anatomy.hull_mm < 0) * float(rng.uniform(0, 0.4))
         )
-        fluid = np.clip(1 - anatomy.grey - anatomy.white, 0, 1)
-        signal = signal + (0.9 - signal) * np.clip(dura + falx * fluid, 0, 1)
-    bright = contrast > CONTRASTS.index("T1-CE")
-    where = anatomy.white * (anatomy.hull_mm < -5) if bright else anatomy.hull_mm < 2
-    for _ in range(rng.poisson(_SPOTS[contrast])):
+        shine = np.clip(dura + falx * anatomy.of("fluid"), 0, 1)
+        signal = signal + (0.9 - signal) * shine
+    in_white = contrast.name in ("T2", "FLAIR")
+    where = anatomy.of("white") * (anatomy.hull_mm < -5) if in_white else anatomy.hull_mm < 2
+    for _ in range(rng.poisson(_SPOTS[contrast.name])):
         signal = _add_spot(rng, signal, np.asarray(where, dtype=np.float64), points)
     return signal
 
@@ -90,12 +98,47 @@ def _add_spot(rng: np.random.Generator, signal: Floats, where: Floats, points: F
     return np.asarray(signal + (level - signal) * weight)
 
 
-def acquire(rng: np.random.Generator, signal: Floats, params: PhantomParams) -> NDArray[np.uint8]:
+_WIDTH_OF_SIGMA = 2.355  # full width at half height of a Gaussian, over its standard deviation
+_COIL_FRACTION = 0.4  # share of slices with each of the two unevennesses of the receiving coil
+
+
+def coil(rng: np.random.Generator, anatomy: Anatomy, points: Floats) -> Floats:
+    """Sensitivity of the receiving coil: less towards the neck, more at the surface, (H, W)."""
+    fall, start_mm = float(rng.uniform(0.2, 0.95)), float(rng.uniform(-60, -20))
+    rise = float(rng.uniform(0, 0.5))
+    fades, shines = rng.random(2) < _COIL_FRACTION
+    sensitivity = np.ones(anatomy.hull_mm.shape)
+    if fades:
+        sensitivity -= fall * np.clip((start_mm - points[2]) / 60, 0, 1)
+    if shines:
+        sensitivity *= 1 + rise * np.clip(1 + anatomy.hull_mm / 40, 0, 1.5)
+    return sensitivity
+
+
+def view(rng: np.random.Generator, anatomy: Anatomy, params: PhantomParams) -> NDArray[np.bool_]:
+    """What the field of view holds, bool (H, W): the brain always, face or neck not always."""
+    seen: NDArray[np.bool_] = np.ones(anatomy.hull_mm.shape, dtype=np.bool_)
+    cuts, side, depth = rng.random() < params.cut_fraction, int(rng.integers(4)), rng.random()
+    if not cuts:
+        return seen
+    lines = np.flatnonzero((anatomy.hull_mm < 4).any(axis=side % 2))
+    upright = seen.T if side % 2 else seen
+    if side < 2:
+        upright[:, : int(lines[0] * depth)] = False
+    else:
+        upright[:, int(lines[-1] + (upright.shape[1] - lines[-1]) * (1 - depth)) :] = False
+    return seen
+
+
+def acquire(
+    rng: np.random.Generator, signal: Floats, params: PhantomParams, pixel_mm: float
+) -> NDArray[np.uint8]:
     """Blur, shade, brighten, add Rician noise and round: uint8 (H, W)."""
     from scipy.ndimage import gaussian_filter
 
     shape = signal.shape
-    blurred = gaussian_filter(signal, float(rng.uniform(0.3, 0.8)))
+    width_px = float(rng.uniform(*params.resolution_mm)) / pixel_mm
+    blurred = gaussian_filter(signal, width_px / _WIDTH_OF_SIGMA)
     shade = 1 + params.bias_fraction * smooth_noise(rng, shape, max(shape) / 2.5)
     level = float(rng.uniform(0.75, 1.15))
     toned = np.clip(blurred * shade, 0, None) ** float(rng.uniform(0.85, 1.2)) * level
@@ -120,7 +163,8 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], scale_px: flo
     return upsample(coarse, (height, width), stride) * 1.5
 
 
-_PATIENT, _PLACE, _TISSUE, _SCANNER, _TUMOUR, _TEXTURE = range(1, 7)  # independent random streams
+_PATIENT, _PLACE, _TISSUE, _SCANNER, _TUMOUR, _TEXTURE, _CONTRAST, _VIEW = range(1, 9)
+# The random streams are independent: what one part draws leaves the others as they are.
 
 
 @dataclass(frozen=True)
@@ -130,9 +174,12 @@ class PhantomSlice:
     Attributes:
         image: grey levels, uint8 (H, W).
         mask: the mass without its oedema, bool (H, W); empty without a tumour.
-        brain: inside of the brain's surface, bool (H, W).
+        brain: inside of the brain's closed surface, bool (H, W).
+        points: the template (MNI) point of every pixel before mass effect and growth of the
+            ventricles, mm: x to the right, y to the front, z up, float64 (3, H, W). It holds for
+            the brain; skull and scalp, whose thickness varies, lie up to 9 mm from theirs.
         plane: axial, coronal or sagittal.
-        contrast: T1, T1-CE, T2 or FLAIR.
+        contrast: T1, T1-CE, T2, FLAIR or random.
         kind: solid, ring, diffuse, or none.
         pixel_mm: side of a pixel, millimetres of the patient.
     """
@@ -140,6 +187,7 @@ class PhantomSlice:
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     brain: NDArray[np.bool_]
+    points: Floats
     plane: str
     contrast: str
     kind: str
@@ -153,6 +201,7 @@ def make_slice(
     tumour: bool,
     params: PhantomParams,
     plane: str | None = None,
+    head: str = HEAD,
 ) -> PhantomSlice:
     """Make one slice; the same arguments give the same slice, whatever was made before.
 
@@ -162,41 +211,54 @@ def make_slice(
     Args:
         seed: of the data set (`params.seed` is not read).
         patient: number of the patient, 0 or more.
-        slice_index: 0 or more; four slices in a row differ in contrast.
+        slice_index: 0 or more; of four slices in a row no two share a textbook contrast.
         tumour: whether the mass is there.
         params: ranges to draw from; the counts are not read.
-        plane: axial, coronal or sagittal; None: drawn, mostly axial.
+        plane: axial, coronal or sagittal; None: drawn, with the shares of `params`.
+        head: of `heads.HEADS`.
     """
 
     def stream(name: int, index: int = slice_index) -> np.random.Generator:
         return np.random.default_rng((seed, patient, index, name))
 
-    person = heads.draw_patient(stream(_PATIENT, 0), params.tumour_radius_mm)
-    place = heads.place_slice(stream(_PLACE), person, params.canvas_px, plane)
-    mass = heads.draw_tumour(stream(_TUMOUR, 0), params.tumour_contrast)
-    reach = heads.depth(mass, person, place.points)
-    contrast = person.contrasts[slice_index % 4]
-    pushed = heads.push_aside(mass, person, place.points, reach) if tumour else place.points
-    pushed = heads.grow_ventricles(pushed, person.ventricle_growth)
-    wall_mm = person.fluid_mm + person.skull_mm + person.scalp_mm
-    anatomy = sample_anatomy(place.points, pushed, wall_mm)
+    person = draw_patient(stream(_PATIENT, 0), params.tumour_radius_mm, head)
+    place = place_slice(stream(_PLACE), person, params, plane)
+    mass = masses.draw_tumour(stream(_TUMOUR, 0), params.tumour_contrast)
+    reach = masses.depth(mass, person, place.points)
+    contrast = draw_contrast(
+        stream(_CONTRAST), person, slice_index, params.random_contrast_fraction
+    )
+    pushed = masses.push_aside(mass, person, place.points, reach) if tumour else place.points
+    pushed = grow_ventricles(pushed, person.ventricle_growth)
+    anatomy = sample_anatomy(person, place.points, pushed)
     tissue = stream(_TISSUE)
-    signal = tissue_signal(tissue, person, anatomy, contrast, place.pixel_mm)
+    signal = tissue_signal(tissue, anatomy, contrast, place.pixel_mm)
     signal = harmless_extras(tissue, signal, anatomy, contrast, place.points)
     mask = np.zeros(signal.shape, dtype=np.bool_)
     if tumour:
         texture = mottle(stream(_TEXTURE), signal.shape, place.pixel_mm)
-        signal = heads.paint(signal, mass, reach, anatomy, texture, contrast)
-        mask = heads.tumour_mask(reach, anatomy)
+        signal = masses.paint(signal, mass, reach, anatomy, texture, contrast)
+        mask = masses.tumour_mask(reach, anatomy)
+    viewing = stream(_VIEW)
+    signal = signal * coil(viewing, anatomy, place.points)
+    image = acquire(stream(_SCANNER), signal, params, place.pixel_mm)
+    image = np.where(view(viewing, anatomy, params), image, np.uint8(0))
+    turns = _quarter_turns(viewing, params.quarter_turn_fraction)
     return PhantomSlice(
-        image=acquire(stream(_SCANNER), signal, params),
-        mask=mask,
-        brain=anatomy.hull_mm < 0,
+        image=np.ascontiguousarray(np.rot90(image, turns)),
+        mask=np.ascontiguousarray(np.rot90(mask, turns)),
+        brain=np.ascontiguousarray(np.rot90(anatomy.hull_mm < 0, turns)),
+        points=np.ascontiguousarray(np.rot90(place.points, turns, axes=(1, 2))),
         plane=place.plane,
-        contrast=CONTRASTS[contrast],
+        contrast=contrast.name,
         kind=mass.kind if tumour else "none",
         pixel_mm=place.pixel_mm,
     )
+
+
+def _quarter_turns(rng: np.random.Generator, fraction: float) -> int:
+    turns = int(rng.integers(1, 4))
+    return turns if rng.random() < fraction else 0
 
 
 _TRAINING_SEED = 1_000_000  # added to the seed: patients apart from those of a phantom data set

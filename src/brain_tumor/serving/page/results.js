@@ -96,10 +96,17 @@ function facts(list, answer, model) {
   const temperature = model?.temperature ? ` (temperature ${model.temperature.toPrecision(3)})` : "";
   const rows = [
     ["Distance from the training images", `${answer.ood_score.toPrecision(2)} (flagged above 1)`],
+    ["Plane", plane(answer)],
     ["Calibrated", answer.calibrated ? `yes${temperature}` : "no: a score, not a chance"],
     ["Model", `${answer.model}, ${answer.engine}`],
   ];
   list.replaceChildren(...rows.flatMap(([key, value]) => [element("dt", "", key), element("dd", "", value)]));
+}
+
+function plane(answer) {
+  const sure = `${(100 * answer.alignment).toFixed(0)} % sure`;
+  if (!answer.plane) return "no brain found";
+  return answer.aligned ? `${answer.plane} (${sure})` : `perhaps ${answer.plane} (${sure}): not aligned`;
 }
 
 function probability(value) {
