@@ -1,4 +1,4 @@
-"""How well a known pose is recovered: whole-head phantoms of a head that the network never saw.
+"""How well a known pose is recovered: whole-head phantoms of a brain that the network never saw.
 
 `python -m benchmarks.alignment` draws Colin27's head and brain in each plane (the network learned
 from the MNI152 brain), aligns the pictures, and compares the template point of every brain pixel

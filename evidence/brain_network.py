@@ -1,9 +1,9 @@
 """The network that finds the brain: trained on heads that are drawn at random.
 
 `python -m evidence.brain_network` draws the views, trains, writes `brain.onnx` and `brain.json`
-into `brain_tumor/imaging`, and prints how often views of a head that it never saw are found right.
+into `brain_tumor/imaging`, and prints how often views of a brain that it never saw are found right.
 With `--calibrate-only` the network stays as it is and only its confidence is fitted again.
-No picture of a person is read. See docs/alignment.md for time, machine and result.
+No picture is read. See docs/alignment.md for time, machine and result.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ from brain_tumor.imaging.brain import (
     NETWORK,
     PLANES,
     SIDE_PX,
-    confidence,
     described_in,
     find_brain,
+    probability_right,
 )
 from brain_tumor.imaging.geometry import magnification, rotation_deg, similarity
 from brain_tumor.inference.export import Graph, walk
@@ -260,7 +260,7 @@ def report(network: Path, seed: int, about: dict[str, Any], views: int) -> list[
     for number, plane in enumerate(PLANES):
         own = [answer for answer in answers if answer[2] == number]
         sure = [
-            bool(answer[0]) and float(confidence(np.array([answer[0]]), about)[0]) >= 0.5
+            bool(answer[0]) and float(probability_right(np.array([answer[0]]), about)[0]) >= 0.5
             for answer in own
         ]
         off_mm = [answer[3] for answer, is_sure in zip(own, sure, strict=True) if is_sure]

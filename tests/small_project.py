@@ -29,7 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "slices_per_patient": 1,
     },
     "split": {"mode": "fractions", "fractions": {"val": 0.25, "test": 0.25}},  # 3 of each class
-    "preprocess": {"size_px": 75, "refined_slices": 1},
+    "preprocess": {"size_px": 75},
     "augment": {"copies": 1, "phantoms": 2},
     "backbone": {"source": "random"},
     "tune": {

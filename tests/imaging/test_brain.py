@@ -1,5 +1,7 @@
 """The brain in pictures of whole heads whose truth is known, and in pictures of anything."""
 
+import hashlib
+import json
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -21,10 +23,10 @@ from brain_tumor.imaging.brain import (
     Brain,
     Fit,
     Places,
-    confidence,
     find_brain,
     fit,
     network_digest,
+    probability_right,
 )
 from brain_tumor.imaging.geometry import (
     compose,
@@ -311,12 +313,18 @@ def test_a_missing_file_of_the_network_is_named_with_the_remedy(
         find_brain(NOISE, FIRST, network_copy)
 
 
-def test_the_network_is_small_and_its_digest_is_that_of_its_file() -> None:
-    import hashlib
-
+def test_the_network_is_small_and_its_description_has_its_digest() -> None:
     content = brain.NETWORK.read_bytes()
     assert len(content) <= 1_000_000
-    assert hashlib.sha256(content).hexdigest() == network_digest()
+    facts = json.loads(brain.described_in(brain.NETWORK).read_text(encoding="utf-8"))
+    assert facts["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_another_confidence_is_another_digest(network_copy: Path) -> None:
+    same = network_digest(network_copy)
+    about = brain.described_in(network_copy)
+    about.write_text(about.read_text(encoding="utf-8").replace('"bias": ', '"bias": 1'))
+    assert same == network_digest() != network_digest(network_copy)
 
 
 CENTRES = np.arange(CELLS) * brain.CELL_PX + (brain.CELL_PX - 1) / 2
@@ -398,7 +406,7 @@ def test_confidence_rises_with_what_its_weights_say_and_stays_a_probability() ->
     }
     features = np.full((3, len(FEATURES)), np.e - 1)
     features[1, 0] = features[2, 5] = 100.0
-    values = confidence(features, about)
+    values = probability_right(features, about)
     assert values[0] == pytest.approx(0.5)
     assert 0 <= values[1] < 0.01
     assert 0.99 < values[2] <= 1

@@ -250,7 +250,7 @@ def test_what_is_not_sure_enough_is_centred_and_fills_the_frame(plane: str) -> N
     strict = sections.preprocess(min_confidence=1.0)
     normalisation = normalise(image, strict)
     assert normalisation.brain is not None
-    assert normalisation.fallback == f"confidence {normalisation.brain.confidence:.2f}"
+    assert normalisation.fallback == f"confidence {normalisation.brain.confidence:.3f}"
     assert_centred(normalisation)
     record = preprocess_grey(image, strict).record
     assert (record.fallback, record.plane) == (normalisation.fallback, plane)

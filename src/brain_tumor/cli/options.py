@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,15 +61,22 @@ def model_folder(model: str | None) -> "ModelFolder":
         UserError: there is no such model.
         typer.Exit: the model's own code has done the work.
     """
+    from brain_tumor.errors import UserError
     from brain_tumor.tracking.models import find_model
 
     folder = find_model(chosen(model))
     if (folder.bundle / _EARLIER).is_file() and _OWN_CODE not in os.environ:
+        if find_spec("SimpleITK") is None:
+            raise UserError(
+                f"{folder.name}: of an earlier version, which aligned pictures by SimpleITK: "
+                "pip install simpleitk"
+            )
         print(f"{folder.name}: of an earlier version; its own code runs", file=sys.stderr)
         start = (
             "import sys; sys.argv[0] = 'brain-tumor'; from brain_tumor.cli.app import app; app()"
         )
-        own = {"PYTHONPATH": str(folder.root.resolve() / "code"), _OWN_CODE: "1"}
+        paths = [str(folder.root.resolve() / "code"), os.environ.get("PYTHONPATH", "")]
+        own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), _OWN_CODE: "1"}
         command = [sys.executable, "-P", "-c", start, *sys.argv[1:]]
         raise typer.Exit(subprocess.run(command, env=os.environ | own).returncode)
     return folder

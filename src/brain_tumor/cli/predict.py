@@ -80,7 +80,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         return [row["file"], "", "", "", "", f"error: {row['error']}"]
     remarks = "; ".join(filter(None, (row["warnings"], row["error"])))
     label = f"{row['label']}?" if row["out_of_distribution"] else row["label"]
-    plane = row["plane"] if row["aligned"] else f"{row['plane']}?"
+    plane = row["plane"] if row["aligned"] or not row["plane"] else f"{row['plane']}?"
     return [row["file"], row["slice"], plane, label, f"{row['probability']:.3f}", remarks]
 
 

@@ -85,7 +85,7 @@ def _session(network: Path) -> Any:
     import onnxruntime
 
     data = network.read_bytes() if network.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != network_digest(network):
+    if hashlib.sha256(data).hexdigest() != _about(network)["sha256"]:
         raise UserError(
             f"{network}: not the network that {described_in(network).name} describes; "
             "install brain-tumor again"
@@ -97,8 +97,8 @@ def _session(network: Path) -> Any:
 
 
 def network_digest(network: Path = NETWORK) -> str:
-    """SHA-256 of a network's file."""
-    return str(_about(network)["sha256"])
+    """SHA-256 of what a network is described by: the digest of its file, and its confidence."""
+    return hashlib.sha256(described_in(network).read_bytes()).hexdigest()
 
 
 def described_in(network: Path) -> Path:
@@ -121,7 +121,7 @@ class Fit:
         position_mm: template coordinate along the plane's normal (sagittal: from the middle).
         matrix: (2, 3), pixel of the normalised frame to pixel of the view.
         residual_mm: root mean square distance of the points from the map.
-        oblique: how far the plane is from `plane`: 0 none, towards 0.42 for the most oblique.
+        oblique: 1 minus the cosine of the angle between the plane and `plane`; at most 0.42.
         spread: standard deviation of the points along the normal, mm.
         px_mm: template millimetres of a pixel of the view.
     """
@@ -138,7 +138,7 @@ class Fit:
     @property
     def name(self) -> str:
         """The slice, as `axial+8` or `sagittal+12-mirrored`."""
-        return f"{self.plane}{self.position_mm:+.0f}{'-mirrored' if self.mirrored else ''}"
+        return f"{self.plane}{round(self.position_mm):+d}{'-mirrored' if self.mirrored else ''}"
 
 
 def fit(places: Places) -> Fit | None:
@@ -223,7 +223,7 @@ class Brain:
         mask: bool (`SIDE_PX`, `SIDE_PX`), the brain in the last view, as its convex hull.
         frame_to_mask: (2, 3), pixel of the normalised frame to pixel of `mask`.
         confidence: probability that plane, side, pose and position are right, 0 to 1.
-        features: what the confidence rests on, in the order of `FEATURES`.
+        features: what the confidence rests on, in the order of `FEATURES`; empty without a fit.
     """
 
     fit: Fit | None
@@ -251,14 +251,16 @@ def find_brain(image: np.ndarray, first: np.ndarray, network: Path = NETWORK) ->
     for _ in range(_VIEWS):
         places = look(contrast(warp(small, compose(to_small, view), SIDE_PX)), network)
         found = fit(places)
-        if found is None or not _SIZES_MM[0] < found.px_mm < _SIZES_MM[1]:
-            return Brain(None, first, _mask(places), first, 0.0, ())
+        mask = _mask(places)
+        if found is None or not mask.any() or not _SIZES_MM[0] < found.px_mm < _SIZES_MM[1]:
+            return Brain(None, first, mask, first, 0.0, ())
         matrix = compose(view, found.matrix)
         fits.append((found, matrix))
         last, view = view, compose(matrix, _around(places, found))
     features = _features(places, fits)
-    return Brain(found, matrix, _mask(places), compose(invert(last), matrix),
-                 _confidence(features, network), features)  # fmt: skip
+    frame_to_mask = compose(invert(last), matrix)
+    confidence = _confidence(features, network)
+    return Brain(found, matrix, mask, frame_to_mask, confidence, features)
 
 
 def _shrunk(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -306,10 +308,10 @@ def _features(places: Places, fits: list[tuple[Fit, np.ndarray]]) -> tuple[float
 
 def _confidence(features: tuple[float, ...], network: Path) -> float:
     about = _about(network)["confidence"]
-    return float(confidence(np.array([features]), about)[0])
+    return float(probability_right(np.array([features]), about)[0])
 
 
-def confidence(features: np.ndarray, about: dict[str, list[float]]) -> np.ndarray:
+def probability_right(features: np.ndarray, about: dict[str, list[float]]) -> np.ndarray:
     """Logistic regression on the logarithm of one plus each feature, (n, features) to (n,)."""
     scaled = (np.log1p(features) - about["mean"]) / about["deviation"]
     logit = scaled @ np.array(about["weights"]) + about["bias"]

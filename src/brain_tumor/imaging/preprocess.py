@@ -48,7 +48,8 @@ class Record:
             from the middle.
         rotation_deg: of the stored image's axes in the raw image, clockwise as seen.
         px_per_mm: raw pixels in a millimetre of the template; 0 where the pose is not trusted.
-        confidence: probability that plane, side, pose and position are right, 0 to 1.
+        confidence: probability that plane, side, pose and position are right, 0 to 1; 0.4 less
+            where the picture is turned by more than 45 degrees, as few are.
         fallback: why the pose is not trusted; empty if it is.
         m00: with m01, m02, m10, m11, m12 the (2, 3) map from a pixel (x, y, 1) of the stored
             image to a pixel (x, y) of the raw one; pixel 0 is the centre of the first.
@@ -168,7 +169,7 @@ def normalise(image: np.ndarray, params: PreprocessParams) -> Normalisation:
     if brain.fit is None:
         fallback = "no brain found"
     elif brain.confidence < params.min_confidence:
-        fallback = f"confidence {brain.confidence:.2f}"
+        fallback = f"confidence {brain.confidence:.3f}"
     else:
         return Normalisation(brain.matrix, brain.mask, brain.frame_to_mask, brain, "")
     centred = square_matrix(box, FRAME_SIDE_PX)

@@ -99,7 +99,7 @@ class Prediction:
         ood_score: how unlike, from 0; flagged above 1.
         plane: axial, coronal or sagittal, as the alignment takes it; empty where there is no brain.
         aligned: the alignment is trusted; if not, the whole head was shown to the network.
-        alignment: probability that the alignment is right, 0 to 1.
+        alignment: probability that the alignment is right, 0 to 1; see `Record.confidence`.
         warnings: what a reader should know of this slice, in plain words; often empty.
         engine: what ran the network: `keras` or `onnxruntime`.
         model: name and version, as `brain-tumor-inceptionv3 version 3`.

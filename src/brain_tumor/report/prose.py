@@ -218,9 +218,10 @@ def _preprocessing(inputs: Inputs) -> tuple[str, ...]:
         f"{inputs.preprocessing[label]['images']} ({name})"
         for label, name in (("no", "no tumour"), ("yes", "tumour"))
     ]
-    steps = ["Decode to grey, turned as EXIF says."]
+    steps, kept = ["Decode to grey, turned as EXIF says."], "brain"
     if params.normalisation == "none":
         steps.append("No spatial normalisation.")
+        kept = "head"
     else:
         steps.append(
             "Find the brain, its plane and its place in the MNI152 template with a small network, "
@@ -230,7 +231,7 @@ def _preprocessing(inputs: Inputs) -> tuple[str, ...]:
     blanked = ", blacken what lies outside it" if params.blank_outside else ""
     return (
         *steps,
-        f"Crop to the brain and a margin around it{blanked}.",
+        f"Crop to the {kept} and a margin around it{blanked}.",
         f"Stretch grey levels from percentile {params.clip_low_percent:g} to "
         f"{params.clip_high_percent:g} of what is kept to [0, 1].",
         f"Resize to {params.size_px} x {params.size_px} pixels.",

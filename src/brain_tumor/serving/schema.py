@@ -46,7 +46,7 @@ class SliceAnswer(BaseModel):
     ood_score: float = Field(description="How unlike, from 0; flagged above 1.", examples=[0.4])
     plane: str = Field(
         description="Axial, coronal or sagittal, as the alignment takes it; empty where no brain "
-        "was found.",
+        "was found or looked for.",
         examples=["axial"],
     )
     aligned: bool = Field(

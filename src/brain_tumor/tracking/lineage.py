@@ -60,10 +60,11 @@ def tags(facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _code_md5() -> str:
-    """MD5 of the Python files of this package, by name and content."""
+    """MD5 of the files of this package, by name and content: code, and what it decides by."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.md5(usedforsecurity=False)
-    for file in sorted(package.rglob("*.py")):
+    files = (file for file in package.rglob("*") if file.is_file())
+    for file in sorted(file for file in files if "__pycache__" not in file.parts):
         digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

@@ -238,8 +238,8 @@ def place_slice(
     rng: np.random.Generator, patient: Patient, params: PhantomParams, plane: str | None = None
 ) -> Placement:
     """Draw plane (unless given), canvas, field of view, shift, rotation and tilt, then deform."""
-    shares = params.planes
-    drawn = PLANES[rng.choice(3, p=(shares.axial, shares.coronal, shares.sagittal))]
+    shares = np.array([getattr(params.planes, name) for name in PLANES])
+    drawn = PLANES[rng.choice(3, p=shares / shares.sum())]
     plane = plane or drawn
     height, width = (
         int(side) for side in rng.integers(params.canvas_px[0], params.canvas_px[1] + 1, 2)

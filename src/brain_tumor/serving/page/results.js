@@ -105,7 +105,7 @@ function facts(list, answer, model) {
 
 function plane(answer) {
   const sure = `${(100 * answer.alignment).toFixed(0)} % sure`;
-  if (!answer.plane) return "no brain found";
+  if (!answer.plane) return "not known";
   return answer.aligned ? `${answer.plane} (${sure})` : `perhaps ${answer.plane} (${sure}): not aligned`;
 }
 
