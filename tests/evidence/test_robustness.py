@@ -14,7 +14,8 @@ from brain_tumor.files import read_artefact
 from brain_tumor.imaging.picture import decode
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
-from brain_tumor.outputs import write_manifest, write_split
+from brain_tumor.model.saved import META_FILE, NETWORK_FILE
+from brain_tumor.outputs import EXPORTED, write_manifest, write_split
 from brain_tumor.report.drawings import curves_svg
 from brain_tumor.settings import EvaluateParams, PreprocessParams
 from evidence.pages import robustness_page
@@ -170,10 +171,9 @@ def project(tmp_path: Path) -> Path:
     write_split(files.assign(split=np.where(train, "train", "test")), outputs / "split.csv")
     model = write_model(tmp_path / "model")
     homes: dict[str, tuple[str, ...]] = {
-        "train": bundle.FILES[:1],
-        "calibrate": bundle.FILES[1:2],
-        "preprocess": bundle.FILES[2:3],
-        "export": bundle.FILES[4:],
+        "train": (NETWORK_FILE,),
+        "calibrate": (META_FILE,),
+        "export": EXPORTED,
     }
     for stage, names in homes.items():
         (outputs / stage).mkdir()
