@@ -354,7 +354,7 @@ def test_contrasts_are_textbook_ones_in_turn_or_random_in_their_share() -> None:
 
 def difference(contrast: Contrast) -> float:
     """Mean absolute difference of the masses' signals from that of the brain."""
-    brain = (contrast.level("grey") + contrast.level("white")) / 2
+    brain = float(contrast.tissues[[TISSUES.index("grey"), TISSUES.index("white")]].mean())
     return float(
         np.mean([abs(s - brain) for s in (contrast.solid, contrast.ring, contrast.diffuse)])
     )

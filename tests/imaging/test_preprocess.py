@@ -106,7 +106,7 @@ def test_the_step_of_the_paper_removes_detail(image: np.ndarray) -> None:
         for side in (100, None)
     )
     rough, fine = (preprocess_grey(image, params).image for params in (paper, plain))
-    assert steps(image, paper)["cropped"].shape == (100, 100)
+    assert steps(image, preprocess_grey(image, paper), paper)["cropped"].shape == (100, 100)
     assert rough.shape == (299, 299)
     assert np.corrcoef(rough.ravel(), fine.ravel())[0, 1] > 0.97
     detail = [np.abs(ndimage.laplace(each.astype(float))).mean() for each in (rough, fine)]
@@ -114,12 +114,13 @@ def test_the_step_of_the_paper_removes_detail(image: np.ndarray) -> None:
 
 
 def test_the_steps_are_the_pictures_on_the_way_to_the_input(image: np.ndarray) -> None:
-    pictures = steps(image, PARAMS)
+    pictures = steps(image, preprocess_grey(image, PARAMS), PARAMS)
     assert list(pictures) == ["raw", "normalised", "cropped", "input"]
     assert pictures["raw"] is image
     assert pictures["normalised"].shape == (256, 256)
     np.testing.assert_array_equal(pictures["input"], preprocess_grey(image, PARAMS).image)
-    unmoved = steps(image, sections.preprocess(normalisation="none"))
+    still = sections.preprocess(normalisation="none")
+    unmoved = steps(image, preprocess_grey(image, still), still)
     assert unmoved["normalised"] is image
 
 
@@ -334,7 +335,10 @@ def test_a_wide_margin_is_kept_beyond_the_picture_in_which_the_brain_was_found(p
     wide = PARAMS.model_copy(update={"crop_margin_fraction": 0.4})
     every = wide.model_copy(update={"blank_outside": False})
     near = stored_brain(drawn, preprocess_grey(drawn.image, wide).record) < 0.3 * wide.size_px
-    blanked, kept = (steps(drawn.image, params)["cropped"] for params in (wide, every))
+    blanked, kept = (
+        steps(drawn.image, preprocess_grey(drawn.image, params), params)["cropped"]
+        for params in (wide, every)
+    )
     np.testing.assert_array_equal(blanked[near], kept[near])
 
 

@@ -39,7 +39,7 @@ CELLS: Final = SIDE_PX // CELL_PX
 
 _VIEW_PX_MM = 2.4  # of all views but the first
 _VIEWS = 3
-_LARGE_PX = 256  # a picture is halved until its longer side has fewer than twice as many pixels
+_LARGE_PX = 256  # a picture whose longer side has twice as many or more is shrunk before views
 _MIN_BRAIN = 0.3  # a cell that shows brain with less probability says nothing of the pose
 _MIN_CELLS = 4.0  # sum of the probabilities
 _SIZES_MM = (0.8, 8.0)  # of a pixel of a view; a fit outside is none

@@ -110,7 +110,8 @@ def steps_figure(shown: Mapping[str, np.ndarray], params: PreprocessParams, path
     figure = Figure(figsize=(6.4, 1.75 * len(shown) + 0.3), dpi=_STEPS_DPI, layout="constrained")
     grid = figure.subplots(len(shown), len(_STEP_NAMES), squeeze=False)
     for row, (name, grey) in zip(grid, shown.items(), strict=True):
-        pictures = steps(grey, params)
+        done = preprocess_grey(grey, params)
+        pictures = steps(grey, done, params)
         for axes, (step, title) in zip(row, _STEP_NAMES.items(), strict=True):
             picture = pictures[step]
             axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
@@ -118,7 +119,7 @@ def steps_figure(shown: Mapping[str, np.ndarray], params: PreprocessParams, path
             axes.set_title(f"{title}\n{size}", fontsize=8)
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, fontsize=8)
-        row[1].set_xlabel(_how(preprocess_grey(grey, params).record), fontsize=7)
+        row[1].set_xlabel(_how(done.record), fontsize=7)
     with replacing(path) as aside:
         figure.savefig(aside, metadata={"Software": None})
 

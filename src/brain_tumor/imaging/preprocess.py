@@ -216,10 +216,12 @@ class Preprocessed:
     Attributes:
         image: uint8 (size_px, size_px); 255 means 1.0.
         record: what was done.
+        normalisation: how the raw picture lies in the normalised frame.
     """
 
     image: np.ndarray
     record: Record
+    normalisation: Normalisation
 
 
 def preprocess_image(data: bytes, params: PreprocessParams) -> Preprocessed:
@@ -241,19 +243,23 @@ def preprocess_grey(grey: np.ndarray, params: PreprocessParams) -> Preprocessed:
     levels = _levels(cropped[shown], params)
     unit = np.clip((cropped - levels[0]) / max(levels[1] - levels[0], 1.0), 0.0, 1.0) * shown
     image = _eight_bits(255.0 * resized(unit, params.size_px))
-    return Preprocessed(image, _record(grey, normalisation, box, levels, params))
+    record = _record(grey, normalisation, box, levels, params)
+    return Preprocessed(image, record, normalisation)
 
 
-def steps(grey: np.ndarray, params: PreprocessParams) -> dict[str, np.ndarray]:
-    """The picture after each step, uint8: `raw`, `normalised`, `cropped`, `input`."""
-    normalisation = normalise(grey, params)
-    _, cropped, _ = _crop(grey, normalisation, params)
-    warped = _eight_bits(warp(grey, normalisation.matrix, FRAME_SIDE_PX))
+def steps(grey: np.ndarray, done: Preprocessed, params: PreprocessParams) -> dict[str, np.ndarray]:
+    """A picture and what `preprocess_grey` made of it, step by step, uint8.
+
+    Returns:
+        Pictures `raw`, `normalised`, `cropped` and `input`.
+    """
+    _, cropped, _ = _crop(grey, done.normalisation, params)
+    warped = _eight_bits(warp(grey, done.normalisation.matrix, FRAME_SIDE_PX))
     return {
         "raw": grey,
-        "normalised": warped if normalisation.brain else grey,
+        "normalised": warped if done.normalisation.brain else grey,
         "cropped": _eight_bits(cropped),
-        "input": preprocess_grey(grey, params).image,
+        "input": done.image,
     }
 
 

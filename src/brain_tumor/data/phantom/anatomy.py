@@ -1,7 +1,7 @@
 """The phantom's anatomy: a patient's head in space, its deformation, and a slice through it.
 
 Points are in template (MNI) space, in millimetres: x to the right, y to the front, z to the top.
-Everything is float64 and elementwise (no BLAS), so bytes repeat.
+Everything is elementwise (no BLAS), and float64 but for the stored maps, so bytes repeat.
 """
 
 from dataclasses import dataclass

@@ -33,10 +33,6 @@ class Contrast:
     diffuse: float
     oedema: float
 
-    def level(self, tissue: str) -> float:
-        """Signal of one tissue."""
-        return float(self.tissues[TISSUES.index(tissue)])
-
 
 def _textbook(name: str, tissues: tuple[float, ...], mass: tuple[float, ...]) -> Contrast:
     return Contrast(name, np.array(tissues), *mass)
