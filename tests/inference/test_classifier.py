@@ -99,6 +99,28 @@ def test_bad_image_is_named_by_its_index(classifier: Classifier, bad: bytes) -> 
         classifier.predict([*IMAGES * 11, bad])
 
 
+@pytest.mark.parametrize("name", [*bundle.FILES, bundle.CONTENT_FILE])
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+def test_damaged_file_is_named(folder: Path, tmp_path: Path, name: str, at: float) -> None:
+    for path in folder.iterdir():
+        data = bytearray(path.read_bytes())
+        if path.name == name:
+            data[round(at * (len(data) - 2))] ^= 4
+        (tmp_path / path.name).write_bytes(data)
+    engine: EngineName = "fast" if name == bundle.FAST_FILE else "keras"
+    with pytest.raises(bundle.DamagedError, match=name.replace(".", r"\.")):
+        Classifier.load(tmp_path, engine)
+
+
+def test_model_of_another_brain_network_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "brain_network_digest", lambda: "0f" * 32)
+    assert not bundle.is_aligned_alike(folder)
+    with pytest.raises(UserError, match="another network that finds the brain"):
+        Classifier.load(folder)
+
+
 @pytest.mark.parametrize("name", bundle.FILES)
 def test_missing_file_is_named(folder: Path, tmp_path: Path, name: str) -> None:
     for path in folder.iterdir():

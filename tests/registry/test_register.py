@@ -441,6 +441,38 @@ class TestSync:
         assert version("1").aliases == ()
         Classifier.load(download(f"models:/{NAME}@champion"))
 
+    @pytest.mark.parametrize("name", [*bundle.FILES, bundle.CONTENT_FILE])
+    def test_damaged_file_is_named_and_the_model_is_made_again(
+        self,
+        registered: StageOutputs,
+        params: RegisterParams,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        name: str,
+    ) -> None:
+        path = artifacts_of(version("1")) / "artifacts/bundle" / name
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(bundle.DamagedError, match=name.replace(".", r"\.")):
+            versions.pull(f"models:/{NAME}/1", tmp_path / "pulled")
+        assert not (tmp_path / "pulled").exists()
+        assert sync(registered, PREPROCESS, params).restored
+        assert f"models:/{NAME}/1 is damaged" in (noted := capsys.readouterr().err)
+        assert name in noted
+        assert version("2").aliases == ("champion",)
+        versions.pull(f"models:/{NAME}@champion", tmp_path / "pulled")
+
+    def test_file_that_was_changed_with_its_digest_is_not_the_registered_one(
+        self, registered: StageOutputs, params: RegisterParams
+    ) -> None:
+        folder = artifacts_of(version("1")) / "artifacts/bundle"
+        meta = folder / "model.json"
+        meta.write_text(meta.read_text().replace('"threshold": 0.5', '"threshold": 0.9'))
+        bundle.seal(folder, bundle.read_content(folder).weights)
+        bundle.check(folder)
+        assert sync(registered, PREPROCESS, params).restored
+
     def test_missing_champion_is_set(
         self, registered: StageOutputs, params: RegisterParams
     ) -> None:
@@ -475,7 +507,8 @@ def test_a_version_from_before_there_was_an_export_counts_as_whole(
     client = connection.connect()
     (artifacts_of(version("1")) / "artifacts/bundle/network.onnx").unlink()
     assert versions.find_version(client, NAME, digest) is None
-    client.delete_model_version_tag(NAME, "1", "md5.export")
+    for tag in ("md5.export", "sha256.bundle"):
+        client.delete_model_version_tag(NAME, "1", tag)
     assert versions.find_version(client, NAME, digest) is not None
 
 
@@ -489,8 +522,7 @@ def test_digest_is_of_everything_that_decides_a_prediction(
         shutil.rmtree(folder, ignore_errors=True)
         exported = [outputs.export / name for name in EXPORTED]
         files = [outputs.model, outputs.model_json, *exported]
-        bundle.write(folder, files, preprocess)
-        return bundle.digest(folder)
+        return bundle.write(folder, files, preprocess)
 
     other = PREPROCESS.model_copy(update={"clip_high_percent": 99.0})
     first = digest(PREPROCESS)

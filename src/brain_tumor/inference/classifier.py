@@ -16,13 +16,12 @@ from brain_tumor.imaging.picture import DecodeError
 from brain_tumor.imaging.preprocess import Record, preprocess_grey
 from brain_tumor.imaging.read import read_slices
 from brain_tumor.imaging.statistics import image_statistics
-from brain_tumor.inference.bundle import FAMILIARITY_FILE, PREPROCESS_FILE
-from brain_tumor.inference.engine import Engine, EngineName, load_engine
+from brain_tumor.inference.bundle import FAMILIARITY_FILE, PREPROCESS_FILE, check, is_aligned_alike
+from brain_tumor.inference.engine import NETWORKS, Engine, EngineName, load_engine
 from brain_tumor.inference.familiarity import Familiarity, reasons
 from brain_tumor.machine import spread
 from brain_tumor.model.calibration import calibrate
-from brain_tumor.model.saved import ModelMeta, load_meta
-from brain_tumor.outputs import EXPORTED
+from brain_tumor.model.saved import META_FILE, ModelMeta, load_meta
 from brain_tumor.settings import PreprocessParams
 
 SLICES = 3  # of a volume, by default
@@ -177,13 +176,14 @@ class Classifier:
         `engine` and `threads` are those of `load_engine`; answers name `model`.
 
         Raises:
-            UserError: a file is missing or unreadable; the message names it.
+            UserError: a file is missing, unreadable or not the one that was registered, or the
+                model was trained with another network that finds the brain.
         """
-        missing = [name for name in EXPORTED if not (folder / name).is_file()]
-        if missing:
+        check(folder, (NETWORKS[engine], META_FILE, PREPROCESS_FILE, FAMILIARITY_FILE))
+        if not is_aligned_alike(folder):
             raise UserError(
-                f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version "
-                "of this project lacks what came later: run `dvc repro` to register it anew"
+                f"{folder}: the model was trained with another network that finds the brain than "
+                "this version of brain-tumor has; the code that fits is the model's folder `code`"
             )
         return cls(
             engine=load_engine(folder, engine, threads),

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -320,10 +320,13 @@ def find_model(model: str) -> ModelFolder:
     return folder
 
 
-def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
+def pull(
+    uri: str, folder: Path, check: Callable[[ModelFolder], None], *, force: bool = False
+) -> ModelFolder:
     """Copy all of a registered model to a folder, the whole of it or nothing.
 
     Nothing that is there is touched without `force`, which replaces a model if nothing else is.
+    `check` raises an error if what came is not what was registered.
 
     Raises:
         UserError: the store has no such model, or the folder is not free.
@@ -341,6 +344,7 @@ def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
         others = sorted(present - {path.name for path in aside.iterdir()})
         if others:
             raise UserError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
+        check(pulled)
     return ModelFolder(folder)
 
 
