@@ -80,6 +80,7 @@ def _run_own_code(folder: "ModelFolder") -> int:
         UserError: the model brings no code, or that needs SimpleITK, which is not installed.
     """
     from brain_tumor.errors import UserError
+    from brain_tumor.tracking.models import OWN_CODE
 
     code = folder.root.resolve() / "code"
     modules = [".app", ""]  # where the commands are, and where they were until 2026-11-23
@@ -98,7 +99,7 @@ def _run_own_code(folder: "ModelFolder") -> int:
         )
     print(f"{folder.name}: of another version; its own code runs", file=sys.stderr)
     paths = [str(code), os.environ.get("PYTHONPATH", "")]
-    own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), _OWN_CODE: "1"}
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), _OWN_CODE: "1", **OWN_CODE}
     command = [sys.executable, "-P", "-c", start, *sys.argv[1:]]
     with subprocess.Popen(command, env=os.environ | own) as process:
         # Ctrl-C reaches both, and it is the other that ends by it; SIGTERM is passed on.

@@ -32,6 +32,7 @@ from brain_tumor.report.card import (
 from brain_tumor.tracking import connection, lineage, models, pyfunc
 from brain_tumor.tracking.models import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT, Version
 from brain_tumor.tracking.runs import Run, curves, headline, resume_run, start_run, training_name
+from brain_tumor.tracking.signature import SignatureError
 
 RESTORED_TAG = "restored"
 _TRACED = (
@@ -295,14 +296,12 @@ def is_sound(client: Any, version: Version) -> bool:
     """
     if not is_whole(client, version):
         return False
-    if _CONTENT_TAG not in version.tags:
-        return True
-    folder = models.download(version.uri)
     try:
-        check_bundle(version, folder)
-    except bundle.DamagedError as error:
-        print(f"note: {version.uri} is damaged: {error}", file=sys.stderr)
-        models.set_tags(client, version, {_DAMAGED_TAG: "true"})
+        check_bundle(version, models.find_model(version.uri).bundle)
+    except (bundle.DamagedError, SignatureError) as error:
+        print(f"note: {version.uri} is passed over: {error}", file=sys.stderr)
+        if isinstance(error, bundle.DamagedError):
+            models.set_tags(client, version, {_DAMAGED_TAG: "true"})
         return False
     return True
 
@@ -329,6 +328,7 @@ def pull(uri: str, folder: Path, *, force: bool = False) -> models.ModelFolder:
     Raises:
         UserError: the store has no such model, or the folder is not free.
         DamagedError: a file is not the one that was registered.
+        SignatureError: it must be signed and is not.
     """
 
     def check(pulled: models.ModelFolder) -> None:
@@ -375,6 +375,7 @@ def make_version(
             extras=extras,
             requirements=inference_requirements(),
             metrics=headline(as_json(described)["metrics"]),
+            changing=(CARD, CARD_FACTS, REPORT, models.NAME_FILE),
         )
     tags = _tags(described, lineage_of(outputs)) | ({RESTORED_TAG: "true"} if restored else {})
     tags[_CONTENT_TAG] = bundle.read_content(folder).sha256
