@@ -1,5 +1,7 @@
 """Raw image bytes in, probability of the stored network out."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,10 @@ from brain_tumor.inference.classifier import (
 from brain_tumor.inference.familiarity import REASONS
 from brain_tumor.model import saved
 from brain_tumor.model.explain import Explainer
-from tests.inference.toy import NAME, THRESHOLD, disc, write_model
+from tests import sections
+from tests.imaging.drawn_heads import encoded
+from tests.imaging.whole_heads import whole_head
+from tests.inference.toy import NAME, SIZE_PX, THRESHOLD, disc, write_model
 
 if TYPE_CHECKING:
     from brain_tumor.inference.engine import EngineName
@@ -97,6 +102,20 @@ def test_contributions_add_up_to_the_logit(folder: Path, classifier: Classifier)
 def test_bad_image_is_named_by_its_index(classifier: Classifier, bad: bytes) -> None:
     with pytest.raises(UserError, match="image 33: cannot decode"):
         classifier.predict([*IMAGES * 11, bad])
+
+
+def test_warnings_tell_how_a_picture_was_aligned(classifier: Classifier) -> None:
+    aligning = replace(classifier, preprocess=sections.preprocess(size_px=SIZE_PX))
+    head = whole_head(4, "axial").image
+    noise = np.random.default_rng(0).integers(0, 256, (200, 240), dtype=np.uint8)
+    pictures = [encoded(picture) for picture in (head, head[::-1, ::-1], noise)]
+    upright, turned, fallback = (
+        [text for text in prediction.warnings if "turned" in text or "aligned" in text]
+        for [prediction] in aligning.predict(pictures)
+    )
+    assert upright == []
+    assert re.fullmatch(r"turned by 1[678]\d degrees: it was judged upright", *turned)
+    assert re.fullmatch(r"its brain could not be aligned \(.+\): the whole head .*", *fallback)
 
 
 @pytest.mark.parametrize("name", [*bundle.FILES, bundle.CONTENT_FILE])

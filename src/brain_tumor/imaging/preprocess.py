@@ -178,7 +178,7 @@ def normalise(image: np.ndarray, params: PreprocessParams) -> Normalisation:
 
 _SURE = 0.9  # confidence with which no other start is tried
 # Pictures are seldom turned: a turned pose has its odds divided by this.
-_TURNED_DEG, _TURNED_ODDS = 45.0, 9.0
+TURNED_DEG, _TURNED_ODDS = 45.0, 9.0
 
 
 def _surest(image: np.ndarray, head: np.ndarray, box: Box) -> Brain:
@@ -186,7 +186,7 @@ def _surest(image: np.ndarray, head: np.ndarray, box: Box) -> Brain:
     brains: list[Brain] = []
     for picture, first in _starts(image, head, box):
         brain = find_brain(picture, first)
-        if abs(rotation_deg(brain.matrix)) > _TURNED_DEG:
+        if abs(rotation_deg(brain.matrix)) > TURNED_DEG:
             against = _TURNED_ODDS * (1 - brain.confidence)
             brain = replace(brain, confidence=brain.confidence / (brain.confidence + against))
         brains.append(brain)

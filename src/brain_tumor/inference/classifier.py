@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact
 from brain_tumor.imaging.picture import DecodeError
-from brain_tumor.imaging.preprocess import Record, preprocess_grey
+from brain_tumor.imaging.preprocess import TURNED_DEG, Record, preprocess_grey
 from brain_tumor.imaging.read import read_slices
 from brain_tumor.imaging.statistics import image_statistics
 from brain_tumor.inference.bundle import FAMILIARITY_FILE, PREPROCESS_FILE, check, is_aligned_alike
@@ -248,6 +248,11 @@ class Classifier:
             if record.fallback
             else []
         )
+        turned = (
+            [f"turned by {abs(record.rotation_deg):.0f} degrees: it was judged upright"]
+            if abs(record.rotation_deg) > TURNED_DEG
+            else []
+        )
         return Prediction(
             slice=part.slice,
             probability=probability,
@@ -259,7 +264,7 @@ class Classifier:
             plane=record.plane,
             aligned=bool(record.plane) and not record.fallback,
             alignment=record.confidence,
-            warnings=(*reasons(unlike), *unaligned, *part.notes),
+            warnings=(*reasons(unlike), *unaligned, *turned, *part.notes),
             engine=self.engine.name,
             model=self.model,
         )
