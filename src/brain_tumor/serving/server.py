@@ -4,18 +4,21 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import uvicorn
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
+from brain_tumor.errors import UserError
 from brain_tumor.serving.app import create_app
+from brain_tumor.serving.connections import BoundedConnection, allowed_connections
+from brain_tumor.serving.hosts import is_loopback
+from brain_tumor.serving.pool import WorkerPool
 from brain_tumor.serving.schema import Limits
-from brain_tumor.serving.workers import WorkerPool
 from brain_tumor.tracking.models import ModelFolder
 
 _GRACE_S = 5.0
-_LOCAL = ("127.0.0.1", "localhost")
 
 
 def serve(
@@ -30,19 +33,20 @@ def serve(
     Port 0 is any free one; `started` is called with the URL when files are taken.
 
     Raises:
-        OSError: the address is taken or not this machine's; the message names it.
-        UserError: the model cannot be loaded.
+        UserError: the address is taken or not this machine's, or the model cannot be loaded.
     """
     # One line a request to standard error; of uvicorn only what goes wrong.
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level="WARNING")
     logging.getLogger("brain_tumor.serve").setLevel("INFO")
+    logging.getLogger("uvicorn.error").setLevel("ERROR")
+    logging.getLogger("python_multipart").setLevel("CRITICAL")  # quotes what was sent
+    limits = replace(limits, connections=allowed_connections(limits, workers))
     with _bound(*address) as listening:
         pool = WorkerPool(model, workers, limits)
         try:
             started(_url(listening))
-            app = create_app(model, pool, limits)
-            if address[0] in _LOCAL:  # else a web page could reach it by a name of its own
-                app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL])
+            local = is_loopback(listening.getsockname()[0])
+            app = create_app(model, pool, limits, address[0] if local else None)
             _run(app, pool, limits, listening)
         finally:
             pool.close()
@@ -51,6 +55,10 @@ def serve(
 def _run(app: object, pool: WorkerPool, limits: Limits, listening: socket.socket) -> None:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
+        http=partial(BoundedConnection, limits=limits),  # type: ignore[arg-type]
+        ws="none",
+        workers=1,
+        h11_max_incomplete_event_size=limits.header_bytes,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -80,9 +88,9 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0]
-        raise OSError(f"{host}:{port}: {reason}; give another --host or --port") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host is called so
+        reason = (getattr(error, "strerror", "") or str(error)).partition(" (")[0]
+        raise UserError(f"{host}:{port}: {reason}; give another --host or --port") from error
 
 
 def _url(listening: socket.socket) -> str:
