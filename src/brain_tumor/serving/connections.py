@@ -16,7 +16,8 @@ from brain_tumor.serving.answers import log, response, secure
 from brain_tumor.serving.schema import ERRORS, ApiError, Limits
 
 _FILES_PER_WORKER = 8  # descriptors: its pipes, and those that are open while another starts
-_FILES = 48  # of the server itself
+ACCEPTED_AT_ONCE = 8  # connections, before those that are too many are cut
+_FILES = 48 + 2 * ACCEPTED_AT_ONCE  # of the server itself
 
 
 def allowed_connections(limits: Limits, workers: int) -> int:

@@ -202,8 +202,12 @@ class WorkerPool:
             self._closing.wait(min(_LOOK_S * 2 ** (tries - 1), _LONGEST_PAUSE_S))
             return
         job = self._line.first(_LOOK_S)
-        if job and (job.tries or job.future.set_running_or_notify_cancel()):
+        if not job or not (job.future.running() or job.future.set_running_or_notify_cancel()):
+            return
+        if self._workers[number].alive:
             self._answer(self._workers[number], job)
+        else:  # it ended while it had nothing to do: not over this file
+            self._line.put_back(job)
 
     def _answer(self, worker: Worker, job: Job) -> None:
         try:
@@ -246,7 +250,8 @@ class WorkerPool:
                 return False
             worker.wait_ready()
         except WorkerGoneError as error:
-            _log.error("no worker: %s", error)
+            if not self._closing.is_set():
+                _log.error("no worker: %s", error)
             self._failures[number] += 1
             return False
         self._failures[number] = 0

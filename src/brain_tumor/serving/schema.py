@@ -232,7 +232,7 @@ class Limits:
     transfer_s: float = 120.0
     headers_s: float = 10.0
     header_bytes: int = 16_384
-    connections: int = 256
+    connections: int = 512
     answer_bytes: int = 512 * MEGABYTE
 
     @property

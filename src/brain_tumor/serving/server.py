@@ -1,5 +1,6 @@
 """A served model from start to graceful end."""
 
+import asyncio
 import logging
 import signal
 import socket
@@ -7,18 +8,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from brain_tumor.errors import UserError
 from brain_tumor.serving.app import create_app
-from brain_tumor.serving.connections import BoundedConnection, allowed_connections
+from brain_tumor.serving.connections import ACCEPTED_AT_ONCE, BoundedConnection, allowed_connections
 from brain_tumor.serving.hosts import is_loopback
 from brain_tumor.serving.pool import WorkerPool
 from brain_tumor.serving.schema import Limits
 from brain_tumor.tracking.models import ModelFolder
 
+_log = logging.getLogger("brain_tumor.serve")
 _GRACE_S = 5.0
+_WAITING = 2048  # connections that are not accepted yet, at most
 
 
 def serve(
@@ -37,7 +41,7 @@ def serve(
     """
     # One line a request to standard error; of uvicorn only what goes wrong.
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level="WARNING")
-    logging.getLogger("brain_tumor.serve").setLevel("INFO")
+    _log.setLevel("INFO")
     logging.getLogger("uvicorn.error").setLevel("ERROR")
     logging.getLogger("python_multipart").setLevel("CRITICAL")  # quotes what was sent
     limits = replace(limits, connections=allowed_connections(limits, workers))
@@ -58,6 +62,7 @@ def _run(app: object, pool: WorkerPool, limits: Limits, listening: socket.socket
         http=partial(BoundedConnection, limits=limits),  # type: ignore[arg-type]
         ws="none",
         workers=1,
+        backlog=ACCEPTED_AT_ONCE,
         h11_max_incomplete_event_size=limits.header_bytes,
         lifespan="off",
         log_config=None,
@@ -73,15 +78,29 @@ def _run(app: object, pool: WorkerPool, limits: Limits, listening: socket.socket
 
 
 class _Server(uvicorn.Server):
-    """Tells the workers when the end begins."""
+    """Tells the workers when the end begins, and says in a line what the system refuses."""
 
     def __init__(self, config: uvicorn.Config, pool: WorkerPool) -> None:
         super().__init__(config)
         self._pool = pool
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_report)
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(_WAITING)  # asyncio takes one figure for both
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._pool.wind_down()
         super().handle_exit(sig, frame)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, OSError):  # no file descriptors are left, for example
+        _log.error("%s: %s", context["message"], error)
+    else:
+        loop.default_exception_handler(context)
 
 
 def _bound(host: str, port: int) -> socket.socket:
