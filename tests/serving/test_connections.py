@@ -22,8 +22,13 @@ POST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
 
 @pytest.fixture(scope="module")
 def server(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    limits = {"headers_s": HEADERS_S, "transfer_s": TRANSFER_S, "connections": CONNECTIONS}
-    with limited(toy, tmp_path_factory.mktemp("log"), **limits) as started:
+    with limited(
+        toy,
+        tmp_path_factory.mktemp("log"),
+        headers_s=HEADERS_S,
+        transfer_s=TRANSFER_S,
+        connections=CONNECTIONS,
+    ) as started:
         wait_until(lambda: httpx.get(f"{started.url}/health").status_code == 200)
         yield started
         log = started.log.read_text(encoding="utf-8")
@@ -73,11 +78,8 @@ def trickle(connection: socket.socket, piece: bytes) -> bytes:
 def parsed(answer: bytes) -> tuple[int, httpx.Headers, bytes]:
     head, _, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
-    return (
-        int(first.split()[1]),
-        httpx.Headers([tuple(line.split(": ", 1)) for line in lines]),  # type: ignore[misc]
-        body,
-    )
+    headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    return int(first.split()[1]), httpx.Headers(headers), body
 
 
 def refused(answer: bytes) -> tuple[int, str]:

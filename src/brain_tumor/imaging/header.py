@@ -109,12 +109,14 @@ def _directories(data: bytes) -> Iterator[int]:
     seen: set[int] = set()
     try:
         (place,) = struct.unpack_from(order + offset, data, 8 if big else 4)
-        while place and place not in seen:
+        while 0 < place < len(data) and place not in seen:
             seen.add(place)
             (tags,) = struct.unpack_from(order + count, data, place)
             yield tags
             place += struct.calcsize("=" + count) + entry * tags
-            (place,) = struct.unpack_from(order + offset, data, place)
+            (place,) = struct.unpack(
+                order + offset, data[place : place + struct.calcsize("=" + offset)]
+            )
     except struct.error:  # it ends early: the reader says so
         return
 

@@ -230,7 +230,7 @@ class Limits:
     queue: int = 128
     stall_s: float = 30.0
     transfer_s: float = 120.0
-    headers_s: float = 10.0
+    headers_s: float = 20.0
     header_bytes: int = 16_384
     connections: int = 512
     answer_bytes: int = 512 * MEGABYTE
