@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brain_tumor.serving.connections import IDLE_S
 from tests.inference.toy import disc
 from tests.serving.serving import Server, files, limited, wait_until
 
-HEADERS_S, TRANSFER_S, CONNECTIONS = 1.0, 2.5, 6
+HEADERS_S, TRANSFER_S, CONNECTIONS = 1.0, 5.0, 6
+BUSY_S = 5.0  # that a machine with much to do may be late
 HEAD = b"Host: localhost\r\nConnection: close\r\n"
 POST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -38,7 +40,7 @@ def server(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 
 def connect(server: Server) -> socket.socket:
     host, port = server.url.removeprefix("http://").rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=20)
+    return socket.create_connection((host, int(port)), timeout=30)
 
 
 def rest(connection: socket.socket) -> bytes:
@@ -54,7 +56,7 @@ def rest(connection: socket.socket) -> bytes:
 
 def trickle(connection: socket.socket, piece: bytes) -> bytes:
     """Send a piece every now and then until the server has had enough; what it answers."""
-    until = time.monotonic() + 15
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
             connection.sendall(piece)
@@ -63,7 +65,7 @@ def trickle(connection: socket.socket, piece: bytes) -> bytes:
         connection.settimeout(0.1)
         try:
             if first := connection.recv(65536):
-                connection.settimeout(20)
+                connection.settimeout(30)
                 return first + rest(connection)
             break
         except TimeoutError:
@@ -174,7 +176,7 @@ def test_headers_have_a_time_limit_however_they_trickle(server: Server) -> None:
         started = time.monotonic()
         answer = trickle(connection, b"G")
         assert refused(answer) == (408, "stalled")
-        assert HEADERS_S <= time.monotonic() - started < HEADERS_S + 2
+        assert HEADERS_S <= time.monotonic() - started < HEADERS_S + BUSY_S
 
 
 def test_headers_of_a_second_request_have_one_too(server: Server) -> None:
@@ -188,7 +190,7 @@ def test_a_connection_without_a_request_is_closed(server: Server) -> None:
     with connect(server) as connection:
         started = time.monotonic()
         assert rest(connection) == b""
-        assert time.monotonic() - started < HEADERS_S + 2
+        assert time.monotonic() - started < HEADERS_S + BUSY_S
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -199,7 +201,7 @@ def test_a_whole_upload_has_a_time_limit_however_it_trickles(server: Server, chu
         started = time.monotonic()
         answer = trickle(connection, b"1\r\n\n\r\n" if chunked else b"\n")
         assert refused(answer) == (408, "stalled")
-        assert TRANSFER_S <= time.monotonic() - started < TRANSFER_S + 2
+        assert TRANSFER_S <= time.monotonic() - started < TRANSFER_S + BUSY_S
 
 
 def test_a_body_that_nobody_reads_has_a_time_limit(server: Server) -> None:
@@ -210,7 +212,7 @@ def test_a_body_that_nobody_reads_has_a_time_limit(server: Server) -> None:
         assert parsed(connection.recv(65536))[0] == 404
         started = time.monotonic()
         trickle(connection, b"a")
-        assert time.monotonic() - started < TRANSFER_S + 2
+        assert time.monotonic() - started < TRANSFER_S + BUSY_S
 
 
 def noise(number: int) -> bytes:
@@ -243,16 +245,32 @@ def test_an_answer_that_is_not_fetched_has_a_time_limit(server: Server) -> None:
 
 
 def test_more_connections_than_allowed_are_told_so_and_many_more_are_cut(server: Server) -> None:
+    head = POST + form(b"b") + b"Content-Length: 9999\r\n\r\n--b\r\n"
     with ExitStack() as opened:
-        idle = [opened.enter_context(connect(server)) for _ in range(2 * CONNECTIONS - 1)]
+        started = time.monotonic()
+        uploads = [opened.enter_context(connect(server)) for _ in range(CONNECTIONS)]
+        for upload in uploads:
+            upload.sendall(head)
+        wait_until(lambda: httpx.get(f"{server.url}/health").status_code == 503)
         answer = httpx.get(f"{server.url}/health")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
         assert int(answer.headers["Retry-After"]) >= 1
         assert "Content-Security-Policy" in answer.headers
-        idle += [opened.enter_context(connect(server)) for _ in range(5)]
+        more = [opened.enter_context(connect(server)) for _ in range(CONNECTIONS)]
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{server.url}/health")
-        started = time.monotonic()
-        assert b"".join(map(rest, idle)) == b""
-        assert time.monotonic() - started < HEADERS_S + 2
+        assert time.monotonic() - started < TRANSFER_S
+        assert [refused(rest(upload)) for upload in uploads] == [(408, "stalled")] * CONNECTIONS
+        assert b"".join(map(rest, more)) == b""
     assert httpx.post(f"{server.url}/predict", files=files(("a", disc(120)))).status_code == 200
+
+
+def test_idle_connections_make_room(toy: Path, tmp_path: Path) -> None:
+    with limited(toy, tmp_path, connections=20, headers_s=60) as server, ExitStack() as opened:
+        wait_until(lambda: httpx.get(f"{server.url}/health").status_code == 200)
+        idle = [opened.enter_context(connect(server)) for _ in range(20)]
+        for number, connection in enumerate(idle):
+            connection.sendall(b"GET /"[:number])  # a part of a request is none
+        time.sleep(IDLE_S + 0.5)
+        answers = [httpx.get(f"{server.url}/health").status_code for _ in range(3)]
+        assert answers == [200] * 3

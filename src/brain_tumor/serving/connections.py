@@ -1,10 +1,11 @@
 """HTTP connections that wait for no client without an end, and answer every one in one form."""
 
 import contextlib
+import math
 import sys
 import time
 from asyncio import TimerHandle, Transport
-from typing import Any
+from typing import Any, cast
 
 import h11
 from starlette.datastructures import MutableHeaders
@@ -15,6 +16,7 @@ from brain_tumor.serving import schema
 from brain_tumor.serving.answers import log, response, secure
 from brain_tumor.serving.schema import ERRORS, ApiError, Limits
 
+IDLE_S = 5.0  # after which a connection without a request makes room for another
 _FILES_PER_WORKER = 8  # descriptors: its pipes, and those that are open while another starts
 ACCEPTED_AT_ONCE = 8  # connections, before those that are too many are cut
 _FILES = 48 + 2 * ACCEPTED_AT_ONCE  # of the server itself
@@ -49,14 +51,12 @@ class BoundedConnection(H11Protocol):
         self._fetching: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Wait for the headers of a request; refuse it if there are too many connections."""
+        """Wait for the headers of a request, if there are not too many connections."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)  # so that it is known whether all is fetched
-        if len(self.connections) > 2 * self._limits.connections:
-            transport.abort()
-        elif len(self.connections) > self._limits.connections:
-            self.app = _too_many
         self._watch()
+        if len(self.connections) > self._limits.connections:
+            self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
@@ -93,6 +93,23 @@ class BoundedConnection(H11Protocol):
         code, meaning = ERRORS.get(status, ERRORS[400])
         message = "this is no HTTP/1.1 request" if code == ERRORS[400][0] else meaning
         self._refuse(ApiError(status if status in ERRORS else 400, message))
+
+    @property
+    def idle_since(self) -> float:
+        """Since when a request is waited for, by `time.monotonic`; infinite where none is."""
+        waits = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        return self._started if waits else math.inf
+
+    def _make_room(self) -> None:
+        """Cut the connection that has asked nothing for longest, else refuse this one."""
+        others = cast("set[BoundedConnection]", self.connections)
+        idlest = min(others, key=lambda other: other.idle_since)
+        if time.monotonic() - idlest.idle_since > IDLE_S:
+            idlest.transport.abort()
+        elif len(others) > 2 * self._limits.connections:
+            self.transport.abort()
+        else:
+            self.app = _too_many
 
     def _watch(self) -> None:
         """Set the time limit of what the client has to do next."""

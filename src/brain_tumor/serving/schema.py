@@ -220,7 +220,8 @@ class Limits:
         transfer_s: for a whole request to arrive, and for its answer to be fetched.
         headers_s: for the headers of a request to arrive.
         header_bytes: of address and headers.
-        connections: at once; as many more are told that the server is busy, others are cut.
+        connections: at once; more take the place of idle ones, or are told that the server is
+            busy; twice as many are cut.
         answer_bytes: of all answers that are not fetched yet, together.
     """
 
@@ -232,7 +233,7 @@ class Limits:
     transfer_s: float = 120.0
     headers_s: float = 20.0
     header_bytes: int = 16_384
-    connections: int = 512
+    connections: int = 1000
     answer_bytes: int = 512 * MEGABYTE
 
     @property
