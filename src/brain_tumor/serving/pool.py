@@ -205,13 +205,15 @@ class WorkerPool:
         if not job or not (job.future.running() or job.future.set_running_or_notify_cancel()):
             return
         if self._workers[number].alive:
-            self._answer(self._workers[number], job)
+            self._answer(number, job)
         else:  # it ended while it had nothing to do: not over this file
             self._line.put_back(job)
 
-    def _answer(self, worker: Worker, job: Job) -> None:
+    def _answer(self, number: int, job: Job) -> None:
         try:
-            answer = self._asked(worker, job)
+            answer = self._asked(self._workers[number], job)
+            if answer is None and self._replace(number):  # others may have ended with it
+                answer = self._asked(self._workers[number], job)
         except Exception as error:  # the client must have an answer
             answer = schema.broken("the file could not be worked on", where(error))
         if answer is None:
