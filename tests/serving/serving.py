@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ class Server:
 
     def memory_mb(self) -> float:
         """Memory that it and its workers hold, resident."""
-        pids = [self.process.pid, *self.workers()]
-        lines = [Path(f"/proc/{pid}/status").read_text().splitlines() for pid in pids]
-        sizes = [line.split()[1] for status in lines for line in status if line[:6] == "VmRSS:"]
-        return sum(map(int, sizes)) / 1000
+        return sum(_memory_mb(pid, "VmRSS") for pid in (self.process.pid, *self.workers()))
+
+    def peak_mb(self) -> float:
+        """The most that it held so far, without its workers."""
+        return _memory_mb(self.process.pid, "VmHWM")
 
 
 def files(*named: tuple[str, bytes]) -> list[Part]:
@@ -46,13 +47,27 @@ def files(*named: tuple[str, bytes]) -> list[Part]:
     return [("files", file) for file in named]
 
 
+def serving(model: Path, folder: Path, *options: str) -> AbstractContextManager[Server]:
+    """Serve a model until the end of the block."""
+    return running([COMMAND, "serve", "--model", model, "--port", "0", *options], folder)
+
+
+def limited(
+    model: Path, folder: Path, *, host: str = "127.0.0.1", workers: int = 1, **limits: float
+) -> AbstractContextManager[Server]:
+    """The same with other `Limits` than the command has options for."""
+    fields = [f"{name}={value}" for name, value in limits.items()]
+    arguments = [str(model), host, str(workers), *fields]
+    return running([sys.executable, "-m", "tests.serving.limited", *arguments], folder)
+
+
 @contextmanager
-def serving(model: Path, folder: Path, *options: str) -> Iterator[Server]:
-    """Serve a model until the end of the block; the server must not have ended before."""
+def running(command: Sequence[str | Path], folder: Path) -> Iterator[Server]:
+    """Run a server until the end of the block."""
     log = folder / "serve.log"
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--model", model, "--port", "0", *options],
+            command,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -61,7 +76,7 @@ def serving(model: Path, folder: Path, *options: str) -> Iterator[Server]:
     assert process.stdout
     try:
         first = process.stdout.readline()
-        assert first.startswith("http://127.0.0.1:"), log.read_text(encoding="utf-8")
+        assert first.startswith("http://"), log.read_text(encoding="utf-8")
         yield Server(first.split()[0], process, log)
     finally:
         if process.poll() is None:
@@ -86,6 +101,12 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _memory_mb(pid: int, name: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [size] = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return int(size) / 1000
 
 
 def _children(pid: int) -> list[int]:

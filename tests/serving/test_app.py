@@ -17,6 +17,7 @@ from PIL import Image
 
 from brain_tumor.inference.classifier import Classifier, Prediction
 from brain_tumor.serving.schema import SliceAnswer
+from tests.imaging.test_header import directories, encoded
 from tests.inference.toy import NAME, THRESHOLD, disc, disc_pixels
 from tests.serving.serving import Server, files, serving
 from tests.serving.toy_bundle import CARD_FACTS
@@ -136,6 +137,25 @@ class TestRefusals:
         assert words in error["message"]
 
     @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (encoded("PNG", (9400, 9400), "1"), "9400 x 9400 pixels"),
+            (encoded("JPEG", (5001, 5000), progressive=True), "25 megapixels"),
+            (directories(20_000), "1000 pages"),
+        ],
+    )
+    def test_a_small_file_that_would_take_long_costs_no_worker(
+        self, client: httpx.Client, server: Server, data: bytes, words: str
+    ) -> None:
+        workers = server.workers()
+        assert len(data) < MAX_BYTES
+        answer = client.post("/predict", files=files(("a", data)))
+        assert answer.elapsed.total_seconds() < 5  # 30 and more before
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+        assert words in answer.json()["error"]["message"]
+        assert server.workers() == workers
+
+    @pytest.mark.parametrize(
         ("method", "path", "status", "code"),
         [
             ("GET", "/predict", 405, "method_not_allowed"),
@@ -144,6 +164,7 @@ class TestRefusals:
             ("POST", "/docs", 405, "method_not_allowed"),
             ("GET", "/page/../../app.py", 404, "not_found"),
             ("POST", "/predict", 415, "unsupported_type"),
+            ("POST", "/predict/", 404, "not_found"),
         ],
     )
     def test_paths_and_methods(

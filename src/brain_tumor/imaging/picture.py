@@ -105,6 +105,7 @@ def eight_bits(values: np.ndarray) -> np.ndarray:
 
 
 MAX_BYTES = 1 << 30  # of the pixels of one file, decoded
+MAX_PIXELS = 25_000_000  # of a picture, so that it is worked on in seconds
 _LOW_PERCENT, _HIGH_PERCENT = 0.5, 99.8  # of the values that are not background
 _UNEVEN = 1.01  # pixels this much longer one way are resampled
 _MOST_UNEVEN = 20.0
@@ -166,6 +167,11 @@ def square(grey: NDArray[np.uint8], row_mm: float, column_mm: float) -> NDArray[
         return grey
     if longer / shorter > _MOST_UNEVEN:
         raise DecodeError(f"pixels of {column_mm:g} x {row_mm:g} mm: no picture to look at")
+    if grey.size * longer / shorter > MAX_PIXELS:
+        raise DecodeError(
+            f"{grey.shape[1]} x {grey.shape[0]} pixels of {column_mm:g} x {row_mm:g} mm: with "
+            f"square ones more than {MAX_PIXELS / 1e6:g} megapixels"
+        )
     factors = (row_mm / shorter, column_mm / shorter)
     stretched = ndimage.zoom(
         grey.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest"

@@ -1,23 +1,25 @@
 """The HTTP API: its routes, its errors, its description."""
 
 import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
+import json
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.datastructures import MutableHeaders
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brain_tumor.model.saved import load_meta
+from brain_tumor.serving import schema
+from brain_tumor.serving.answers import HeadersAndLog, PiecesResponse, described, response
+from brain_tumor.serving.hosts import OnlyLocalHosts
+from brain_tumor.serving.pool import WorkerPool
 from brain_tumor.serving.schema import (
     ERRORS,
     MAX_SLICES,
@@ -25,19 +27,14 @@ from brain_tumor.serving.schema import (
     TAKEN,
     ApiError,
     Bounds,
-    ErrorAnswer,
-    FileAnswer,
     Health,
     Limits,
     ModelAnswer,
     Predictions,
-    Problem,
-    SliceAnswer,
-    broken,
     docs_page,
 )
-from brain_tumor.serving.uploads import FIELD, MemoryBudget, Upload, read_uploads
-from brain_tumor.serving.workers import Slices, Task, WorkerPool, where
+from brain_tumor.serving.uploads import FIELD, HeldBytes, MemoryBudget, Upload, read_uploads
+from brain_tumor.serving.workers import Task
 from brain_tumor.tracking.models import ModelFolder
 
 _FILES = {
@@ -48,17 +45,6 @@ _FILES = {
 }
 _FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}}
 BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
-
-
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of an operation, with an example each."""
-    described: dict[int | str, dict[str, Any]] = {}
-    for status in statuses:
-        code, meaning = ERRORS[status]
-        example = ErrorAnswer(error=Problem(code=code, message=meaning)).model_dump()
-        content = {"application/json": {"example": example}}
-        described[status] = {"model": ErrorAnswer, "description": meaning, "content": content}
-    return described
 
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -86,12 +72,7 @@ def _sending(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
     return send
 
 
-def _response(error: ApiError) -> JSONResponse:
-    answer = ErrorAnswer(error=error.problem)
-    return JSONResponse(answer.model_dump(), error.status, dict(error.headers))
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _refused(_: Request, error: Exception) -> Response:
     """The answer to what an application raises."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
@@ -100,88 +81,59 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
         code, message = ERRORS.get(error.status_code, ("http_error", error.detail))
         error = ApiError(error.status_code, message, code, error.headers or {})
     assert isinstance(error, ApiError)
-    return _response(error)
-
-
-_log = logging.getLogger("brain_tumor.serve")
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-
-
-class HeadersAndLog:
-    """ASGI middleware; the log names routes, never what a client made up."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started, status = time.monotonic(), 0
-
-        async def sent(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sent)
-        except ClientDisconnect:
-            pass
-        except Exception as error:
-            _log.error("%s", where(error))
-            if not status:
-                await _response(broken("the request could not be answered"))(scope, receive, sent)
-        finally:
-            route = getattr(scope.get("route"), "path", "-")
-            took_ms = 1000 * (time.monotonic() - started)
-            _log.info("%s %s %s %.0f ms", scope["method"][:8], route, status or "-", took_ms)
+    return response(error)
 
 
 _OVER = "the file is larger than the limit; GET /model says how large a file may be"
 
 
 async def predictions(
-    request: Request, pool: WorkerPool, uploads: Sequence[Upload], *, slices: int, heatmap: bool
-) -> Predictions:
-    """Let the workers look at one or more files.
+    request: Request,
+    pool: WorkerPool,
+    uploads: list[Upload],
+    task: Callable[[HeldBytes], Task],
+    answers: MemoryBudget,
+) -> Response:
+    """Let the workers look at one or more files; `uploads` is emptied.
 
     Raises:
         ApiError: nothing can be queued, or the only file has this problem.
         ClientDisconnect: nobody waits for the answer.
     """
-    tasks = [Task(bytes(upload.data), slices, heatmap) for upload in uploads if not upload.over]
+    files = [(upload.name, upload.over) for upload in uploads]
+    tasks = [task(upload.held) for upload in uploads if not upload.over]
+    uploads.clear()  # a file is held no longer than its task
     futures = [asyncio.wrap_future(future) for future in pool.submit(tasks)]
-    answers = asyncio.gather(*futures, return_exceptions=True)
-    gone = asyncio.ensure_future(_gone(request))
-    try:
-        first: set[asyncio.Future[Any]] = {answers, gone}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not answers.done():
-            raise ClientDisconnect
-    finally:
-        gone.cancel()
-        answers.cancel()  # what still waits in the queue is not worked on
-    results = iter(answers.result())
-    each = [ApiError(413, _OVER) if upload.over else next(results) for upload in uploads]
+    tasks.clear()
+    await _all_answered(request, futures)
+    results = iter(futures)
+    each = [ApiError(413, _OVER) if over else _result(next(results), answers) for _, over in files]
     if len(each) == 1 and isinstance(each[0], ApiError):
         raise each[0]
-    return Predictions(
-        files=[_file(upload.name, answer) for upload, answer in zip(uploads, each, strict=True)]
-    )
+    named = [(name, answer) for (name, _), answer in zip(files, each, strict=True)]
+    return PiecesResponse(list(_pieces(named)))
+
+
+async def _all_answered(request: Request, futures: Sequence[asyncio.Future[bytes]]) -> None:
+    """Wait for answers.
+
+    Raises:
+        ClientDisconnect: the client has gone; what still waits is not worked on.
+    """
+    gone = asyncio.ensure_future(_gone(request))
+    answered = asyncio.ensure_future(asyncio.wait(futures)) if futures else None
+    try:
+        if answered:
+            await asyncio.wait({answered, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                raise ClientDisconnect
+    finally:
+        gone.cancel()
+        if answered:
+            answered.cancel()
+        for future in futures:
+            if not (future.cancel() or future.cancelled()):
+                future.exception()  # asyncio logs what nobody asks for
 
 
 async def _gone(request: Request) -> None:
@@ -190,12 +142,32 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _file(name: str, answer: Slices | BaseException) -> FileAnswer:
-    if isinstance(answer, ApiError):
-        return FileAnswer(name=name, error=answer.problem)
-    if isinstance(answer, BaseException):
-        raise answer
-    return FileAnswer(name=name, slices=[SliceAnswer.model_validate(item) for item in answer])
+def _result(future: asyncio.Future[bytes], answers: MemoryBudget) -> HeldBytes | ApiError:
+    """What a worker answered; counts against the budget."""
+    error = future.exception()
+    if isinstance(error, ApiError):
+        return error
+    if error:
+        raise error
+    try:
+        return HeldBytes(answers, future.result())
+    except ApiError as busy:
+        return busy
+
+
+def _pieces(files: Sequence[tuple[str, HeldBytes | ApiError]]) -> Iterator[bytes | HeldBytes]:
+    """`Predictions` as JSON: names and errors, and between them what the workers wrote."""
+    before = '{"files":['
+    for name, answer in files:
+        start = f'{before}{{"name":{json.dumps(name)},'
+        if isinstance(answer, ApiError):
+            yield f'{start}"error":{answer.problem.model_dump_json()}}}'.encode()
+        else:
+            yield f'{start}"slices":'.encode()
+            yield answer
+            yield b"}"
+        before = ","
+    yield f'],"notice":{json.dumps(NOTICE)}}}'.encode()
 
 
 _DESCRIPTION = f"""A classifier of brain MRI slices: how probable it is that a slice shows a tumour.
@@ -203,26 +175,35 @@ _DESCRIPTION = f"""A classifier of brain MRI slices: how probable it is that a s
 **{NOTICE}**"""
 
 
-def create_app(model: ModelFolder, pool: WorkerPool, limits: Limits) -> FastAPI:
-    """The application, for an ASGI server; who made the pool of workers closes it."""
+def create_app(
+    model: ModelFolder, pool: WorkerPool, limits: Limits, local_name: str | None
+) -> FastAPI:
+    """The application, for an ASGI server; who made the pool of workers closes it.
+
+    Where it listens on loopback only, `local_name` is the name it was given for that: requests to
+    a host of another name are refused.
+    """
     app = FastAPI(
         title="brain-tumor",
         version=version("brain-tumor"),
         description=_DESCRIPTION,
         docs_url=None,  # its pages load from a CDN; ours is `docs_page`
         redoc_url=None,
+        redirect_slashes=False,
     )
-    app.add_middleware(HeadersAndLog)
+    if local_name is not None:
+        app.add_middleware(OnlyLocalHosts, name=local_name)
+    app.add_middleware(HeadersAndLog, header_bytes=limits.header_bytes)
     for kind in (ApiError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _refused)
     add_pages(app)
     about = _about(model, limits)
-    memory = MemoryBudget(limits.held_bytes)
+    held, answers = MemoryBudget(limits.held_bytes), MemoryBudget(limits.answer_bytes)
 
     @app.post(
         "/predict",
-        response_model_exclude_none=True,
-        responses=errors(400, 408, 413, 415, 422, 500, 503, 504),
+        response_model=Predictions,
+        responses=described(400, 408, 413, 415, 422, 500, 503, 504),
         openapi_extra=BODY,
     )
     async def predict(
@@ -231,23 +212,23 @@ def create_app(model: ModelFolder, pool: WorkerPool, limits: Limits) -> FastAPI:
         slices: Annotated[
             int, Query(ge=1, le=MAX_SLICES, description="Middle slices of a volume, at most.")
         ] = 3,
-    ) -> Predictions:
+    ) -> Response:
         """Say for each slice of each file how probable a tumour is.
 
         Of several files a bad one has its own `error` and the others their `slices`; if there is
         only one, its error is that of the request.
         """
         pool.check_room()  # before anything is read
-        with memory.share() as hold:
-            uploads = await read_uploads(request, limits, hold)
-            return await predictions(request, pool, uploads, slices=slices, heatmap=heatmap)
+        uploads = await read_uploads(request, limits, held)
+        task = partial(Task, slices=slices, heatmap=heatmap)
+        return await predictions(request, pool, uploads, task, answers)
 
-    @app.get("/health", responses=errors(503))
+    @app.get("/health", responses=described(503))
     async def health() -> Health:
         """Whether files are taken; 503 if not."""
         workers = pool.ready
         if pool.stopping or not workers:
-            raise ApiError(503, "no worker is ready", "not_ready", {"Retry-After": "5"})
+            raise schema.not_ready()
         return Health(ready=True, workers=workers, queue=pool.waiting)
 
     @app.get("/model")

@@ -135,11 +135,13 @@ ERRORS = {
     400: ("bad_request", "A parameter or the multipart body is not as described."),
     404: ("not_found", "there is nothing here; see /openapi.json"),
     405: ("method_not_allowed", "this path does not take that method; see /openapi.json"),
-    408: ("stalled", "The request stopped arriving."),
+    408: ("stalled", "The request stopped arriving, or arrived too slowly."),
     413: ("too_large", "A file, the request or the number of files is over the limit."),
     415: ("unsupported_type", f"Not one of the kinds that are taken: {TAKEN}."),
     422: ("undecodable", "The only file is damaged, or holds no picture."),
+    431: ("headers_too_large", "The address or the headers are too long."),
     500: ("internal", "The server's fault."),
+    501: ("not_implemented", "A transfer encoding other than `chunked`."),
     503: ("busy", "Too much is waiting, or the server is stopping; `Retry-After` says how long."),
     504: ("too_slow", "The only file took longer than the time limit."),
 }
@@ -173,15 +175,26 @@ class ApiError(Exception):
         return Problem(code=self.code, message=self.message)
 
 
-def busy(retry_after_s: int) -> ApiError:
+def busy(retry_after_s: int, what: str = "files are waiting") -> ApiError:
     """More work waits than the server promises to do."""
-    message = f"too many files are waiting; try again in {retry_after_s} s"
+    message = f"too many {what}; try again in {retry_after_s} s"
     return ApiError(503, message, headers={"Retry-After": str(retry_after_s)})
 
 
 def stopping() -> ApiError:
     """The server ends."""
     return ApiError(503, "the server is stopping", "stopping", {"Retry-After": "10"})
+
+
+def stalled() -> ApiError:
+    """The client is too slow; what is still on its way is not waited for."""
+    message = "the request stopped arriving, or arrived too slowly"
+    return ApiError(408, message, headers={"Connection": "close"})
+
+
+def not_ready() -> ApiError:
+    """No worker can be started."""
+    return ApiError(503, "no worker is ready", "not_ready", {"Retry-After": "5"})
 
 
 def broken(what: str, place: str = "") -> ApiError:
@@ -204,6 +217,12 @@ class Limits:
         files: in one request.
         queue: files that wait for a worker.
         stall_s: that a client may pause while it sends.
+        transfer_s: for a whole request to arrive, and for its answer to be fetched.
+        headers_s: for the headers of a request to arrive.
+        header_bytes: of address and headers.
+        connections: at once; more take the place of idle ones, or are told that the server is
+            busy; twice as many are cut.
+        answer_bytes: of all answers that are not fetched yet, together.
     """
 
     file_bytes: int = 64 * MEGABYTE
@@ -211,6 +230,11 @@ class Limits:
     files: int = 32
     queue: int = 128
     stall_s: float = 30.0
+    transfer_s: float = 120.0
+    headers_s: float = 20.0
+    header_bytes: int = 16_384
+    connections: int = 1000
+    answer_bytes: int = 512 * MEGABYTE
 
     @property
     def request_bytes(self) -> int:
@@ -219,7 +243,7 @@ class Limits:
 
     @property
     def held_bytes(self) -> int:
-        """Of all requests that are being answered, together."""
+        """Of the files of all requests that are being answered, together."""
         return 2 * self.request_bytes
 
 

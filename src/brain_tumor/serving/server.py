@@ -1,21 +1,28 @@
 """A served model from start to graceful end."""
 
+import asyncio
 import logging
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
+from brain_tumor.errors import UserError
 from brain_tumor.serving.app import create_app
+from brain_tumor.serving.connections import ACCEPTED_AT_ONCE, BoundedConnection, allowed_connections
+from brain_tumor.serving.hosts import is_loopback
+from brain_tumor.serving.pool import WorkerPool
 from brain_tumor.serving.schema import Limits
-from brain_tumor.serving.workers import WorkerPool
 from brain_tumor.tracking.models import ModelFolder
 
+_log = logging.getLogger("brain_tumor.serve")
 _GRACE_S = 5.0
-_LOCAL = ("127.0.0.1", "localhost")
+_WAITING = 2048  # connections that are not accepted yet, at most
 
 
 def serve(
@@ -30,19 +37,20 @@ def serve(
     Port 0 is any free one; `started` is called with the URL when files are taken.
 
     Raises:
-        OSError: the address is taken or not this machine's; the message names it.
-        UserError: the model cannot be loaded.
+        UserError: the address is taken or not this machine's, or the model cannot be loaded.
     """
     # One line a request to standard error; of uvicorn only what goes wrong.
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level="WARNING")
-    logging.getLogger("brain_tumor.serve").setLevel("INFO")
+    _log.setLevel("INFO")
+    logging.getLogger("uvicorn.error").setLevel("ERROR")
+    logging.getLogger("python_multipart").setLevel("CRITICAL")  # quotes what was sent
+    limits = replace(limits, connections=allowed_connections(limits, workers))
     with _bound(*address) as listening:
         pool = WorkerPool(model, workers, limits)
         try:
             started(_url(listening))
-            app = create_app(model, pool, limits)
-            if address[0] in _LOCAL:  # else a web page could reach it by a name of its own
-                app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*_LOCAL])
+            local = is_loopback(listening.getsockname()[0])
+            app = create_app(model, pool, limits, address[0] if local else None)
             _run(app, pool, limits, listening)
         finally:
             pool.close()
@@ -51,6 +59,11 @@ def serve(
 def _run(app: object, pool: WorkerPool, limits: Limits, listening: socket.socket) -> None:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
+        http=partial(BoundedConnection, limits=limits),  # type: ignore[arg-type]
+        ws="none",
+        workers=1,
+        backlog=ACCEPTED_AT_ONCE,
+        h11_max_incomplete_event_size=limits.header_bytes,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -65,24 +78,38 @@ def _run(app: object, pool: WorkerPool, limits: Limits, listening: socket.socket
 
 
 class _Server(uvicorn.Server):
-    """Tells the workers when the end begins."""
+    """Tells the workers when the end begins, and says in a line what the system refuses."""
 
     def __init__(self, config: uvicorn.Config, pool: WorkerPool) -> None:
         super().__init__(config)
         self._pool = pool
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_report)
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(_WAITING)  # asyncio takes one figure for both
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._pool.wind_down()
         super().handle_exit(sig, frame)
 
 
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, OSError):  # no file descriptors are left, for example
+        _log.error("%s: %s", context["message"], error)
+    else:
+        loop.default_exception_handler(context)
+
+
 def _bound(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0]
-        raise OSError(f"{host}:{port}: {reason}; give another --host or --port") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host is called so
+        reason = (getattr(error, "strerror", "") or str(error)).partition(" (")[0]
+        raise UserError(f"{host}:{port}: {reason}; give another --host or --port") from error
 
 
 def _url(listening: socket.socket) -> str:

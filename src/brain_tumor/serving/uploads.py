@@ -1,9 +1,10 @@
 """Uploaded files, held in memory and never on disk."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass
+from functools import partial
+from sys import getsizeof
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -14,37 +15,87 @@ from brain_tumor.serving.schema import MEGABYTE, ApiError, Limits
 
 
 class MemoryBudget:
-    """Bytes of all requests that are being answered, kept under a limit."""
+    """Bytes that are held at once, kept under a limit."""
 
     def __init__(self, limit: int) -> None:
         """Hold nothing."""
         self._limit, self._bytes = limit, 0
+        self._lock = threading.Lock()
 
-    @contextmanager
-    def share(self) -> Iterator[Callable[[int], int]]:
-        """A request's share, given back at the end.
+    @property
+    def held(self) -> int:
+        """How many bytes are held now."""
+        return self._bytes
 
-        Yields a function that holds so many bytes more and returns how many the request holds; it
-        raises an `ApiError` where all requests together would be over the limit.
+    def take(self, count: int) -> None:
+        """Hold so many bytes more.
+
+        Raises:
+            ApiError: that would be over the limit; nothing more is held.
         """
-        share = 0
-
-        def hold(count: int) -> int:
-            nonlocal share
+        with self._lock:
             if self._bytes + count > self._limit:
                 raise schema.busy(5)
             self._bytes += count
-            share += count
-            return share
 
+    def give_back(self, count: int) -> None:
+        """Hold so many bytes less."""
+        with self._lock:
+            self._bytes -= count
+
+
+class HeldBytes:
+    """Bytes that count against a budget for as long as they exist, whoever holds them.
+
+    Attributes:
+        data: the bytes; add to them by `extend`.
+    """
+
+    def __init__(self, budget: MemoryBudget, data: bytes | bytearray = b"") -> None:
+        """Hold these bytes.
+
+        Raises:
+            ApiError: the budget is spent.
+        """
+        self._budget, self._counted = budget, 0
+        self.data = data
+        self._count()
+
+    def extend(self, more: bytes) -> None:
+        """Hold more bytes behind the others.
+
+        Raises:
+            ApiError: the budget is spent; nothing is held any more.
+        """
+        self.data = bytearray() if not self.data else self.data
+        self.data += more
         try:
-            yield hold
-        finally:
-            self._bytes -= share
+            self._count()
+        except ApiError:
+            self.clear()
+            raise
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.data = b""
+        self._budget.give_back(self._counted)
+        self._counted = 0
+
+    def _count(self) -> None:
+        """Count what is taken of memory: an array has room to grow."""
+        size = getsizeof(self.data) if self.data else 0
+        if size > self._counted:
+            self._budget.take(size - self._counted)
+            self._counted = size
+
+    def __del__(self) -> None:
+        """Give back what was counted."""
+        self._budget.give_back(self._counted)
 
 
 FIELD = "files"
 _NAME_LENGTH = 255
+_PART_HEADER_BYTES = 4096  # of a name or a value
 
 
 @dataclass
@@ -53,44 +104,48 @@ class Upload:
 
     Attributes:
         name: the client's, not to be trusted.
-        data: of the file; empty if it is over the limit.
+        held: its bytes; none if it is over the limit.
         over: whether it is.
     """
 
     name: str
-    data: bytearray = field(default_factory=bytearray)
+    held: HeldBytes
     over: bool = False
 
 
-async def read_uploads(
-    request: Request, limits: Limits, hold: Callable[[int], int]
-) -> list[Upload]:
-    """Read the files of a request; `hold` counts bytes (see `MemoryBudget.share`).
+async def read_uploads(request: Request, limits: Limits, budget: MemoryBudget) -> list[Upload]:
+    """Read the files of a request.
 
     Raises:
-        ApiError: it is no multipart request with files, or too large, or stops arriving.
+        ApiError: it is no multipart request with files, or too large, or arrives too slowly, or
+            the budget is spent.
     """
     too_large = ApiError(
         413, f"the request is larger than {limits.request_bytes / MEGABYTE:g} MB; send fewer files"
     )
-    parts = _Parts(_boundary(request), limits)
     if int(request.headers.get("content-length", "0")) > limits.request_bytes:
         raise too_large
-    stream = request.stream()
+    parts = _Parts(_boundary(request), limits, budget)
+    stream, received = request.stream(), 0
     try:
-        while True:
-            async with asyncio.timeout(limits.stall_s):
-                chunk = await anext(stream, None)
-            if chunk is None:
-                break
-            if hold(len(chunk)) > limits.request_bytes:
-                raise too_large
-            parts.write(chunk)
+        async with asyncio.timeout(limits.transfer_s):
+            while True:
+                async with asyncio.timeout(limits.stall_s):
+                    chunk = await anext(stream, None)
+                if chunk is None:
+                    break
+                received += len(chunk)
+                if received > limits.request_bytes:
+                    raise too_large
+                parts.write(chunk)
     except TimeoutError:
-        raise ApiError(408, "the request stopped arriving") from None
+        raise schema.stalled() from None
     except FormParserError as error:
         raise ApiError(400, "the multipart body is damaged") from error
-    return parts.finished()
+    else:
+        return parts.finished()
+    finally:
+        parts.release()
 
 
 def _boundary(request: Request) -> bytes:
@@ -106,23 +161,26 @@ def _boundary(request: Request) -> bytes:
 class _Parts:
     """Takes a multipart body piece by piece."""
 
-    def __init__(self, boundary: bytes, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, boundary: bytes, limits: Limits, budget: MemoryBudget) -> None:
+        self._limits, self._budget = limits, budget
         self._uploads: list[Upload] = []
         self._header, self._value, self._disposition = bytearray(), bytearray(), b""
         self._ended = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
-                "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._data,
-                "on_end": self._end,
-            },
-        )
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": partial(self._header_piece, self._header),
+                    "on_header_value": partial(self._header_piece, self._value),
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._headers_finished,
+                    "on_part_data": self._data,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise ApiError(400, "the multipart boundary is too long") from error
 
     def write(self, chunk: bytes) -> None:
         self._parser.write(chunk)
@@ -133,6 +191,15 @@ class _Parts:
         if not self._uploads:
             raise ApiError(400, f"no file came; send files in the field `{FIELD}`")
         return self._uploads
+
+    def release(self) -> None:
+        """Hold no file any more (the parser and this object hold each other)."""
+        self._uploads = []
+
+    def _header_piece(self, header: bytearray, data: bytes, start: int, end: int) -> None:
+        if len(header) + end - start > _PART_HEADER_BYTES:
+            raise ApiError(400, "the name or another header of a file is too long")
+        header += data[start:end]
 
     def _begin(self) -> None:
         self._disposition = b""
@@ -150,15 +217,15 @@ class _Parts:
         if len(self._uploads) == self._limits.files:
             raise ApiError(413, f"more than {self._limits.files} files; send fewer at a time")
         name = options[b"filename"].decode("utf-8", "replace")
-        self._uploads.append(Upload(name[:_NAME_LENGTH]))
+        self._uploads.append(Upload(name[:_NAME_LENGTH], HeldBytes(self._budget)))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         upload = self._uploads[-1]
-        upload.over |= len(upload.data) + end - start > self._limits.file_bytes
+        upload.over |= len(upload.held.data) + end - start > self._limits.file_bytes
         if upload.over:
-            upload.data.clear()
+            upload.held.clear()
         else:
-            upload.data += data[start:end]
+            upload.held.extend(data[start:end])
 
     def _end(self) -> None:
         self._ended = True

@@ -2,25 +2,22 @@
 
 import contextlib
 import logging
-import math
 import os
-import queue
 import signal
 import threading
-import time
 import warnings
 from base64 import b64encode
-from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from brain_tumor.errors import UserError
+from pydantic import TypeAdapter
+
 from brain_tumor.serving import schema
-from brain_tumor.serving.schema import TAKEN, ApiError, Limits
+from brain_tumor.serving.schema import TAKEN, ApiError, SliceAnswer
+from brain_tumor.serving.uploads import HeldBytes
 
 if TYPE_CHECKING:
     from brain_tumor.inference.classifier import Classifier, SliceResult
@@ -34,12 +31,9 @@ _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b
 class Task:
     """A whole file to look at, so many slices of a volume at most, with pictures or without."""
 
-    data: bytes
+    data: HeldBytes
     slices: int
     heatmap: bool
-
-
-Slices = list[dict[str, Any]]  # fields of `schema.SliceAnswer`, a dict a slice
 
 
 def work(connection: Connection, model: "ModelFolder") -> None:
@@ -61,21 +55,34 @@ def work(connection: Connection, model: "ModelFolder") -> None:
     connection.send(None)
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
         while True:
-            connection.send(answer(classifier, connection.recv()))
+            slices, heatmap = connection.recv()
+            answered = answer(classifier, connection.recv_bytes(), slices, heatmap=heatmap)
+            if isinstance(answered, ApiError):
+                connection.send(answered)
+                continue
+            connection.send(None)
+            connection.send_bytes(answered)
 
 
-def answer(classifier: "Classifier", task: Task) -> Slices | ApiError:
-    """What the model says of a file's slices, or why it cannot."""
+def answer(
+    classifier: "Classifier", data: bytes, slices: int, *, heatmap: bool
+) -> bytes | ApiError:
+    """What the model says of a file's slices, a JSON list of `SliceAnswer`; or why it cannot."""
     from brain_tumor.imaging.dicom import is_dicom
+    from brain_tumor.imaging.header import TooLargeError, check_header
     from brain_tumor.imaging.nifti import is_nifti
     from brain_tumor.imaging.picture import DecodeError
 
-    data = task.data
     if data and not (data.startswith(_PICTURES) or is_dicom(data) or is_nifti(data)):
         return ApiError(415, f"not a kind of file that is taken; send {TAKEN}")
     try:
-        results = classifier.examine(data, task.slices)
-        return [_described(result, heatmap=task.heatmap) for result in results]
+        check_header(data, slices)
+        results = classifier.examine(data, slices)
+        return _ANSWERS.dump_json(
+            [_described(result, heatmap=heatmap) for result in results], exclude_none=True
+        )
+    except TooLargeError as error:
+        return ApiError(413, str(error))
     except (DecodeError, MemoryError) as error:
         return ApiError(422, str(error) or "too large inside to be read")
     except Exception as error:  # whatever a file brings about must not end the worker
@@ -91,7 +98,10 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__}{place}"
 
 
-def _described(result: "SliceResult", *, heatmap: bool) -> dict[str, Any]:
+_ANSWERS = TypeAdapter(list[SliceAnswer])
+
+
+def _described(result: "SliceResult", *, heatmap: bool) -> SliceAnswer:
     from brain_tumor.inference.heatmap import heatmap_png, picture_png, strongest
 
     described = asdict(result.prediction)
@@ -101,7 +111,7 @@ def _described(result: "SliceResult", *, heatmap: bool) -> dict[str, Any]:
             "heatmap": _data_uri(heatmap_png(result)),
             "strongest_place": strongest(result),
         }
-    return described
+    return SliceAnswer.model_validate(described)
 
 
 def _data_uri(png: bytes) -> str:
@@ -142,14 +152,23 @@ class Worker:
     """
 
     def __init__(self, model: "ModelFolder") -> None:
-        """Start the process; it loads meanwhile."""
+        """Start the process; it loads meanwhile.
+
+        Raises:
+            WorkerGoneError: it cannot be started (no file descriptors, memory or processes left).
+        """
         context = get_context("spawn")  # of a process with threads, a fork could be stuck
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(theirs, model), name="brain-tumor")
-        self._slow = False
         self.ready = False
-        self._process.start()
-        theirs.close()
+        with contextlib.ExitStack() as opened:
+            try:
+                self._connection, theirs = context.Pipe()
+                opened.callback(theirs.close)
+                self._process = context.Process(
+                    target=work, args=(theirs, model), name="brain-tumor"
+                )
+                self._process.start()
+            except (OSError, MemoryError) as error:
+                raise WorkerGoneError(f"a process cannot be started: {error}") from error
 
     @property
     def alive(self) -> bool:
@@ -174,179 +193,38 @@ class Worker:
             raise WorkerGoneError(failure)
         self.ready = True
 
-    def ask(self, task: Task, timeout_s: float) -> Slices | ApiError:
-        """What the worker says to a task.
+    def ask(self, task: Task, timeout_s: float) -> bytes | ApiError:
+        """What the worker says to a task; see `answer`.
 
         Raises:
             WorkerSlowError: it took longer than `timeout_s` and was killed.
             WorkerGoneError: it ended.
         """
-        limit = threading.Timer(timeout_s, self._too_slow)
+        slow = threading.Event()
+
+        def end() -> None:
+            slow.set()
+            self._process.kill()
+
+        limit = threading.Timer(timeout_s, end)
         limit.daemon = True
         limit.start()
         try:
-            self._connection.send(task)
-            answer: Slices | ApiError = self._connection.recv()
+            self._connection.send((task.slices, task.heatmap))
+            self._connection.send_bytes(task.data.data)  # without a copy of it
+            problem: ApiError | None = self._connection.recv()
+            return problem or self._connection.recv_bytes()
         except (EOFError, OSError) as error:
             self.stop()
-            raise (WorkerSlowError if self._slow else WorkerGoneError)("a worker ended") from error
+            raise (WorkerSlowError if slow.is_set() else WorkerGoneError)("it ended") from error
+        except BaseException:
+            self.stop()  # its answer would be taken for that to the next task
+            raise
         finally:
             limit.cancel()
-        return answer
 
     def stop(self) -> None:
         """Kill the process and wait until it is gone."""
         self.ready = False
         self._process.kill()
         self._process.join()
-
-    def _too_slow(self) -> None:
-        self._slow = True
-        self._process.kill()
-
-
-_log = logging.getLogger("brain_tumor.serve")
-_LOOK_S = 0.5  # how often an idle worker is looked after
-_TRIES = 2  # a file whose worker died (killed from outside?) is tried once more
-
-
-class WorkerPool:
-    """Workers, the threads that look after one each, and the queue they share."""
-
-    def __init__(self, model: "ModelFolder", workers: int, limits: Limits) -> None:
-        """Start the workers and wait until they have loaded the model.
-
-        Raises:
-            UserError: they cannot load it; the message says why.
-        """
-        self._model, self._limits = model, limits
-        self._waiting: queue.Queue[tuple[Task, Future[Slices]]] = queue.Queue()
-        self._closing = threading.Event()
-        self._give_up_at = math.inf
-        self._seconds_per_file = 0.5
-        self._workers = [Worker(model) for _ in range(workers)]
-        try:
-            for worker in self._workers:
-                worker.wait_ready()
-        except WorkerGoneError as error:
-            for worker in self._workers:
-                worker.stop()
-            raise UserError(str(error)) from error
-        self._threads = [
-            threading.Thread(target=self._look_after, args=(number,)) for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def ready(self) -> int:
-        """How many workers can take a file."""
-        return sum(worker.ready and worker.alive for worker in self._workers)
-
-    @property
-    def waiting(self) -> int:
-        """How many files wait for a worker."""
-        return self._waiting.qsize()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether no new work is taken."""
-        return self._give_up_at < math.inf
-
-    def check_room(self, files: int = 1) -> None:
-        """Raise an `ApiError` unless so many more files may wait."""
-        if self.stopping:
-            raise schema.stopping()
-        if self.waiting + files > self._limits.queue:
-            rounds = self.waiting / len(self._workers)
-            raise schema.busy(max(1, math.ceil(rounds * self._seconds_per_file)))
-
-    def submit(self, tasks: Sequence[Task]) -> list["Future[Slices]"]:
-        """Queue files, all or none; each future brings an answer or raises an `ApiError`.
-
-        Raises:
-            ApiError: the queue is full, or the server stops.
-        """
-        self.check_room(len(tasks))
-        futures: list[Future[Slices]] = [Future() for _ in tasks]
-        for item in zip(tasks, futures, strict=True):
-            self._waiting.put(item)
-        return futures
-
-    def wind_down(self) -> None:
-        """Take no new work; files still waiting after the time limit of one are given up."""
-        self._give_up_at = min(self._give_up_at, time.monotonic() + self._limits.timeout_s)
-
-    def close(self) -> None:
-        """End all workers at once; what is not answered is given up."""
-        self._give_up_at = 0.0
-        self._closing.set()
-        for worker in self._workers:
-            worker.stop()
-        for thread in self._threads:
-            thread.join()
-        while not self._waiting.empty():
-            self._waiting.get()[1].set_exception(schema.stopping())
-
-    def _look_after(self, number: int) -> None:
-        while not self._closing.is_set():
-            try:
-                task, future = self._waiting.get(timeout=_LOOK_S)
-            except queue.Empty:
-                self._replaced(number)
-                continue
-            if future.set_running_or_notify_cancel():
-                self._answer(number, task, future)
-        self._workers[number].stop()
-
-    def _answer(self, number: int, task: Task, future: "Future[Slices]") -> None:
-        try:
-            answer = self._answered(number, task)
-        except ApiError as problem:
-            answer = problem
-        except Exception as error:  # the thread must live on, and the client have an answer
-            answer = schema.broken("the file could not be worked on", where(error))
-        if not isinstance(answer, ApiError):
-            future.set_result(answer)
-            return
-        if answer.place:
-            _log.error("a file could not be worked on: %s", answer.place)
-        future.set_exception(answer)
-
-    def _answered(self, number: int, task: Task) -> Slices | ApiError:
-        if time.monotonic() > self._give_up_at:
-            raise schema.stopping()
-        for _ in range(_TRIES):
-            if not self._replaced(number):
-                break
-            started = time.monotonic()
-            limit_s = self._limits.timeout_s
-            try:
-                answer = self._workers[number].ask(task, limit_s)
-            except WorkerSlowError:
-                _log.warning("a file took longer than %g s", limit_s)
-                message = f"the file took longer than {limit_s:g} s and was given up"
-                raise ApiError(504, message) from None
-            except WorkerGoneError:
-                _log.warning("a worker ended while it worked on a file")
-                continue
-            self._seconds_per_file += 0.1 * (time.monotonic() - started - self._seconds_per_file)
-            return answer
-        if self._closing.is_set():
-            raise schema.stopping()
-        raise schema.broken("the worker ended while it worked on the file")
-
-    def _replaced(self, number: int) -> bool:
-        """Put a live worker where one has ended; whether there is one now."""
-        if self._workers[number].alive:
-            return True
-        if self._closing.is_set():
-            return False
-        _log.warning("a worker has ended; another one starts")
-        self._workers[number] = Worker(self._model)
-        try:
-            self._workers[number].wait_ready()
-        except WorkerGoneError as error:
-            _log.error("no worker: %s", error)
-            return False
-        return True

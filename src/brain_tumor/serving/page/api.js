@@ -1,12 +1,16 @@
 // The HTTP API, and its errors in plain words.
 const TRIES_WHEN_BUSY = 20;
 
+const WAIT = new Set(["busy", "not_ready"]);
+
 const PLAIN = {
   unsupported_type: "This is not a kind of file that is taken.",
   undecodable: "This file cannot be read: it is damaged, empty, or holds no picture.",
   too_large: "This file is too large.",
   too_slow: "This file took too long and was given up.",
   busy: "The server has too much to do. Try again later.",
+  not_ready: "The server is not ready. Try again later.",
+  stalled: "This file arrived too slowly.",
   stopping: "The server is stopping.",
   unreachable: "The server does not answer. Does it still run?",
   internal: "Something went wrong on the server.",
@@ -31,7 +35,7 @@ export async function predict(file, slices, signal) {
     const answer = await asked(`predict?${query}`, { method: "POST", body, signal });
     if (answer.ok) return (await answer.json()).files[0];
     const { error } = await answer.json().catch(() => ({ error: { code: "internal" } }));
-    if (error.code !== "busy" || tries === TRIES_WHEN_BUSY) throw new Refused(error.code, error.message);
+    if (!WAIT.has(error.code) || tries === TRIES_WHEN_BUSY) throw new Refused(error.code, error.message);
     await pause(Number(answer.headers.get("Retry-After") ?? 1), signal);
   }
 }
