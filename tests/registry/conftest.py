@@ -52,7 +52,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_ROOT", str(root))
-        connection.experiment_id(connection.connect())
+        connection.experiment_id(connection.make_and_connect())
     return root / "mlruns"
 
 

@@ -40,7 +40,7 @@ def register(
     """
     promoting = may_promote()
     outputs.check()
-    client = connection.connect()
+    client = connection.make_and_connect()
     with tempfile.TemporaryDirectory() as temporary:
         folder, digest = _make_bundle(Path(temporary), outputs, preprocess)
         version = versions.find_version(client, params.name, digest)
@@ -85,7 +85,7 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
     registered = Registered.read(outputs.registered)
     name, digest = registered.name, registered.digest
     params = params.model_copy(update={"name": name})
-    client = connection.connect()
+    client = connection.make_and_connect()
     present = versions.find_version(client, name, digest)
     promoting = may_promote()
     if present is not None and (champion_of(client, name) is not None or not promoting):

@@ -283,12 +283,6 @@ class ModelFolder:
         return read_json(path) if path.is_file() else {}
 
 
-_REMEDY = (
-    "`make repro` trains and registers one; if it is in another store, set MLFLOW_TRACKING_URI, or "
-    "give a folder that `brain-tumor pull` made"
-)
-
-
 def download(uri: str) -> Path:
     """The bundle of a registered model: a folder with model.keras and what belongs to it.
 
@@ -354,9 +348,6 @@ def _check_free(folder: Path, *, force: bool) -> None:
 
 
 def _download(uri: str, part: str, folder: Path | None) -> Path:
-    database = connection.database_path(connection.tracking_uri())
-    if database is not None and not database.is_file():
-        raise UserError(f"{uri}: no model yet, there is no {database}. {_REMEDY}")
     client = connection.connect()
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -378,7 +369,7 @@ def _reason(uri: str, store_uri: str, error: Exception) -> str:
     """Why a model cannot be had, and what to do; MLflow says the first two in words only."""
     name, _, alias = uri.removeprefix("models:/").partition("@")
     if "Registered Model with name=" in str(error):
-        return f"{uri}: no model of that name in {store_uri}. {_REMEDY}"
+        return f"{uri}: no model of that name in {store_uri}. {connection.NO_MODEL}"
     if "alias" in str(error) and "not found" in str(error):
         return (
             f"{uri}: {store_uri} has models of that name, but none is @{alias}. Name one as "
