@@ -6,6 +6,7 @@ that a pipeline in another folder can be read.
 
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -86,12 +87,14 @@ def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> pd.Da
     Raises:
         UserError: it is missing, cut off or no such file, or lacks one of `columns`.
     """
+    if not os.path.lexists(path):
+        raise UserError(f"{path}: missing; {RESTORE}")
     with reading(path, _REPRO):
         content = path.read_bytes()
         table: pd.DataFrame = pd.read_csv(io.BytesIO(content), **options)
     if not content.endswith(b"\n"):  # `write_table` ends every row so
         raise UserError(f"{path}: not readable; {_REPRO}: cut off in its last row")
-    missing = [column for column in columns if column not in table]
+    missing = sorted(column for column in columns if column not in table)
     if missing:
         raise UserError(
             f"{path}: columns {missing} are missing, received {list(table)[:20]}; {_REPRO}"

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import read_json, replacing, write_json
+from brain_tumor.files import read_json, reading, replacing, write_json
 from brain_tumor.tracking import connection
 from brain_tumor.tracking.connection import shown, tracking_uri
 
@@ -262,25 +261,43 @@ class ModelFolder:
 
     @property
     def name(self) -> str:
-        """Name and version, as MLflow notes them where it puts the model; or `unregistered`."""
-        try:
-            text = (self.root / "registered_model_meta").read_text(encoding="utf-8")
-            facts = YAML(typ="safe", pure=True).load(text)
-            return f"{facts['model_name']} version {facts['model_version']}"
-        except (OSError, YAMLError, LookupError, TypeError):
+        """Name and version, as MLflow notes them where it puts the model; or `unregistered`.
+
+        Raises:
+            UserError: the note cannot be read.
+        """
+        path = self.root / "registered_model_meta"
+        if not os.path.lexists(path):
             return "unregistered"
+        with reading(path, _PULL):
+            facts = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+            return f"{facts['model_name']} version {facts['model_version']}"
 
     @property
     def card(self) -> str:
-        """The model card, Markdown; empty without one."""
+        """The model card, Markdown; empty without one.
+
+        Raises:
+            UserError: it cannot be read.
+        """
         path = self.root / CARD
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        if not os.path.lexists(path):
+            return ""
+        with reading(path, _PULL):
+            return path.read_text(encoding="utf-8")
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The facts of the card; none without one."""
+        """The facts of the card; none without one.
+
+        Raises:
+            UserError: they cannot be read.
+        """
         path = self.root / CARD_FACTS
-        return read_json(path) if path.is_file() else {}
+        return dict(read_json(path, _PULL, dict[str, Any])) if os.path.lexists(path) else {}
+
+
+_PULL = "pull or register the model anew"
 
 
 def download(uri: str) -> Path:
