@@ -50,6 +50,7 @@ contracts: $(STAMP)
 	lint-imports
 
 ui: $(STAMP) ## Compare runs at http://127.0.0.1:5000
+	@test -f mlruns/mlflow.db || { echo "error: no runs yet: make repro" >&2; exit 1; }
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui -w 1 --backend-store-uri sqlite:///mlruns/mlflow.db
 
 lock: $(STAMP) ## Compile requirements.txt from pyproject.toml, with hashes

@@ -25,7 +25,7 @@ from brain_tumor.model.folds import Development
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import load_images, read_table
 from brain_tumor.settings import POSITIVE, AugmentParams
-from brain_tumor.tracking.lineage import trace
+from brain_tumor.tracking.lineage import commit, trace
 
 
 @dataclass(frozen=True)
@@ -238,11 +238,9 @@ _PACKAGES = (
 
 def environment() -> dict[str, str | int]:
     """Date (UTC), commit (`-dirty`: with changes to code or parameters), machine and versions."""
-    tags = trace({})
-    dirty = "-dirty" if tags["git.dirty"] == "true" else ""
     facts: dict[str, str | int] = {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": f"{tags['git.commit'][:7]}{dirty}",
+        "commit": commit(trace({}), 7),
         "machine": f"{platform.system()} {platform.machine()}",
         "processors": processors(),
         "python": platform.python_version(),

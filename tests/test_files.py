@@ -120,7 +120,9 @@ def test_an_artefact_is_typed_strictly_and_the_error_says_what_to_do(tmp_path: P
     with pytest.raises(ValueError, match=r"best\.json: missing; run `dvc repro tune`"):
         read_artefact(path, Best, "run `dvc repro tune`")
     path.write_text('{"study": 3}', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"best\.json: not readable; run `dvc repro tune`: .*\n"):
+    with pytest.raises(
+        ValueError, match=r"best\.json: not readable; run `dvc repro tune`: study: .*string$"
+    ):
         read_artefact(path, Best, "run `dvc repro tune`")
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"best\.json: not readable: Expecting"):

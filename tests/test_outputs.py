@@ -1,12 +1,33 @@
 """Files that stages hand on come back as they were written."""
 
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from brain_tumor.errors import UserError
-from brain_tumor.outputs import load_images, read_manifest, save_image, stored
+from brain_tumor.files import write_json
+from brain_tumor.outputs import (
+    Artefact,
+    Best,
+    InitialWeights,
+    OperatingPoint,
+    Registered,
+    TrainingRun,
+    load_images,
+    read_manifest,
+    read_metrics,
+    read_split,
+    read_table,
+    save_image,
+    stored,
+    write_split,
+    write_table,
+)
+from tests.damage import DAMAGES, Damage
 
 
 def test_a_manifest_without_its_columns_is_refused(tmp_path: Path) -> None:
@@ -49,7 +70,7 @@ def test_nothing_asked_is_an_empty_array(folder: Path) -> None:
 
 
 def test_a_missing_image_is_named(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"no/2\.png\.png: cannot be read"):
+    with pytest.raises(UserError, match=r"no/2\.png\.png: missing; run `dvc repro`"):
         load_images(folder, [*PATHS, "no/2.png"])
 
 
@@ -64,3 +85,84 @@ def test_a_coloured_image_is_refused(folder: Path) -> None:
     save_image(stored(folder, "no/rgb.png"), np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(UserError, match="mode RGB"):
         load_images(folder, ["no/rgb.png"])
+
+
+def table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "path": [f"no/{index}.png" for index in range(20)],
+            "source": "no/0.png",
+            "label": "no",
+            "split": "train",
+            "group": "a",
+        }
+    )
+
+
+def write_a_table(path: Path) -> None:
+    write_table(path, table())
+
+
+def write_a_split(path: Path) -> None:
+    write_split(table(), path)
+
+
+def write_an_image(path: Path) -> None:
+    save_image(path, IMAGES[0])
+
+
+def write_metrics(path: Path) -> None:
+    write_json(path, {"val": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}}})
+
+
+WEIGHTS = InitialWeights(
+    requested="random", source="random", sha256="a" * 64, complete_to_block=10, note=""
+)
+POINT = OperatingPoint(temperature=1.5, threshold=0.4, sensitivity=0.9, images=50, folds=5)
+REGISTERED = Registered(
+    name="a", version="1", alias=None, run_id="r", digest="d", decision={"reason": "first"}
+)
+ARTEFACTS: list[Artefact] = [
+    WEIGHTS, Best(study="s", trial=1, value=0.3), POINT, TrainingRun(run_id="r"), REGISTERED
+]  # fmt: skip
+Write = Callable[[Path], object]
+Read = Callable[[Path], object]
+FILES: Mapping[str, tuple[Write, Read]] = {
+    "split.csv": (write_a_split, read_split),
+    "records.csv": (write_a_table, lambda path: read_table(path, ("path", "source"))),
+    "image.png": (write_an_image, lambda path: load_images(path.parent, [path.stem])),
+    "figures.json": (write_metrics, read_metrics),
+} | {type(artefact).__name__: (artefact.write, type(artefact).read) for artefact in ARTEFACTS}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(("write", "read"), FILES.values(), ids=FILES)
+def test_what_is_damaged_is_named_in_a_line_with_what_to_do(
+    write: Write, read: Read, damage: Damage, tmp_path: Path
+) -> None:
+    path = tmp_path / "file.png"
+    write(path)
+    read(path)
+    damage(path)
+    with pytest.raises(UserError, match=r"file\.png: .*`dvc (repro|pull)[ `]") as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 600
+
+
+def test_a_best_trial_of_no_study_is_read(tmp_path: Path) -> None:
+    Best().write(tmp_path / "best.json")
+    assert Best.read(tmp_path / "best.json") == Best()
+
+
+def test_weights_that_are_not_those_described_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "backbone.weights.h5"
+    path.write_bytes(bytes(range(256)))
+    described = WEIGHTS.model_copy(update={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    content = path.read_bytes()
+    for damage in DAMAGES.values():
+        path.write_bytes(content)
+        described.check_file(path)
+        damage(path)
+        with pytest.raises(UserError, match=r"weights\.h5: .*`dvc repro backbone`"):
+            described.check_file(path)

@@ -19,6 +19,7 @@ def main() -> None:
     section = study.read().headline
     params = settings.read()
     initial = outputs.InitialWeights.read()
+    initial.check_file(outputs.BACKBONE)
     manifest = outputs.read_manifest()
     pool = read_pool(manifest, outputs.IMAGES, params.augment)
     pool = with_phantoms(pool, outputs.AUGMENTED_IMAGES, outputs.AUGMENTED_RECORDS)

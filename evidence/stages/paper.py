@@ -18,6 +18,7 @@ def main() -> None:
     """Train and predict once per seed; seeds that are finished are not run again."""
     section = study.read().paper
     initial = outputs.InitialWeights.read()
+    initial.check_file(outputs.BACKBONE)
     initial.check_covers(section.train.head_block)
     manifest = outputs.read_manifest()
     pool = read_pool(manifest, study.PAPER_IMAGES, settings.read().augment)

@@ -4,10 +4,12 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from brain_tumor.errors import UserError
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 RESTORE = "run `dvc pull` or `dvc repro`"  # of outputs of the stages
-T = TypeVar("T")
 ArtefactT = TypeVar("ArtefactT", bound="BaseModel")
 
 
@@ -80,13 +81,20 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, remedy: str = "") -> Any:
+def read_json(path: Path, remedy: str = "", shape: Any = Any) -> Any:
     """Read a JSON file.
 
+    Args:
+        path: of the file.
+        remedy: what to do where it is damaged.
+        shape: type of its content, as `dict[str, float]`.
+
     Raises:
-        UserError: it is missing or is not JSON; the message names it and ends with the remedy.
+        UserError: it is missing, no JSON or of another shape; the message names it and has the
+            remedy.
     """
-    return _read(path, json.loads, remedy)
+    with reading(path, remedy):
+        return TypeAdapter(shape).validate_python(json.loads(path.read_text(encoding="utf-8")))
 
 
 def read_artefact(path: Path, kind: type[ArtefactT], remedy: str = "") -> ArtefactT:
@@ -96,20 +104,50 @@ def read_artefact(path: Path, kind: type[ArtefactT], remedy: str = "") -> Artefa
     this project may have written the file. (Of params.yaml an unknown key is an error.)
 
     Raises:
-        UserError: it is missing or holds something else; the message names it and ends with the
+        UserError: it is missing or holds something else; the message names it and has the remedy.
+    """
+    with reading(path, remedy):
+        return kind.model_validate_json(path.read_text(encoding="utf-8"), extra="ignore")
+
+
+@contextmanager
+def reading(path: Path, remedy: str = "") -> Iterator[None]:
+    """Explain what goes wrong in a block that does nothing but read a file.
+
+    Libraries say in many ways that a file is not what it should be (BadZipFile, EOFError, KeyError,
+    zlib.error, ...), so whatever the block raises counts as that: it may hold nothing else.
+
+    Raises:
+        UserError: the file is missing or holds something else; the message names it and has the
             remedy.
     """
-    return _read(path, lambda text: kind.model_validate_json(text, extra="ignore"), remedy)
-
-
-def _read(path: Path, parse: Callable[[str], T], remedy: str) -> T:
     after = f"; {remedy}" if remedy else ""
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: missing{after}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable{after}: {error}") from error
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not os.path.lexists(path):
+            raise UserError(f"{path}: missing{after}") from error
+        raise UserError(f"{path}: not readable{after}: {_in_a_line(error)}") from error
+
+
+_LONGEST = 300  # characters of a reason; Keras recites the whole network
+
+
+def _in_a_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, ValidationError):
+        text = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
+            for problem in error.errors()
+        )
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return (
+        text
+        if text and not isinstance(error, KeyError)
+        else f"{type(error).__name__} {text}".strip()
+    )
 
 
 def printable(path: Path) -> str:

@@ -147,7 +147,14 @@ def git(*arguments: str, folder: Path = Path()) -> str:
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            env=environment,
+            encoding="utf-8",
+            errors="backslashreplace",  # names of files are any bytes
+        )
     except OSError as error:
         raise GitError(f"{words}: git does not run: {error}") from error
     if done.returncode:

@@ -4,7 +4,10 @@ Paths are relative to the repository, where all stages run. Every function takes
 that a pipeline in another folder can be read.
 """
 
-from collections.abc import Sequence
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
@@ -15,7 +18,15 @@ from PIL import Image
 from pydantic import Field
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import RESTORE, read_artefact, read_json, replacing, write_json, write_text
+from brain_tumor.files import (
+    RESTORE,
+    read_artefact,
+    read_json,
+    reading,
+    replacing,
+    write_json,
+    write_text,
+)
 from brain_tumor.settings import PARAMS, Section
 
 DATA: Final = Path("data")
@@ -65,18 +76,29 @@ TRAIN: Final = "train"
 VAL: Final = "val"
 TEST: Final = "test"
 SPLITS: Final = (TRAIN, VAL, TEST)
+LABELS: Final = ("no", "yes")
+_REPRO: Final = "run `dvc repro`"
+_REBUILD: Final = "run `dvc repro backbone`"
 
 
-def read_table(path: Path, **options: Any) -> pd.DataFrame:
+def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> pd.DataFrame:
     """Read a CSV file of a stage, with options of `pandas.read_csv`.
 
     Raises:
-        UserError: it is missing or no such file.
+        UserError: it is missing, cut off or no such file, or lacks one of `columns`.
     """
-    try:
-        table: pd.DataFrame = pd.read_csv(path, **options)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable; run `dvc repro`: {error}") from error
+    if not os.path.lexists(path):
+        raise UserError(f"{path}: missing; {RESTORE}")
+    with reading(path, _REPRO):
+        content = path.read_bytes()
+        table: pd.DataFrame = pd.read_csv(io.BytesIO(content), **options)
+    if not content.endswith(b"\n"):  # `write_table` ends every row so
+        raise UserError(f"{path}: not readable; {_REPRO}: cut off in its last row")
+    missing = sorted(column for column in columns if column not in table)
+    if missing:
+        raise UserError(
+            f"{path}: columns {missing} are missing, received {list(table)[:20]}; {_REPRO}"
+        )
     return table
 
 
@@ -117,8 +139,8 @@ def read_manifest(path: Path = MANIFEST) -> pd.DataFrame:
     Raises:
         UserError: the file or columns are missing, or it is no such file.
     """
-    manifest = read_table(path, dtype=MANIFEST_COLUMNS, keep_default_na=False)
-    return _columns(path, manifest, MANIFEST_COLUMNS)
+    columns = list(MANIFEST_COLUMNS)
+    return read_table(path, columns, dtype=MANIFEST_COLUMNS, keep_default_na=False)[columns]
 
 
 def write_split(table: pd.DataFrame, path: Path = SPLIT) -> None:
@@ -132,15 +154,29 @@ def read_split(path: Path = SPLIT) -> pd.DataFrame:
     Raises:
         UserError: the file or columns are missing, or it is no such file.
     """
-    table = read_table(path, dtype="str", keep_default_na=False)
-    return _columns(path, table, SPLIT_COLUMNS)
+    columns = list(SPLIT_COLUMNS)
+    table = read_table(path, columns, dtype="str", keep_default_na=False)[columns]
+    odd = table[~table["split"].isin(SPLITS) | ~table["label"].isin(LABELS)]
+    if len(odd):
+        raise UserError(
+            f"{path}: row {odd.iloc[0].to_list()} has no split of {', '.join(SPLITS)} or no label "
+            f"of {', '.join(LABELS)}; {_REPRO}"
+        )
+    return table
 
 
-def _columns(path: Path, table: pd.DataFrame, columns: Any) -> pd.DataFrame:
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise UserError(f"{path}: columns {missing} are missing, received {list(table)}")
-    return table[list(columns)]
+def check_listed(path: Path, table: pd.DataFrame, manifest: pd.DataFrame) -> None:
+    """Refuse a table, read from `path`, with images that the manifest does not list.
+
+    Raises:
+        UserError: it has some; the message names the first.
+    """
+    unknown = table["path"][~table["path"].isin(manifest["path"])]
+    if len(unknown):
+        raise UserError(
+            f"{path}: {len(unknown)} images are not in the manifest ({unknown.iloc[0]!r}, ...); "
+            f"{_REPRO}"
+        )
 
 
 def stored(folder: Path, path: str) -> Path:
@@ -174,15 +210,10 @@ def load_images(folder: Path, paths: Sequence[str]) -> np.ndarray:
 
 
 def _load(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            if image.mode != "L":
-                raise UserError(f"{file}: mode {image.mode}, expected L (8-bit grey)")
-            return np.array(image, dtype=np.uint8)
-    except OSError as error:
-        raise UserError(
-            f"{file}: cannot be read ({error}); run the stage that writes it (`dvc repro`)"
-        ) from error
+    with reading(file, _REPRO), Image.open(file) as image:
+        if image.mode != "L":
+            raise UserError(f"{file}: mode {image.mode}, expected L (8-bit grey); {_REPRO}")
+        return np.array(image, dtype=np.uint8)
 
 
 class Artefact(Section):
@@ -224,6 +255,20 @@ class InitialWeights(Artefact):
     sha256: str
     complete_to_block: int
     note: str
+
+    def check_file(self, weights: Path) -> None:
+        """Refuse a file of weights that is not the one described: HDF5 would load it all the same.
+
+        Raises:
+            UserError: it is missing or another.
+        """
+        with reading(weights, _REBUILD), weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.sha256:
+            raise UserError(
+                f"{weights}: damaged, or not the weights of {self.path}: SHA-256 {digest[:12]}, "
+                f"expected {self.sha256[:12]}; {_REBUILD}"
+            )
 
     def check_covers(self, head_block: int) -> None:
         """Refuse a head above the last block that the source fills."""
@@ -292,14 +337,45 @@ class OperatingPoint(Artefact):
     folds: int
 
 
-def read_run_id(path: Path = RUN) -> str:
+class TrainingRun(Artefact):
     """The MLflow run of the training."""
-    return str(read_json(path, RESTORE)["run_id"])
+
+    path: ClassVar = RUN
+    stage: ClassVar = "train"
+
+    run_id: str
 
 
-def write_run_id(run_id: str, path: Path = RUN) -> None:
-    """Name the MLflow run of the training."""
-    write_json(path, {"run_id": run_id})
+class Registered(Artefact):
+    """The version that the model became.
+
+    Attributes:
+        name: of the registered model.
+        version: its number.
+        alias: `champion` or `challenger`.
+        run_id: the run that made it.
+        digest: of the bundle.
+        decision: why it has its alias, and the figures behind that.
+    """
+
+    path: ClassVar = REGISTERED
+    stage: ClassVar = "register"
+
+    name: str
+    version: str
+    alias: str | None
+    run_id: str
+    digest: str
+    decision: dict[str, Any]
+
+
+Metrics = dict[str, dict[str, dict[str, float]]]
+
+
+def read_metrics(path: Path = FIGURES) -> Metrics:
+    """The figures of stage evaluate: split, figure, and `value`, `low`, `high`."""
+    metrics: Metrics = read_json(path, RESTORE, Metrics)
+    return metrics
 
 
 @dataclass(frozen=True)

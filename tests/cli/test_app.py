@@ -30,7 +30,8 @@ def project(tmp_path: Path) -> Path:
 
 def register(project: Path, **facts: str) -> None:
     """What stage register leaves."""
-    registered: dict[str, Any] = {"name": NAME, "decision": {"reason": REASON}, **facts}
+    registered: dict[str, Any] = {"name": NAME, "decision": {"reason": REASON}, "run_id": "r"}
+    registered |= {"digest": "d"} | facts
     path = project / "outputs" / "registered.json"
     path.write_text(json.dumps(registered), encoding="utf-8")
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.strange import KINDS, OF_BRAINS, changed, make
+from brain_tumor.errors import UserError
 from brain_tumor.inference.familiarity import (
     REASONS,
     Familiarity,
@@ -16,6 +17,7 @@ from brain_tumor.inference.familiarity import (
     reasons,
 )
 from tests import sections
+from tests.damage import DAMAGES, Damage
 
 CHANNELS, RANK = 60, 8
 PARAMS = sections.export()
@@ -124,11 +126,20 @@ def test_it_is_kept_whole_in_the_same_bytes(familiarity: Familiarity, tmp_path: 
 
 def test_a_file_that_is_not_one_is_named(tmp_path: Path) -> None:
     path = tmp_path / "familiarity.npz"
-    with pytest.raises(ValueError, match=r"familiarity\.npz: does not say"):
+    with pytest.raises(ValueError, match=r"familiarity\.npz: missing; run `dvc repro export`"):
         Familiarity.load(path)
-    path.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=r"familiarity\.npz: does not say"):
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_named_with_what_to_do(
+    damage: Damage, familiarity: Familiarity, tmp_path: Path
+) -> None:
+    path = tmp_path / "familiarity.npz"
+    familiarity.save(path)
+    damage(path)
+    with pytest.raises(UserError, match=r"familiarity\.npz: .*`dvc repro export`") as caught:
         Familiarity.load(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_wrong_tables_are_refused(familiarity: Familiarity) -> None:

@@ -25,6 +25,7 @@ from brain_tumor.model.features import (
     stored_bytes,
     trunk_outputs,
 )
+from tests.damage import DAMAGES, Damage
 
 SIZE_PX = 75
 VECTORS, MAPS = Output(2, "gap"), Output(1, "maps")
@@ -229,7 +230,7 @@ def test_damaged_entry_is_computed_again(
 
 @pytest.mark.slow
 def test_missing_weights_are_named(cache: FeatureCache, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"gone\.weights\.h5: no such weights file"):
+    with pytest.raises(ValueError, match=r"gone\.weights\.h5: missing; run `dvc repro backbone`"):
         trunk_outputs(tmp_path / "gone.weights.h5", pictures(), [VECTORS], cache)
 
 
@@ -240,7 +241,8 @@ def test_stored_bytes_are_those_of_the_files_without_their_headers(
     arrays = trunk_outputs(random_weights, pictures(), EVERY_KIND, cache)
     files = [path.stat().st_size for path in cache.folder.glob("*.npy")]
     headers = [array.offset for array in arrays]  # type: ignore[attr-defined]
-    assert stored_bytes(EVERY_KIND, pictures()) == sum(files) - sum(headers)
+    sums = 4 * len(files)  # of 4 bytes each
+    assert stored_bytes(EVERY_KIND, pictures()) == sum(files) - sum(headers) - sums
     assert stored_bytes(EVERY_KIND, pictures()) == sum(array.nbytes for array in arrays)
 
 
@@ -304,14 +306,41 @@ def test_bfloat16_survives_the_file(small_cache: FeatureCache) -> None:
     np.testing.assert_array_equal(arrays[0], array)
 
 
-@pytest.mark.parametrize("content", [b"", b"rubbish", None])
-def test_damaged_file_counts_as_missing(small_cache: FeatureCache, content: bytes | None) -> None:
+def flip_one_bit(path: Path) -> None:
+    """Of a number: nothing but a sum tells."""
+    content = bytearray(path.read_bytes())
+    content[-300] ^= 1
+    path.write_bytes(bytes(content))
+
+
+FILE_DAMAGES = {**DAMAGES, "flip_one_bit": flip_one_bit}
+
+
+@pytest.mark.parametrize("damage", FILE_DAMAGES.values(), ids=FILE_DAMAGES)
+def test_damaged_file_is_named_once_and_counts_as_missing(
+    damage: Damage, small_cache: FeatureCache, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(small_cache, entry("a"))
     path = small_cache.folder / entry("a").file
-    path.write_bytes(path.read_bytes()[:-8] if content is None else content)
-    assert small_cache.read([entry("a")]) is None
-    assert small_cache.read([Entry("a", (10, 26), FLOAT)]) is None
+    damage(path)
+    for _ in range(2):
+        assert small_cache.read([entry("a")]) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"note: {path}: not readable; it is computed again: ")
     put(small_cache, entry("a"))
+    assert small_cache.read([entry("a")]) is not None
+    assert not capsys.readouterr().err
+
+
+def test_entry_of_another_shape_counts_as_missing(small_cache: FeatureCache) -> None:
+    put(small_cache, entry("a"))
+    assert small_cache.read([Entry("a", (10, 26), FLOAT)]) is None
+
+
+def test_file_is_summed_once(small_cache: FeatureCache) -> None:
+    put(small_cache, entry("a"))
+    assert small_cache.read([entry("a")]) is not None
+    flip_one_bit(small_cache.folder / entry("a").file)  # in place: the same file to its readers
     assert small_cache.read([entry("a")]) is not None
 
 
@@ -432,6 +461,12 @@ def test_cache_that_cannot_be_written_names_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"file/cache.*BRAIN_TUMOR_CACHE"):
         put(FeatureCache(tmp_path / "file" / "cache", 10), entry("a"))
+
+
+def test_lock_that_cannot_be_taken_names_the_folder(small_cache: FeatureCache) -> None:
+    (small_cache.folder / "cache.lock").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cache\.lock.*BRAIN_TUMOR_CACHE"):
+        put(small_cache, entry("a"))
 
 
 def test_environment_names_folder_and_size(tmp_path: Path, monkeypatch: Any) -> None:

@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +52,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_ROOT", str(root))
-        connection.experiment_id(connection.connect())
+        connection.experiment_id(connection.make_and_connect())
     return root / "mlruns"
 
 
@@ -77,7 +76,7 @@ def registered_root(
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_ROOT", str(root))
         outputs = make_outputs(root)
-        write_json(outputs.registered, asdict(register(outputs, PREPROCESS, params)))
+        register(outputs, PREPROCESS, params).write(outputs.registered)
     return root
 
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import chdir
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,13 @@ from brain_tumor.inference.bundle import KEYS, Profile
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.outputs import (
     EXPORTED,
+    Registered,
     StageOutputs,
 )
 from brain_tumor.registry import register as registering
 from brain_tumor.registry import versions
 from brain_tumor.registry.contest import against_guesses, contest
-from brain_tumor.registry.register import Registered, promote, register, sync
+from brain_tumor.registry.register import promote, register, sync
 from brain_tumor.report.card import CARD_FILE, REGISTERED_REPORT_FILE, read_card, write_card
 from brain_tumor.settings import PreprocessParams, RegisterParams
 from brain_tumor.stages.register import main as stage
@@ -674,4 +674,4 @@ class TestPromotionLeftToCi:
 
 def write_registered(outputs: StageOutputs, registered: Registered) -> None:
     """As stage register does."""
-    write_json(outputs.registered, asdict(registered))
+    registered.write(outputs.registered)

@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 
 from brain_tumor.machine import repository_root
+from brain_tumor.outputs import Registered
 from brain_tumor.tracking import connection, runs
 from brain_tumor.tracking.connection import relocate
 
@@ -100,10 +101,11 @@ def test_answer_of_something_else_is_explained(
 
 
 def test_stage_says_it_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "registered.json").write_text('{"name": "n", "digest": "d"}', encoding="utf-8")
     (tmp_path / "params.yaml").write_bytes((Path(__file__).parents[2] / "params.yaml").read_bytes())
-    (tmp_path / "outputs").mkdir()
-    (tmp_path / "registered.json").rename(tmp_path / "outputs" / "registered.json")
+    registered = Registered(
+        name="n", version="1", alias=None, run_id="r", digest="d", decision={"reason": "first"}
+    )
+    registered.write(tmp_path / "outputs" / "registered.json")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hush@{nobody()}")
     command = [str(Path(sys.executable).with_name("brain-tumor")), "registry", "sync"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -242,7 +244,7 @@ def test_experiments_elsewhere_are_left_where_they_are(
 ) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     monkeypatch.setenv("DVC_ROOT", str(old))
-    client = connection.connect()
+    client = connection.make_and_connect()
     connection.experiment_id(client)
     client.create_experiment("bucket", artifact_location="s3://bucket/artifacts")
     client.create_experiment("beside", artifact_location=f"{old}er/mlruns/artifacts")

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brain_tumor.errors import UserError
 from brain_tumor.tracking import lineage
 from tests.small_project import ROOT
 
@@ -56,6 +61,122 @@ def test_no_checkout_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     tags = lineage.trace({}, tmp_path)
     assert (tags["git.commit"], tags["git.dirty"]) == ("none", "true")
+
+
+def no_program(_: Path) -> None:
+    os.environ["PATH"] = "/nowhere"
+
+
+def other_owner(_: Path) -> None:
+    os.environ["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"  # git's own
+
+
+def no_commit(folder: Path) -> None:
+    shutil.rmtree(folder / ".git")
+    git(folder, "init", "--quiet")
+
+
+def damaged_head(folder: Path) -> None:
+    (folder / ".git" / "HEAD").write_bytes(b"\0" * 41)
+
+
+def main_repository_gone(folder: Path) -> None:
+    shutil.rmtree(folder / ".git")
+    (folder / ".git").write_text("gitdir: /gone/.git/worktrees/x\n", encoding="utf-8")
+
+
+def project_of_another_repository(folder: Path) -> None:
+    """A home folder under git, with a project in it that it does not take."""
+    git(folder, "rm", "--quiet", "--cached", "-r", ".")
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    git(folder, "commit", "--quiet", "--message", "second")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (no_program, "git does not run: .*No such file"),
+        (other_owner, "detected dubious ownership .* safe.directory"),
+        (no_commit, "ambiguous argument 'HEAD'"),
+        (damaged_head, "not a git repository"),
+        (main_repository_gone, "not a git repository: /gone/"),
+        (project_of_another_repository, "holds no file of this project"),
+    ],
+)
+def test_a_commit_that_git_does_not_tell_is_none_and_why_in_its_words(
+    checkout: Path,
+    change: Callable[[Path], None],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parent))
+    lineage._warn.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", os.environ.copy())
+        change(checkout)
+        facts = lineage.trace({}, checkout)
+        assert lineage.trace({}, checkout) == facts
+    assert (facts["git.commit"], facts["git.dirty"]) == ("none", "true")
+    assert re.search(words, facts["git.error"])
+    assert "\n" not in facts["git.error"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"WARNING: its commit is not recorded: {facts['git.error']}"
+    tags = lineage.tags(facts)
+    assert (tags["commit"], tags["git.error"]) == ("none", facts["git.error"])
+    assert "mlflow.source.git.commit" not in tags
+
+
+def damaged_index(folder: Path) -> None:
+    (folder / ".git" / "index").write_bytes(b"DIRC" + b"\0" * 40)
+
+
+def objects_gone(folder: Path) -> None:
+    for name in (folder / ".git" / "objects").iterdir():
+        if len(name.name) == 2:
+            shutil.rmtree(name)
+
+
+@pytest.mark.parametrize("change", [damaged_index, objects_gone])
+def test_differences_that_git_does_not_tell_are_unknown_and_the_commit_stays(
+    checkout: Path, change: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = git(checkout, "rev-parse", "HEAD")
+    change(checkout)
+    facts = lineage.trace({}, checkout)
+    assert (facts["git.commit"], facts["git.dirty"]) == (commit, "unknown")
+    assert "fatal: " in facts["git.error"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"WARNING: whether it differs from commit {commit[:7]} is not recorded")
+    assert lineage.tags(facts)["commit"] == f"{commit}-unknown"
+    assert lineage.commit(facts, 7) == f"{commit[:7]}-unknown"
+
+
+def test_a_shallow_clone_and_a_name_of_any_bytes_are_told(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", checkout.as_uri(), str(clone))
+    facts = lineage.trace({}, clone)
+    assert facts["git.commit"] == git(checkout, "rev-parse", "HEAD")
+    assert (facts["git.dirty"], "git.error" in facts) == ("false", False)
+    git(clone, "config", "core.quotePath", "false")
+    Path(os.fsdecode(os.fsencode(clone / "src") + b"/\xff.py")).write_bytes(b"")
+    assert lineage.trace({}, clone)["git.dirty"] == "true"
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["<<<<<<< HEAD\nouts:\n=======\n>>>>>>> other\n", "", "- a\n", "outs: 3\n", "a: [\n", "\0"],
+)
+def test_an_unreadable_data_dvc_is_named_and_not_passed_over(tmp_path: Path, content: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data.dvc").write_text(content, encoding="utf-8")
+    for read in (lineage.data_md5, lineage.is_phantom):
+        with pytest.raises(UserError, match=r"data\.dvc: not readable; `git checkout") as caught:
+            read(tmp_path)
+        assert "\n" not in str(caught.value)
 
 
 def test_folder_md5_is_that_of_dvc(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Of several processes that set an attribute at once the first wins, and all know who it was."""
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,10 @@ import pytest
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from brain_tumor.errors import UserError
 from brain_tumor.tuning.search import open_study
-from brain_tumor.tuning.storage import claim, open_storage
+from brain_tumor.tuning.storage import claim, open_present_storage, open_storage, storage_url
+from tests.damage import DAMAGES, Damage
 from tests.tuning.worker import outcomes, search, section
 
 if TYPE_CHECKING:
@@ -48,6 +52,46 @@ def test_a_claim_that_comes_too_late_changes_nothing(sqlite_url: str) -> None:
     assert claim(storage, "claimed", "run", "a") == "a"
     assert claim(storage, "claimed", "run", "b") == "a"
     assert claim(storage, "claimed", "run.2", "b") == "b"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with a study in it."""
+    path = tmp_path_factory.mktemp("template") / "optuna.db"
+    open_study(open_storage(f"sqlite:///{path}"), "search", section(), create=True)
+    return path
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_storage_is_named_with_what_to_do(
+    damage: Damage, template: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mlruns" / "optuna.db"
+    path.parent.mkdir()
+    shutil.copyfile(template, path)
+    damage(path)
+    for reach in (open_storage, open_present_storage):
+        with pytest.raises(UserError, match="move it away and search anew") as caught:
+            reach(storage_url(tmp_path))
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_storage_is_that_of_its_folder_whatever_its_name(template: Path, tmp_path: Path) -> None:
+    root, neighbour = tmp_path / "a%20b?{c}#", tmp_path / "a b?{c}#"
+    for folder in (root, neighbour):
+        (folder / "mlruns").mkdir(parents=True)
+        shutil.copyfile(template, folder / "mlruns" / "optuna.db")
+    open_study(open_present_storage(storage_url(root)), "another", section(), create=True)
+    assert (neighbour / "mlruns" / "optuna.db").read_bytes() == template.read_bytes()
+    assert (root / "mlruns" / "optuna.db").read_bytes() != template.read_bytes()
+    assert sorted(tmp_path.iterdir()) == sorted([root, neighbour])
+
+
+def test_who_only_joins_a_search_makes_no_storage(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"optuna\.db: .*start `dvc repro tune` first"):
+        open_present_storage(storage_url(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 FreshUrl = Callable[[], str]

@@ -176,13 +176,12 @@ def summary(params: ParamsFile = PARAMS) -> None:
     """
     from rich.console import Console
 
-    from brain_tumor.files import RESTORE, read_json
-    from brain_tumor.outputs import StageOutputs, read_split
+    from brain_tumor.outputs import Registered, StageOutputs, read_split
     from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
 
     with reporting_errors():
         outputs = StageOutputs(params=params)
-        registered = read_json(outputs.registered, RESTORE)
+        registered = Registered.read(outputs.registered)
         card = read_card(outputs.report / CARD_FILE)
         network = _network(card, outputs)
         split = read_split(outputs.split)
@@ -190,11 +189,11 @@ def summary(params: ParamsFile = PARAMS) -> None:
         image = outputs.data / split.loc[is_test, "path"].iloc[0]
         default_model = f"{registered_name()}@champion"
     console = Console(highlight=False, soft_wrap=True)
-    name, version, alias = (str(registered[key]) for key in ("name", "version", "alias"))
+    name, version, alias = registered.name, registered.version, registered.alias
     console.print(f"\n[bold]{name} version {version}[/]")
     console.print(network, markup=False)
     console.print(_table(card))
-    console.print(f"@{alias}: {registered['decision']['reason']}", markup=False)
+    console.print(f"@{alias}: {registered.decision.get('reason', '')}", markup=False)
     if card.initial_weights.note:
         console.print(f"note: {card.initial_weights.note}", style="yellow", markup=False)
     which = "" if f"{name}@{alias}" == default_model else f" --model models:/{name}/{version}"

@@ -17,11 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import read_artefact, replacing, write_json, write_text
+from brain_tumor.files import read_artefact, reading, replacing, write_json, write_text
 from brain_tumor.imaging.brain import network_digest as brain_network_digest
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
-from brain_tumor.outputs import EXPORTED, PROFILE_FILES
+from brain_tumor.outputs import EXPORTED, PROFILE_FILES, read_table
 from brain_tumor.settings import PreprocessParams, Section
 
 PREPROCESS_FILE = "preprocess.json"
@@ -142,6 +142,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_EVALUATE = "run `dvc repro evaluate`"
+
+
 @dataclass(frozen=True)
 class Profile:
     """Images as a model sees them.
@@ -168,15 +171,13 @@ class Profile:
         Raises:
             UserError: a file is missing or unreadable, or the two do not belong together.
         """
-        try:
-            table = pd.read_csv(folder / _TABLE_FILE, dtype=KEYS, keep_default_na=False)
-            features = np.load(folder / _FEATURES_FILE, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder}: no readable profile of a model: {error}") from error
-        missing = set(KEYS) - set(table)
-        if missing or len(table) != len(features):
+        table = read_table(folder / _TABLE_FILE, KEYS, dtype=KEYS, keep_default_na=False)
+        path = folder / _FEATURES_FILE
+        with reading(path, _EVALUATE):
+            features = np.load(path, allow_pickle=False)
+        if features.ndim != 2 or features.dtype != np.float32 or len(table) != len(features):
             raise UserError(
-                f"{folder}: a profile of {len(table)} images and {len(features)} rows of features"
-                f", columns {sorted(missing)} missing"
+                f"{path}: {features.dtype} {features.shape}, but {_TABLE_FILE} has {len(table)} "
+                f"images: float32 (images, channels) is needed; {_EVALUATE}"
             )
         return cls(table, features)

@@ -68,7 +68,7 @@ def exported_digest(folder: Path) -> str:
         UserError: its report is missing or older than the digest.
     """
     path = folder / EXPORT_REPORT
-    report = read_json(path, RESTORE)
+    report = read_json(path, RESTORE, dict[str, Any])
     if "digest" not in report:
         raise UserError(f"{path}: no digest of a model; run `dvc repro`")
     return str(report["digest"])

@@ -20,6 +20,7 @@ other. The network itself was trained on all of them: it may have drawn them clo
 new ones, and ordinary new images are then flagged more often than that.
 """
 
+import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -28,7 +29,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import replacing
+from brain_tumor.files import reading, replacing
 from brain_tumor.settings import ExportParams
 
 Floats = NDArray[np.float64]
@@ -200,15 +201,11 @@ class Familiarity:
         Raises:
             UserError: the file is missing or holds something else.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
+        with reading(path, "run `dvc repro export`"):
+            content = io.BytesIO(path.read_bytes())  # NumPy leaves a file open that is no archive
+            with np.load(content, allow_pickle=False) as stored:
                 cloud = Cloud(**{field.name: stored[field.name] for field in fields(Cloud)})
                 return cls(cloud, **{name: float(stored[name]) for name in _NUMBERS})
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(
-                f"{path}: does not say what training images look like (stage export writes it): "
-                f"{error}"
-            ) from error
 
 
 _NUMBERS = tuple(field.name for field in fields(Familiarity) if field.name != "cloud")

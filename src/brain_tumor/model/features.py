@@ -1,6 +1,7 @@
 """Outputs of the frozen blocks, computed once and kept.
 
-The folder may be deleted at any time: what is missing is computed again.
+The folder may be deleted at any time: what is missing is computed again. So is what is damaged,
+which is said: every file ends in its CRC-32, which is checked when a process first reads it.
 
 Fine-tuning the top blocks never changes what is below them, so every trial, epoch and fold that
 shares weights, images and cut trains on the same stored array. The trunk always computes in
@@ -11,11 +12,14 @@ loses nothing that computing would keep.
 import hashlib
 import math
 import os
+import sys
 import weakref
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,7 +28,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import replacing
+from brain_tumor.files import reading, replacing
 from brain_tumor.machine import repository_root, track
 from brain_tumor.model.saved import BATCH, to_unit
 
@@ -67,10 +71,18 @@ class FeatureCache:
 
     def read(self, entries: Sequence[Entry]) -> list[NDArray[Any]] | None:
         """The arrays, memory-mapped and read-only; None unless all are there and whole."""
-        try:
-            return [self._read(entry) for entry in entries]
-        except (OSError, ValueError, EOFError):
-            return None
+        arrays = []
+        for entry in entries:
+            path = self.folder / entry.file
+            if not os.path.lexists(path):
+                return None
+            try:
+                with reading(path, "it is computed again"):
+                    arrays.append(_read(path, entry))
+            except UserError as error:
+                _tell(f"note: {error}")
+                return None
+        return arrays
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -78,9 +90,11 @@ class FeatureCache:
         with _writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "cache.lock")
-        with lock:
-            for leftover in self.folder.glob(".*.partial*"):
-                leftover.unlink()  # of a killed process: nobody else writes now
+            held = lock.acquire()
+        with held:
+            with _writing(self.folder):
+                for leftover in self.folder.glob(".*.partial*"):
+                    leftover.unlink()  # of a killed process: nobody else writes now
             yield
 
     @contextmanager
@@ -91,23 +105,16 @@ class FeatureCache:
 
         Call while `alone`. What was longest unused makes room, but nothing of `keep`.
         """
-        self._make_room(entries, keep)
         with _writing(self.folder), ExitStack() as stack:
+            self._make_room(entries, keep)
             files = []
             for entry in entries:
                 aside = stack.enter_context(replacing(self.folder / entry.file))
-                files.append(stack.enter_context(aside.open("wb")))
+                files.append(stack.enter_context(_SummedFile(FileIO(aside, "w"))))
                 _write_header(files[-1], entry)
             yield files
-
-    def _read(self, entry: Entry) -> NDArray[Any]:
-        path = self.folder / entry.file
-        array = np.load(path, mmap_mode="r")
-        if array.shape != entry.shape or array.dtype.itemsize != entry.dtype.itemsize:
-            raise UserError(f"{path}: holds {array.dtype} {array.shape}")
-        os.utime(path)
-        view: NDArray[Any] = array.view(entry.dtype)
-        return view
+            for file in files:
+                file.write_sum()
 
     def _make_room(self, entries: Sequence[Entry], keep: Sequence[Entry]) -> None:
         wanted = {entry.file for entry in (*entries, *keep)}
@@ -139,6 +146,56 @@ def default_cache() -> FeatureCache:
         raise UserError(f"{SIZE_VARIABLE}={size}: a positive number of gigabytes is needed")
     path = Path(folder) if folder else Path(".cache") / "features"
     return FeatureCache(repository_root() / path, max_bytes)
+
+
+class _SummedFile(BufferedWriter):
+    """A file that knows the CRC-32 of what was written to it."""
+
+    _sum = 0
+
+    def write(self, data: Any) -> int:
+        self._sum = zlib.crc32(data, self._sum)
+        return super().write(data)
+
+    def write_sum(self) -> None:
+        """Write the CRC-32, which is no part of the array."""
+        super().write(self._sum.to_bytes(_SUM_BYTES))
+
+
+_SUM_BYTES = 4
+_CHUNK = 1 << 24
+_whole: set[tuple[Path, int]] = set()  # files, with their inodes, found whole by this process
+
+
+def _read(path: Path, entry: Entry) -> NDArray[Any]:
+    array = np.load(path, mmap_mode="r")
+    if array.shape != entry.shape or array.dtype.itemsize != entry.dtype.itemsize:
+        raise ValueError(f"holds {array.dtype} {array.shape}")
+    _check_sum(path)
+    os.utime(path)
+    view: NDArray[Any] = array.view(entry.dtype)
+    return view
+
+
+def _check_sum(path: Path) -> None:
+    """Compare a file with the CRC-32 at its end, once a process (about 1 s per GB)."""
+    with path.open("rb") as file:
+        state = os.fstat(file.fileno())
+        if (path, state.st_ino) in _whole:
+            return
+        left, crc = state.st_size - _SUM_BYTES, 0
+        while left > 0:
+            part = file.read(min(left, _CHUNK))
+            crc, left = zlib.crc32(part, crc), left - len(part)
+        if file.read() != crc.to_bytes(_SUM_BYTES):
+            raise ValueError("its CRC-32 is another")
+    _whole.add((path, state.st_ino))
+
+
+@cache
+def _tell(line: str) -> None:
+    """Say something, once a process."""
+    print(line, file=sys.stderr)
 
 
 def _write_header(file: IO[bytes], entry: Entry) -> None:
@@ -299,9 +356,8 @@ def _code_digest() -> str:
 
 
 def _file_digest(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{path}: no such weights file")
-    state = path.stat()
+    with reading(path, "run `dvc repro backbone`"):
+        state = path.stat()
     return _content_digest(path, state.st_mtime_ns, state.st_size)
 
 

@@ -162,7 +162,8 @@ def read_development(
     Raises:
         UserError: a table or an image is missing or unreadable.
     """
-    table, copies = read_table(split), read_table(records)
+    table = read_table(split, ("path", "label", "split"), dtype="str", keep_default_na=False)
+    copies = read_table(records, ("path", "source", "label"), dtype="str", keep_default_na=False)
     originals = table[table["split"].isin(["train", "val"])].sort_values("split", kind="stable")
     columns = ["source", "label", "split", "copy"]
     rows = [

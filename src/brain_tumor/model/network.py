@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
+from brain_tumor.files import reading
 from brain_tumor.settings import LAST_BLOCK
 
 Head = Literal["gap", "paper"]
@@ -110,14 +111,8 @@ def load_inception_v3(weights: Path) -> Model:
         UserError: there is no such file, or it does not fit.
     """
     model = inception_v3()
-    if not weights.is_file():
-        raise UserError(f"{weights}: no such weights file")
-    try:
+    with reading(weights, "weights of a Keras InceptionV3 without top are needed"):
         model.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(
-            f"{weights}: not weights of a Keras InceptionV3 without top: {error}"
-        ) from error
     return model
 
 

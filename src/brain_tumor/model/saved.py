@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from brain_tumor.errors import UserError
-from brain_tumor.files import read_artefact, replacing, write_json
+from brain_tumor.files import RESTORE, read_artefact, reading, replacing, write_json
 from brain_tumor.settings import Section
 
 NETWORK_FILE = "model.keras"
@@ -108,10 +108,8 @@ def load_network(path: Path) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
-    try:
+    with reading(path, RESTORE), ZipFile(path):  # Keras takes what is no archive for missing
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable Keras model: {error}") from error
 
 
 def load_meta(folder: Path) -> ModelMeta:
@@ -125,7 +123,7 @@ def read_meta(path: Path) -> ModelMeta:
     Raises:
         UserError: it is missing or not readable.
     """
-    return read_artefact(path, ModelMeta)
+    return read_artefact(path, ModelMeta, RESTORE)
 
 
 def predict_proba(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:

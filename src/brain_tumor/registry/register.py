@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import RESTORE, read_json
 from brain_tumor.inference import bundle
-from brain_tumor.outputs import StageOutputs
+from brain_tumor.outputs import Registered, StageOutputs, read_metrics
 from brain_tumor.registry import versions
 from brain_tumor.registry.contest import CHALLENGER, CHAMPION, ContestResult, champion_of, contest
 from brain_tumor.registry.versions import RESTORED_TAG, run_of
@@ -23,18 +22,6 @@ REGISTERED_TAG, DECISION_TAG = "registered", "promotion"
 PROMOTE_VARIABLE = "BRAIN_TUMOR_PROMOTE"
 _LONGEST = 5000  # characters of a tag
 _CONTESTS = 5  # a contest takes seconds to minutes, and promotions are rare
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What registered.json holds."""
-
-    name: str
-    version: str
-    alias: str | None
-    run_id: str
-    digest: str
-    decision: dict[str, Any]
 
 
 def register(
@@ -53,7 +40,7 @@ def register(
     """
     promoting = may_promote()
     outputs.check()
-    client = connection.connect()
+    client = connection.make_and_connect()
     with tempfile.TemporaryDirectory() as temporary:
         folder, digest = _make_bundle(Path(temporary), outputs, preprocess)
         version = versions.find_version(client, params.name, digest)
@@ -64,7 +51,14 @@ def register(
             )
     versions.renew_report(client, version, outputs)
     alias, decision = _award(client, version, outputs, params, promoting=promoting)
-    return Registered(version.name, version.number, alias, version.run_id, digest, decision)
+    return Registered(
+        name=version.name,
+        version=version.number,
+        alias=alias,
+        run_id=version.run_id,
+        digest=digest,
+        decision=decision,
+    )
 
 
 @dataclass(frozen=True)
@@ -88,10 +82,10 @@ def sync(outputs: StageOutputs, preprocess: PreprocessParams, params: RegisterPa
         UserError: a file is missing or does not belong to registered.json.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
-    registered = read_json(outputs.registered, RESTORE)
-    name, digest = str(registered["name"]), str(registered["digest"])
+    registered = Registered.read(outputs.registered)
+    name, digest = registered.name, registered.digest
     params = params.model_copy(update={"name": name})
-    client = connection.connect()
+    client = connection.make_and_connect()
     present = versions.find_version(client, name, digest)
     promoting = may_promote()
     if present is not None and (champion_of(client, name) is not None or not promoting):
@@ -147,14 +141,14 @@ def promote(outputs: StageOutputs, params: RegisterParams) -> Promotion:
         UserError: the store does not have the model, or a file is missing.
         ModelUnusableError: the champion cannot be run to be compared with.
     """
-    registered = read_json(outputs.registered, RESTORE)
-    params = params.model_copy(update={"name": str(registered["name"])})
+    registered = Registered.read(outputs.registered)
+    params = params.model_copy(update={"name": registered.name})
     client = connection.connect()
-    version = versions.find_version(client, params.name, str(registered["digest"]))
+    version = versions.find_version(client, params.name, registered.digest)
     if version is None:
         raise UserError(
             f"{outputs.registered}: the store has no version of {params.name} with digest "
-            f"{registered['digest']}; run `brain-tumor registry sync`"
+            f"{registered.digest}; run `brain-tumor registry sync`"
         )
     alias, decision = _award(client, version, outputs, params, promoting=True)
     return Promotion(version.uri, alias, decision)
@@ -229,7 +223,7 @@ def _describe(
     place = f"#/models/{version.name}/versions/{version.number}"
     page = f"[{version.name} version {version.number}]({place})"
     became = f"became `@{alias}`: {reason}."
-    metrics = read_json(outputs.metrics, RESTORE)
+    metrics = read_metrics(outputs.metrics)
     own = result_note(metrics, f"Registered as {page}, it {became}")
     link = "The store does not know the run of the training."
     run = resume_run(version.run_id)

@@ -1,6 +1,5 @@
 """Versions of the registered model: what each holds, and how one is made."""
 
-import csv
 import shutil
 import sys
 import tempfile
@@ -9,17 +8,23 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from brain_tumor import settings
 from brain_tumor.data import training_images
 from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
-from brain_tumor.errors import UserError
 from brain_tumor.figure_text import cell, figure_name
-from brain_tumor.files import RESTORE, read_json, write_text
+from brain_tumor.files import read_json, write_text
 from brain_tumor.inference import bundle
 from brain_tumor.model.saved import load_meta
-from brain_tumor.outputs import EXPORTED, Best, StageOutputs
+from brain_tumor.outputs import (
+    EXPORTED,
+    Best,
+    StageOutputs,
+    TrainingRun,
+    read_metrics,
+    read_table,
+)
 from brain_tumor.report.card import (
     CARD_FILE,
     REGISTERED_REPORT_FILE,
@@ -42,7 +47,7 @@ _TRACED = (
 
 def run_of(outputs: StageOutputs) -> Run:
     """The run that `outputs` names; one with the same content if the store does not know it."""
-    return resume_run(str(read_json(outputs.run, RESTORE)["run_id"])) or rebuild_run(outputs)
+    return resume_run(TrainingRun.read(outputs.run).run_id) or rebuild_run(outputs)
 
 
 def rebuild_run(outputs: StageOutputs) -> Run:
@@ -54,7 +59,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
     traced = lineage_of(outputs) | {"initial_weights.sha256": meta.initial_weights_sha256}
     tags = {
         RESTORED_TAG: "true",
-        "restored.from": str(read_json(outputs.run, RESTORE)["run_id"]),
+        "restored.from": TrainingRun.read(outputs.run).run_id,
         "stage": "train",
         "initial_weights": meta.initial_weights,
     }
@@ -62,7 +67,7 @@ def rebuild_run(outputs: StageOutputs) -> Run:
     train = settings.read(outputs.params).train.resolve(chosen.params)
     phantom = lineage.is_phantom(outputs.data.parent)
     logged = lineage.acted_params(outputs.params, train.model_dump(), phantom=phantom)
-    metrics = read_json(outputs.metrics, RESTORE)
+    metrics = read_metrics(outputs.metrics)
     with start_run(training_name(train.model_dump()), logged, tags | chosen.tags()) as run:
         run.log_lineage(traced)
         if "data.md5" in traced:
@@ -211,15 +216,8 @@ def _image(row: dict[str, str], place: dict[str, str]) -> Image:
 
 
 def _rows(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = set(columns) - set(reader.fieldnames or ())
-            if missing:
-                raise UserError(f"{path}: columns {sorted(missing)} are missing")
-            return list(reader)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; {RESTORE}") from error
+    table = read_table(path, columns, dtype="str", keep_default_na=False)
+    return [{str(key): str(cell) for key, cell in row.items()} for row in table.to_dict("records")]
 
 
 _PACKAGES = (
@@ -408,12 +406,19 @@ def renew_report(client: Any, version: Version, outputs: StageOutputs) -> None:
     models.set_tags(client, version, {_REPORT_TAG: current})
 
 
+class _CardFacts(TypedDict):
+    """Of a card of any age: what is read of it here."""
+
+    lineage: dict[str, str]
+
+
 def _lineage_of(version: Version) -> dict[str, str]:
     """What a version says of what it was made from: in its card or, before cards, in its tags."""
     if _REPORT_TAG not in version.tags:
         return {key: text for key, text in version.tags.items() if key.startswith(_OLD_LINEAGE)}
     with tempfile.TemporaryDirectory() as temporary:
-        facts = read_json(models.fetch(version, CARD_FACTS, Path(temporary)))
+        path = models.fetch(version, CARD_FACTS, Path(temporary))
+        facts = read_json(path, "register the model anew", _CardFacts)
         return dict(facts["lineage"])
 
 

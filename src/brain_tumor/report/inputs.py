@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,10 @@ from brain_tumor.outputs import (
     InitialWeights,
     OperatingPoint,
     ReportInputs,
+    TrainingRun,
+    check_listed,
     read_manifest,
-    read_run_id,
+    read_metrics,
     read_table,
 )
 from brain_tumor.report.card import Figure
@@ -115,6 +117,9 @@ class Inputs:
         return truth, rows["probability"].to_numpy(np.float64)
 
 
+_SplitFigures = Mapping[Split, Mapping[str, Mapping[str, float]]]
+
+
 def read(
     paths: ReportInputs, sections: Sections, origin: str, lineage: Mapping[str, str]
 ) -> Inputs:
@@ -125,8 +130,14 @@ def read(
     """
     manifest = read_manifest(paths.manifest)
     cluster = clusters(manifest)
-    predictions = read_table(paths.predictions, keep_default_na=False)
-    export = read_json(paths.export / EXPORT_REPORT, RESTORE)
+    predictions = read_table(
+        paths.predictions,
+        ("path", "label", "split", "probability"),
+        dtype={"probability": "float64"},
+        keep_default_na=False,
+    )
+    check_listed(paths.predictions, predictions, manifest)
+    export = _object(paths.export / EXPORT_REPORT, "digest", "engine")
     summary = _evidence(paths.evidence / SUMMARY)
     evaluated = set(summary.get("sha256", ()))
     is_of_images = bool(evaluated) and evaluated <= set(manifest["sha256"])
@@ -141,8 +152,8 @@ def read(
         origin=origin,
         manifest=manifest.assign(cluster=cluster.to_numpy()),
         predictions=predictions.assign(cluster=cluster.loc[predictions["path"]].to_numpy()),
-        validation=read_json(paths.validation, RESTORE),
-        preprocessing=read_json(paths.preprocessing, RESTORE),
+        validation=_object(paths.validation, "duplicates", "patients", "warnings"),
+        preprocessing=_object(paths.preprocessing),
         weights=InitialWeights.read(paths.weights),
         best=Best.read(paths.best),
         point=OperatingPoint.read(paths.calibration),
@@ -151,14 +162,13 @@ def read(
             split: {
                 key: Figure.model_validate(figure, extra="ignore")
                 for key, figure in figures.items()
-                if figure is not None and figure.get("value") is not None
             }
-            for split, figures in read_json(paths.metrics, RESTORE).items()
+            for split, figures in cast("_SplitFigures", read_metrics(paths.metrics)).items()
         },
         export=export,
-        lineage={**lineage, "mlflow.run": read_run_id(paths.run)},
-        history=read_table(paths.history),
-        trials=read_table(paths.trials),
+        lineage={**lineage, "mlflow.run": TrainingRun.read(paths.run).run_id},
+        history=read_table(paths.history, ("epoch",)),
+        trials=read_table(paths.trials, ("number", "state", "value")),
         evidence=summary if is_of_images else {},
         robustness=of_model[ROBUSTNESS],
         localisation=of_model[LOCALISATION],
@@ -166,9 +176,20 @@ def read(
     )
 
 
+def _object(path: Path, *keys: str) -> dict[str, Any]:
+    """A JSON object of a stage that has these keys."""
+    content: dict[str, Any] = read_json(path, RESTORE, dict[str, Any])
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise UserError(f"{path}: {missing} are missing, received {list(content)[:20]}; {RESTORE}")
+    return content
+
+
 def _evidence(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no file, or an empty one."""
-    return dict(read_json(path)) if path.is_file() and path.stat().st_size else {}
+    if not path.is_file() or not path.stat().st_size:
+        return {}
+    return dict(read_json(path, "run `git checkout` on it", dict[str, Any]))
 
 
 def _log(path: Path) -> pd.DataFrame:

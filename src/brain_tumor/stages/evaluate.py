@@ -25,6 +25,7 @@ def main() -> None:
     section = settings.read().evaluate
     trained = saved.load_parts(outputs.MODEL, outputs.MODEL_META)
     manifest, table = outputs.read_manifest(), outputs.read_split()
+    outputs.check_listed(outputs.SPLIT, table, manifest)
     table["cluster"] = clusters(manifest).loc[table["path"]].to_numpy()
     table["sha256"] = manifest.set_index("path")["sha256"].loc[table["path"]].to_numpy()
     images = outputs.load_images(outputs.IMAGES, list(table["path"]))
@@ -46,7 +47,7 @@ def main() -> None:
     write_text(outputs.EVALUATION / "paper_table.md", comparison)
     figures.save_evaluation(outputs.EVALUATION, table, trained.meta.threshold, results)
     with working("adding them to the run in MLflow"):
-        tracked = resume_run(outputs.read_run_id())
+        tracked = resume_run(outputs.TrainingRun.read().run_id)
         if tracked is not None:
             tracked.log_evaluation(results, outputs.EVALUATION)
             return

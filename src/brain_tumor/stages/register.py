@@ -1,10 +1,7 @@
 """Stage register: the model becomes a version of the registered model, and maybe its champion."""
 
-from dataclasses import asdict
-
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.files import write_json
 from brain_tumor.machine import working
 from brain_tumor.registry.register import register
 
@@ -14,7 +11,7 @@ def main() -> None:
     params = settings.read()
     with working("storing the model in MLflow, comparing it with the champion"):
         result = register(outputs.StageOutputs(), params.preprocess, params.register)
-    write_json(outputs.REGISTERED, asdict(result))
+    result.write()
     print(f"{result.name} version {result.version} is @{result.alias}: ", end="")
     print(result.decision["reason"])
 

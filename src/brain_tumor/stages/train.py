@@ -30,6 +30,7 @@ def main() -> None:
     best, initial = outputs.Best.read(), outputs.InitialWeights.read()
     section = params.train.resolve(best.params)
     initial.check_covers(section.head_block)
+    initial.check_file(outputs.BACKBONE)
     inputs = {
         "split": outputs.SPLIT,
         "images": outputs.IMAGES,
@@ -71,7 +72,7 @@ def main() -> None:
         meta = network_meta(network, fitted, section, initial)
         write_json(outputs.NETWORK_META, meta.model_dump())
         tracked.log_figures(outputs.TRAIN_FIGURES)
-        outputs.write_run_id(tracked.run_id)
+        outputs.TrainingRun(run_id=tracked.run_id).write()
 
 
 if __name__ == "__main__":

@@ -3,14 +3,30 @@
 import logging
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 from brain_tumor.errors import UserError
 from brain_tumor.machine import repository_root
+from brain_tumor.tracking.database import (
+    SQLITE,
+    DatabaseFileError,
+    anchored,
+    check_file,
+    file_of,
+    make_file,
+    of_file,
+    opened,
+    parse,
+    reach,
+    reason,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,17 +53,16 @@ def relocate(database: Path) -> int:
 
     Returns:
         The number of paths rewritten.
+
+    Raises:
+        DatabaseFileError: the file is damaged.
     """
     if not database.is_file():
         return 0
     here = str(database.resolve().parent)
-    connection = sqlite3.connect(database, timeout=60)
-    try:
-        with connection:
-            old = _former_folders(connection, here)
-            return sum(_rewrite(connection, folder, here) for folder in old)
-    finally:
-        connection.close()
+    with opened(database) as connection:
+        old = _former_folders(connection, here)
+        return sum(_rewrite(connection, folder, here) for folder in old)
 
 
 def _former_folders(connection: sqlite3.Connection, here: str) -> list[str]:
@@ -58,14 +73,19 @@ def _former_folders(connection: sqlite3.Connection, here: str) -> list[str]:
     return sorted({folder for (folder,) in tags} - {here})
 
 
+def _artifact_uri(folder: str) -> str:
+    """A folder as MLflow takes it, which unquotes it: `a%20b` would be the folder `a b`."""
+    return folder.replace("%", "%25") if unquote(folder) != folder else folder
+
+
 def _rewrite(connection: sqlite3.Connection, old: str, new: str) -> int:
-    changed = 0
+    changed, before, after = 0, _artifact_uri(old), _artifact_uri(new)
     for table, column in _COLUMNS:
         statement = (
             f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
             f"WHERE substr({column}, 1, ?) = ?"
         )
-        values = (new, len(old) + 1, len(old) + 1, f"{old}/")
+        values = (after, len(before) + 1, len(before) + 1, f"{before}/")
         changed += connection.execute(statement, values).rowcount
     tag = "UPDATE experiment_tags SET value = ? WHERE key = ? AND value = ?"
     connection.execute(tag, (new, FOLDER_TAG, old))
@@ -81,7 +101,11 @@ _PROBE = "/api/2.0/mlflow/experiments/get-by-name"
 
 
 class StoreError(OSError):
-    """The MLflow server does not answer or lets nobody in; the message says which and why."""
+    """The store cannot be read or written, or lets nobody in; the message says which and why."""
+
+
+class NoStoreError(UserError):
+    """There is no store yet."""
 
 
 def is_server(uri: str) -> bool:
@@ -123,7 +147,7 @@ def check(uri: str) -> None:
 
 
 class _Explaining:
-    """A client that raises StoreError where the server is gone, and no secret in it."""
+    """A client that raises StoreError where the store is gone or damaged, and no secret in it."""
 
     def __init__(self, client: "MlflowClient", uri: str) -> None:
         self._client, self._uri = client, uri
@@ -135,6 +159,7 @@ class _Explaining:
     def _wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         from mlflow.exceptions import MlflowException
         from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
 
         @wraps(method)
         def call(*arguments: Any, **options: Any) -> Any:
@@ -147,7 +172,11 @@ class _Explaining:
                     raise _refusing(self._uri, str(error)) from None
                 if str(error).startswith("API request to "):  # and no answer came
                     raise _silent(self._uri, error) from None  # the first would show secrets
+                if _is_of_database(error):
+                    raise _unusable(self._uri, error) from error
                 raise
+            except SQLAlchemyError as error:
+                raise _unusable(self._uri, error) from error
 
         return call
 
@@ -157,6 +186,26 @@ def _silent(uri: str, error: BaseException) -> StoreError:
         f"{shown(uri)} (MLFLOW_TRACKING_URI): the MLflow server does not answer: "
         f"{shown(_reason(error))}. Start it or correct MLFLOW_TRACKING_URI; without "
         "MLFLOW_TRACKING_URI runs are kept in mlruns/mlflow.db"
+    )
+
+
+def _is_of_database(error: BaseException | None) -> bool:
+    """Whether the database failed; that a row is there already is an answer."""
+    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+    while error is not None and not isinstance(error, SQLAlchemyError):
+        error = error.__cause__
+    return error is not None and not isinstance(error, IntegrityError)
+
+
+def _unusable(uri: str, error: Exception) -> StoreError:
+    path = database_path(uri)
+    if path is not None:
+        return StoreError(f"{path}: {reason(error)}. {_RESTORE}")
+    return StoreError(
+        f"{shown(uri)} (MLFLOW_TRACKING_URI): the store cannot be used: {shown(reason(error))}. "
+        "Start the database or correct MLFLOW_TRACKING_URI; without MLFLOW_TRACKING_URI runs are "
+        "kept in mlruns/mlflow.db"
     )
 
 
@@ -179,7 +228,15 @@ def _reason(error: BaseException) -> str:
 
 
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
-_SQLITE = "sqlite:///"
+_RESTORE = (
+    "Bring the file back from a copy; without one move it away: `brain-tumor registry sync` "
+    "registers the model of outputs/ in a new one"
+)
+NO_MODEL = (
+    "`make repro` trains and registers a model; if it is in another store, set "
+    "MLFLOW_TRACKING_URI, or give a folder that `brain-tumor pull` made"
+)
+_DATABASES = ("postgresql", "mysql", "mssql")
 _ADDRESS = re.compile(r"[\w.-]+:\d+/?")
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's pages for training
 _NOISY_LOGGERS = ("mlflow.store.db.utils", "alembic", "mlflow.utils.requirements_utils")
@@ -193,39 +250,126 @@ def tracking_uri() -> str:
     Raises:
         UserError: it is an address without `http://`, which MLflow would take for a folder.
     """
-    uri = (os.environ.get(_URI_VARIABLE) or "").strip() or f"{_SQLITE}mlruns/mlflow.db"
-    if _ADDRESS.fullmatch(uri):
-        raise UserError(f"{_URI_VARIABLE} is {uri!r}: write http://{uri} or https://{uri}")
-    if not uri.startswith(_SQLITE):
-        return uri.rstrip("/") if is_server(uri) else uri
-    # Joining leaves an absolute path as it is.
-    return f"{_SQLITE}{repository_root() / uri.removeprefix(_SQLITE)}"
+    given = (os.environ.get(_URI_VARIABLE) or "").strip()
+    if not given:
+        return text_of(of_file(repository_root() / "mlruns" / "mlflow.db"))
+    if _ADDRESS.fullmatch(given):
+        raise UserError(f"{_URI_VARIABLE} is {given!r}: write http://{given} or https://{given}")
+    if given.startswith(SQLITE):
+        return text_of(anchored(parse(given, _URI_VARIABLE), repository_root()))
+    return given.rstrip("/") if is_server(given) else given
 
 
 def connect() -> "MlflowClient":
-    """A client of the store; makes the store, and mends its paths after a move, when needed.
+    """A client of the store, whose paths are mended after a move, when needed.
 
     Raises:
-        StoreError: it is on a server that does not answer.
+        NoStoreError: there is no store yet; only `make_and_connect` makes one.
+        StoreError: it cannot be read, or is on a server that does not answer.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    path = database_path(tracking_uri())
+    if path is not None and not os.path.lexists(path):
+        raise NoStoreError(f"no model yet: there is no {path}. {NO_MODEL}")
+    return _connect()
+
+
+def make_and_connect() -> "MlflowClient":
+    """A client of the store, which is made when missing.
+
+    Raises:
+        StoreError: it cannot be read, or is on a server that does not answer.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = database_path(tracking_uri())
+    if path is not None:
+        _quiet()
+        try:
+            make_file(path, _make_store)
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise _unusable(tracking_uri(), error) from error
+    return _connect()
+
+
+def _make_store(path: Path) -> None:
     import mlflow
 
-    for name in _NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    mlflow.MlflowClient(text_of(of_file(path)))
+
+
+def _connect() -> "MlflowClient":
+    _quiet()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
     uri = tracking_uri()
     database = database_path(uri)
     if database is not None:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        relocate(database)
+        try:
+            _check_database(database)
+            relocate(database)
+        except DatabaseFileError as error:
+            raise StoreError(f"{error}. {_RESTORE}") from error
     _use(uri)
-    if not is_server(uri):
-        return mlflow.MlflowClient()
-    check(uri)
-    if shown(uri) != uri:  # MLflow prints links to ended runs, with the login in them
-        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    return cast("MlflowClient", _Explaining(mlflow.MlflowClient(), uri))
+    if is_server(uri):
+        check(uri)
+        if shown(uri) != uri:  # MLflow prints links to ended runs, with the login in them
+            os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    try:
+        if uri.startswith(_DATABASES):
+            reach(parse(uri, _URI_VARIABLE))  # seconds, where MLflow would try for minutes
+        client = mlflow.MlflowClient()
+    except (SQLAlchemyError, MlflowException, ImportError) as error:
+        raise _unusable(uri, error) from error
+    return cast("MlflowClient", _Explaining(client, uri))
+
+
+def _quiet() -> None:
+    """Keep MLflow's own reports out of standard error."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in _NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _check_database(path: Path) -> None:
+    """Refuse a file that is no store, or one of another MLflow.
+
+    Raises:
+        StoreError: it is.
+        DatabaseFileError: it is damaged.
+    """
+    from mlflow import __version__
+
+    check_file(path, "experiments", "MLflow")
+    with opened(path) as connection:
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    schema = ", ".join(str(version) for (version,) in rows)
+    newest, known = _schemas()
+    if schema == newest:
+        return
+    if schema in known:
+        raise StoreError(
+            f"{path}: of an earlier MLflow than {__version__} (schema {schema}, needed {newest}). "
+            f"Copy the file, then run: mlflow db upgrade {shlex.quote(text_of(of_file(path)))}"
+        )
+    raise StoreError(
+        f"{path}: of a later MLflow than {__version__}, which does not know its schema "
+        f"{schema!r}. Update MLflow to the one that wrote it, or bring back an earlier copy of the "
+        "file"
+    )
+
+
+@lru_cache(maxsize=1)
+def _schemas() -> tuple[str, frozenset[str]]:
+    """The schema that this MLflow needs, and all that it knows."""
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+
+    script = ScriptDirectory.from_config(_get_alembic_config(""))
+    [newest] = script.get_heads()
+    return newest, frozenset(revision.revision for revision in script.walk_revisions())
 
 
 def _use(uri: str) -> None:
@@ -241,9 +385,8 @@ def _use(uri: str) -> None:
 
 def database_path(uri: str) -> Path | None:
     """The file of a SQLite store; None for any other store."""
-    if not uri.startswith(_SQLITE):
-        return None
-    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).resolve()
+    path = file_of(parse(uri, _URI_VARIABLE)) if uri.startswith(SQLITE) else None
+    return None if path is None else path.resolve()
 
 
 def experiment_id(client: "MlflowClient") -> str:
@@ -263,7 +406,7 @@ def experiment_id(client: "MlflowClient") -> str:
             return str(
                 client.create_experiment(
                     name,
-                    artifact_location=f"{folder}/artifacts" if folder else None,
+                    artifact_location=f"{_artifact_uri(folder)}/artifacts" if folder else None,
                     tags=_KIND | ({FOLDER_TAG: folder} if folder else {}),
                 )
             )

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from brain_tumor.errors import UserError
+from brain_tumor.files import reading
 from brain_tumor.machine import GitError, git
 from brain_tumor.outputs import DATA, DATA_DVC
 from brain_tumor.settings import idle
@@ -16,6 +20,7 @@ from brain_tumor.settings import idle
 _DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.txt")
 # Sections of params.yaml that decide what a training is made of, and how it goes.
 DECIDING = ("split", "preprocess", "augment", "backbone", "train")
+UNKNOWN = "unknown"  # whether something differs from the commit
 _MAX_PARAM_CHARACTERS = 6000
 
 
@@ -24,7 +29,9 @@ def trace(inputs: Mapping[str, Path], workspace: Path | None = None) -> dict[str
 
     `git.commit` and `git.dirty` (whether code, parameters or data differ from that commit; what
     the pipeline itself writes does not count), `data.md5` as in data.dvc, `md5.<name>` of each
-    input, as dvc.lock has it, and `md5.code` of this package.
+    input, as dvc.lock has it, and `md5.code` of this package. Where git does not tell the commit it
+    is `none`, where it does not tell differences `git.dirty` is `unknown`; then `git.error` has
+    git's words, which are printed once too.
 
     Args:
         inputs: what was read: name to file or folder. What is not there is left out.
@@ -42,21 +49,30 @@ def tags(facts: Mapping[str, str]) -> dict[str, str]:
     """The tags of a run by which it is found and compared.
 
     `data` is the MD5 in data.dvc and `commit` that of git, with `-dirty` where code, parameters
-    or data differ from it. `lock` is one MD5 over data, inputs (params.yaml among them) and code:
-    two runs of the same lock read the same bytes and ran the same code, whatever git says. It
-    proves nothing of packages, of the processor, or that the result is the same. It is made from
-    lineage.json and not from dvc.lock, which does not exist yet while the first stages run.
+    or data differ from it and `-unknown` where git does not tell; `git.error` has git's words.
+    `lock` is one MD5 over data, inputs (params.yaml among them) and code: two runs of the same lock
+    read the same bytes and ran the same code, whatever git says. It proves nothing of packages, of
+    the processor, or that the result is the same. It is made from lineage.json and not from
+    dvc.lock, which does not exist yet while the first stages run.
     """
     read = {key: facts[key] for key in sorted(facts) if key.startswith(("md5.", "data."))}
-    commit = facts.get("git.commit", "none")
-    dirty = "-dirty" if commit != "none" and facts.get("git.dirty") == "true" else ""
     named = {
         "data": facts.get("data.md5", "none"),
-        "commit": commit + dirty,
+        "commit": commit(facts),
         "lock": hashlib.md5(json.dumps(read).encode(), usedforsecurity=False).hexdigest(),
     }
     # MLflow's own tag is what its pages show as the version of the source.
-    return named | ({"mlflow.source.git.commit": commit} if commit != "none" else {})
+    if "git.error" in facts:
+        named["git.error"] = facts["git.error"]
+    known = facts.get("git.commit", "none")
+    return named | ({"mlflow.source.git.commit": known} if known != "none" else {})
+
+
+def commit(facts: Mapping[str, str], digits: int = 40) -> str:
+    """The commit by so many of its digits, `-dirty` or `-unknown` as `tags` says; or `none`."""
+    name = facts.get("git.commit", "none")
+    suffix = {"true": "-dirty", UNKNOWN: "-unknown"}.get(facts.get("git.dirty", ""), "")
+    return name if name == "none" else f"{name[:digits]}{suffix}"
 
 
 def _code_md5() -> str:
@@ -85,7 +101,11 @@ def md5(path: Path) -> str:
 
 
 def data_md5(workspace: Path) -> str | None:
-    """The MD5 of the data as data.dvc has it; without data.dvc that of `data/`, if it is there."""
+    """The MD5 of the data as data.dvc has it; without data.dvc that of `data/`, if it is there.
+
+    Raises:
+        UserError: data.dvc cannot be read.
+    """
     try:
         return str(_data_dvc(workspace)["outs"][0]["md5"])
     except (LookupError, TypeError):
@@ -94,19 +114,29 @@ def data_md5(workspace: Path) -> str | None:
 
 
 def _data_dvc(workspace: Path) -> dict[str, Any]:
-    """Content of data.dvc; empty where there is none."""
-    try:
-        text = (workspace / DATA_DVC).read_text(encoding="utf-8")
-        document = YAML(typ="safe", pure=True).load(text)
-    except (OSError, YAMLError):
+    """Content of data.dvc; empty where there is none.
+
+    Raises:
+        UserError: it cannot be read, as where git left the marks of a conflict.
+    """
+    path = workspace / DATA_DVC
+    if not os.path.lexists(path):
         return {}
-    return document if isinstance(document, dict) else {}
+    with reading(path, _MEND):
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or not isinstance(document.get("outs"), list):
+        raise UserError(f"{path}: not readable; {_MEND}: it has no list `outs`")
+    return document
+
+
+_MEND = "`git checkout data.dvc` brings the recorded one back, `dvc add data` records data/ anew"
 
 
 def is_phantom(workspace: Path | None = None) -> bool:
     """Whether data.dvc says that the data are the phantom."""
     document = _data_dvc(workspace or Path())
-    return bool(document and document.get("meta", {}).get("source") == "phantom")
+    meta = document.get("meta")
+    return isinstance(meta, dict) and meta.get("source") == "phantom"
 
 
 def flat_params(path: Path) -> dict[str, str]:
@@ -158,9 +188,27 @@ def acted_params(
 
 
 def _git(workspace: Path) -> dict[str, str]:
+    """The commit, whether what decides differs from it, and why git does not tell, if so."""
+    facts = {"git.commit": "none", "git.dirty": "true"}
     try:
-        commit = git("rev-parse", "HEAD", folder=workspace).strip()
+        facts["git.commit"] = git("rev-parse", "HEAD", folder=workspace).strip()
+        facts["git.dirty"] = UNKNOWN
+        if not git("ls-files", "--", *_DECIDES_RESULTS, folder=workspace):
+            top = git("rev-parse", "--show-toplevel", folder=workspace).strip()
+            facts["git.commit"] = "none"
+            raise GitError(f"the git repository {top} holds no file of this project")
         changed = git("status", "--porcelain", "--", *_DECIDES_RESULTS, folder=workspace)
-    except GitError:
-        return {"git.commit": "none", "git.dirty": "true"}
-    return {"git.commit": commit, "git.dirty": "true" if changed.strip() else "false"}
+        facts["git.dirty"] = "true" if changed.strip() else "false"
+    except GitError as error:
+        facts["git.error"] = " ".join(str(error).split())
+        if facts["git.commit"] == "none":
+            facts["git.dirty"] = "true"
+        _warn(facts["git.error"], facts["git.commit"])
+    return facts
+
+
+@cache
+def _warn(reason: str, commit: str) -> None:
+    """Say what is not known of a run, once a process."""
+    lost = "its commit" if commit == "none" else f"whether it differs from commit {commit[:7]}"
+    print(f"WARNING: {lost} is not recorded: {reason}", file=sys.stderr)

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import read_json, replacing, write_json
+from brain_tumor.files import read_json, reading, replacing, write_json
 from brain_tumor.tracking import connection, signature
 from brain_tumor.tracking.connection import shown, tracking_uri
 
@@ -274,31 +273,43 @@ class ModelFolder:
 
     @property
     def name(self) -> str:
-        """Name and version, as MLflow notes them where it puts the model; or `unregistered`."""
-        try:
-            text = (self.root / NAME_FILE).read_text(encoding="utf-8")
-            facts = YAML(typ="safe", pure=True).load(text)
-            return f"{facts['model_name']} version {facts['model_version']}"
-        except (OSError, YAMLError, LookupError, TypeError):
+        """Name and version, as MLflow notes them where it puts the model; or `unregistered`.
+
+        Raises:
+            UserError: the note cannot be read.
+        """
+        path = self.root / NAME_FILE
+        if not os.path.lexists(path):
             return "unregistered"
+        with reading(path, _PULL):
+            facts = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+            return f"{facts['model_name']} version {facts['model_version']}"
 
     @property
     def card(self) -> str:
-        """The model card, Markdown; empty without one."""
+        """The model card, Markdown; empty without one.
+
+        Raises:
+            UserError: it cannot be read.
+        """
         path = self.root / CARD
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        if not os.path.lexists(path):
+            return ""
+        with reading(path, _PULL):
+            return path.read_text(encoding="utf-8")
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The facts of the card; none without one."""
+        """The facts of the card; none without one.
+
+        Raises:
+            UserError: they cannot be read.
+        """
         path = self.root / CARD_FACTS
-        return read_json(path) if path.is_file() else {}
+        return dict(read_json(path, _PULL, dict[str, Any])) if os.path.lexists(path) else {}
 
 
-_REMEDY = (
-    "`make repro` trains and registers one; if it is in another store, set MLFLOW_TRACKING_URI, or "
-    "give a folder that `brain-tumor pull` made"
-)
+_PULL = "pull or register the model anew"
 
 
 def find_model(model: str) -> ModelFolder:
@@ -361,9 +372,6 @@ def _check_free(folder: Path, *, force: bool) -> None:
 
 
 def _download(uri: str, folder: Path | None) -> Path:
-    database = connection.database_path(connection.tracking_uri())
-    if database is not None and not database.is_file():
-        raise UserError(f"{uri}: no model yet, there is no {database}. {_REMEDY}")
     client = connection.connect()
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -385,7 +393,7 @@ def _reason(uri: str, store_uri: str, error: Exception) -> str:
     """Why a model cannot be had, and what to do; MLflow says the first two in words only."""
     name, _, alias = uri.removeprefix("models:/").partition("@")
     if "Registered Model with name=" in str(error):
-        return f"{uri}: no model of that name in {store_uri}. {_REMEDY}"
+        return f"{uri}: no model of that name in {store_uri}. {connection.NO_MODEL}"
     if "alias" in str(error) and "not found" in str(error):
         return (
             f"{uri}: {store_uri} has models of that name, but none is @{alias}. Name one as "

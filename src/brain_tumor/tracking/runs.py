@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from brain_tumor import machine
 from brain_tumor.figure_text import cell, markdown_table
 from brain_tumor.tracking import connection, lineage
-from brain_tumor.tracking.connection import StoreError
+from brain_tumor.tracking.connection import NoStoreError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,7 +213,7 @@ def create_run(
     name: str, params: Mapping[str, str], tags: Mapping[str, str], parent: str | None = None
 ) -> Run:
     """Open a run of this process (arguments as of `start_run`) and leave it open."""
-    client = connection.connect()
+    client = connection.make_and_connect()
     close_abandoned_runs(client)
     nested = {"mlflow.parentRunId": parent} if parent else {}
     source = {"mlflow.source.name": " ".join(sys.argv[:1]), "mlflow.source.type": "LOCAL"}
@@ -260,7 +260,10 @@ def resume_run(run_id: str) -> Run | None:
     """The run of that id to add to (its status stays as it is); None if the store has none."""
     from mlflow.exceptions import MlflowException
 
-    client = connection.connect()
+    try:
+        client = connection.connect()
+    except NoStoreError:
+        return None
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

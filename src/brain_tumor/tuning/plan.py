@@ -114,6 +114,7 @@ def read_plan(
         UserError: an input does not fit; the message names it.
     """
     initial = InitialWeights.read(inputs.source)
+    initial.check_file(inputs.weights)
     _check_blocks(initial, section, tune)
     images = read_development(inputs.split, inputs.images, inputs.augmented, inputs.records)
     images = images.with_copies_of_val(augment)

@@ -19,70 +19,34 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateF
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import URL, Engine, NullPool, column, create_engine, event, insert, make_url, table
-from sqlalchemy.exc import (
-    ArgumentError,
-    IntegrityError,
-    OperationalError,
-    ProgrammingError,
-    SQLAlchemyError,
-)
+from sqlalchemy import URL, Engine, column, event, insert, table
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from brain_tumor import machine
 from brain_tumor.errors import UserError
+from brain_tumor.tracking.database import (
+    DatabaseFileError,
+    anchored,
+    check_file,
+    engine_options,
+    file_of,
+    make_file,
+    of_file,
+    parse,
+    reach,
+    reason,
+    shown,
+    text_of,
+)
 
 OnInterrupted = Callable[[FrozenTrial], None]
 STORAGE_VARIABLE = "OPTUNA_STORAGE"
 HOST_ATTR, PROCESS_ATTR = "process.host", "process.id"
-_SQLITE = "sqlite:///"
-_SQLITE_BUSY_S = 60
-_CONNECT_S = 10
 _ATTEMPTS = 20  # to open a database in which another process makes the tables
 _ORIGINAL, _HISTORY = "failed_trial", "retry_history"  # as RetryHeartbeatStaleTrialCallback writes
 _MARKING_S = 60.0  # a trial gets its marks at once: without them after this time, nobody runs it
 _RETRIES = 5  # a trial that kills its process (memory) must not stop the study for good
 _listener: ContextVar[OnInterrupted | None] = ContextVar("listener", default=None)
-
-
-def parse(url: str) -> URL:
-    """The URL with the PostgreSQL driver this project installs, if it names none.
-
-    Raises:
-        UserError: it is not the URL of a database that keeps anything.
-    """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # the rest of it may hold a password
-        scheme = url.partition("://")[0] if "://" in url else "no scheme"
-        raise UserError(
-            f"{STORAGE_VARIABLE} ({scheme}) is not the URL of a database such as "
-            "postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///PATH"
-        ) from error
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise UserError(f"{url} would be forgotten with the process: name a file")
-    if parsed.drivername in ("postgresql", "postgres"):
-        return parsed.set(drivername="postgresql+psycopg")
-    return parsed
-
-
-def engine_options(url: URL) -> dict[str, Any]:
-    """Arguments of `create_engine` that suit many workers and long trials.
-
-    Connections are not kept: trials take minutes, in which a kept one is dropped on the way or
-    takes the place of another worker's.
-    """
-    patience_s = {
-        "sqlite": {"timeout": _SQLITE_BUSY_S},
-        "postgresql": {"connect_timeout": _CONNECT_S},
-    }
-    return {"poolclass": NullPool, "connect_args": patience_s.get(url.get_backend_name(), {})}
-
-
-def reach(url: URL) -> None:
-    """Connect once, so that what follows only fails for other reasons."""
-    if url.get_backend_name() == "sqlite" and url.database is not None:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    create_engine(url, **engine_options(url)).connect().close()
 
 
 def lock_before_reading(engine: Engine) -> None:
@@ -102,29 +66,14 @@ def lock_before_reading(engine: Engine) -> None:
     event.listen(engine, "begin", begin)
 
 
-def shown(url: URL) -> str:
-    """The URL without what is secret."""
-    return url.difference_update_query(["password"]).render_as_string(hide_password=True)
-
-
-def reason(error: Exception) -> str:
-    """The message of the database, on one line and without the remarks of SQLAlchemy and Optuna."""
-    if not hasattr(error, "orig") and isinstance(error.__cause__, Exception):
-        return reason(error.__cause__)
-    text = str(getattr(error, "orig", None) or error)
-    return " ".join(text.split()).rstrip(".")
-
-
 def storage_url(root: Path) -> str:
     """`OPTUNA_STORAGE` if set, else SQLite at `mlruns/optuna.db` under `root`.
 
     A relative SQLite path is taken from `root`, wherever the process runs.
     """
-    given = os.environ.get(STORAGE_VARIABLE) or f"{_SQLITE}mlruns/optuna.db"
-    if not given.startswith(_SQLITE):
-        return given
-    # Joining leaves an absolute path as it is.
-    return f"{_SQLITE}{root.resolve() / given.removeprefix(_SQLITE)}"
+    given = os.environ.get(STORAGE_VARIABLE)
+    url = parse(given, STORAGE_VARIABLE) if given else of_file(Path("mlruns/optuna.db"))
+    return given if given and file_of(url) is None else text_of(anchored(url, root))
 
 
 def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> RDBStorage:
@@ -138,9 +87,13 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> RDBSt
     Raises:
         UserError: the database cannot be used; the message says why and what to do.
     """
-    parsed = parse(url)
+    parsed = parse(url, STORAGE_VARIABLE)
+    path = file_of(parsed)
     try:
         with explaining(parsed):
+            if path is not None:
+                make_file(path, lambda aside: _open_patiently(of_file(aside), heartbeat_s, grace_s))
+                check_file(path, "studies", "Optuna")
             reach(parsed)
             storage = _open_patiently(parsed, heartbeat_s, grace_s)
     except ImportError as error:
@@ -148,11 +101,31 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> RDBSt
             f"{shown(parsed)}: the driver of this database is not installed ({error}); "
             "for PostgreSQL: uv pip install -e '.[team]'"
         ) from error
+    except DatabaseFileError as error:
+        raise UserError(
+            f"{error}. It holds the trials of the search: bring it back from a copy, or move it "
+            "away and search anew"
+        ) from error
     except (RuntimeError, OSError) as error:
         raise _unusable(parsed, error) from error
-    if parsed.get_backend_name() == "sqlite":
+    if path is not None:
         lock_before_reading(storage.engine)
     return storage
+
+
+def open_present_storage(url: str) -> RDBStorage:
+    """Open a storage that another process has made.
+
+    Raises:
+        UserError: there is none, or it cannot be used.
+    """
+    path = file_of(parse(url, STORAGE_VARIABLE))
+    if path is not None and not os.path.lexists(path):
+        raise UserError(
+            f"{path}: there is no storage of a search: start `dvc repro tune` first, with the same "
+            f"{STORAGE_VARIABLE}"
+        )
+    return open_storage(url)
 
 
 @contextmanager
@@ -167,21 +140,27 @@ def explaining(url: URL) -> Iterator[None]:
 def _unusable(url: URL, error: Exception) -> UserError:
     return UserError(
         f"{shown(url)}: the storage of the search cannot be used: "
-        f"{reason(error)}. Start the database or correct {STORAGE_VARIABLE}; without "
-        f"{STORAGE_VARIABLE} the search is kept in mlruns/optuna.db"
+        f"{reason(error)}. {_remedy(url)}; without {STORAGE_VARIABLE} the search is kept in "
+        "mlruns/optuna.db"
     )
+
+
+def _remedy(url: URL) -> str:
+    if file_of(url) is None:
+        return f"Start the database or correct {STORAGE_VARIABLE}"
+    return "Bring the file back from a copy, or move it away and search anew"
 
 
 def _open_patiently(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
     """Open again when another process is making the tables: Optuna's own check is no lock."""
     passing = (IntegrityError, OperationalError, ProgrammingError, StorageInternalError)
-    text = url.render_as_string(hide_password=False)
+    template = text_of(url).replace("{", "{{").replace("}", "}}")  # Optuna fills it in
     attempts = 0
     while True:
         try:
             with experimental_on_purpose():
                 return RDBStorage(
-                    text.replace("{", "{{").replace("}", "}}"),  # Optuna fills in a template
+                    template,
                     engine_kwargs=engine_options(url),
                     heartbeat_interval=heartbeat_s,
                     grace_period=grace_s,

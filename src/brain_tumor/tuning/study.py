@@ -39,6 +39,7 @@ from brain_tumor.tuning.storage import (
     claim,
     explaining,
     finished_trials,
+    open_present_storage,
     open_storage,
     original_number,
     storage_url,
@@ -143,7 +144,7 @@ def join_study(plan: Plan) -> int:
     Raises:
         UserError: there is no such study.
     """
-    storage = open_storage(storage_url(repository_root()))
+    storage = open_present_storage(storage_url(repository_root()))
     with explaining(storage.engine.url):
         study = open_study(storage, plan.name, plan.tune, create=False)
         parent = _run_in_this_store(study)
