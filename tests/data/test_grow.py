@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from pydicom.data import get_testdata_file
 
 from brain_tumor.data import dvc as data_dvc
 from brain_tumor.data import grow as data_grow
@@ -16,6 +17,7 @@ from brain_tumor.data.dvc import DvcError, in_folder, md5, on_record
 from brain_tumor.data.fetch import ensure
 from brain_tumor.data.grow import Addition, Incoming, add, collect, plan_addition
 from brain_tumor.errors import UserError
+from brain_tumor.imaging.grey import KINDS
 from brain_tumor.settings import Exclusion, ValidateParams
 from tests import sections
 from tests.data.growing import batch, commit, dvc, files, picture, run
@@ -123,8 +125,8 @@ def test_names_that_dvc_ignores_are_refused(source: Path, repository: Path) -> N
 
 def test_folders_without_images_are_refused(repository: Path, tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
-    (tmp_path / "scans/IM0001").write_bytes(b"\0" * 128 + b"DICM")
-    with pytest.raises(UserError, match=r"no image in it \(1 other files\); DICOM"):
+    shutil.copy(str(get_testdata_file("test-SR.dcm")), tmp_path / "scans/IM0001.dcm")
+    with pytest.raises(UserError, match=r"no image in it \(1 other files\)$"):
         grow(tmp_path / "scans", repository)
 
 
@@ -302,7 +304,7 @@ def test_what_is_not_meant_as_an_image_is_left_out_and_junk_is_not_even_told(
     source = batch(tmp_path / "new", {"a.png": 20, ".hidden/b.png": 21, "__MACOSX/c.png": 22})
     (source / "README.txt").write_text("From site B.")
     (source / "_SUCCESS").touch()
-    (source / "scan.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    shutil.copy(str(get_testdata_file("test-SR.dcm")), source / "scan.dcm")  # no picture in it
     (source / ".DS_Store").touch()
     (source / "Thumbs.db").touch()
     incoming, plan = planned(source, data)
@@ -470,7 +472,7 @@ class TestMasks:
         picture(data / "masks/yes/1.png.png", 33)
         assert reasons(source, data) == {
             "masks/a.png.png": "mask of 20x20 px for 24x24 px",
-            "masks/b.png.png": "not an image that can be read (BMP, GIF, JPEG, PNG, TIFF, WEBP)",
+            "masks/b.png.png": f"not an image that can be read ({', '.join(KINDS)})",
             "masks/c.png.png": "mask of no image here: masks/IMAGE.png is that of IMAGE",
             "masks/again.png.png": "other bytes than masks/yes/1.png.png of the data folder",
         }

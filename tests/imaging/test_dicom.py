@@ -21,7 +21,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from brain_tumor.imaging.picture import DecodeError, square
+from brain_tumor.imaging.grey import DecodeError, square
 from brain_tumor.imaging.read import read_slices
 from tests.imaging.files import RNG, dicom
 

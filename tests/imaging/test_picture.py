@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from brain_tumor.imaging.picture import DecodeError, Slice, decode, middle, square
+from brain_tumor.imaging.grey import DecodeError, Slice, middle, square
+from brain_tumor.imaging.picture import decode
 from brain_tumor.imaging.read import read_slices
 from tests.imaging.files import RNG, dicom, nifti, picture, volume
 

@@ -67,8 +67,8 @@ def work(connection: Connection, model: "ModelFolder") -> None:
 def answer(classifier: "Classifier", task: Task) -> Slices | ApiError:
     """What the model says of a file's slices, or why it cannot."""
     from brain_tumor.imaging.dicom import is_dicom
+    from brain_tumor.imaging.grey import DecodeError
     from brain_tumor.imaging.nifti import is_nifti
-    from brain_tumor.imaging.picture import DecodeError
 
     data = task.data
     if data and not (data.startswith(_PICTURES) or is_dicom(data) or is_nifti(data)):
