@@ -118,7 +118,7 @@ def to_grey(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 
 
 _SQUEEZED = 4.0  # the whole range over that of the percentiles: a few values are far from the rest
-_DISTINCT = 1e-6  # of the whole range: percentiles nearer to each other tell nothing
+_DISTINCT = 1e-6  # of their own size: percentiles nearer to each other are one value
 
 
 def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -147,7 +147,7 @@ def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     span = high / 2 - low / 2  # halves: the difference of doubles can be endless
     near_low, near_high = window(numbers[finite])
     near_span = near_high / 2 - near_low / 2
-    if span > _SQUEEZED * near_span > _SQUEEZED * _DISTINCT * span:
+    if span > _SQUEEZED * near_span > _DISTINCT * max(abs(near_low), abs(near_high)):
         return to_grey(np.clip(numbers, near_low, near_high), near_low, near_high)
     unit = (numbers / 2 - low / 2) / (span / 255.0 or 1.0)
     return np.clip(unit, 0, 255).astype(np.uint8)
