@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 from filelock import FileLock
 from pydicom.data import get_testdata_file
@@ -21,6 +23,7 @@ from brain_tumor.imaging.grey import KINDS
 from brain_tumor.settings import Exclusion, ValidateParams
 from tests import sections
 from tests.data.growing import batch, commit, dvc, files, picture, run
+from tests.imaging.files import dicom
 
 PARAMS = sections.validate(min_side_px=16)
 
@@ -311,6 +314,23 @@ def test_what_is_not_meant_as_an_image_is_left_out_and_junk_is_not_even_told(
     assert incoming.left_out == ["README.txt", "_SUCCESS", "scan.dcm"]
     assert plan.images == {"a.png": "yes/a.png"}
     assert not incoming.problems
+
+
+def test_scans_of_one_slice_are_added_and_those_of_many_refused(tmp_path: Path, data: Path) -> None:
+    source = tmp_path / "new"
+    source.mkdir()
+    noise = np.random.default_rng(0).integers(0, 4096, (2, 24, 24), np.uint16)
+    (source / "1.2.840.1").write_bytes(dicom(noise[0], PatientID="4711"))
+    flat = nibabel.Nifti1Image(noise[1][:, :, None].astype(np.int16), np.eye(4))
+    nibabel.save(flat, source / "b.nii.gz")
+    incoming, plan = planned(source, data)
+    assert plan.images == {"1.2.840.1": "yes/1.2.840.1", "b.nii.gz": "yes/b.nii.gz"}
+    assert incoming.tagged == {"1.2.840.1"}
+    assert not plan.has_patients
+    (source / "b.nii.gz").unlink()
+    assert planned(source, data)[1].has_patients
+    (source / "cine").write_bytes(dicom(noise))
+    assert "DICOM of 2 frames: a label of a volume" in reasons(source, data)["cine"]
 
 
 def test_paths_below_the_folder_are_kept_and_a_class_folder_is_not_doubled(

@@ -84,7 +84,7 @@ def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Pa
     del unmet[copies]
     assert {name: item["observed"] for name, item in unmet.items()} == {
         "every file is an image whose header can be read": "no/0.png",
-        "every image is decoded whole": "no/0.png",
+        "the grey levels of every image are known": "no/0.png",
     }
     page = written["validate/data_docs/index.html"].decode()
     assert "no/0.png: empty file (0 bytes)" in page
@@ -131,7 +131,7 @@ def test_great_expectations_name_each_limit_and_the_files_that_break_it(project:
             "no/large.png (0.04)"
         ),
         "depth is at least 8 bits a sample": "yes/one bit.png (1)",
-        "every image is decoded whole": (
+        "the grey levels of every image are known": (
             "no/large.png, no/pages.tif, no/small.png, yes/cut.png, yes/text.png"
         ),
         "no image is blank: its brightest pixel is above its darkest": "yes/even.png (0)",

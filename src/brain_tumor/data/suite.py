@@ -129,7 +129,7 @@ def manifest_expectations(
             description="depth is at least 8 bits a sample",
         ),
         gxe.ExpectColumnValuesToNotBeNull(
-            column="grey_levels", description="every image is decoded whole"
+            column="grey_levels", description="the grey levels of every image are known"
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="grey_levels",
