@@ -148,7 +148,7 @@ def test_dicom_and_nifti_of_a_slice_are_images_like_any(data: Path) -> None:
     rows = validation.manifest.set_index("path")
     assert rows["format"].value_counts().to_dict() == {"PNG": 8, "DICOM": 2, "NIfTI": 1}
     assert set(rows["width"]) == set(rows["height"]) == {96}
-    assert rows.loc["yes/again.dcm", "group"] == rows.loc["yes/4.png", "group"]
+    assert rows["group"]["yes/again.dcm"] == rows["group"]["yes/4.png"]
 
 
 def test_tags_tell_the_patient_where_the_table_says_nothing(data: Path) -> None:
@@ -200,9 +200,13 @@ def test_every_file_that_cannot_be_used_is_named_at_once_with_its_reason(data: P
 def test_what_passes_is_what_preprocessing_takes(data: Path) -> None:
     """Values of every kind: none passes here and stops the next stage."""
     levels = np.asarray(smooth(30), dtype=np.float32)
-    for number, values in enumerate(
-        (levels / 255, levels - 128, levels * 1e6, np.where(levels < 50, np.nan, levels))
-    ):
+    kinds: list[np.ndarray] = [
+        levels / 255,
+        levels - 128,
+        levels * 1e6,
+        np.where(levels < 50, np.nan, levels),
+    ]
+    for number, values in enumerate(kinds):
         Image.fromarray(values).save(data / "no" / f"float{number}.tif")
     Image.fromarray((levels * 16).astype(np.uint16)).save(data / "yes" / "deep.png")
     mirrored = np.asarray(smooth(31), dtype=np.uint16)

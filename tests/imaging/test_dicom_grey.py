@@ -3,7 +3,7 @@
 import io
 import itertools
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -27,7 +27,7 @@ SYNTAXES = (ImplicitVRLittleEndian, LITTLE, BIG)
 INDEX = np.tile(np.arange(256, dtype=np.uint8), (8, 1))
 DEEP = INDEX.astype(np.uint16) * 16  # 12 bits
 SIGNED = DEEP.astype(np.int16) - 2048
-WHOLE = {"WindowCenter": 2048, "WindowWidth": 4096}
+WHOLE: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
 FLOATS = {4: "FloatPixelData", 8: "DoubleFloatPixelData"}
 
 
@@ -42,7 +42,7 @@ def dicom(pixels: NDArray[Any], syntax: UID = LITTLE, **tags: Any) -> bytes:
     dataset.SamplesPerPixel = pixels.shape[2] if pixels.ndim == 3 else 1
     dataset.PhotometricInterpretation = "RGB" if pixels.ndim == 3 else "MONOCHROME2"
     dataset.BitsAllocated = 8 * pixels.dtype.itemsize
-    order = ">" if syntax == BIG else "<"
+    order: Literal["<", ">"] = ">" if syntax == BIG else "<"
     data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     if pixels.dtype.kind == "f":
         setattr(dataset, FLOATS[pixels.dtype.itemsize], data)
@@ -235,7 +235,7 @@ def test_windows_that_are_none_are_left_out_with_a_note(tags: dict[str, Any], no
 
 
 def test_a_window_is_of_rescaled_values_falling_ones_too() -> None:
-    tags = {"RescaleSlope": -2, "RescaleIntercept": 100}
+    tags: dict[str, Any] = {"RescaleSlope": -2, "RescaleIntercept": 100}
     close(dicom(DEEP, **tags, WindowCenter=100 - 4095, WindowWidth=8192), 255 - INDEX)
 
 

@@ -68,12 +68,12 @@ def test_fractions_of_every_size_and_sign_are_stretched(low: float, high: float)
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint16, np.int32])
 def test_a_picture_of_nothing_but_0_and_1_is_black_and_white(kind: type) -> None:
-    values = (RAMP > 100).astype(kind)
+    values: np.ndarray = (RAMP > 100).astype(kind)
     np.testing.assert_array_equal(read_grey(tiff(values)), np.where(values, 255, 0))
 
 
 def test_values_that_are_no_numbers_are_black_and_noted() -> None:
-    values = (RAMP / 255).astype(np.float32)
+    values: np.ndarray = (RAMP / 255).astype(np.float32)
     values[0, 5], values[3, 3], values[6, 8] = np.nan, np.inf, -np.inf
     picture = read_single(tiff(values))
     assert picture.notes == ("values that are no numbers are shown black",)
@@ -111,6 +111,17 @@ def test_numbers_that_are_not_read_are_named() -> None:
     data += struct.pack("<H", len(tags)) + entries + bytes(4)
     with pytest.raises(DecodeError, match=r"64-bit complex or unknown numbers.*save it as 8-"):
         read_grey(data)
+
+
+def test_a_picture_of_which_strips_are_missing_is_not_shown_black_there() -> None:
+    data = bytearray(tiff(np.full((64, 80), 200, np.uint8)))
+    tags = struct.unpack_from("<H", data, struct.unpack_from("<L", data, 4)[0])[0]
+    for place in range(struct.unpack_from("<L", data, 4)[0] + 2, len(data), 12)[:tags]:
+        if struct.unpack_from("<H", data, place)[0] == 278:  # rows of a strip: fewer than all
+            struct.pack_into("<HL", data, place + 2, 4, 1)
+            struct.pack_into("<L", data, place + 8, 32)
+    with pytest.raises(DecodeError, match="truncated: 1 of 2 strips"):
+        read_grey(bytes(data))
 
 
 def test_pages_without_end_are_refused() -> None:

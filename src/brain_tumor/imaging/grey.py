@@ -12,6 +12,7 @@ from scipy import ndimage
 from brain_tumor.errors import UserError
 
 MAX_BYTES = 1 << 30  # of the pixels of one file, decoded
+MAX_PIXELS = 25_000_000  # of a picture, so that it is worked on in seconds
 
 
 # The kinds of files that are taken, and the endings that each goes by.
@@ -170,7 +171,7 @@ def square(grey: NDArray[np.uint8], row_mm: float, column_mm: float) -> NDArray[
     it is not known.
 
     Raises:
-        DecodeError: one spacing is more than 20 times the other.
+        DecodeError: one spacing is more than 20 times the other, or there would be too many pixels.
     """
     measured = all(isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
     shorter, longer = sorted((row_mm, column_mm)) if measured else (1.0, 1.0)
@@ -178,6 +179,11 @@ def square(grey: NDArray[np.uint8], row_mm: float, column_mm: float) -> NDArray[
         return grey
     if longer / shorter > _MOST_UNEVEN:
         raise DecodeError(f"pixels of {column_mm:g} x {row_mm:g} mm: no picture to look at")
+    if grey.size * longer / shorter > MAX_PIXELS:
+        raise DecodeError(
+            f"{grey.shape[1]} x {grey.shape[0]} pixels of {column_mm:g} x {row_mm:g} mm: with "
+            f"square ones more than {MAX_PIXELS / 1e6:g} megapixels"
+        )
     factors = (row_mm / shorter, column_mm / shorter)
     stretched = ndimage.zoom(
         grey.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest"

@@ -1,6 +1,7 @@
 """Pictures that Pillow reads (JPEG, PNG, TIFF, ...), of every depth, as grey levels."""
 
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -165,6 +166,7 @@ def _facts(data: bytes) -> FileFacts:
 
 
 def _opened(data: bytes) -> Image.Image:
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what matters raises
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
@@ -199,6 +201,7 @@ def _turned(grey: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def _grey_tiff(data: bytes, page: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     tags = tiff.page_tags(data, page)
+    tiff.require_whole(tags)
     if not tiff.is_plain(tags):
         numbers = tiff.read_numbers(data, tags)
         if numbers is not None:

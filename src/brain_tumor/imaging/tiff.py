@@ -101,6 +101,19 @@ def page_tags(data: bytes, page: int) -> Tags:
     raise DecodeError(f"TIFF without a page {page + 1}")
 
 
+def require_whole(tags: Tags) -> None:
+    """Refuse a page of which strips are missing; Pillow would show it black there.
+
+    Raises:
+        DecodeError: there are fewer strips than its rows need.
+    """
+    height, held = size(tags)[1], len(tags.get(_OFFSETS, ()))
+    rows = max(min(_first(tags, _ROWS_PER_STRIP, height), height), 1)
+    needed = -(-height // rows)
+    if held and held < needed:
+        raise DecodeError(f"TIFF file is truncated: {held} of {needed} strips are there")
+
+
 def size(tags: Tags) -> tuple[int, int]:
     """Width and height of a page as it is stored, pixels."""
     return _first(tags, _WIDTH, 0), _first(tags, _HEIGHT, 0)
