@@ -79,10 +79,11 @@ def test_bad_data_gives_reasons_report_and_data_docs_but_no_manifest(project: Pa
     assert report["errors"][0] == {"path": "no/0.png", "reason": "empty file (0 bytes)"}
     unmet = {item["name"]: item for item in report["expectations"] if not item["success"]}
     (copies,) = [name for name in unmet if name.startswith("no copies across classes")]
-    assert unmet[copies]["observed"] == "no/1.png (2), yes/<b>1.png (2)"
+    assert unmet[copies]["files"] == ["no/1.png (2)", "yes/<b>1.png (2)"]
+    assert f"not met: {copies} (observed: no/1.png (2), yes/<b>1.png (2))" in result.stderr
     assert "validate.near_duplicate_max_hamming = 6 bits" in copies
     del unmet[copies]
-    assert {name: item["observed"] for name, item in unmet.items()} == {
+    assert {name: ", ".join(item["files"]) for name, item in unmet.items()} == {
         "every file is an image whose header can be read": "no/0.png",
         "the grey levels of every image are known": "no/0.png",
     }
@@ -118,7 +119,7 @@ def test_great_expectations_name_each_limit_and_the_files_that_break_it(project:
     assert run(project).exit_code == 1
     written = files(project / "outputs")
     unmet = {
-        item["name"]: item["observed"]
+        item["name"]: ", ".join(item["files"])
         for item in json.loads(written["validate/report.json"])["expectations"]
         if not item["success"]
     }

@@ -232,7 +232,11 @@ def complaints(validation: Validation, expectations: Sequence[ExpectationResult]
     unmet = [item for item in expectations if not item.success and item.severity == CRITICAL]
     return [
         *(f"{path}: {reason}" for path, reason in validation.errors),
-        *(f"manifest: not met: {outcome.name} (observed: {outcome.observed})" for outcome in unmet),
+        *(
+            f"manifest: not met: {outcome.name} (observed: "
+            f"{', '.join(outcome.files) or outcome.observed})"
+            for outcome in unmet
+        ),
     ]
 
 

@@ -21,7 +21,7 @@ FILE: Final = "file"  # column of a table that names its rows, escaped for HTML
 class ExpectationResult(NamedTuple):
     """One expectation met or not.
 
-    `observed` is what was found in the table: of single rows those that fail, with their values.
+    `observed` is what was found in the table, `files` the first rows that fail with their values.
     Where `severity` is "warning" nothing stops.
     """
 
@@ -29,6 +29,7 @@ class ExpectationResult(NamedTuple):
     success: bool
     observed: Any
     severity: str = CRITICAL
+    files: tuple[str, ...] = ()
 
 
 def run_suite(
@@ -72,12 +73,10 @@ def outcomes(result: "ExpectationSuiteValidationResult") -> list[ExpectationResu
             entry["success"],
             _observed(entry),
             entry["expectation_config"].get("severity", CRITICAL),
+            _files(entry),
         )
         for entry in result.to_json_dict()["results"]
     ]
-
-
-_NAMED_ROWS: Final = 20  # in what was observed
 
 
 def _observed(entry: dict[str, Any]) -> Any:
@@ -86,15 +85,18 @@ def _observed(entry: dict[str, Any]) -> Any:
         return f"error: {error.get('exception_message')}"
     if "observed_value" in figures:
         return figures["observed_value"]
-    rows = figures.get("partial_unexpected_index_list") or []
-    if not rows:
-        return f"{figures['unexpected_count']} of {figures['element_count']} unexpected"
-    column = entry["expectation_config"]["kwargs"]["column"]
-    told = [_row(unescape(str(row[FILE])), row.get(column)) for row in rows[:_NAMED_ROWS]]
-    more = figures["unexpected_count"] - len(told)
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+    return f"{figures['unexpected_count']} of {figures['element_count']} unexpected"
+
+
+_NAMED_FILES: Final = 20
+
+
+def _files(entry: dict[str, Any]) -> tuple[str, ...]:
+    rows = entry["result"].get("partial_unexpected_index_list") or []
+    column = entry["expectation_config"]["kwargs"].get("column")
+    return tuple(_row(unescape(row[FILE]), row.get(column)) for row in rows[:_NAMED_FILES])
 
 
 def _row(file: str, value: Any) -> str:
     shown = f"{value:g}" if isinstance(value, float) else value
-    return file if value is None or value == file else f"{file} ({shown})"
+    return file if value is None or unescape(str(value)) == file else f"{file} ({shown})"
