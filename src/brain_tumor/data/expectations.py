@@ -92,7 +92,9 @@ _NAMED_FILES: Final = 20
 
 
 def _files(entry: dict[str, Any]) -> tuple[str, ...]:
-    rows = entry["result"].get("partial_unexpected_index_list") or []
+    """Of a table that names its rows; of others the list holds their numbers."""
+    listed = entry["result"].get("partial_unexpected_index_list") or []
+    rows = [row for row in listed if isinstance(row, dict)]
     column = entry["expectation_config"]["kwargs"].get("column")
     return tuple(_row(unescape(row[FILE]), row.get(column)) for row in rows[:_NAMED_FILES])
 
