@@ -8,14 +8,16 @@ it is right (plane, side, 20 mm along the normal), and what a picture costs.
 """
 
 import time
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 import typer
 
 from brain_tumor import settings
 from brain_tumor.data.phantom.slices import make_slice
-from brain_tumor.imaging.brain import AXES, CENTRE_MM, FRAME_SIDE_PX, PLANES
-from brain_tumor.imaging.geometry import invert, transform
+from brain_tumor.imaging.brain import CENTRE_MM, FRAME_SIDE_PX
+from brain_tumor.imaging.geometry import AXES, PLANES, invert, transform
 from brain_tumor.imaging.preprocess import Normalisation, normalise, preprocess_grey
 from brain_tumor.settings import PreprocessParams
 
@@ -46,10 +48,28 @@ def main(count: int = 60) -> None:
     print(f"CPU ms from grey picture to network input: {np.median(cost_ms):.0f} (median)")
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """How well a phantom was aligned; the distances (mm) are nan where plane or side is wrong.
+
+    Attributes:
+        confidence: that it gives itself, 0 to 1.
+        is_fallback: it is not trusted.
+        off_mm: along the plane's normal.
+        in_plane_mm: mean over the brain.
+        best_mm: what the best similarity leaves of that.
+    """
+
+    confidence: float
+    is_fallback: bool
+    off_mm: float = np.nan
+    in_plane_mm: float = np.nan
+    best_mm: float = np.nan
+
+
 def _compare(
     image: np.ndarray, points: np.ndarray, brain: np.ndarray, plane: str, params: PreprocessParams
-) -> tuple[bool, bool, float, float, float, float]:
-    """Right, fallback, mm off along the normal, in the plane, at best; confidence."""
+) -> Alignment:
     found = normalise(image, params)
     assert found.brain is not None
     fit, confidence = found.brain.fit, found.brain.confidence
@@ -59,19 +79,18 @@ def _compare(
     wanted = -1 if to_right < 0 and plane == "sagittal" else 1
     position = np.abs(points[through]) if plane == "sagittal" else points[through]
     if fit is None or fit.plane != plane or fit.mirrored != (wanted < 0):
-        return False, bool(found.fallback), np.nan, np.nan, np.nan, confidence
+        return Alignment(confidence, bool(found.fallback))
     off_mm = abs(fit.position_mm - float(position.mean()))
     truth = wanted * points[across] + 1j * points[up]
     given = _template(found, np.stack([columns, rows], axis=1), wanted, across, up)
     z = columns - 1j * rows
     slope, offset = np.polyfit(z, truth, 1)
-    return (
-        off_mm < 20,
+    return Alignment(
+        confidence,
         bool(found.fallback),
         off_mm,
-        float(np.abs(given - truth).mean()),
-        float(np.abs(slope * z + offset - truth).mean()),
-        confidence,
+        in_plane_mm=float(np.abs(given - truth).mean()),
+        best_mm=float(np.abs(slope * z + offset - truth).mean()),
     )
 
 
@@ -85,12 +104,13 @@ def _template(
     return np.asarray(right + 1j * (middle - frame[:, 1] + CENTRE_MM[up]))
 
 
-def _print(plane: str, rows: list[tuple[bool, bool, float, float, float, float]]) -> None:
-    right, fallback, off, within, best, confidence = np.array(rows, dtype=float).T
+def _print(plane: str, rows: list[Alignment]) -> None:
+    table = pd.DataFrame([asdict(row) for row in rows])
     print(
-        f"{plane:9s} {right.mean():5.2f} {fallback.sum():9.0f} "
-        f"{np.nanmedian(off):14.1f} {np.nanpercentile(off, 95):12.1f} "
-        f"{np.nanmean(within):12.1f} {np.nanmean(best):11.1f} {confidence.mean():11.2f}"
+        f"{plane:9s} {(table.off_mm < 20).mean():5.2f} {table.is_fallback.sum():9.0f} "
+        f"{table.off_mm.median():14.1f} {table.off_mm.quantile(0.95):12.1f} "
+        f"{table.in_plane_mm.mean():12.1f} {table.best_mm.mean():11.1f} "
+        f"{table.confidence.mean():11.2f}"
     )
 
 

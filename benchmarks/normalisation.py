@@ -23,7 +23,7 @@ from brain_tumor import settings
 from brain_tumor.data.check import validate
 from brain_tumor.data.copies import clusters
 from brain_tumor.data.phantom.slices import make_slice
-from brain_tumor.imaging.brain import PLANES
+from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.preprocess import preprocess_folder, preprocess_grey
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import PreprocessParams

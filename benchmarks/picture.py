@@ -14,10 +14,9 @@ import typer
 from matplotlib.figure import Figure
 from PIL import Image
 
-from brain_tumor.cli.options import chosen
+from brain_tumor.cli.options import model_folder
 from brain_tumor.inference.classifier import Classifier, SliceResult
 from brain_tumor.inference.heatmap import heatmap_png
-from brain_tumor.tracking.models import find_model
 
 DPI = 85
 COLOURS = 256  # of the file: half the bytes, and hardly a difference to the eye
@@ -29,7 +28,7 @@ def main(
     model: Annotated[str | None, typer.Option(help="As `predict` takes it.")] = None,
 ) -> None:
     """Draw each slice as it is, as the network gets it, and with its heat map."""
-    folder = find_model(chosen(model))
+    folder = model_folder(model)
     classifier = Classifier.load(folder.bundle, "fast", folder.name)
     figure = Figure(figsize=(7.2, 2.55 * len(slices)), dpi=DPI, layout="constrained")
     grid = figure.subplots(len(slices), 3, squeeze=False)

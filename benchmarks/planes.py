@@ -13,8 +13,8 @@ import numpy as np
 import typer
 
 from brain_tumor import settings
-from brain_tumor.imaging.brain import PLANES
 from brain_tumor.imaging.figures import Tile, contact_sheet
+from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.preprocess import Record, preprocess_grey
 from brain_tumor.imaging.read import read_grey
 

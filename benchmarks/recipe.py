@@ -24,8 +24,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 from brain_tumor import settings
 from brain_tumor.data.copies import clusters
-from brain_tumor.data.phantom.anatomy import PLANES
 from brain_tumor.data.phantom.slices import PhantomImage, draw, phantom_images
+from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model import metrics
 from brain_tumor.model.features import default_cache

@@ -24,17 +24,15 @@ from brain_tumor.data.phantom.heads import load_head
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_json, replacing, write_json
 from brain_tumor.imaging.brain import (
-    AXES,
     CELLS,
     FEATURES,
     NETWORK,
-    PLANES,
     SIDE_PX,
     described_in,
     find_brain,
     probability_right,
 )
-from brain_tumor.imaging.geometry import magnification, rotation_deg, similarity
+from brain_tumor.imaging.geometry import AXES, PLANES, magnification, rotation_deg, similarity
 from brain_tumor.inference.export import Graph, walk
 from brain_tumor.machine import spread
 from evidence.brain_views import View, draw_view, recoloured
@@ -177,23 +175,33 @@ def _halved(model: ModelProto) -> ModelProto:
     return model
 
 
-def judge(
-    network: Path, seed: int, head: str, stream: int, index: int
-) -> tuple[tuple[float, ...], bool, int, float]:
-    """Find the brain in a view of that number by the network in a file.
+@dataclass(frozen=True)
+class Answer:
+    """How well the brain was found in a view.
 
-    Returns:
-        The features of the confidence (empty: no brain found), whether all is right, index of the
-        plane, and how far the position is off, mm (nan where the plane is wrong).
+    Attributes:
+        plane: index of the view's.
+        features: what the confidence rests on; empty where no brain was found.
+        is_right: plane, side, rotation, size and position are right (see `TOLERANCE`).
+        off_mm: of the position; nan where the plane is wrong.
     """
+
+    plane: int
+    features: tuple[float, ...] = ()
+    is_right: bool = False
+    off_mm: float = math.nan
+
+
+def judge(network: Path, seed: int, head: str, stream: int, index: int) -> Answer:
+    """Find the brain in a view of that number by the network in a file."""
     view = draw(seed, head, stream, index)
     found = find_brain(view.image, similarity(1.0, 0.0, (0.0, 0.0)), network)
     if found.fit is None:
-        return (), False, view.plane, math.nan
+        return Answer(view.plane)
     share = view.brain / view.brain.sum()
     truth_mm = float((share * view.place[..., AXES[PLANES[view.plane]][2]]).sum())
     if found.fit.plane != PLANES[view.plane]:
-        return found.features, False, view.plane, math.nan
+        return Answer(view.plane, found.features)
     off_mm = abs(found.fit.position_mm - truth_mm)
     turn = rotation_deg(found.matrix) - view.rotation_deg
     size = magnification(found.matrix) * view.pixel_mm
@@ -203,7 +211,7 @@ def judge(
         and off_mm < TOLERANCE["position_mm"]
         and 1 / TOLERANCE["size"] < size < TOLERANCE["size"]
     )
-    return found.features, bool(right), view.plane, off_mm
+    return Answer(view.plane, found.features, bool(right), off_mm)
 
 
 def empty(network: Path, seed: int, index: int) -> tuple[float, ...]:
@@ -231,7 +239,7 @@ def calibrate(network: Path, seed: int, views: int) -> dict[str, Any]:
     view_of = partial(judge, network, seed, TRAINING_HEAD, _CALIBRATION)
     answers = list(spread(view_of, indices, "calibrate"))
     nothing = list(spread(partial(empty, network, seed), indices[:: len(PLANES)], "no brain"))
-    pairs = [(features, right) for features, right, *_ in answers if features]
+    pairs = [(answer.features, answer.is_right) for answer in answers if answer.features]
     pairs += [(features, False) for features in nothing if features]
     right = np.array([is_right for _, is_right in pairs], dtype=bool)
     if right.all() or not right.any():
@@ -258,18 +266,17 @@ def report(network: Path, seed: int, about: dict[str, Any], views: int) -> list[
     answers = list(spread(partial(judge, network, seed, TEST_HEAD, _TEST), indices, "test"))
     lines = []
     for number, plane in enumerate(PLANES):
-        own = [answer for answer in answers if answer[2] == number]
-        sure = [
-            bool(answer[0]) and float(probability_right(np.array([answer[0]]), about)[0]) >= 0.5
-            for answer in own
-        ]
-        off_mm = [answer[3] for answer, is_sure in zip(own, sure, strict=True) if is_sure]
-        right = [answer[1] for answer in own]
-        trusted = [answer[1] for answer, is_sure in zip(own, sure, strict=True) if is_sure]
-        half, most = np.nanpercentile(off_mm, [50, 95])
+        own = [answer for answer in answers if answer.plane == number]
+        found = [answer for answer in own if answer.features]
+        values = probability_right(np.array([answer.features for answer in found]), about)
+        trusted = [answer for answer, value in zip(found, values, strict=True) if value >= 0.5]
+        half, most = np.nanpercentile([answer.off_mm for answer in trusted], [50, 95])
+        right, right_if_trusted = (
+            sum(answer.is_right for answer in group) / len(group) for group in (own, trusted)
+        )
         lines.append(
-            f"{plane}: {len(own)} views, right {np.mean(right):.3f}, trusted {np.mean(sure):.3f}, "
-            f"right if trusted {np.mean(trusted):.3f}, position off by {half:.1f} mm (median), "
+            f"{plane}: {len(own)} views, right {right:.3f}, trusted {len(trusted) / len(own):.3f}, "
+            f"right if trusted {right_if_trusted:.3f}, position off by {half:.1f} mm (median), "
             f"{most:.1f} mm (95 %)"
         )
     return lines

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from brain_tumor.data.phantom.anatomy import PLANES
 from brain_tumor.data.phantom.heads import TISSUES, Head
-from brain_tumor.imaging.brain import AXES, CELL_PX, CELLS, SIDE_PX, contrast
+from brain_tumor.imaging.brain import CELL_PX, CELLS, SIDE_PX, contrast
+from brain_tumor.imaging.geometry import AXES, PLANES
 
 Array = NDArray[np.floating]
 

@@ -20,8 +20,8 @@ from brain_tumor.data.phantom.heads import (
     TISSUES,
     VOXEL_MM,
     brain_maps,
+    close_furrows,
     distance_mm,
-    hull,
     save,
 )
 
@@ -139,8 +139,10 @@ def _around_mni152(colin: Labels) -> Labels:
     that equals its distance to the other; far from the brain nothing moves.
     """
     fluid, grey, white = (TISSUES.index(name) for name in ("fluid", "grey", "white"))
-    colin_mm = ndimage.gaussian_filter(distance_mm(hull(np.isin(colin, (grey, white)))), 1.0)
-    target_mm = ndimage.gaussian_filter(distance_mm(hull(brain_maps(colin.shape)[2])), 1.0)
+    colin_mm = ndimage.gaussian_filter(
+        distance_mm(close_furrows(np.isin(colin, (grey, white)))), 1.0
+    )
+    target_mm = ndimage.gaussian_filter(distance_mm(close_furrows(brain_maps(colin.shape)[2])), 1.0)
     slopes = np.gradient(colin_mm, VOXEL_MM)
     places = np.indices(colin.shape).astype(np.float64)
     near = 1 - np.clip(target_mm, 0, 50) / 50

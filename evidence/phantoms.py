@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from brain_tumor.data.phantom.anatomy import PLANES
 from brain_tumor.data.phantom.slices import make_slice
+from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.head import head_mask
 from brain_tumor.imaging.preprocess import apply_geometry, preprocess_grey
 from brain_tumor.machine import spread
@@ -64,7 +64,8 @@ class Phantom:
         grey: the picture before preprocessing, uint8 (height, width).
         image: the network's input, uint8 (s, s).
         tumour: the mass without its oedema, bool (s, s); empty without one.
-        head: the outline of the head, filled, bool (s, s).
+        head: what there is to see of the head, bool (s, s): with the crop to the brain, that and
+            its margin.
         case: whose slice, and whether it shows a tumour.
         contrast: T1, T1-CE, T2, FLAIR or random.
     """
@@ -112,7 +113,7 @@ def _make(maker: Maker, seed: int, case: Case) -> Phantom:
         grey=drawn.image,
         image=done.image,
         tumour=apply_geometry(drawn.mask, done.record, order=0),
-        head=apply_geometry(head_mask(drawn.image), done.record, order=0),
+        head=apply_geometry(head_mask(drawn.image), done.record, order=0) & (done.image > 0),
         case=case,
         contrast=drawn.contrast,
     )

@@ -38,7 +38,7 @@ UNKNOWN = "not known"
 def image_traits(manifest: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """What is known of each image, by manifest and records of stage preprocess.
 
-    Indexed by manifest path, text columns plane, registration, format, colour, copies. (The
+    Indexed by manifest path, text columns plane, alignment, format, colour, copies. (The
     sequence, T1, T2 or other, is not recorded in pictures without a header.)
     """
     table = manifest.set_index("path")
@@ -49,7 +49,7 @@ def image_traits(manifest: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "plane": plane.where((plane != "") & ~failed, UNKNOWN),
-            "registration": np.where(failed, "not trusted", "trusted"),
+            "alignment": np.where(failed, "not trusted", "trusted"),
             "format": table["format"],
             "colour": np.where(table["mode"] == "L", "grey", "colour"),
             "copies": np.where(cluster.map(cluster.value_counts()) > 1, "has copies", "single"),

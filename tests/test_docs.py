@@ -91,6 +91,7 @@ ELSEWHERE = {
     "pytest tests/ci": "ci/test_rehearsal.py",
     "python benchmarks/": "test_docs.py",  # parsed, not run: they take minutes to hours
     "python -m benchmarks.": "test_docs.py",
+    "python -m evidence.stages.localisation": "evidence/test_localisation.py",
     "python -m evidence.brain_network": "evidence/test_brain_network.py",
 }
 OUTSIDE = {

@@ -29,8 +29,8 @@ def main() -> None:
     sources = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.EXPORT)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        bundle.write(folder, sources, settings.read().preprocess)
-        classifier, digest = Classifier.load(folder, "fast"), bundle.digest(folder)
+        digest = bundle.write(folder, sources, settings.read().preprocess)
+        classifier = Classifier.load(folder, "fast")
         predictions = predict_degraded(classifier, outputs.DATA, images, params.robustness)
     threshold = classifier.meta.threshold
     conditions = curves(predictions, threshold, params.summary)

@@ -1,12 +1,14 @@
 """The model that is asked, by default and by name, and the code that answers for it."""
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from brain_tumor.cli.options import SHIPPED, registered_name
+from brain_tumor.cli.options import SHIPPED, model_folder, registered_name
 from brain_tumor.errors import UserError
 from tests.small_project import ROOT
 
@@ -44,20 +46,51 @@ def test_a_section_that_does_not_fit_is_an_error(repository: Path) -> None:
         registered_name()
 
 
-def test_a_model_of_an_earlier_version_runs_its_own_code(tmp_path: Path) -> None:
-    bundle = tmp_path / "pulled" / "artifacts" / "bundle"
-    bundle.mkdir(parents=True)
-    (bundle / "atlas.npz").touch()
-    own = tmp_path / "pulled" / "code" / "brain_tumor" / "cli"
-    own.mkdir(parents=True)
-    for folder in (own, own.parent):
-        (folder / "__init__.py").touch()
-    (own / "app.py").write_text(
-        "import sys\ndef app():\n    print('own code:', *sys.argv[1:])\n    sys.exit(3)\n"
-    )
-    command = ["brain-tumor", "predict", "scan.png", "--model", str(tmp_path / "pulled")]
-    (tmp_path / "scan.png").touch()
+_OWN = """
+import os, signal, sys, time
+
+def app():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
+    print("own code:", *sys.argv[1:], flush=True)
+    if "WAIT" in os.environ:
+        time.sleep(60)
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("place", ["cli/app.py", "cli.py"])
+def test_a_model_with_another_alignment_runs_its_own_code(tmp_path: Path, place: str) -> None:
+    command = ["brain-tumor", "predict", "scan.png", "--model", str(pulled(tmp_path, place))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3
     assert done.stdout == f"own code: {' '.join(command[1:])}\n"
-    assert "of an earlier version; its own code runs" in done.stderr
+    assert "of another version; its own code runs" in done.stderr
+
+
+def test_sigterm_reaches_its_own_code(tmp_path: Path) -> None:
+    command = ["brain-tumor", "serve", "--model", str(pulled(tmp_path, "cli/app.py"))]
+    environment = os.environ | {"WAIT": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"own code: {' '.join(command[1:])}\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 4
+
+
+def test_a_folder_without_model_or_code_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "pulled" / "artifacts" / "bundle").mkdir(parents=True)
+    with pytest.raises(UserError, match="brings no code of its own"):
+        model_folder(str(tmp_path / "pulled"))
+
+
+def pulled(root: Path, place: str) -> Path:
+    """A model without `bundle.json` that brings code whose commands are at `place`."""
+    (root / "pulled" / "artifacts" / "bundle").mkdir(parents=True)
+    package = root / "pulled" / "code" / "brain_tumor"
+    path = package / place
+    path.parent.mkdir(parents=True)
+    for folder in {package, path.parent}:
+        (folder / "__init__.py").touch()
+    path.write_text(_OWN, encoding="utf-8")
+    (root / "scan.png").touch()
+    return root / "pulled"

@@ -20,7 +20,6 @@ from scipy.stats import chi2_contingency, chisquare, ks_2samp
 
 from brain_tumor.data.copies import difference_hash, near_duplicates, thumbnail
 from brain_tumor.data.phantom.anatomy import (
-    PLANES,
     Patient,
     draw_patient,
     load_template,
@@ -38,6 +37,7 @@ from brain_tumor.data.phantom.slices import (
     phantom_images,
 )
 from brain_tumor.errors import UserError
+from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model.folds import Development
 from brain_tumor.outputs import load_images

@@ -115,11 +115,11 @@ def test_the_confidence_can_be_fitted_again_and_the_network_stays(
 def test_what_is_right_is_judged_by_the_view_and_confidence_follows() -> None:
     about = calibrate(NETWORK, SEED, 120)
     answers = [judge(NETWORK, SEED, "mni152", 0, index) for index in range(90)]
-    right = np.array([is_right for _, is_right, *_ in answers])
+    right = np.array([answer.is_right for answer in answers])
     sure = np.array(
         [
-            probability_right(np.array([features]), about)[0] if features else 0.0
-            for features, *_ in answers
+            probability_right(np.array([answer.features]), about)[0] if answer.features else 0.0
+            for answer in answers
         ]
     )
     assert right.mean() > 0.6

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from brain_tumor.data.phantom.heads import TISSUES, load_head
-from brain_tumor.imaging.brain import AXES, CELL_PX, CELLS, PLANES, SIDE_PX
+from brain_tumor.imaging.brain import CELL_PX, CELLS, SIDE_PX
+from brain_tumor.imaging.geometry import AXES, PLANES
 from evidence.brain_views import View, draw_view, recoloured
 
 HEAD = "colin27"

@@ -180,7 +180,7 @@ def test_traits_are_known_or_said_not_to_be() -> None:
     )
     table = image_traits(manifest, records)
     assert table["plane"].tolist() == ["axial", "coronal", UNKNOWN]
-    assert table["registration"].tolist() == ["trusted", "trusted", "not trusted"]
+    assert table["alignment"].tolist() == ["trusted", "trusted", "not trusted"]
     assert table["colour"].tolist() == ["grey", "colour", "grey"]
     assert table["copies"].tolist() == ["has copies", "has copies", "single"]
 

@@ -199,6 +199,15 @@ def test_a_senseless_number_of_workers_is_refused(
         preprocess_folder(data, PATHS, tmp_path, SMALL)
 
 
+def test_a_large_picture_that_is_not_aligned_is_blanked_as_a_small_one(image: np.ndarray) -> None:
+    strict = SMALL.model_copy(update={"min_confidence": 1.0})
+    large = np.asarray(Image.fromarray(image).resize([9 * side for side in image.shape[::-1]]))
+    first, second = (preprocess_grey(picture, strict) for picture in (image, large))
+    assert first.record.fallback
+    assert second.record.fallback
+    assert np.mean((first.image > 0) != (second.image > 0)) < 0.02
+
+
 def test_figures_repeat_and_stay_small(data: Path, tmp_path: Path) -> None:
     params = sections.preprocess(size_px=96, normalisation="none")
     done = preprocess_folder(data, PATHS, tmp_path / "images", params)
@@ -224,7 +233,7 @@ def test_the_summary_counts_fallbacks_by_class(data: Path, tmp_path: Path) -> No
     assert summary["yes"]["fallback"] == {
         "count": 5,
         "fraction": 1.0,
-        "reasons": {"confidence": 4, "no": 1},
+        "reasons": {"low confidence": 4, "no brain found": 1},
         "planes": {"axial": 1, "coronal": 2, "none": 1, "sagittal": 1},
     }
     assert (summary["yes"]["planes"], summary["yes"]["positions_mm"]) == ({}, {})
@@ -252,7 +261,7 @@ def test_what_is_not_sure_enough_is_centred_and_fills_the_frame(plane: str) -> N
     strict = sections.preprocess(min_confidence=1.0)
     normalisation = normalise(image, strict)
     assert normalisation.brain is not None
-    assert normalisation.fallback == f"confidence {normalisation.brain.confidence:.3f}"
+    assert normalisation.fallback == f"low confidence {normalisation.brain.confidence:.3f}"
     assert_centred(normalisation)
     record = preprocess_grey(image, strict).record
     assert (record.fallback, record.plane) == (normalisation.fallback, plane)

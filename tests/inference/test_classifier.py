@@ -1,5 +1,7 @@
 """Raw image bytes in, probability of the stored network out."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,10 @@ from brain_tumor.inference.classifier import (
 from brain_tumor.inference.familiarity import REASONS
 from brain_tumor.model import saved
 from brain_tumor.model.explain import Explainer
-from tests.inference.toy import NAME, THRESHOLD, disc, write_model
+from tests import sections
+from tests.imaging.drawn_heads import encoded
+from tests.imaging.whole_heads import whole_head
+from tests.inference.toy import NAME, SIZE_PX, THRESHOLD, disc, write_model
 
 if TYPE_CHECKING:
     from brain_tumor.inference.engine import EngineName
@@ -97,6 +102,42 @@ def test_contributions_add_up_to_the_logit(folder: Path, classifier: Classifier)
 def test_bad_image_is_named_by_its_index(classifier: Classifier, bad: bytes) -> None:
     with pytest.raises(UserError, match="image 33: cannot decode"):
         classifier.predict([*IMAGES * 11, bad])
+
+
+def test_warnings_tell_how_a_picture_was_aligned(classifier: Classifier) -> None:
+    aligning = replace(classifier, preprocess=sections.preprocess(size_px=SIZE_PX))
+    head = whole_head(4, "axial").image
+    noise = np.random.default_rng(0).integers(0, 256, (200, 240), dtype=np.uint8)
+    pictures = [encoded(picture) for picture in (head, head[::-1, ::-1], noise)]
+    upright, turned, fallback = (
+        [text for text in prediction.warnings if "turned" in text or "aligned" in text]
+        for [prediction] in aligning.predict(pictures)
+    )
+    assert upright == []
+    assert re.fullmatch(r"turned by 1[678]\d degrees: it was judged upright", *turned)
+    assert re.fullmatch(r"its brain could not be aligned \(.+\): the whole head .*", *fallback)
+
+
+@pytest.mark.parametrize("name", [*bundle.FILES, bundle.CONTENT_FILE])
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+def test_damaged_file_is_named(folder: Path, tmp_path: Path, name: str, at: float) -> None:
+    for path in folder.iterdir():
+        data = bytearray(path.read_bytes())
+        if path.name == name:
+            data[round(at * (len(data) - 2))] ^= 4
+        (tmp_path / path.name).write_bytes(data)
+    engine: EngineName = "fast" if name == bundle.FAST_FILE else "keras"
+    with pytest.raises(bundle.DamagedError, match=name.replace(".", r"\.")):
+        Classifier.load(tmp_path, engine)
+
+
+def test_model_of_another_brain_network_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "brain_network_digest", lambda: "0f" * 32)
+    assert not bundle.is_aligned_alike(folder)
+    with pytest.raises(UserError, match="another network that finds the brain"):
+        Classifier.load(folder)
 
 
 @pytest.mark.parametrize("name", bundle.FILES)

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from brain_tumor.files import write_text
 from tests import sections
 
 if TYPE_CHECKING:
@@ -87,12 +88,13 @@ def write_surroundings(root: Path, engine: "Engine", facts: dict[str, Any]) -> N
 
     folder = root / "artifacts" / "bundle"
     preprocess = sections.preprocess(normalisation="none", size_px=SIZE_PX)
-    bundle.write(folder, [], preprocess)
+    write_text(folder / bundle.PREPROCESS_FILE, preprocess.model_dump_json())
     familiar = [disc(level, side_px=side) for side in (80, 90, 100) for level in range(60, 250, 10)]
     rows, features = describe(engine, preprocess, familiar)
     clusters = np.arange(len(rows)).astype(str)
     familiarity = Familiarity.fit(features, pd.DataFrame(rows), clusters, sections.export())
     familiarity.save(folder / bundle.FAMILIARITY_FILE)
+    bundle.seal(folder, weights="0" * 64)
     name, version = NAME.split(" version ")
     (root / "registered_model_meta").write_text(f"model_name: {name}\nmodel_version: '{version}'\n")
     (root / "MLmodel").write_text("{}\n", encoding="utf-8")

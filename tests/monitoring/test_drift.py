@@ -25,7 +25,7 @@ from brain_tumor.registry.register import register
 from brain_tumor.registry.versions import find_version
 from brain_tumor.settings import RegisterParams
 from brain_tumor.tracking import connection
-from brain_tumor.tracking.models import describe, download, named_version
+from brain_tumor.tracking.models import describe, find_model, named_version
 from tests import sections
 from tests.registry import conftest as registry
 
@@ -140,7 +140,7 @@ def test_model_describes_raw_files_as_its_profile_does(
     expected = profile.table[list(rows[0])].to_dict("records")
     for row, expected_row in zip(rows, expected, strict=True):
         assert row == pytest.approx(expected_row, rel=1e-6)
-    classifier = Classifier.load(download(f"models:/{NAME}@champion"))
+    classifier = Classifier.load(find_model(f"models:/{NAME}@champion").bundle)
     raw = [(outputs.data / path).read_bytes() for path in profile.table["path"][:3]]
     probabilities = [prediction.probability for [prediction] in classifier.predict(raw)]
     assert probabilities == pytest.approx([row["probability"] for row in rows[:3]], abs=1e-7)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from brain_tumor.cli.app import app
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_json, write_json
 from brain_tumor.inference import bundle
@@ -39,10 +41,12 @@ from brain_tumor.tracking.models import (
     REPORT,
     ModelUnusableError,
     describe,
-    download,
+    find_model,
 )
 from brain_tumor.tracking.runs import NOTE_TAG
-from tests.registry.conftest import NAME, PREPROCESS, MakeOutputs
+from brain_tumor.tracking.signature import SIGNING_KEY, VERIFYING_KEY, SignatureError
+from tests.registry.conftest import NAME, PREPROCESS, MakeOutputs, at
+from tests.tracking.test_signature import write_keys
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,7 +111,7 @@ def test_champion_of_a_moved_store_predicts_raw_bytes_in_a_fresh_process(
     assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout.splitlines()[-1])
 
-    folder = download(f"models:/{NAME}@champion")
+    folder = find_model(f"models:/{NAME}@champion").bundle
     [[expected]] = Classifier.load(folder).predict([image.read_bytes()])
     assert [row["probability"] for row in answer["rows"]] == [expected.probability] * 2
     assert {row["label"] for row in answer["rows"]} == {expected.label} == {"yes"}
@@ -439,7 +443,39 @@ class TestSync:
         assert mended.restored
         assert version("2").aliases == ("champion",)
         assert version("1").aliases == ()
-        Classifier.load(download(f"models:/{NAME}@champion"))
+        Classifier.load(find_model(f"models:/{NAME}@champion").bundle)
+
+    @pytest.mark.parametrize("name", [*bundle.FILES, bundle.CONTENT_FILE])
+    def test_damaged_file_is_named_and_the_model_is_made_again(
+        self,
+        registered: StageOutputs,
+        params: RegisterParams,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        name: str,
+    ) -> None:
+        path = artifacts_of(version("1")) / "artifacts/bundle" / name
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(bundle.DamagedError, match=name.replace(".", r"\.")):
+            versions.pull(f"models:/{NAME}/1", tmp_path / "pulled")
+        assert not (tmp_path / "pulled").exists()
+        assert sync(registered, PREPROCESS, params).restored
+        assert f"models:/{NAME}/1 is passed over" in (noted := capsys.readouterr().err)
+        assert name in noted
+        assert version("2").aliases == ("champion",)
+        versions.pull(f"models:/{NAME}@champion", tmp_path / "pulled")
+
+    def test_file_that_was_changed_with_its_digest_is_not_the_registered_one(
+        self, registered: StageOutputs, params: RegisterParams
+    ) -> None:
+        folder = artifacts_of(version("1")) / "artifacts/bundle"
+        meta = folder / "model.json"
+        meta.write_text(meta.read_text().replace('"threshold": 0.5', '"threshold": 0.9'))
+        bundle.seal(folder, bundle.read_content(folder).weights)
+        bundle.check(folder)
+        assert sync(registered, PREPROCESS, params).restored
 
     def test_missing_champion_is_set(
         self, registered: StageOutputs, params: RegisterParams
@@ -475,7 +511,8 @@ def test_a_version_from_before_there_was_an_export_counts_as_whole(
     client = connection.connect()
     (artifacts_of(version("1")) / "artifacts/bundle/network.onnx").unlink()
     assert versions.find_version(client, NAME, digest) is None
-    client.delete_model_version_tag(NAME, "1", "md5.export")
+    for tag in ("md5.export", "sha256.bundle"):
+        client.delete_model_version_tag(NAME, "1", tag)
     assert versions.find_version(client, NAME, digest) is not None
 
 
@@ -489,8 +526,7 @@ def test_digest_is_of_everything_that_decides_a_prediction(
         shutil.rmtree(folder, ignore_errors=True)
         exported = [outputs.export / name for name in EXPORTED]
         files = [outputs.model, outputs.model_json, *exported]
-        bundle.write(folder, files, preprocess)
-        return bundle.digest(folder)
+        return bundle.write(folder, files, preprocess)
 
     other = PREPROCESS.model_copy(update={"clip_high_percent": 99.0})
     first = digest(PREPROCESS)
@@ -501,6 +537,54 @@ def test_digest_is_of_everything_that_decides_a_prediction(
         assert digest(PREPROCESS) != first
     make_outputs(tmp_path, slope=21.0)
     assert digest(PREPROCESS) != first
+
+
+def test_signed_model_is_read_only_as_it_was_signed(
+    tmp_path: Path,
+    make_outputs: MakeOutputs,
+    params: RegisterParams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    private, public = write_keys(tmp_path / "keys")
+    monkeypatch.setenv(SIGNING_KEY, str(private))
+    monkeypatch.setenv(VERIFYING_KEY, str(public))
+    outputs = make_outputs(tmp_path)
+    write_registered(outputs, register(outputs, PREPROCESS, params))
+    champion = f"models:/{NAME}@champion"
+    versions.pull(champion, tmp_path / "pulled")
+    images = [outputs.data / "yes" / "2.png"]
+    assert len(models.predict(version("1"), images)) == 1
+    assert not sync(outputs, PREPROCESS, params).restored
+
+    module = artifacts_of(version("1")) / "code/brain_tumor/inference/classifier.py"
+    module.write_text(module.read_text(encoding="utf-8") + "\n# evil\n", encoding="utf-8")
+    with pytest.raises(SignatureError, match=r"Hash mismatch for 'code/.*classifier\.py'"):
+        versions.pull(champion, tmp_path / "again")
+    with pytest.raises(ModelUnusableError, match=r"classifier\.py"):
+        models.predict(version("1"), images)
+    with pytest.raises(ModelUnusableError, match=r"classifier\.py"):
+        register(make_outputs(tmp_path / "better", slope=40.0), PREPROCESS, params)
+    command = CliRunner().invoke(app, ["predict", str(images[0]), "--model", champion])
+    assert command.exit_code == 1
+    assert "classifier.py" in command.stderr
+
+    assert sync(outputs, PREPROCESS, params).restored
+    versions.pull(champion, tmp_path / "again")
+
+
+@pytest.mark.usefixtures("registered")
+def test_unsigned_model_is_signed_by_sync_where_models_are_verified(
+    tmp_path: Path, params: RegisterParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = write_keys(tmp_path / "keys")
+    monkeypatch.setenv(VERIFYING_KEY, str(public))
+    with pytest.raises(SignatureError, match="not signed"):
+        find_model(f"models:/{NAME}@champion")
+    with pytest.raises(UserError, match="set BRAIN_TUMOR_SIGNING_KEY"):
+        sync(at(tmp_path), PREPROCESS, params)
+    monkeypatch.setenv(SIGNING_KEY, str(private))
+    assert sync(at(tmp_path), PREPROCESS, params).restored
+    assert find_model(f"models:/{NAME}@champion").name == f"{NAME} version 2"
 
 
 class TestPromotionLeftToCi:

@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 from brain_tumor.cli.app import app
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.outputs import StageOutputs
+from brain_tumor.registry.versions import pull
 from brain_tumor.tracking import connection
-from brain_tumor.tracking.models import find_model, pull
+from brain_tumor.tracking.models import find_model
 from tests.registry.conftest import NAME
 from tests.small_project import ROOT
 

@@ -280,5 +280,21 @@ def test_a_change_that_makes_no_other_model_makes_no_other_version(team: Team) -
     assert str(version.version) == "1"
 
 
+def test_models_are_signed_and_an_unsigned_one_is_refused(team: Team, tmp_path: Path) -> None:
+    page, second = team.stores.page, team.second
+    script = f"{page.block('signing')}brain-tumor pull {tmp_path}/signed\n"
+    printed = run_block(script, second.env, second.folder)
+    assert "(@champion): restored" in printed
+    assert (tmp_path / "signed" / "model.sig").is_file()
+    verifying = second.env | {"BRAIN_TUMOR_VERIFYING_KEY": str(second.folder / "verifying.pem")}
+    unsigned = ["brain-tumor", "pull", str(tmp_path / "unsigned"), "--model", f"models:/{NAME}/1"]
+    done = subprocess.run(
+        unsigned, cwd=second.folder, env=verifying, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "not signed (model.sig is missing)" in done.stderr
+    assert not (tmp_path / "unsigned").exists()
+
+
 def test_no_command_of_the_page_is_left_out(team: Team) -> None:
     assert team.stores.page.used == set(blocks())

@@ -103,7 +103,7 @@ def pull(
     of its training images and the packages it needs (requirements.txt). `brain-tumor predict`,
     `serve` and `mlflow.pyfunc.load_model` take the folder as a model.
     """
-    from brain_tumor.tracking.models import pull as pull_model
+    from brain_tumor.registry.versions import pull as pull_model
 
     with reporting_errors():
         pulled = pull_model(chosen(model), folder, force=force)

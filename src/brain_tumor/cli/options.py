@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from enum import StrEnum
@@ -47,39 +48,68 @@ Engine = Annotated[
 DATA, PARAMS = Path("data"), Path("params.yaml")
 
 
-_EARLIER = "atlas.npz"  # in the bundle of a model whose alignment this code no longer has
 _OWN_CODE = "BRAIN_TUMOR_OWN_CODE"  # set where a model's own code runs
 
 
 def model_folder(model: str | None) -> "ModelFolder":
     """The folder of the model that was asked for, or of the champion.
 
-    A model registered by an earlier version brings the code it was made with. This command line
-    then runs there, and the process ends with its exit code.
+    A model that was trained with another alignment brings the code it was made with. This command
+    line then runs there, and the process ends with its exit code.
 
     Raises:
         UserError: there is no such model.
         typer.Exit: the model's own code has done the work.
     """
-    from brain_tumor.errors import UserError
+    from brain_tumor.inference.bundle import is_aligned_alike
     from brain_tumor.tracking.models import find_model
 
     folder = find_model(chosen(model))
-    if (folder.bundle / _EARLIER).is_file() and _OWN_CODE not in os.environ:
-        if find_spec("SimpleITK") is None:
-            raise UserError(
-                f"{folder.name}: of an earlier version, which aligned pictures by SimpleITK: "
-                "pip install simpleitk"
-            )
-        print(f"{folder.name}: of an earlier version; its own code runs", file=sys.stderr)
-        start = (
-            "import sys; sys.argv[0] = 'brain-tumor'; from brain_tumor.cli.app import app; app()"
-        )
-        paths = [str(folder.root.resolve() / "code"), os.environ.get("PYTHONPATH", "")]
-        own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), _OWN_CODE: "1"}
-        command = [sys.executable, "-P", "-c", start, *sys.argv[1:]]
-        raise typer.Exit(subprocess.run(command, env=os.environ | own).returncode)
+    if _OWN_CODE not in os.environ and not is_aligned_alike(folder.bundle):
+        raise typer.Exit(_run_own_code(folder))
     return folder
+
+
+_START = "import sys; sys.argv[0] = 'brain-tumor'; from brain_tumor.cli{} import app; app()"
+
+
+def _run_own_code(folder: "ModelFolder") -> int:
+    """Run this command line with the code of a model; the exit code.
+
+    Raises:
+        UserError: the model brings no code, or that needs SimpleITK, which is not installed.
+    """
+    from brain_tumor.errors import UserError
+    from brain_tumor.tracking.models import OWN_CODE
+
+    code = folder.root.resolve() / "code"
+    modules = [".app", ""]  # where the commands are, and where they were until 2026-11-23
+    places = [code / "brain_tumor" / "cli" / "app.py", code / "brain_tumor" / "cli.py"]
+    start = next((_START.format(at) for at, path in zip(modules, places, strict=True)
+                  if path.is_file()), None)  # fmt: skip
+    if start is None:
+        raise UserError(
+            f"{folder.bundle}: holds no model that this version of brain-tumor can run, and brings "
+            "no code of its own: run `dvc repro` to register it anew"
+        )
+    if (folder.bundle / _ATLAS).is_file() and find_spec("SimpleITK") is None:
+        raise UserError(
+            f"{folder.name}: of an earlier version, which aligned pictures by SimpleITK: "
+            "pip install simpleitk"
+        )
+    print(f"{folder.name}: of another version; its own code runs", file=sys.stderr)
+    paths = [str(code), os.environ.get("PYTHONPATH", "")]
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), _OWN_CODE: "1", **OWN_CODE}
+    command = [sys.executable, "-P", "-c", start, *sys.argv[1:]]
+    with subprocess.Popen(command, env=os.environ | own) as process:
+        # Ctrl-C reaches both, and it is the other that ends by it; SIGTERM is passed on.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        ended = process.wait()
+    return ended if ended >= 0 else 128 - ended
+
+
+_ATLAS = "atlas.npz"  # in bundles of models whose code needs SimpleITK
 
 
 def chosen(model: str | None) -> str:

@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,18 @@ from PIL import Image
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_json
-from brain_tumor.imaging.geometry import compose, invert, similarity, transform, warp
+from brain_tumor.imaging.geometry import (
+    AXES,
+    PLANES,
+    Plane,
+    compose,
+    invert,
+    similarity,
+    transform,
+    warp,
+)
 from brain_tumor.imaging.head import hull, large_parts
 
-Plane = Literal["axial", "coronal", "sagittal"]
-PLANES: Final[tuple[Plane, ...]] = ("axial", "coronal", "sagittal")
-# For each plane the axes of the template that run to the right, up, and through it.
-AXES: Final = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 CENTRE_MM: Final = (0.0, -18.0, 10.0)  # the template point in the middle of the normalised frame
 FRAME_SIDE_PX: Final = 256  # of 1 mm
 

@@ -1,11 +1,18 @@
-"""Affine maps between pixel grids, and warping by them.
+"""The planes of a head, affine maps between pixel grids, and warping by them.
 
 A map is a float64 (2, 3) matrix that takes an output pixel (x, y, 1) to an input pixel (x, y).
 Pixel (0, 0) is the centre of the first pixel; x counts columns.
 """
 
+from typing import Final, Literal
+
 import numpy as np
 from scipy import ndimage
+
+Plane = Literal["axial", "coronal", "sagittal"]
+PLANES: Final[tuple[Plane, ...]] = ("axial", "coronal", "sagittal")
+# For each plane the axes of the template that run to the right, up, and through it.
+AXES: Final = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 
 
 def similarity(scale: float, rotation_rad: float, shift: tuple[float, float]) -> np.ndarray:

@@ -48,8 +48,8 @@ class Record:
             from the middle.
         rotation_deg: of the stored image's axes in the raw image, clockwise as seen.
         px_per_mm: raw pixels in a millimetre of the template; 0 where the pose is not trusted.
-        confidence: probability that plane, side, pose and position are right, 0 to 1; 0.4 less
-            where the picture is turned by more than 45 degrees, as few are.
+        confidence: probability that plane, side, pose and position are right, 0 to 1. Where the
+            picture is turned by more than 45 degrees, it takes in that few are.
         fallback: why the pose is not trusted; empty if it is.
         m00: with m01, m02, m10, m11, m12 the (2, 3) map from a pixel (x, y, 1) of the stored
             image to a pixel (x, y) of the raw one; pixel 0 is the centre of the first.
@@ -169,7 +169,7 @@ def normalise(image: np.ndarray, params: PreprocessParams) -> Normalisation:
     if brain.fit is None:
         fallback = "no brain found"
     elif brain.confidence < params.min_confidence:
-        fallback = f"confidence {brain.confidence:.3f}"
+        fallback = f"low confidence {brain.confidence:.3f}"
     else:
         return Normalisation(brain.matrix, brain.mask, brain.frame_to_mask, brain, "")
     centred = square_matrix(box, FRAME_SIDE_PX)
@@ -177,8 +177,8 @@ def normalise(image: np.ndarray, params: PreprocessParams) -> Normalisation:
 
 
 _SURE = 0.9  # confidence with which no other start is tried
-# Pictures are seldom turned, so a turned pose must be surer than an upright one by this.
-_TURNED_DEG, _TURNED_COST = 45.0, 0.4
+# Pictures are seldom turned: a turned pose has its odds divided by this.
+TURNED_DEG, _TURNED_ODDS = 45.0, 9.0
 
 
 def _surest(image: np.ndarray, head: np.ndarray, box: Box) -> Brain:
@@ -186,8 +186,9 @@ def _surest(image: np.ndarray, head: np.ndarray, box: Box) -> Brain:
     brains: list[Brain] = []
     for picture, first in _starts(image, head, box):
         brain = find_brain(picture, first)
-        if abs(rotation_deg(brain.matrix)) > _TURNED_DEG:
-            brain = replace(brain, confidence=max(brain.confidence - _TURNED_COST, 0.0))
+        if abs(rotation_deg(brain.matrix)) > TURNED_DEG:
+            against = _TURNED_ODDS * (1 - brain.confidence)
+            brain = replace(brain, confidence=brain.confidence / (brain.confidence + against))
         brains.append(brain)
         if brain.confidence >= _SURE:
             break
@@ -285,11 +286,20 @@ def _crop(
     return box, cropped * shown, shown
 
 
+_LARGE_PX = 1024  # of a mask with a longer side of twice this, every other pixel is enough
+
+
 def _near(mask: np.ndarray, margin_px: float, matrix: np.ndarray, side_px: int) -> np.ndarray:
     """Which pixels of a square lie in a mask, or at most a margin from it.
 
     `matrix` takes pixels of the square to the mask's. The margin may go beyond the mask's picture.
     """
+    step = max(1, max(mask.shape) // _LARGE_PX)
+    if step > 1:
+        first = step // 2
+        fewer = similarity(1 / step, 0.0, (-first / step, -first / step))
+        mask, margin_px = mask[first::step, first::step], margin_px / step
+        matrix = compose(fewer, matrix)
     beyond = int(np.ceil(margin_px)) + 1
     away_px = ndimage.distance_transform_edt(~np.pad(mask, beyond))
     left_px = np.clip(margin_px + 0.5 - away_px, 0.0, 1.0)
@@ -401,7 +411,7 @@ def _group(records: Sequence[Record]) -> dict[str, Any]:
         "fallback": {
             "count": len(broken),
             "fraction": round(len(broken) / max(len(records), 1), 4),
-            "reasons": _counts([record.fallback.split()[0] for record in broken]),
+            "reasons": _counts([record.fallback.rstrip("0123456789. ") for record in broken]),
             "planes": _counts([record.plane or "none" for record in broken]),
         },
         "planes": _counts([record.plane for record in trusted]),

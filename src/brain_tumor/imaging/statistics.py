@@ -23,11 +23,12 @@ class ImageStatistics:
         bytes_per_px: size of the file over width x height (how hard it is compressed).
         black_level: raw grey level that is black to the network (see `Record.low`), 0 to 255.
         white_level: raw grey level that is white to it, 0 to 255.
-        head_mean: mean grey of the head as the network sees it, 0 to 1.
+        head_mean: mean grey of what the crop keeps, as the network sees it, 0 to 1. It is the brain
+            and its margin; where no alignment is trusted it is the head.
         head_deviation: standard deviation of the same.
-        detail: mean difference of neighbouring pixels in the head over that deviation: low where
-            it is blurred, high where it is noisy.
-        head_fraction: area of the head over that of the raw image.
+        detail: mean difference of neighbouring pixels there over that deviation: low where the
+            image is blurred, high where it is noisy.
+        head_fraction: area of what the crop keeps over that of the raw image.
         confidence: of the alignment, 0 to 1 (0 without one; see `Record.confidence`).
         axial: 1 for an axial slice, else 0 (0 without an alignment).
     """
@@ -52,8 +53,8 @@ class ImageStatistics:
 def image_statistics(image: np.ndarray, record: Record, file_bytes: int) -> ImageStatistics:
     """Statistics of a stored image, uint8 (size, size), and of its raw file of `file_bytes`.
 
-    The head is what is not black in the stored image: the brain and its margin. (With
-    `preprocess.blank_outside` off, that takes in what is around it.)
+    What the crop keeps is not black in the stored image. (With `preprocess.blank_outside` off, that
+    takes in what is around it.)
     """
     head = image > 0
     grey = image[head] / 255.0 if head.any() else np.zeros(1)

@@ -5,6 +5,7 @@ evaluated, so that images that come later can be compared with those it was made
 """
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,17 +17,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import replacing, write_text
+from brain_tumor.files import read_artefact, replacing, write_json, write_text
 from brain_tumor.imaging.brain import network_digest as brain_network_digest
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
 from brain_tumor.outputs import EXPORTED, PROFILE_FILES
-from brain_tumor.settings import PreprocessParams
+from brain_tumor.settings import PreprocessParams, Section
 
 PREPROCESS_FILE = "preprocess.json"
 # The network for the fast engine, and what training images look like.
 FAST_FILE, FAMILIARITY_FILE = EXPORTED
 FILES = (NETWORK_FILE, META_FILE, PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
+CONTENT_FILE = "bundle.json"  # what the others hold
 # Not the network's own file: the bytes of `.keras` files differ at every save.
 _HASHED = (PREPROCESS_FILE, FAST_FILE, FAMILIARITY_FILE)
 
@@ -41,21 +43,103 @@ def sources(model: Path, model_json: Path, export: Path) -> list[Path]:
     return [model, model_json, *(export / name for name in EXPORTED)]
 
 
-def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> None:
-    """Copy `files` (see `sources`) into a bundle folder and write the preprocessing beside them."""
+def write(folder: Path, files: Iterable[Path], preprocess: PreprocessParams) -> str:
+    """Make a bundle of `files` (see `sources`) and the preprocessing; its digest."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in files:
         shutil.copyfile(source, folder / source.name)
     write_text(folder / PREPROCESS_FILE, preprocess.model_dump_json(indent=2) + "\n")
+    return seal(folder, model_digest(load(folder)))
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 (64 hexadecimal digits) of all in a bundle that decides a prediction."""
-    sha = hashlib.sha256(model_digest(load(folder)).encode())
-    sha.update(bytes.fromhex(brain_network_digest()))
-    for name in _HASHED:
-        sha.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return sha.hexdigest()
+class DamagedError(UserError):
+    """A bundle lacks a file, or holds another than the one that was registered."""
+
+
+class Content(Section):
+    """What a bundle holds: `bundle.json`.
+
+    Attributes:
+        weights: SHA-256 of the network's weights and description (see `saved.digest`).
+        brain_network: SHA-256 of what finds the brain (see `imaging.brain.network_digest`). It is
+            part of the code and not of the bundle, but decides what the network is shown.
+        files: SHA-256 of each of `FILES`.
+    """
+
+    weights: str
+    brain_network: str
+    files: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (64 hexadecimal digits) of all that decides a prediction."""
+        sha = hashlib.sha256(self.weights.encode())
+        for value in (self.brain_network, *(self.files[name] for name in _HASHED)):
+            sha.update(bytes.fromhex(value))
+        return sha.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all that is said here, as canonical JSON."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+def seal(folder: Path, weights: str) -> str:
+    """Write `bundle.json` for the files that lie in a bundle, `weights` as in `Content`.
+
+    Returns:
+        The digest of the bundle.
+    """
+    present = [name for name in FILES if (folder / name).is_file()]
+    content = Content(
+        weights=weights,
+        brain_network=brain_network_digest(),
+        files={name: _sha256(folder / name) for name in present},
+    )
+    write_json(folder / CONTENT_FILE, content.model_dump())
+    return content.digest
+
+
+def read_content(folder: Path) -> Content:
+    """Read what a bundle holds.
+
+    Raises:
+        DamagedError: it has no readable `bundle.json`.
+    """
+    try:
+        return read_artefact(folder / CONTENT_FILE, Content, _REMEDY)
+    except UserError as error:
+        raise DamagedError(str(error)) from error
+
+
+def check(folder: Path, names: Iterable[str] = FILES) -> Content:
+    """Check files of a bundle against `bundle.json`, which is returned.
+
+    Raises:
+        DamagedError: a file is missing or is not the one that was registered.
+    """
+    content = read_content(folder)
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            raise DamagedError(f"{path}: missing; {_REMEDY}")
+        if _sha256(path) != content.files.get(name):
+            raise DamagedError(f"{path}: not the file that {CONTENT_FILE} describes; {_REMEDY}")
+    return content
+
+
+def is_aligned_alike(folder: Path) -> bool:
+    """Whether this code finds the brain by the network that a bundle's model was trained with."""
+    path = folder / CONTENT_FILE
+    return path.is_file() and read_content(folder).brain_network == brain_network_digest()
+
+
+_REMEDY = "pull the model again; in the store `brain-tumor registry sync` restores it"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

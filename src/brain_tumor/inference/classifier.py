@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact
 from brain_tumor.imaging.grey import DecodeError
-from brain_tumor.imaging.preprocess import Record, preprocess_grey
+from brain_tumor.imaging.preprocess import TURNED_DEG, Record, preprocess_grey
 from brain_tumor.imaging.read import read_slices
 from brain_tumor.imaging.statistics import image_statistics
-from brain_tumor.inference.bundle import FAMILIARITY_FILE, PREPROCESS_FILE
-from brain_tumor.inference.engine import Engine, EngineName, load_engine
+from brain_tumor.inference.bundle import FAMILIARITY_FILE, PREPROCESS_FILE, check, is_aligned_alike
+from brain_tumor.inference.engine import NETWORKS, Engine, EngineName, load_engine
 from brain_tumor.inference.familiarity import Familiarity, reasons
 from brain_tumor.machine import spread
 from brain_tumor.model.calibration import calibrate
-from brain_tumor.model.saved import ModelMeta, load_meta
-from brain_tumor.outputs import EXPORTED
+from brain_tumor.model.saved import META_FILE, ModelMeta, load_meta
 from brain_tumor.settings import PreprocessParams
 
 SLICES = 3  # of a volume, by default
@@ -177,13 +176,14 @@ class Classifier:
         `engine` and `threads` are those of `load_engine`; answers name `model`.
 
         Raises:
-            UserError: a file is missing or unreadable; the message names it.
+            UserError: a file is missing, unreadable or not the one that was registered, or the
+                model was trained with another network that finds the brain.
         """
-        missing = [name for name in EXPORTED if not (folder / name).is_file()]
-        if missing:
+        check(folder, (NETWORKS[engine], META_FILE, PREPROCESS_FILE, FAMILIARITY_FILE))
+        if not is_aligned_alike(folder):
             raise UserError(
-                f"{folder}: has no {', '.join(missing)}; a model registered by an earlier version "
-                "of this project lacks what came later: run `dvc repro` to register it anew"
+                f"{folder}: the model was trained with another network that finds the brain than "
+                "this version of brain-tumor has; the code that fits is the model's folder `code`"
             )
         return cls(
             engine=load_engine(folder, engine, threads),
@@ -248,6 +248,11 @@ class Classifier:
             if record.fallback
             else []
         )
+        turned = (
+            [f"turned by {abs(record.rotation_deg):.0f} degrees: it was judged upright"]
+            if abs(record.rotation_deg) > TURNED_DEG
+            else []
+        )
         return Prediction(
             slice=part.slice,
             probability=probability,
@@ -259,7 +264,7 @@ class Classifier:
             plane=record.plane,
             aligned=bool(record.plane) and not record.fallback,
             alignment=record.confidence,
-            warnings=(*reasons(unlike), *unaligned, *part.notes),
+            warnings=(*reasons(unlike), *unaligned, *turned, *part.notes),
             engine=self.engine.name,
             model=self.model,
         )

@@ -1,7 +1,7 @@
 """What runs the network: Keras, the reference, or ONNX Runtime, which is faster and smaller."""
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,10 @@ from brain_tumor.errors import UserError
 from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.machine import processors
 from brain_tumor.model.explain import Explainer, Explanation, beside, empty_picture
-from brain_tumor.model.saved import BATCH, load, to_unit
+from brain_tumor.model.saved import BATCH, NETWORK_FILE, load, to_unit
 
 EngineName = Literal["keras", "fast"]
+NETWORKS: Final[dict[EngineName, str]] = {"keras": NETWORK_FILE, "fast": FAST_FILE}
 
 
 class Engine(Protocol):

@@ -125,8 +125,7 @@ def _make_bundle(
     """Collect what a model is loaded from in a folder; it and the digest of its content."""
     folder = temporary / "bundle"
     files = bundle.sources(outputs.model, outputs.model_json, outputs.export)
-    bundle.write(folder, files, preprocess)
-    return folder, bundle.digest(folder)
+    return folder, bundle.write(folder, files, preprocess)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ from brain_tumor.report.card import (
     read_card,
     write_card,
 )
-from brain_tumor.tracking import lineage, models, pyfunc
+from brain_tumor.tracking import connection, lineage, models, pyfunc
 from brain_tumor.tracking.models import BUNDLE, CARD, CARD_FACTS, EVALUATION, REPORT, Version
 from brain_tumor.tracking.runs import Run, curves, headline, resume_run, start_run, training_name
+from brain_tumor.tracking.signature import SignatureError
 
 RESTORED_TAG = "restored"
 _TRACED = (
@@ -253,10 +254,12 @@ FILES = (
     "code",  # MLflow's name for the package a model brings; how that is laid out changes
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
-_MISSING_TAG = "files_missing"
+_MISSING_TAG, _DAMAGED_TAG = "files_missing", "files_damaged"
 # Of versions that have them:
 _PROFILE_TAG, _EXPORT_TAG, _REPORT_TAG = "md5.profile", "md5.export", "md5.report"
+_CONTENT_TAG = "sha256.bundle"  # of bundle.json, which has the digests of the bundle's files
 _LATER = {
+    _CONTENT_TAG: [f"{BUNDLE}/{bundle.CONTENT_FILE}"],
     _PROFILE_TAG: bundle.PROFILE_PATHS,
     _EXPORT_TAG: [f"{BUNDLE}/{name}" for name in EXPORTED],
     _REPORT_TAG: [CARD_FACTS, REPORT],
@@ -286,13 +289,63 @@ def is_whole(client: Any, version: Version) -> bool:
     return not missing
 
 
+def is_sound(client: Any, version: Version) -> bool:
+    """Whether all files of a version are in the store, and its bundle is as it was registered.
+
+    Says what is wrong on standard error.
+    """
+    if not is_whole(client, version):
+        return False
+    try:
+        check_bundle(version, models.find_model(version.uri).bundle)
+    except (bundle.DamagedError, SignatureError) as error:
+        print(f"note: {version.uri} is passed over: {error}", file=sys.stderr)
+        if isinstance(error, bundle.DamagedError):
+            models.set_tags(client, version, {_DAMAGED_TAG: "true"})
+        return False
+    return True
+
+
+def check_bundle(version: Version, folder: Path) -> None:
+    """Check that a folder holds the bundle of a version, by the digests in the version's tags.
+
+    Versions from before there were such digests are taken as they are.
+
+    Raises:
+        DamagedError: a file is missing, or not the one that was registered.
+    """
+    if _CONTENT_TAG not in version.tags:
+        return
+    content = bundle.check(folder)
+    if (content.digest, content.sha256) != (version.digest, version.tags[_CONTENT_TAG]):
+        path = folder / bundle.CONTENT_FILE
+        raise bundle.DamagedError(f"{path}: not the one that was registered as {version.uri}")
+
+
+def pull(uri: str, folder: Path, *, force: bool = False) -> models.ModelFolder:
+    """Copy a registered model to a folder (see `models.pull`), with its files checked.
+
+    Raises:
+        UserError: the store has no such model, or the folder is not free.
+        DamagedError: a file is not the one that was registered.
+        SignatureError: it must be signed and is not.
+    """
+
+    def check(pulled: models.ModelFolder) -> None:
+        version = models.named_version(connection.connect(), uri)
+        if version is not None:
+            check_bundle(version, pulled.bundle)
+
+    return models.pull(uri, folder, check, force=force)
+
+
 def find_version(client: Any, name: str, digest: str) -> Version | None:
-    """The version with that digest, its latest figures, and all of its files.
+    """The version with that digest, its latest figures, and all of its files, undamaged.
 
     Of several with the same figures it is the first, which is the one that stays.
     """
     same = (item for item in trusted_versions(client, name) if item.digest == digest)
-    latest = next((item for item in same if is_whole(client, item)), None)
+    latest = next((item for item in same if is_sound(client, item)), None)
     return None if latest is None else _twins(client, latest)[0]
 
 
@@ -322,8 +375,10 @@ def make_version(
             extras=extras,
             requirements=inference_requirements(),
             metrics=headline(as_json(described)["metrics"]),
+            changing=(CARD, CARD_FACTS, REPORT, models.NAME_FILE),
         )
     tags = _tags(described, lineage_of(outputs)) | ({RESTORED_TAG: "true"} if restored else {})
+    tags[_CONTENT_TAG] = bundle.read_content(folder).sha256
     description = short_description(described)
     version = models.create_version(run.client, name, model_id, run.run_id, description, tags)
     # The store numbers versions one after the other: whoever made a later one sees the earlier.
@@ -363,11 +418,11 @@ def _lineage_of(version: Version) -> dict[str, str]:
 
 
 def _twins(client: Any, version: Version) -> list[Version]:
-    """Whole versions with digest and figures of a version, which is among them, in order."""
+    """Sound versions with digest and figures of a version, which is among them, in order."""
     facts = [version.tags.get(tag) for tag in _IDENTITY]
     listed = reversed(models.versions(client, version.name))
     same = (item for item in listed if [item.tags.get(tag) for tag in _IDENTITY] == facts)
-    return [item for item in same if item.number == version.number or is_whole(client, item)]
+    return [item for item in same if item.number == version.number or is_sound(client, item)]
 
 
 def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[str, Path]:

@@ -34,8 +34,7 @@ def main() -> None:
         agreement = export_network(trained, outputs.EXPORT / bundle.FAST_FILE, images)
     files = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.EXPORT)
     with TemporaryDirectory() as folder:
-        bundle.write(Path(folder), files, params.preprocess)
-        digest = bundle.digest(Path(folder))
+        digest = bundle.write(Path(folder), files, params.preprocess)
     report = {
         "digest": digest,
         "engine": f"onnxruntime {version('onnxruntime')}",

@@ -1,6 +1,6 @@
 """Run by its path in a fresh process: what a registered model says of image files.
 
-Usage: python -P alone.py (predict | describe) MODEL_URI IMAGES_JSON FOLDER
+Usage: python -P alone.py (predict | describe) MODEL_FOLDER IMAGES_JSON FOLDER
 
 `predict` writes probabilities.json to FOLDER; `describe` writes rows.json (statistics of each
 image) and features.npy. It imports nothing of this package, so that the model gets the code it was
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 
-def main(task: str, uri: str, request: Path, answer: Path) -> None:
+def main(task: str, folder: str, request: Path, answer: Path) -> None:
     """Ask the model about the images that `request` lists and write to the folder `answer`."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -25,7 +25,7 @@ def main(task: str, uri: str, request: Path, answer: Path) -> None:
 
     paths = json.loads(request.read_text(encoding="utf-8"))
     images = [Path(path).read_bytes() for path in paths]
-    model = mlflow.pyfunc.load_model(uri)
+    model = mlflow.pyfunc.load_model(folder)
     answer.mkdir()
     if task == "predict":
         _predict(model, images, answer)

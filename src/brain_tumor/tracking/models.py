@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_json, replacing, write_json
-from brain_tumor.tracking import connection
+from brain_tumor.tracking import connection, signature
 from brain_tumor.tracking.connection import shown, tracking_uri
 
 if TYPE_CHECKING:
@@ -178,14 +178,19 @@ def _listed(client: "MlflowClient", version: Version, folder: str) -> list[str]:
 
 
 def fetch(version: Version, path: str, folder: Path) -> Path:
-    """Copy one file of a model from the store into `folder`.
+    """Get one file of a model from the store, in `folder` or in place.
+
+    Where models must be signed the whole model is fetched, and verified.
 
     Raises:
         ModelUnusableError: the model has no such file.
+        SignatureError: it must be signed and is not.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    if signature.is_required() and (file := find_model(version.uri).root / path).exists():
+        return file
     try:
         uri = f"{version.uri}/{path}"
         return Path(
@@ -234,8 +239,12 @@ def _answer(task: str, version: Version, images: Sequence[Path], failure: str) -
         request, answer = Path(temporary) / "images.json", Path(temporary) / "answer"
         write_json(request, [str(path.resolve()) for path in images])
         script = str(Path(__file__).with_name("alone.py"))
-        command = [sys.executable, "-P", script, task, version.uri, str(request), str(answer)]
-        environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()}
+        try:
+            model = str(find_model(version.uri).root.resolve())
+        except UserError as error:
+            raise ModelUnusableError(f"{version.uri}: {failure}: {error}") from error
+        command = [sys.executable, "-P", script, task, model, str(request), str(answer)]
+        environment = os.environ | {"MLFLOW_TRACKING_URI": tracking_uri()} | OWN_CODE
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode:
             end = shown(done.stderr).strip()[-2000:]
@@ -243,8 +252,11 @@ def _answer(task: str, version: Version, images: Sequence[Path], failure: str) -
         yield answer
 
 
+# For a process that runs the code a model brought: nothing compiled is read from there, or written.
+OWN_CODE = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": os.devnull}
 BUNDLE = "artifacts/bundle"  # the files a classifier is loaded from
 CARD, CARD_FACTS = "MODEL_CARD.md", "model_card.json"
+NAME_FILE = "registered_model_meta"  # MLflow notes name and version in it
 REPORT = "report.html"  # for a browser; what the card says, with figures
 EVALUATION = "evaluation"  # confusion matrices and figures
 
@@ -264,7 +276,7 @@ class ModelFolder:
     def name(self) -> str:
         """Name and version, as MLflow notes them where it puts the model; or `unregistered`."""
         try:
-            text = (self.root / "registered_model_meta").read_text(encoding="utf-8")
+            text = (self.root / NAME_FILE).read_text(encoding="utf-8")
             facts = YAML(typ="safe", pure=True).load(text)
             return f"{facts['model_name']} version {facts['model_version']}"
         except (OSError, YAMLError, LookupError, TypeError):
@@ -289,41 +301,34 @@ _REMEDY = (
 )
 
 
-def download(uri: str) -> Path:
-    """The bundle of a registered model: a folder with model.keras and what belongs to it.
+def find_model(model: str) -> ModelFolder:
+    """A model by its URI in the store, or in a folder that `pull` made; verified (`signature`).
 
     A store on this machine is read in place, others are copied to a folder that lasts as long as
-    this process.
-
-    Raises:
-        UserError: the store has no such model.
-    """
-    return _download(uri, f"/{BUNDLE}", None)
-
-
-def find_model(model: str) -> ModelFolder:
-    """A model by its URI in the store, or in a folder that `pull` made.
-
-    A folder needs neither store nor mlflow.
+    this process. A folder needs neither store nor mlflow.
 
     Raises:
         UserError: it is neither.
+        SignatureError: it must be signed and is not.
     """
-    if model.startswith("models:/"):
-        return ModelFolder(_download(model, "", None))
-    folder = ModelFolder(Path(model))
-    if not folder.bundle.is_dir():
+    is_uri = model.startswith("models:/")
+    folder = ModelFolder(_download(model, None) if is_uri else Path(model))
+    if not is_uri and not folder.bundle.is_dir():
         raise UserError(
             f"{model}: no registered model: give models:/NAME@ALIAS, models:/NAME/NUMBER or a "
             "folder that `brain-tumor pull` made"
         )
+    signature.verify(folder.root)
     return folder
 
 
-def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
+def pull(
+    uri: str, folder: Path, check: Callable[[ModelFolder], None], *, force: bool = False
+) -> ModelFolder:
     """Copy all of a registered model to a folder, the whole of it or nothing.
 
     Nothing that is there is touched without `force`, which replaces a model if nothing else is.
+    `check` raises an error if what came is not what was registered.
 
     Raises:
         UserError: the store has no such model, or the folder is not free.
@@ -334,13 +339,15 @@ def pull(uri: str, folder: Path, *, force: bool = False) -> ModelFolder:
     _check_free(folder, force=force)
     with replacing(folder) as aside:
         aside.mkdir()
-        pulled = ModelFolder(_download(uri, "", aside))
+        pulled = ModelFolder(_download(uri, aside))
         if not pulled.bundle.is_dir():
             raise UserError(f"{uri}: is no model of this project: it has no {BUNDLE}")
         present = {path.name for path in folder.iterdir()} if folder.exists() else set()
         others = sorted(present - {path.name for path in aside.iterdir()})
         if others:
             raise UserError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
+        signature.verify(pulled.root)
+        check(pulled)
     return ModelFolder(folder)
 
 
@@ -353,7 +360,7 @@ def _check_free(folder: Path, *, force: bool) -> None:
         raise UserError(f"{folder}: exists already; {hint}")
 
 
-def _download(uri: str, part: str, folder: Path | None) -> Path:
+def _download(uri: str, folder: Path | None) -> Path:
     database = connection.database_path(connection.tracking_uri())
     if database is not None and not database.is_file():
         raise UserError(f"{uri}: no model yet, there is no {database}. {_REMEDY}")
@@ -367,7 +374,7 @@ def _download(uri: str, part: str, folder: Path | None) -> Path:
     target = None if folder is None else str(folder)
     try:
         path = download_artifacts(
-            artifact_uri=f"{uri}{part}", dst_path=target, tracking_uri=client.tracking_uri
+            artifact_uri=uri, dst_path=target, tracking_uri=client.tracking_uri
         )
     except (MlflowException, OSError) as error:
         raise UserError(shown(_reason(uri, client.tracking_uri, error))) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from shutil import copyfile, copytree
 from typing import Any
 
+from brain_tumor.tracking import signature
 from brain_tumor.tracking.runs import Run
 
 LOGGED_MODEL_NAME = "classifier"  # as the UI lists it under its run
@@ -36,6 +37,7 @@ def log_model(
     extras: Mapping[str, Path],
     requirements: Sequence[str],
     metrics: Mapping[str, float],
+    changing: tuple[str, ...],
 ) -> str:
     """Write a model to the store under its run; it becomes READY when every file is there.
 
@@ -50,6 +52,7 @@ def log_model(
         extras: files and folders for people, put at the top of the model by name.
         requirements: pinned packages.
         metrics: its figures.
+        changing: files that are written anew later, and so are not signed (see `signature`).
 
     Returns:
         MLflow's id of the logged model.
@@ -88,6 +91,7 @@ def log_model(
                 )
             for name, extra in extras.items():
                 (copytree if extra.is_dir() else copyfile)(extra, folder / name)
+            signature.sign(folder, changing)
             client.log_model_artifacts(logged.model_id, str(folder))
     except BaseException:
         client.finalize_logged_model(logged.model_id, "FAILED")

@@ -19,6 +19,7 @@ from brain_tumor.data.phantom.heads import (
     brain_map,
     load_head,
 )
+from brain_tumor.imaging.geometry import AXES, PLANES
 from brain_tumor.settings import PhantomParams
 
 FLOOR_MM = -68.0  # height where the heads end; below, the neck goes on as it is there
@@ -121,9 +122,7 @@ def _smoothed(head: Head) -> Head:
     return Head(gaussian_filter(head.tissues, (sigma, sigma, sigma, 0.0), truncate=2.0))
 
 
-PLANES = ("axial", "coronal", "sagittal")
-# For each plane: axes to the right, up and through; centre of the picture and its extent there, mm.
-_AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+# For each plane: centre of the picture and its extent, to the right and up, mm.
 _CENTRE_MM = {"axial": (0, -14), "coronal": (0, -10), "sagittal": (-12, -12)}
 _EXTENT_MM = {"axial": (165, 208), "coronal": (172, 220), "sagittal": (218, 226)}
 # Standard deviation of the tangent of a plane's tilt, along the picture's right and up.
@@ -281,7 +280,7 @@ def _plane_points(
     rows, columns = np.indices(coarse_shape(shape, _STRIDE_PX)) * float(_STRIDE_PX)
     right = (columns - (shape[1] - 1) / 2) * pixel_mm + shift[0]
     up = ((shape[0] - 1) / 2 - rows) * pixel_mm + shift[1]
-    a, b, through = _AXES[plane]
+    a, b, through = AXES[plane]
     points = np.empty((3, *rows.shape))
     sign = -1.0 if plane == "sagittal" and faces_left else 1.0
     points[a] = sign * (right * np.cos(angle) - up * np.sin(angle)) + _CENTRE_MM[plane][0]
@@ -306,7 +305,7 @@ def _deform(points: Floats, patient: Patient) -> Floats:
 
 def _through_focus(points: Floats, focus: Floats, plane: str, offset_mm: float) -> Floats:
     """Shift the plane along its normal so that it passes `offset_mm` from the focus."""
-    a, b, through = _AXES[plane]
+    a, b, through = AXES[plane]
     away = (points[a] - focus[a]) ** 2 + (points[b] - focus[b]) ** 2
     nearest = np.unravel_index(np.argmin(away), away.shape)
     points[through] += focus[through] + offset_mm - points[through][nearest]

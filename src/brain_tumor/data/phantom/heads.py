@@ -103,7 +103,7 @@ def load_head(name: str) -> Head:
     grey, white = (TISSUES.index(tissue) for tissue in ("grey", "white"))
     if name == "mni152":
         grey_map, white_map, brain = brain_maps(labels.shape)
-        inside = hull(brain)
+        inside = close_furrows(brain)
         fluid = np.clip(1.6 * (1 - grey_map - white_map), 0, 1)
         share = (1 - fluid) / np.maximum(grey_map + white_map, 1e-6)
         fractions[inside] = 0
@@ -114,7 +114,7 @@ def load_head(name: str) -> Head:
         ):
             fractions[..., index][inside] = value[inside]
     else:
-        inside = hull(np.isin(labels, (grey, white)))
+        inside = close_furrows(np.isin(labels, (grey, white)))
     # Labels end at the picture's border; the sides of the head are closed by air.
     around = [(_PAD, _PAD), (_PAD, _PAD), (0, _PAD)]
     air = np.zeros(len(TISSUES), dtype=np.float32)
@@ -171,7 +171,7 @@ def brain_maps(
     return gaussian_filter(grey, 0.6)[places], gaussian_filter(white, 0.6)[places], brain
 
 
-def hull(brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def close_furrows(brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The brain with its furrows closed, bool (x, y, z)."""
     from scipy import ndimage
 

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from brain_tumor.data.phantom import tumour as masses
 from brain_tumor.data.phantom.anatomy import (
-    PLANES,
     Anatomy,
     Patient,
     coarse_shape,
@@ -19,6 +18,7 @@ from brain_tumor.data.phantom.anatomy import (
 )
 from brain_tumor.data.phantom.contrasts import TEXTBOOK, Contrast, random_contrast, varied
 from brain_tumor.data.phantom.heads import TISSUES, Floats
+from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.settings import LABELS, POSITIVE, AugmentParams, PhantomParams
 
 HEAD = "mni152"  # of the phantom data set
