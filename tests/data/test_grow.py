@@ -330,7 +330,10 @@ def test_scans_of_one_slice_are_added_and_those_of_many_refused(tmp_path: Path, 
     (source / "b.nii.gz").unlink()
     assert planned(source, data)[1].has_patients
     (source / "cine").write_bytes(dicom(noise))
-    assert "DICOM of 2 frames: a label of a volume" in reasons(source, data)["cine"]
+    (source / "cut.nii.gz").write_bytes(b"\x1f\x8b")
+    named = reasons(source, data)
+    assert named.keys() == {"cine", "cut.nii.gz"}
+    assert "DICOM of 2 frames: a label of a volume" in named["cine"]
 
 
 def test_paths_below_the_folder_are_kept_and_a_class_folder_is_not_doubled(

@@ -240,6 +240,7 @@ def test_files_that_are_meant_as_images(tmp_path: Path) -> None:
         ("a", JPEG, True),
         ("scan.1.2.840", dicom(RAMP), True),
         ("broken.jpg", b"no picture", True),
+        ("cut.nii.gz", gzip.compress(nifti(volume()))[:20], True),
         ("notes.txt", b"notes", False),
         ("table.csv.gz", gzip.compress(b"a,b"), False),
     ):

@@ -28,11 +28,10 @@ from brain_tumor.data.folder import (
 )
 from brain_tumor.errors import UserError
 from brain_tumor.files import replacing, write_text
-from brain_tumor.imaging.grey import KINDS, NoPictureError, UnknownKindError
+from brain_tumor.imaging.grey import NoPictureError, UnknownKindError
+from brain_tumor.imaging.read import is_named_as_image
 from brain_tumor.machine import track
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
-
-_IMAGE_SUFFIXES = frozenset[str]().union(*KINDS.values()) - {"", ".gz"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _is_no_image(file: Path, error: BadImageError) -> bool:
         return True
     unknown = isinstance(error.__cause__, UnknownKindError)
     empty = file.exists() and not file.stat().st_size
-    return file.suffix.lower() not in _IMAGE_SUFFIXES and (unknown or empty)
+    return not is_named_as_image(file.name) and (unknown or empty)
 
 
 def _check_class(

@@ -6,7 +6,7 @@ a file is, never its name.
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -84,12 +84,19 @@ def require_single(facts: FileFacts) -> None:
 
 def is_image(file: Path) -> bool:
     """Whether a file is meant as an image, by its header or else its name; it is not decoded."""
-    endings = set().union(*KINDS.values()) - {"", ".gz"}
     try:
         look_at(file.read_bytes())
     except (DecodeError, OSError, MemoryError):
-        return file.suffix.lower() in endings
+        return is_named_as_image(file.name)
     return True
+
+
+def is_named_as_image(name: str) -> bool:
+    """Whether a file's name ends as those of images do; DICOM's need no ending, and have none."""
+    ending = PurePath(name).suffix.lower()
+    if ending == ".gz":
+        return name.lower().endswith(".nii.gz")
+    return bool(ending) and ending in set().union(*KINDS.values())
 
 
 def patient_of(file: Path) -> str:
