@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.strange import KINDS, OF_BRAINS, Picture, changed, make
 from brain_tumor import settings
 from brain_tumor.data.copies import clusters
-from brain_tumor.imaging.picture import decode
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
 from brain_tumor.inference.familiarity import Familiarity
@@ -71,7 +71,7 @@ def main(
 def _picture(kind: str, index: int, brains: list[bytes]) -> bytes:
     if kind in KINDS:
         return _png(make(kind, index))
-    return _png(changed(kind, decode(brains[index % len(brains)]), index))
+    return _png(changed(kind, read_grey(brains[index % len(brains)]), index))
 
 
 def _png(picture: Picture) -> bytes:

@@ -15,8 +15,8 @@ import typer
 from brain_tumor import settings
 from brain_tumor.imaging.figures import Tile, contact_sheet
 from brain_tumor.imaging.geometry import PLANES
-from brain_tumor.imaging.picture import decode
 from brain_tumor.imaging.preprocess import Record, preprocess_grey
+from brain_tumor.imaging.read import read_grey
 
 _UPRIGHT_DEG = 30.0
 _FOLDER = Path("outputs/planes")
@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
         tiles: list[Tile] = []
         halves: tuple[list[Record], list[Record]] = ([], [])
         for number, file in enumerate(sorted((folder / plane).iterdir())):
-            grey = decode(file.read_bytes())
+            grey = read_grey(file.read_bytes())
             done = preprocess_grey(grey, params)
             halves[number % 2].append(done.record)
             caption = f"{done.record.slice} {done.record.confidence:.2f} {done.record.fallback[:2]}"

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.picture import decode
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.inference.classifier import Classifier, Prepared, prepare
 from brain_tumor.machine import spread
 from brain_tumor.model import metrics
@@ -118,7 +118,7 @@ def _prepare(data: Path, preprocess: PreprocessParams, seed: int, task: _Task) -
     try:
         picture = (data / path).read_bytes()
         if kind != AS_IS:
-            picture = degrade(decode(picture), kind, level, seed, path)
+            picture = degrade(read_grey(picture), kind, level, seed, path)
         return prepare(picture, preprocess, 1)[0]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be degraded and read: {error}") from error

@@ -10,7 +10,7 @@ import pandas as pd
 
 from brain_tumor.data.copies import clusters
 from brain_tumor.imaging.figures import contact_sheet
-from brain_tumor.imaging.picture import decode
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.model import metrics
 from brain_tumor.model.calibration import HALF, reliability
 from brain_tumor.model.metrics import (
@@ -359,7 +359,7 @@ def errors_sheet(errors: pd.DataFrame, data: Path, images: Path, path: Path) -> 
     """
     names = list(errors["path"])
     tiles = [
-        (f"{name}: {probability:.2f}", (decode((data / name).read_bytes()), image))
+        (f"{name}: {probability:.2f}", (read_grey((data / name).read_bytes()), image))
         for name, probability, image in zip(
             names, errors["probability"], load_images(images, names), strict=True
         )

@@ -105,12 +105,16 @@ def test_bad_data_are_named_and_no_old_figures_shown() -> None:
         "errors": [{"path": "no/broken.png", "reason": "broken image: truncated"}],
         "warnings": [],
         "excluded": [],
-        "expectations": [{"name": "enough images", "success": False, "observed": "3"}],
+        "expectations": [
+            {"name": "enough images", "success": False, "observed": "3", "severity": "critical"},
+            {"name": "none is blank", "success": False, "observed": "1", "severity": "warning"},
+        ],
     }
     page = render(facts(validation=bad, unfinished=STAGES))
     assert page.startswith("# Stopped before training")
     assert "- `no/broken.png`: broken image: truncated" in page
     assert "- expectation not met: enough images (observed: 3)" in page
+    assert "none is blank" not in page
     for section in ("## Metrics", "## Model", "## Drift"):
         assert section not in page
     assert "| `validate` | not finished |" in page

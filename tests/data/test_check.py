@@ -7,15 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from brain_tumor.data.check import Validation, describe, to_report, validate
 from brain_tumor.data.folder import Remark, find_images
+from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.outputs import MANIFEST_COLUMNS, read_manifest, write_manifest
 from brain_tumor.settings import ClassCounts, Exclusion, SplitCounts
 from tests import sections
 from tests.data.pictures import smooth
+from tests.imaging.files import dicom
 
 PARAMS = sections.validate()
 ONE_EACH = ClassCounts(no=1, yes=1)
@@ -125,6 +130,96 @@ def test_what_is_wrong_is_an_error_with_its_path(
     spoil(data)
     errors = check(data).errors
     assert [error for error in errors if error.path == path and reason in error.reason], errors
+
+
+def scanned(file: Path, seed: int, **tags: object) -> None:
+    """A DICOM file of one slice, of 12 bits."""
+    file.write_bytes(dicom(np.asarray(smooth(seed), dtype=np.uint16) * 16, **tags))
+
+
+def test_dicom_and_nifti_of_a_slice_are_images_like_any(data: Path) -> None:
+    scanned(data / "no" / "1.2.840.113619", 20, PatientID="4711")
+    scanned(data / "yes" / "again.dcm", 4)  # the picture of yes/4.png
+    flat = np.asarray(smooth(22), dtype=np.int16)[::-1, ::-1].T[:, :, None]
+    nibabel.save(nibabel.Nifti1Image(flat, np.eye(4)), data / "yes" / "slice.nii.gz")
+    validation = check(data)
+    assert validation.errors == []
+    assert validation.warnings == [Remark("yes/again.dcm", "near-duplicate of yes/4.png")]
+    rows = validation.manifest.set_index("path")
+    assert rows["format"].value_counts().to_dict() == {"PNG": 8, "DICOM": 2, "NIfTI": 1}
+    assert set(rows["width"]) == set(rows["height"]) == {96}
+    assert rows["group"]["yes/again.dcm"] == rows["group"]["yes/4.png"]
+
+
+def test_tags_tell_the_patient_where_the_table_says_nothing(data: Path) -> None:
+    for name, seed in (("no/a.dcm", 20), ("no/b.dcm", 21), ("no/c.dcm", 22)):
+        scanned(data / name, seed, PatientID="4711")
+    scanned(data / "yes/d.dcm", 23, PatientID="ANONYMOUS")
+    own = check(data).manifest.set_index("path")["patient"]
+    assert own["no/a.dcm"] == own["no/b.dcm"] != ""
+    assert "4711" not in own["no/a.dcm"]
+    assert own["yes/d.dcm"] == own["no/0.png"] == ""
+    names = [f"{n}/{s}.png" for n, of in (("no", range(4)), ("yes", range(4, 8))) for s in of]
+    table = ["path,patient", "no/a.dcm,p7", "no/b.dcm,", "no/c.dcm,", "yes/d.dcm,p9"]
+    (data / "patients.csv").write_text("\n".join([*table, *(f"{name}," for name in names)]))
+    named = check(data).manifest.set_index("path")["patient"]
+    assert (named["no/a.dcm"], named["yes/d.dcm"]) == ("p7", "p9")
+    assert named["no/b.dcm"] == named["no/c.dcm"] == own["no/a.dcm"]
+
+
+def test_a_patient_of_both_classes_is_a_warning(data: Path) -> None:
+    for name, seed in (("no/a.dcm", 20), ("no/b.dcm", 21), ("yes/c.dcm", 22)):
+        scanned(data / name, seed, PatientID="4711")
+    validation = check(data)
+    assert validation.errors == []
+    assert validation.warnings == [
+        Remark("yes/c.dcm", "its patient has images of both classes (2 no and 1 yes)")
+    ]
+
+
+def test_every_file_that_cannot_be_used_is_named_at_once_with_its_reason(data: Path) -> None:
+    """None of them is found only by the stage that comes next."""
+    volume = nibabel.Nifti1Image(np.ones((80, 80, 30), np.int16), np.eye(4))
+    nibabel.save(volume, data / "no" / "volume.nii")
+    (data / "no" / "cine.dcm").write_bytes(dicom(np.zeros((9, 80, 80), np.uint8)))
+    shutil.copy(str(get_testdata_file("test-SR.dcm")), data / "no" / "report.dcm")
+    Image.fromarray(np.full((80, 80), np.nan, np.float32)).save(data / "yes" / "nan.tif")
+    colours = np.zeros((80, 80, 3), np.uint8)
+    palette = dicom(colours[..., 0], PhotometricInterpretation="HSV")
+    (data / "yes" / "hsv.dcm").write_bytes(palette)
+    reasons = {path: reason.split(":")[0] for path, reason in check(data).errors}
+    assert reasons == {
+        "no/cine.dcm": "DICOM of 9 frames",
+        "no/report.dcm": "DICOM without a picture (its kind",
+        "no/volume.nii": "NIfTI of 30 slices",
+        "yes/hsv.dcm": "DICOM of photometric interpretation HSV with 1 samples per pixel",
+        "yes/nan.tif": "a picture without a single number",
+    }
+
+
+def test_what_passes_is_what_preprocessing_takes(data: Path) -> None:
+    """Values of every kind: none passes here and stops the next stage."""
+    levels = np.asarray(smooth(30), dtype=np.float32)
+    kinds: list[np.ndarray] = [
+        levels / 255,
+        levels - 128,
+        levels * 1e6,
+        np.where(levels < 50, np.nan, levels),
+    ]
+    for number, values in enumerate(kinds):
+        Image.fromarray(values).save(data / "no" / f"float{number}.tif")
+    Image.fromarray((levels * 16).astype(np.uint16)).save(data / "yes" / "deep.png")
+    mirrored = np.asarray(smooth(31), dtype=np.uint16)
+    (data / "yes" / "signed.dcm").write_bytes(dicom(mirrored.astype(np.int16) - 100))
+    contents = find_images(data, PARAMS)
+    manifest = describe(data, contents, PARAMS)
+    assert contents.errors == []
+    assert contents.warnings == [
+        Remark("no/float3.tif", "values that are no numbers are shown black")
+    ]
+    params = sections.preprocess(normalisation="none")
+    for path in manifest["path"]:
+        assert np.ptp(preprocess_image((data / path).read_bytes(), params).image) > 200
 
 
 def test_everything_wrong_is_reported_at_once(data: Path) -> None:

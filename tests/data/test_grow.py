@@ -6,8 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 from filelock import FileLock
+from pydicom.data import get_testdata_file
 
 from brain_tumor.data import dvc as data_dvc
 from brain_tumor.data import grow as data_grow
@@ -16,9 +19,11 @@ from brain_tumor.data.dvc import DvcError, in_folder, md5, on_record
 from brain_tumor.data.fetch import ensure
 from brain_tumor.data.grow import Addition, Incoming, add, collect, plan_addition
 from brain_tumor.errors import UserError
+from brain_tumor.imaging.grey import KINDS
 from brain_tumor.settings import Exclusion, ValidateParams
 from tests import sections
 from tests.data.growing import batch, commit, dvc, files, picture, run
+from tests.imaging.files import dicom
 
 PARAMS = sections.validate(min_side_px=16)
 
@@ -123,8 +128,8 @@ def test_names_that_dvc_ignores_are_refused(source: Path, repository: Path) -> N
 
 def test_folders_without_images_are_refused(repository: Path, tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
-    (tmp_path / "scans/IM0001").write_bytes(b"\0" * 128 + b"DICM")
-    with pytest.raises(UserError, match=r"no image in it \(1 other files\); DICOM"):
+    shutil.copy(str(get_testdata_file("test-SR.dcm")), tmp_path / "scans/IM0001.dcm")
+    with pytest.raises(UserError, match=r"no image in it \(1 other files\)$"):
         grow(tmp_path / "scans", repository)
 
 
@@ -302,13 +307,33 @@ def test_what_is_not_meant_as_an_image_is_left_out_and_junk_is_not_even_told(
     source = batch(tmp_path / "new", {"a.png": 20, ".hidden/b.png": 21, "__MACOSX/c.png": 22})
     (source / "README.txt").write_text("From site B.")
     (source / "_SUCCESS").touch()
-    (source / "scan.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    shutil.copy(str(get_testdata_file("test-SR.dcm")), source / "scan.dcm")  # no picture in it
     (source / ".DS_Store").touch()
     (source / "Thumbs.db").touch()
     incoming, plan = planned(source, data)
     assert incoming.left_out == ["README.txt", "_SUCCESS", "scan.dcm"]
     assert plan.images == {"a.png": "yes/a.png"}
     assert not incoming.problems
+
+
+def test_scans_of_one_slice_are_added_and_those_of_many_refused(tmp_path: Path, data: Path) -> None:
+    source = tmp_path / "new"
+    source.mkdir()
+    noise = np.random.default_rng(0).integers(0, 4096, (2, 24, 24), np.uint16)
+    (source / "1.2.840.1").write_bytes(dicom(noise[0], PatientID="4711"))
+    flat = nibabel.Nifti1Image(noise[1][:, :, None].astype(np.int16), np.eye(4))
+    nibabel.save(flat, source / "b.nii.gz")
+    incoming, plan = planned(source, data)
+    assert plan.images == {"1.2.840.1": "yes/1.2.840.1", "b.nii.gz": "yes/b.nii.gz"}
+    assert incoming.tagged == {"1.2.840.1"}
+    assert not plan.has_patients
+    (source / "b.nii.gz").unlink()
+    assert planned(source, data)[1].has_patients
+    (source / "cine").write_bytes(dicom(noise))
+    (source / "cut.nii.gz").write_bytes(b"\x1f\x8b")
+    named = reasons(source, data)
+    assert named.keys() == {"cine", "cut.nii.gz"}
+    assert "DICOM of 2 frames: a label of a volume" in named["cine"]
 
 
 def test_paths_below_the_folder_are_kept_and_a_class_folder_is_not_doubled(
@@ -470,7 +495,7 @@ class TestMasks:
         picture(data / "masks/yes/1.png.png", 33)
         assert reasons(source, data) == {
             "masks/a.png.png": "mask of 20x20 px for 24x24 px",
-            "masks/b.png.png": "not an image that can be read (BMP, GIF, JPEG, PNG, TIFF, WEBP)",
+            "masks/b.png.png": f"not an image that can be read ({', '.join(KINDS)})",
             "masks/c.png.png": "mask of no image here: masks/IMAGE.png is that of IMAGE",
             "masks/again.png.png": "other bytes than masks/yes/1.png.png of the data folder",
         }

@@ -21,7 +21,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from brain_tumor.imaging.picture import DecodeError, square
+from brain_tumor.imaging.grey import DecodeError, square
 from brain_tumor.imaging.read import read_slices
 from tests.imaging.files import RNG, dicom
 
@@ -166,6 +166,12 @@ def test_pixels_much_longer_one_way_are_refused() -> None:
     levels = RNG.integers(10, 200, (50, 60), np.uint8)
     with pytest.raises(DecodeError, match="no picture"):
         read_slices(dicom(levels, PixelSpacing=[90.0, 0.5]))
+
+
+def test_pixels_that_would_become_too_many_are_refused() -> None:
+    levels = np.zeros((1500, 1500), np.uint8)
+    with pytest.raises(DecodeError, match="with square ones more than 25 megapixels"):
+        read_slices(dicom(levels, PixelSpacing=[0.5, 9.0]))
 
 
 def test_files_without_preamble_are_known_too() -> None:

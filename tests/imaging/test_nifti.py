@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from brain_tumor.imaging.picture import DecodeError
+from brain_tumor.imaging.grey import DecodeError
 from brain_tumor.imaging.preprocess import preprocess_grey
 from brain_tumor.imaging.read import read_slices
 from tests import sections

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from brain_tumor.imaging.picture import DecodeError, Slice, decode, middle, square
+from brain_tumor.imaging.grey import DecodeError, Slice, middle, square
+from brain_tumor.imaging.picture import decode
 from brain_tumor.imaging.read import read_slices
 from tests.imaging.files import RNG, dicom, nifti, picture, volume
+from tests.imaging.test_tiff import FILES
 
 RAMP = np.linspace(0, 255, 48, dtype=np.uint8).reshape(6, 8)
 
@@ -174,6 +176,22 @@ ALL_KINDS = [
     picture("PNG"),
     picture("TIFF"),
     tiff([RNG.integers(0, 255, (30, 40), np.uint8) for _ in range(5)]),
+    *(
+        FILES[name]
+        for name in (
+            "f8-big-miniswhite-lzw.tif",
+            "rgb-u2-zlib-separate-predictor.tif",
+            "tiled-f8-lzw.tif",
+            "predictor3-f8-lzw.tif",
+            "rgba-f4-assocalpha-raw.tif",
+            "rgb-16.png",
+            "grey-16.jp2",
+            "la-16-unassalpha.png",
+            "bigtiff-f8-big.tif",
+            "palette-u1-of-8-bits.tif",
+        )
+    ),
+    picture("MPO", "RGB"),
     *(Path(str(get_testdata_file(f"{name}.dcm"))).read_bytes() for name in COMPRESSED),
 ]
 

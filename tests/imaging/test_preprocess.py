@@ -14,8 +14,9 @@ from brain_tumor.data.phantom.slices import PhantomSlice
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.figures import draw_figures
 from brain_tumor.imaging.geometry import invert, magnification, transform
+from brain_tumor.imaging.grey import DecodeError
 from brain_tumor.imaging.head import hull
-from brain_tumor.imaging.picture import DecodeError, decode
+from brain_tumor.imaging.picture import decode
 from brain_tumor.imaging.preprocess import (
     Normalisation,
     Record,

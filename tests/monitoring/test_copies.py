@@ -4,12 +4,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import Result
 
 from brain_tumor.data.training_images import TRAINING_IMAGES
-from brain_tumor.imaging.read import read_slices
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.monitoring.copies import (
     Fingerprint,
     KnownImages,
@@ -22,8 +21,6 @@ from brain_tumor.registry.versions import Image, write_training_images
 from tests.monitoring.pictures import Edit, brighter, larger, pictures, save_edited, write_phantoms
 from tests.monitoring.world import World, evaluate, make_world, metrics, table
 
-SLICE = np.zeros((4, 4), np.uint8)  # what the model read; pictures are hashed from their files
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -31,7 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def prints(files: list[Path]) -> list[Fingerprint]:
-    return [prints for file in files for prints in fingerprints(file, [SLICE])]
+    return [prints for file in files for prints in fingerprints([read_grey(file.read_bytes())])]
 
 
 def clusters(files: list[Path], sha256: str = "abcdefghijklmnop", patients: str = "") -> list[str]:
@@ -196,8 +193,7 @@ def known(root: Path, trained: list[Path]) -> KnownImages:
 
 
 def print_of(file: Path) -> Fingerprint:
-    [grey] = [part.grey for part in read_slices(file.read_bytes())]
-    return fingerprints(file, [grey])[0]
+    return fingerprints([read_grey(file.read_bytes())])[0]
 
 
 def match(known: KnownImages, file: Path) -> Match | None:

@@ -12,6 +12,7 @@ from brain_tumor.monitoring.evaluate import (
     labelled_files,
     metadata_probability,
 )
+from tests.imaging.files import dicom
 
 
 def table(labels: list[str], clusters: list[int]) -> pd.DataFrame:
@@ -69,6 +70,18 @@ def test_patients_are_known_where_the_table_is(tmp_path: Path) -> None:
     table.write_text("path,patient\nyes/b.png,p\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"patients\.csv: no/a\.png: not named in .* mend it"):
         labelled_files(tmp_path)
+
+
+def test_tags_tell_the_patient_where_no_table_does(tmp_path: Path) -> None:
+    for name, number in (("no/a", "4711"), ("yes/b.dcm", "4711"), ("yes/c.dcm", "4712")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(dicom(np.zeros((9, 9), np.uint8), PatientID=number))
+    first, same, other = (file.patient for file in labelled_files(tmp_path))
+    assert first == same != other
+    assert "" not in (first, other)
+    assert "4711" not in first
+    (tmp_path / "patients.csv").write_text("path,patient\nno/a,p\nyes/b.dcm,\nyes/c.dcm,q\n")
+    assert [file.patient for file in labelled_files(tmp_path)] == ["p", first, "q"]
 
 
 @pytest.mark.parametrize(

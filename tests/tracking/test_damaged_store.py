@@ -161,7 +161,7 @@ def test_commands_that_read_make_no_store(command: list[str], tmp_path: Path) ->
 def test_reading_a_missing_store_makes_none(tmp_path: Path) -> None:
     for read in (
         connection.connect,
-        lambda: models.download("models:/a@champion"),
+        lambda: models.find_model("models:/a@champion"),
         lambda: models.find_model("models:/a/1"),
     ):
         with pytest.raises(UserError, match=r"there is no .*mlflow\.db\. `make repro` trains"):

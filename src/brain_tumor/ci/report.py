@@ -219,7 +219,7 @@ def _errors(facts: Facts) -> str:
     unmet = [
         f"expectation not met: {expectation['name']} (observed: {expectation['observed']})"
         for expectation in facts.validation["expectations"]
-        if not expectation["success"]
+        if not expectation["success"] and expectation.get("severity") != "warning"
     ]
     return f"## What is wrong with the data\n\n{listing([*errors, *unmet])}"
 

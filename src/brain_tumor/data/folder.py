@@ -2,10 +2,8 @@
 
 import csv
 import hashlib
-import io
 import os
 import shutil
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from brain_tumor.data.copies import difference_hash, thumbnail
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.picture import eight_bits
+from brain_tumor.imaging.grey import DecodeError, FileFacts
+from brain_tumor.imaging.read import is_image, look_at, read_slices, require_single
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 
@@ -28,26 +27,26 @@ class Remark(NamedTuple):
     reason: str
 
 
-# What Pillow may try, and the file name extensions each format goes by.
-EXTENSIONS = {
-    "BMP": {".bmp", ".dib"},
-    "GIF": {".gif"},
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "PNG": {".png"},
-    "TIFF": {".tif", ".tiff"},
-    "WEBP": {".webp"},
-}
-
-
 class BadImageError(UserError):
-    """A file that cannot be used as an image; the message is the reason, without the path."""
+    """A file that cannot be used as an image; the message is the reason, without the path.
+
+    Attributes:
+        header: what its header says; None where that cannot be read.
+    """
+
+    def __init__(self, reason: str, header: FileFacts | None = None) -> None:
+        """Keep the reason, and what is known all the same."""
+        super().__init__(reason)
+        self.header = header
 
 
 class ImageFacts(NamedTuple):
     """What a decoded image is.
 
     `width` and `height` are as stored, in pixels, before the EXIF `orientation` (1 to 8, 1 = as
-    stored) is applied; `dhash` and `thumbnail` are of the picture the right way up.
+    stored) is applied; `dhash`, `thumbnail`, `darkest` and `brightest` are of the grey picture that
+    preprocessing gets, the right way up. `patient` is that of its own tags, "" where it has none;
+    `notes` say what is odd.
     """
 
     format: str
@@ -59,84 +58,62 @@ class ImageFacts(NamedTuple):
     dhash: int
     thumbnail: npt.NDArray[np.uint8]
     orientation: int
-    blank: bool
+    darkest: int
+    brightest: int
+    patient: str
+    notes: tuple[str, ...]
 
 
 def read_facts(file: Path, params: ValidateParams) -> ImageFacts:
     """Decode every pixel of `file` and describe it.
 
     Raises:
-        BadImageError: it is empty, broken, no image, animated, too large or too small.
+        BadImageError: it is empty, broken, no image, of several pictures, too large or too small.
     """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise BadImageError(f"cannot be read: {error.strerror or error}") from error
-    if not data:
-        raise BadImageError("empty file (0 bytes)")
+    header = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; what matters raises
-            return _decode(data, params)
-    except BadImageError:
-        raise
-    except UnidentifiedImageError as error:
-        formats = ", ".join(EXTENSIONS)
-        raise BadImageError(f"not an image that can be read ({formats})") from error
-    except Image.DecompressionBombError as error:
-        raise BadImageError(f"too large: {error}") from error
-    except Exception as error:  # Pillow's decoders raise many kinds (OSError, SyntaxError, struct)
-        raise BadImageError(f"broken image: {error}") from error
+        header = look_at(data)
+        _check_size(header, params)
+        require_single(header)
+        picture = read_slices(data, 1)[0]
+    except DecodeError as error:
+        raise BadImageError(error.reason, header) from error
+    except MemoryError as error:
+        raise BadImageError("too large for the memory of this machine", header) from error
+    grey = Image.fromarray(picture.grey)
+    darkest, brightest = (int(level) for level in (picture.grey.min(), picture.grey.max()))
+    return ImageFacts(
+        format=header.kind,
+        mode=header.mode,
+        width=header.width,
+        height=header.height,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        dhash=difference_hash(grey),
+        thumbnail=thumbnail(grey),
+        orientation=header.orientation,
+        darkest=darkest,
+        brightest=brightest,
+        patient=header.patient,
+        notes=picture.notes,
+    )
 
 
-def _decode(data: bytes, params: ValidateParams) -> ImageFacts:
-    with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
-        _check_size(image.size, params)
-        image.verify()  # checksums, which loading alone skips
-    with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
-        frames = int(getattr(image, "n_frames", 1))
-        if frames > 1:
-            raise BadImageError(f"animated or multi-page: {frames} frames, one is wanted")
-        upright = upright_grey(image)  # decodes every pixel
-        return ImageFacts(
-            format=str(image.format),
-            mode=image.mode,
-            width=image.width,
-            height=image.height,
-            bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-            dhash=difference_hash(upright),
-            thumbnail=thumbnail(upright),
-            orientation=int(image.getexif().get(ExifTags.Base.Orientation, 1)),
-            blank=len(set(upright.getextrema())) == 1,
-        )
-
-
-def _check_size(size: tuple[int, int], params: ValidateParams) -> None:
-    width, height = size
+def _check_size(header: FileFacts, params: ValidateParams) -> None:
+    width, height = header.width, header.height
     if width * height > params.max_megapixels * 1e6:
-        raise BadImageError(
+        raise DecodeError(
             f"too large: {width}x{height} px is more than validate.max_megapixels = "
             f"{params.max_megapixels:g}"
         )
-    if min(size) < params.min_side_px:
-        raise BadImageError(
+    if min(width, height) < params.min_side_px:
+        raise DecodeError(
             f"too small: {width}x{height} px, validate.min_side_px = {params.min_side_px}"
         )
-
-
-def upright_grey(image: Image.Image) -> Image.Image:
-    """The picture that is hashed: the right way up, 8-bit grey, transparency ignored.
-
-    Pictures of more than 8 bits are stretched as the network sees them.
-
-    Raises:
-        UserError: values that `imaging.picture` does not take.
-    """
-    image = ImageOps.exif_transpose(image)
-    if not image.mode.startswith(("I", "F")):
-        return image.convert("L")
-    return Image.fromarray(eight_bits(np.asarray(image, dtype=np.float64)))
 
 
 PATIENTS_FILE = "patients.csv"
@@ -209,13 +186,13 @@ def _report_strays(
 ) -> None:
     classes = " and ".join(f"{folder}/" for folder in params.folders)
     for path in strays.pop("", []):
-        if _is_image(data / path):
+        if is_image(data / path):
             reason = f"image outside the class folders {classes}"
             contents.errors.append(Remark(printable(path), reason))
         else:
             contents.warnings.append(Remark(printable(path), "not part of the data: ignored"))
     for folder, paths in strays.items():
-        images = sum(_is_image(data / path) for path in paths)
+        images = sum(is_image(data / path) for path in paths)
         where = f"{printable(folder)}/"
         if images:
             reason = f"label outside the set: {images} images, but the classes are {classes}"
@@ -235,15 +212,6 @@ def _report_unmatched(params: ValidateParams, contents: Contents) -> None:
         if str(PurePosixPath(exclusion.path)) not in matched:
             reason = "listed in validate.exclude, but there is no such file"
             contents.errors.append(Remark(exclusion.path, reason))
-
-
-def _is_image(file: Path) -> bool:
-    """Whether the file is meant as an image, by its header or else its name; it is not decoded."""
-    try:
-        with Image.open(file, formats=tuple(EXTENSIONS)):
-            return True
-    except Exception:  # whatever Pillow makes of it
-        return file.suffix.lower() in set().union(*EXTENSIONS.values())
 
 
 def printable(path: str) -> str:
@@ -288,6 +256,15 @@ def read_patients(
     pairs = [(row["path"], row["patient"].strip()) for row in rows]
     named = [path for path, _ in pairs if path not in set(excluded)]
     return dict(pairs), _differences(file.name, named, paths)
+
+
+def rows_in_table(file: Path) -> Counter[str]:
+    """How often a patients.csv names each path; nothing where there is no table to be read."""
+    try:
+        _, rows = read_patient_rows(file)
+    except UserError:
+        return Counter()
+    return Counter(row["path"] for row in rows)
 
 
 def _differences(name: str, named: list[str], paths: Collection[str]) -> list[Remark]:

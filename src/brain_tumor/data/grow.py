@@ -11,14 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from PIL import UnidentifiedImageError
-
 from brain_tumor.data import dvc
 from brain_tumor.data.compare import compare, count, counted, images, listed, number_of
 from brain_tumor.data.dvc import default_remote, ignored, in_folder, md5, on_record
 from brain_tumor.data.fetch import has_files
 from brain_tumor.data.folder import (
-    EXTENSIONS,
     PATIENTS_FILE,
     BadImageError,
     ImageFacts,
@@ -31,10 +28,10 @@ from brain_tumor.data.folder import (
 )
 from brain_tumor.errors import UserError
 from brain_tumor.files import replacing, write_text
+from brain_tumor.imaging.grey import NoPictureError, UnknownKindError
+from brain_tumor.imaging.read import is_named_as_image
 from brain_tumor.machine import track
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
-
-_IMAGE_SUFFIXES = frozenset[str]().union(*EXTENSIONS.values())
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,7 @@ class Incoming:
         patients: patient of each image named in patients.csv, "" if unknown, by its path.
         left_out: files that are not meant as images.
         problems: what stands against taking any of it.
+        tagged: images whose own tags name their patient.
     """
 
     root: Path
@@ -56,6 +54,7 @@ class Incoming:
     patients: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     problems: list[Remark] = field(default_factory=list)
+    tagged: set[str] = field(default_factory=set)
 
 
 def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
@@ -78,6 +77,7 @@ def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
     masks = [path for path in paths if path.startswith(f"{MASKS_FOLDER}/")]
     images = [path for path in paths if path not in {*masks, PATIENTS_FILE}]
     facts = _decoded(images, incoming, params)
+    incoming.tagged.update(path for path, image in facts.items() if image.patient)
     other = next(name for name in params.folders if name != folder)
     _check_class(source, facts, other, incoming)
     _match_masks(masks, facts, folder, incoming, params)
@@ -127,10 +127,12 @@ def _decoded(
 
 
 def _is_no_image(file: Path, error: BadImageError) -> bool:
-    """Whether neither name nor header speak for an image, so that nobody can miss it."""
-    unknown = isinstance(error.__cause__, UnidentifiedImageError)
+    """Whether nobody can miss it: neither name nor header speak for one, or it is DICOM without."""
+    if isinstance(error.__cause__, NoPictureError):
+        return True
+    unknown = isinstance(error.__cause__, UnknownKindError)
     empty = file.exists() and not file.stat().st_size
-    return file.suffix.lower() not in _IMAGE_SUFFIXES and (unknown or empty)
+    return not is_named_as_image(file.name) and (unknown or empty)
 
 
 def _check_class(
@@ -242,7 +244,7 @@ class Addition:
         table: text of patients.csv, None if it stays as it is.
         problems: what stands against carrying it out.
         left_out: files that are not meant as images.
-        has_patients: whether the batch names patients.
+        has_patients: whether the batch names patients, in a table or in the tags of its images.
     """
 
     listing: dict[str, str]
@@ -281,7 +283,7 @@ def plan_addition(
     plan = Addition(
         dict(listing),
         left_out=tuple(incoming.left_out),
-        has_patients=bool(incoming.patients),
+        has_patients=bool(incoming.patients) or incoming.images.keys() <= incoming.tagged,
     )
     owners = _owners(listing, folder, params)
     taken = {_folded(path) for path in listing}
@@ -436,8 +438,7 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Addition, data: 
         lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))
         raise UserError(f"nothing was added, {source} has to be put right first:{lines}")
     if not incoming.images:
-        advice = "; DICOM has to be exported first" if incoming.left_out else ""
-        raise UserError(f"{source}: no image in it ({len(incoming.left_out)} other files){advice}")
+        raise UserError(f"{source}: no image in it ({len(incoming.left_out)} other files)")
 
 
 def _carry_out(plan: Addition, root: Path, data: Path, batch: dict[str, object]) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -10,26 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from brain_tumor.data.copies import frequency_hash
-from brain_tumor.data.folder import EXTENSIONS, upright_grey
 from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
-
-
-def read_picture(file: Path) -> Image.Image | None:
-    """The picture upright and in 8-bit grey.
-
-    Returns:
-        None where the file is not one picture of the formats of the data folder: it cannot be
-        read, or is of several frames, a volume or DICOM.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF
-            with Image.open(file, formats=tuple(EXTENSIONS)) as image:
-                return None if getattr(image, "n_frames", 1) > 1 else upright_grey(image)
-    except Exception:  # Pillow's decoders raise many kinds
-        return None
-
+from brain_tumor.imaging.grey import DecodeError
+from brain_tumor.imaging.read import read_grey
 
 TRAINING_IMAGES = "training_images.csv"  # its name in a model's folder
 
@@ -56,9 +39,12 @@ class TrainingImage:
 
 
 def hash_file(file: Path) -> str:
-    """The frequency hash of a picture, 64 hexadecimal digits; "" if it cannot be read."""
-    picture = read_picture(file)
-    return "" if picture is None else f"{frequency_hash(picture):064x}"
+    """The frequency hash of a picture, 64 hexadecimal digits; "" if it is not one that is read."""
+    try:
+        grey = read_grey(file.read_bytes())
+    except (OSError, DecodeError):
+        return ""
+    return f"{frequency_hash(Image.fromarray(grey)):064x}"
 
 
 def write(path: Path, images: Iterable[TrainingImage]) -> None:

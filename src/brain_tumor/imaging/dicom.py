@@ -1,104 +1,33 @@
 """DICOM files as pictures: frames, grey levels and compressed pixel data.
 
-Decoders go by the frame's own header and not by DICOM's: a frame of a few bytes can ask for
-gigabytes, and GDCM ends the whole process at some damaged headers.
-
 No message quotes what a file says in free text: it may tell of a patient.
 """
 
+import hashlib
 import io
 import logging
 import re
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from brain_tumor.imaging.picture import (
+from brain_tumor.imaging.coded import read_coded
+from brain_tumor.imaging.dicom_grey import Display, display_of, grey_levels, require_known
+from brain_tumor.imaging.grey import (
     MAX_BYTES,
     DecodeError,
+    FileFacts,
+    NoPictureError,
     Slice,
     middle,
     square,
-    to_grey,
-    window,
 )
-
-_JPEG_2000 = re.compile(rb"\xff\x4f\xff\x51")  # start of stream, size
-_JPEG = b"\xff\xd8"
-_SIZES = (0xC0, 0xC1, 0xC3, 0xF7)  # baseline, extended, lossless, JPEG-LS
-_FACTORS = {0x11, 0x12, 0x21, 0x22, 0x41}  # how colours may be sampled, across and down
-_HUFFMAN, _SCAN = 0xC4, 0xDA
-_TABLES = (0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0))  # others that may stand in a header
-
-
-@dataclass(frozen=True)
-class Coded:
-    """What a frame unpacks to."""
-
-    rows: int
-    columns: int
-    samples: int
-    bits: int
-
-
-def read_coded(frame: bytes) -> Coded:
-    """Read the header of a JPEG, JPEG-LS or JPEG 2000 frame.
-
-    Raises:
-        ValueError: it is none, or damaged; struct.error or IndexError where it is cut short.
-    """
-    if frame.startswith(_JPEG):
-        return _jpeg(frame)
-    start = _JPEG_2000.search(frame, 0, 1 << 16)
-    if not start:
-        raise ValueError("no JPEG")
-    columns, rows, left_edge, top_edge = struct.unpack_from(">4I", frame, start.end() + 4)
-    samples, bits = struct.unpack_from(">HB", frame, start.end() + 36)
-    return Coded(rows - top_edge, columns - left_edge, samples, bits % 128 + 1)
-
-
-def _jpeg(frame: bytes) -> Coded:
-    """From segment to segment up to the scan."""
-    place, size = len(_JPEG), None
-    while True:
-        start, marker, length = struct.unpack_from(">BBH", frame, place)
-        body = frame[place + 4 : place + 2 + length]
-        if start != 0xFF or length < 2 or len(body) != length - 2:
-            raise ValueError("no segment of a JPEG")
-        if marker == _SCAN and size and len(body) == 4 + 2 * body[0] <= 4 + 2 * size.samples:
-            return size
-        if marker in _SIZES and not size:
-            size = _size(body)
-        elif marker == _HUFFMAN:
-            _check_huffman(body)
-        elif marker not in _TABLES or (body.startswith(b"Adobe") and body[11] > 1):
-            raise ValueError(f"a segment {marker:#x} that may not be there")
-        place += 2 + length
-
-
-def _size(body: bytes) -> Coded:
-    bits, rows, columns, samples = struct.unpack_from(">BHHB", body)
-    factors, tables = set(body[7::3]), set(body[8::3])
-    if len(body) != 6 + 3 * samples or not factors <= _FACTORS or not tables <= set(range(4)):
-        raise ValueError("a damaged size")
-    return Coded(rows, columns, samples, bits)
-
-
-def _check_huffman(body: bytes) -> None:
-    while body:
-        codes = sum(body[1:17])
-        if body[0] & 0xEF > 3 or len(body) < 17 + codes or codes > 256:
-            raise ValueError("a damaged Huffman table")
-        body = body[17 + codes :]
-
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # Pillow survives whatever is in a damaged file; GDCM does not always, but is all there is for some.
@@ -112,8 +41,12 @@ def frame_count(dataset: Any) -> int:
     Raises:
         DecodeError: none, or too large ones.
     """
+    if not len(dataset):
+        raise DecodeError("DICOM without any tag: it is cut short")
     if not any(name in dataset for name in _PIXELS):
-        raise DecodeError(f"DICOM without a picture (its kind: {_known(dataset, 'SOPClassUID')})")
+        raise NoPictureError(
+            f"DICOM without a picture (its kind: {_known(dataset, 'SOPClassUID')})"
+        )
     rows, columns, frames, samples = (
         int(dataset.get(name) or 1)
         for name in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")
@@ -149,14 +82,56 @@ def stored_values(dataset: Any, place: int) -> NDArray[Any]:
     if syntax in _JPEGS:
         _check_coded(dataset, place)
     plugin = "pillow" if syntax in _JPEGS and syntax not in _ONLY_GDCM else ""
+    said = dataset.get("PhotometricInterpretation")
+    partial = said == "YBR_PARTIAL_422"  # kept as YBR_FULL_422 is, with another black and white
+    # (pydicom takes the lowest bits for the stored ones; `grey_levels` goes by the highest bit)
+    lowest = int(dataset.get("HighBit") or 0) + 1 == int(dataset.get("BitsStored") or 0)
     try:
-        return pixel_array(dataset, index=place, decoding_plugin=plugin)  # YBR comes as RGB
+        if partial:
+            dataset.PhotometricInterpretation = "YBR_FULL_422"
+        return pixel_array(  # of other YBR comes RGB
+            dataset,
+            index=place,
+            decoding_plugin=plugin,
+            raw=partial,
+            correct_unused_bits=lowest,
+        )
     except (NotImplementedError, RuntimeError):
         raise DecodeError(
             f"DICOM in {_known(meta, 'TransferSyntaxUID')} transfer syntax: it is damaged or "
             "cannot be unpacked here; convert it to an uncompressed one (for example: "
             "gdcmconv --raw)"
         ) from None
+    finally:
+        if partial:
+            dataset.PhotometricInterpretation = said
+
+
+def _complete(dataset: Any) -> None:
+    """Give tags that old files lack the values that the others leave them.
+
+    Raises:
+        DecodeError: so many bits are allocated that they are not read.
+    """
+    bits = int(dataset.get("BitsAllocated") or 8)
+    if bits not in (1, 8, 16, 32, 64):
+        raise DecodeError(f"DICOM of {bits} bits allocated: not read; convert it to 8 or 16")
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    if "PixelData" not in dataset:
+        return
+    for name, value in (
+        ("BitsAllocated", bits),
+        ("BitsStored", bits),
+        ("HighBit", int(dataset.get("BitsStored") or bits) - 1),
+        ("PixelRepresentation", 0),
+        ("SamplesPerPixel", samples),
+        ("PhotometricInterpretation", "MONOCHROME2" if samples == 1 else "RGB"),
+        ("PlanarConfiguration", 0),
+    ):
+        if dataset.get(name) in (None, ""):
+            setattr(dataset, name, value)
+    if dataset.file_meta.get("TransferSyntaxUID") in _JPEGS:  # whose decoders leave no gap below
+        dataset.HighBit = int(dataset.BitsStored) - 1
 
 
 def _check_coded(dataset: Any, place: int) -> None:
@@ -172,91 +147,6 @@ def _check_coded(dataset: Any, place: int) -> None:
             f"{coded.rows} x {coded.columns}, {dataset.SamplesPerPixel} and {coded.samples} "
             f"samples, {dataset.BitsAllocated} and {bits} bits: it is damaged"
         )
-
-
-# What says how a frame is shown; in files of many frames it stands in groups of tags, per frame
-# or shared by all.
-_TAGS = (
-    "PhotometricInterpretation", "BitsStored", "PixelRepresentation", "PixelSpacing",
-    "PixelAspectRatio", "ImageOrientationPatient",
-    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
-    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence",
-    "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData",
-    "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
-)  # fmt: skip
-
-
-def frame_tags(dataset: Any, place: int) -> Any:
-    """A data set of what says how frame `place` is shown."""
-    from pydicom.dataset import Dataset
-
-    tags = Dataset()
-    _take(dataset, tags)
-    shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
-    own = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[place : place + 1]
-    for group in (part for groups in shared + own for part in groups if part.VR == "SQ"):
-        for item in list(group.value)[:1]:
-            _take(item, tags)
-    return tags
-
-
-def _take(source: Any, tags: Any) -> None:
-    for name in _TAGS:
-        if name in source:
-            tags.add(source[name])
-
-
-def grey_levels(stored: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
-    """Grey levels of a frame, uint8 (H, W), from stored values (H, W) or colours (H, W, 3).
-
-    Raises:
-        DecodeError: values are no numbers.
-    """
-    from pydicom.pixels.processing import apply_color_lut
-
-    if tags.get("PhotometricInterpretation") == "PALETTE COLOR":
-        stored = apply_color_lut(stored, tags)
-    if stored.ndim == 3:  # to grey as Pillow does (ITU-R 601-2)
-        colours = stored if stored.dtype == np.uint8 else to_grey(stored, 0, 65535)
-        return np.array(Image.fromarray(colours).convert("L"))
-    grey = _shown(stored, tags)
-    return 255 - grey if tags.get("PhotometricInterpretation") == "MONOCHROME1" else grey
-
-
-def _shown(stored: NDArray[Any], tags: Any) -> NDArray[np.uint8]:
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-
-    scaled = "ModalityLUTSequence" in tags or float(tags.get("RescaleSlope") or 1) != 1
-    windowed = tags.get("WindowCenter") is not None and tags.get("WindowWidth") is not None
-    if stored.dtype == np.uint8 and not (scaled or windowed or "VOILUTSequence" in tags):
-        return to_grey(stored, 0, 2 ** int(tags.get("BitsStored") or 8) - 1)
-    values = np.asarray(apply_modality_lut(stored, tags), dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise DecodeError("DICOM with values that are no numbers")
-    if tags.get("VOILUTSequence"):
-        table = apply_voi_lut(values.astype(np.int64), tags)
-        return to_grey(table, 0, 2 ** int(tags.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-    grey = _windowed(values, tags) if windowed else to_grey(values, *window(values))
-    # A window that leaves nothing to see was made for something else.
-    return grey if np.ptp(grey) else to_grey(values, *window(values))
-
-
-def _windowed(values: NDArray[np.float64], tags: Any) -> NDArray[np.uint8]:
-    """The first stored window (DICOM PS3.3, C.11.2.1.2)."""
-    from pydicom.dataset import Dataset
-    from pydicom.pixels.processing import apply_windowing
-
-    view = Dataset()  # of 8 bits, so that the window's ends become 0 and 255
-    view.PhotometricInterpretation, view.BitsStored, view.PixelRepresentation = "MONOCHROME2", 8, 0
-    view.WindowCenter, view.WindowWidth = (
-        float(np.ravel(tags[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
-    )
-    view.VOILUTFunction = str(tags.get("VOILUTFunction") or "LINEAR").upper()
-    if not view.WindowWidth > (1 if view.VOILUTFunction == "LINEAR" else 0):
-        return to_grey(values, *window(values))
-    with np.errstate(over="ignore"):
-        return np.asarray(np.rint(apply_windowing(values, view)), dtype=np.uint8)
 
 
 # In what BodyPartExamined says of a head (some scanners let people write it).
@@ -281,16 +171,47 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM" or _FIRST.match(data) is not None
 
 
+def look_at_dicom(data: bytes) -> FileFacts:
+    """What a file is by its tags.
+
+    Raises:
+        DecodeError: as `read_dicom`.
+    """
+    with _opened(data) as dataset:
+        display = display_of(dataset, 0)
+        kind = "i" if display.signed else "u"
+        mode = f"{kind}{display.whole('BitsStored', 8)}"
+        if "PixelData" not in dataset:
+            mode = "f4" if "FloatPixelData" in dataset else "f8"
+        width, height = (int(dataset.get(name) or 1) for name in ("Columns", "Rows"))
+        patient = _patient(dataset)
+        return FileFacts("DICOM", mode, width, height, frame_count(dataset), patient=patient)
+
+
 def read_dicom(data: bytes, count: int) -> list[Slice]:
     """The picture of a file, or at most `count` middle frames of several.
 
-    Grey levels follow the modality's table and the first stored window; without a window,
-    percentiles. Eight-bit pictures without either stay as they are.
+    Grey levels follow the modality's table and the first stored window (see `dicom_grey`); without
+    a window, percentiles. Eight-bit pictures without either stay as they are.
 
     Raises:
-        DecodeError: it is damaged, holds no picture, or one in a compression that cannot be
-            read. Nothing that tells of a patient is in the message.
+        DecodeError: it is damaged, holds no picture, or one that cannot be unpacked or whose grey
+            is not known. Nothing that tells of a patient is in the message.
     """
+    with _opened(data) as dataset:
+        frames = frame_count(dataset)
+        notes = _notes(dataset)
+        slices = []
+        for place in middle(count, range(frames)):
+            grey, of_frame = _picture(dataset, place)
+            name = f"frame {place + 1} of {frames}" if frames > 1 else ""
+            slices.append(Slice(name, grey, (*notes, *of_frame)))
+        return slices
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Any]:
+    """The data set of a file with a picture; what goes wrong with it later is explained."""
     import pydicom
 
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what matters raises
@@ -299,17 +220,35 @@ def read_dicom(data: bytes, count: int) -> list[Slice]:
         with _damage(data, "header"):
             _check_unpacked(data)
             dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-            frames = frame_count(dataset)
+            frame_count(dataset)
+            _complete(dataset)
         with _damage(data, "picture"):
-            notes = _notes(dataset)
-            return [
-                Slice(
-                    f"frame {place + 1} of {frames}" if frames > 1 else "",
-                    _picture(dataset, place),
-                    notes,
-                )
-                for place in middle(count, range(frames))
-            ]
+            yield dataset
+
+
+_SALT = b"brain-tumor patient"
+_NOBODY = re.compile(r"|0+|X+|N/?A|NONE|NULL|UNKNOWN|ANON\w*|DE-?IDENT\w*|PATIENT|TEST")
+
+
+def _patient(dataset: Any) -> str:
+    """The patient by number and its issuer, as a salted hash; "" where nobody is named.
+
+    A name that stands for nobody (as `ANONYMOUS`) would make one patient of all.
+    """
+    try:
+        number, issuer = (
+            str(dataset.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID")
+        )
+    except Exception:  # pydicom raises many kinds; the picture needs none of it
+        return ""
+    return "" if _NOBODY.fullmatch(number.upper()) else _hashed(f"{issuer}\\{number}")
+
+
+@lru_cache(maxsize=4096)
+def _hashed(text: str) -> str:
+    """Twelve bytes of scrypt, slow on purpose: numbers of patients are few enough to be tried."""
+    digest = hashlib.scrypt(text.encode(), salt=_SALT, n=1 << 12, r=8, p=1, dklen=12)
+    return f"id-{digest.hex()}"
 
 
 @contextmanager
@@ -334,25 +273,27 @@ def _check_unpacked(data: bytes) -> None:
             raise DecodeError("deflated DICOM: more than this reads at once")
 
 
-def _picture(dataset: Any, place: int) -> NDArray[np.uint8]:
-    tags = frame_tags(dataset, place)
-    row_mm, column_mm = tags.get("PixelSpacing") or tags.get("PixelAspectRatio") or (1, 1)
-    grey = grey_levels(stored_values(dataset, place), tags)
-    return _upright(square(grey, float(row_mm), float(column_mm)), tags)
+def _picture(dataset: Any, place: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    display = display_of(dataset, place)
+    require_known(display)
+    grey, notes = grey_levels(stored_values(dataset, place), display)
+    spacing = display.numbers.get("PixelSpacing") or display.numbers.get("PixelAspectRatio")
+    row_mm, column_mm = (spacing or (1.0, 1.0))[:2]
+    return _upright(square(grey, row_mm, column_mm), display), notes
 
 
-def _upright(grey: NDArray[np.uint8], tags: Any) -> NDArray[np.uint8]:
+def _upright(grey: NDArray[np.uint8], display: Display) -> NDArray[np.uint8]:
     """Turned by quarters and mirrored to how radiologists look at its plane.
 
     The patient's left is at the right and, in sagittal slices, the front at the left; front, or
     top, is up. Without ImageOrientationPatient (DICOM PS3.3, C.7.6.2.1.1) it is left as it is.
     """
-    cosines = tags.get("ImageOrientationPatient")
+    cosines = display.numbers.get("ImageOrientationPatient")
     if not cosines or len(cosines) != 6:
         return grey
-    directions = np.array([float(value) for value in cosines]).reshape(2, 3)  # of columns, of rows
+    directions = np.array(cosines).reshape(2, 3)  # of columns, of rows
     across, down = (int(axis) for axis in np.abs(directions).argmax(axis=1))
-    if across == down or not np.isfinite(directions).all():
+    if across == down:
         return grey
     if across > down:  # axes are left, back and top: what is to lie across comes first
         grey, directions, across, down = grey.T, directions[::-1], down, across
@@ -370,6 +311,8 @@ def _notes(dataset: Any) -> tuple[str, ...]:
     if part and not any(word in part for word in _HEADS):
         name = f"body part {part}" if part in _PARTS else "another body part"
         notes.append(f"DICOM says {name}, not head")
+    if any(0x6000 <= tag.group <= 0x60FF for tag in dataset.keys()):  # noqa: SIM118
+        notes.append("DICOM has an overlay: the marks drawn in it are not shown")
     return tuple(notes)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from brain_tumor.files import replacing
-from brain_tumor.imaging.picture import decode
 from brain_tumor.imaging.preprocess import Record, preprocess_grey, steps
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import PreprocessParams
 
@@ -128,7 +128,7 @@ def before_after(data: Path, images: Path, paths: Sequence[str], path: Path, tit
     """Contact sheet of raw images beside what the network gets, at most 20 spread evenly."""
     shown = evenly(paths, _SHEET_IMAGES)
     tiles = [
-        (Path(name).name, (decode((data / name).read_bytes()), stored))
+        (Path(name).name, (read_grey((data / name).read_bytes()), stored))
         for name, stored in zip(shown, load_images(images, shown), strict=True)
     ]
     contact_sheet(tiles, path, f"{title}: raw and preprocessed", columns=4, side_px=104)
@@ -176,7 +176,7 @@ def draw_figures(
         for paths in members.values()
         for path in evenly(paths, _STEPS_PER_CLASS + 2)[1:-1] or paths[:_STEPS_PER_CLASS]
     ]
-    pictures = {path: decode((data / path).read_bytes()) for path in shown}
+    pictures = {path: read_grey((data / path).read_bytes()) for path in shown}
     steps_figure(pictures, params, folder / "steps.png")
     for label, paths in members.items():
         before_after(data, images, paths, folder / f"before_after_{label}.png", label)

@@ -14,7 +14,7 @@ from itertools import islice
 from PIL import Image
 
 from brain_tumor.imaging.dicom import is_dicom
-from brain_tumor.imaging.picture import MAX_PIXELS, DecodeError
+from brain_tumor.imaging.grey import MAX_PIXELS, DecodeError
 
 _MAX_PARTS = 50_000  # chunks of a PNG, segments of a JPEG, tags of a TIFF
 _MAX_PAGES = 1_000  # of a TIFF

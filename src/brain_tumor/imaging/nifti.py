@@ -4,15 +4,18 @@ import gzip
 import io
 import logging
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.imaging.picture import (
+from brain_tumor.imaging.grey import (
     MAX_BYTES,
     DecodeError,
+    FileFacts,
     Slice,
     background,
     middle,
@@ -139,13 +142,32 @@ _SIGNAL_FRACTION = 0.02  # of a slice's voxels: with fewer that are bright it is
 
 def is_nifti(data: bytes) -> bool:
     """Whether a file, packed with gzip or not, begins as NIfTI does."""
-    head = data[:HEADER_BYTES]
-    if head[:2] == GZIP:
-        try:
-            head = zlib.decompressobj(31).decompress(data[:_PACKED_HEADER_BYTES], HEADER_BYTES)
-        except zlib.error:
-            return False
+    try:
+        head = _head(data)
+    except zlib.error:
+        return False
     return head[344:348] in MAGICS or head[4:8] in MAGICS
+
+
+def _head(data: bytes) -> bytes:
+    """The bytes of the header, unpacked."""
+    if data[:2] != GZIP:
+        return data[:HEADER_BYTES]
+    return zlib.decompressobj(31).decompress(data[:_PACKED_HEADER_BYTES], HEADER_BYTES)
+
+
+def look_at_nifti(data: bytes) -> FileFacts:
+    """What a file is by its header; a flat volume is a single slice, in whatever plane it lies.
+
+    Raises:
+        DecodeError: as `read_nifti`.
+    """
+    with _damage(data):
+        header = _header(_head(data))
+        shape = [int(side) for side in header.get_data_shape()]
+        sides = sorted((*shape[:3], 1)[:3], key=lambda side: side == 1)  # the flat one comes last
+        count = sides[2] * int(np.prod(shape[3:], dtype=object) if shape[3:] else 1)
+        return FileFacts("NIfTI", str(header.get_data_dtype().name), sides[0], sides[1], count)
 
 
 def read_nifti(data: bytes, count: int) -> list[Slice]:
@@ -158,9 +180,14 @@ def read_nifti(data: bytes, count: int) -> list[Slice]:
     Raises:
         DecodeError: it is damaged, of another kind than a picture, or too large.
     """
+    with _damage(data):
+        return _slices(read_volume(data), count)
+
+
+@contextmanager
+def _damage(data: bytes) -> Iterator[None]:
     try:
-        volume = read_volume(data)
-        return _slices(volume, count)
+        yield
     except DecodeError:
         raise
     except Exception as error:  # nibabel raises many kinds

@@ -1,33 +1,82 @@
-"""A picture as it is read: decoded to grey levels, with its source and pixel size."""
+"""Pictures that Pillow reads (JPEG, PNG, TIFF, ...), of every depth, as grey levels."""
 
 import io
+import logging
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
-from scipy import ndimage
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from brain_tumor.errors import UserError
+from brain_tumor.imaging import tiff
+from brain_tumor.imaging.coded import read_coded
+from brain_tumor.imaging.grey import (
+    KINDS,
+    DecodeError,
+    FileFacts,
+    Slice,
+    UnknownKindError,
+    eight_bits,
+    luma,
+    middle,
+)
 
-_SIXTEEN_BIT_MAX = 65535
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: of more than 4 GiB
+# What Pillow may try; the names of the formats are Pillow's own.
+FORMATS: Final = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ODD_EXIF = "its EXIF cannot be read: shown as it is stored"
+_NO_NUMBERS = "values that are no numbers are shown black"
+_HIDDEN = "every pixel is transparent: shown black"
+_IN_ALPHA = "its picture is in its transparency alone: opaque is shown white"
+_ODD_TEXT = "its text or metadata cannot be read: left out"
+T = TypeVar("T")
 
 
-class DecodeError(UserError):
-    """The bytes are not an image that can be read; the message names what was received."""
+def look_at_picture(data: bytes) -> FileFacts:
+    """What a picture is by its header; an MPO, two pictures in a JPEG, is the first of them.
+
+    Raises:
+        DecodeError: as `decode`.
+    """
+    return _mended(data, _facts)[0]
 
 
-def decode(data: bytes, page: int = 0) -> np.ndarray:
-    """Decode an image file (JPEG, PNG, TIFF, ... : what Pillow reads) to 8-bit grey.
+def read_picture(data: bytes, count: int) -> list[Slice]:
+    """The picture; of an animation the first frame, of a TIFF of pages at most `count` middle ones.
+
+    Raises:
+        DecodeError: as `decode`.
+    """
+    facts, odd = _mended(data, _facts)
+    pages = tiff.page_numbers(data) if facts.kind == "TIFF" else [0]
+    moving = facts.count > 1 and facts.kind != "TIFF"
+    told = (f"an animation of {facts.count} frames: the first is used",) if moving else ()
+    slices = []
+    for page in middle(count, pages):
+        (grey, notes), _ = _mended(data, lambda file, page=page: _grey(file, page))  # type: ignore[misc]
+        name = f"page {page + 1} of {len(pages)}" if len(pages) > 1 else ""
+        slices.append(Slice(name, grey, (*told, *odd, *notes)))
+    return slices
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """Decode a picture (`FORMATS`) to 8-bit grey, the right way up.
 
     The EXIF orientation is applied, transparency is laid on black, colour becomes luma
-    (ITU-R 601-2, as Pillow does it). Pictures of more than 8 bits are stretched: see `eight_bits`.
-    Of an animation the first frame is taken, of a TIFF the page (see `page_numbers`).
+    (ITU-R 601-2, as Pillow does it). Pictures of more than 8 bits, signed numbers and fractions are
+    stretched: see `eight_bits`.
 
     Returns:
         uint8 array of shape (height, width), 0 to 255.
@@ -35,159 +84,277 @@ def decode(data: bytes, page: int = 0) -> np.ndarray:
     Raises:
         DecodeError: `data` is empty, truncated, too large or not an image.
     """
+    return read_picture(data, 1)[0].grey
+
+
+def _mended(data: bytes, read: Callable[[bytes], T]) -> tuple[T, tuple[str, ...]]:
+    """`read` a picture; a PNG that fails, without the chunks that say nothing of its pixels."""
+    try:
+        with _explained(data):
+            return read(data), ()
+    except UnknownKindError:
+        raise
+    except DecodeError:
+        bare = _without_metadata(data)
+        if len(bare) == len(data):
+            raise
+        try:
+            with _explained(data):
+                return read(bare), (_ODD_TEXT,)
+        except DecodeError:
+            pass  # the pixels are to blame too: the first error is of the file as it is
+        raise
+
+
+@contextmanager
+def _explained(data: bytes) -> Iterator[None]:
     if not data:
-        raise DecodeError("cannot decode an image: received 0 bytes")
+        raise DecodeError("cannot decode an image: received 0 bytes", "empty file (0 bytes)")
+    start = f"cannot decode an image: received {len(data)} bytes starting with {data[:8]!r}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; what matters raises
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                if page:
-                    image.seek(page)
-                return _grey(ImageOps.exif_transpose(image))
+            yield
+    except DecodeError:
+        raise
     except UnidentifiedImageError as error:
-        raise DecodeError(
-            f"cannot decode an image: received {len(data)} bytes starting with {data[:8]!r}: not a "
-            "picture of a known kind"
+        if data.startswith((b"\xff\xd8\xff", _PNG, *tiff.TIFF)):
+            reason = "its header is damaged, or its numbers are of no kind that is read"
+            raise DecodeError(f"{start}: {reason}", f"broken image: {reason}") from error
+        raise UnknownKindError(
+            f"{start}: not a picture of a known kind",
+            f"not an image that can be read ({', '.join(KINDS)})",
         ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DecodeError(f"{start}: {error}", f"too large: {error}") from error
     except Exception as error:  # Pillow's plugins raise many kinds (OSError, SyntaxError, struct)
-        raise DecodeError(
-            f"cannot decode an image: received {len(data)} bytes starting with {data[:8]!r}: "
-            f"{error}"
-        ) from error
+        reason = str(error) or type(error).__name__
+        raise DecodeError(f"{start}: {reason}", f"broken image: {reason}") from error
 
 
-def page_numbers(data: bytes) -> list[int]:
-    """Pages of a TIFF as large as its first (others are thumbnails); [0] of anything else."""
-    if not data.startswith(_TIFF):
-        return [0]
+def _without_metadata(data: bytes) -> bytes:
+    """A PNG of critical chunks and transparency alone; anything else as it is."""
+    if not data.startswith(_PNG):
+        return data
+    place, kept = len(_PNG), [_PNG]
+    while place + 12 <= len(data):
+        after = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        name = data[place + 4 : place + 8]
+        if name[:1].isupper() or name == b"tRNS":
+            kept.append(data[place:after])
+        place = after
+    return b"".join(kept)
+
+
+def _facts(data: bytes) -> FileFacts:
+    if data.startswith(tiff.TIFF):
+        tags = tiff.page_tags(data, 0)
+        try:
+            with _opened(data) as image:
+                mode = image.mode
+        except UnidentifiedImageError:  # of numbers that Pillow does not know
+            mode = tiff.number_type(tags)
+        turn = tiff.orientation(tags)
+        count = len(tiff.page_numbers(data))
+        return FileFacts("TIFF", mode, *tiff.size(tags), count, turn if turn in _TURNS else 1)
+    with _opened(data) as image:
+        first = image.format == "MPO"
+        count = 1 if first else int(getattr(image, "n_frames", 1))
+        kind = "JPEG" if first else str(image.format)
+        return FileFacts(kind, image.mode, *image.size, count, _orientation(image)[0])
+
+
+def _opened(data: bytes) -> Image.Image:
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what matters raises
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
+    """The orientation that EXIF gives, 1 where it gives none, and a note where it is odd."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
-                first = image.size
-                pages = enumerate(ImageSequence.Iterator(image))
-                return [number for number, page in pages if page.size == first]
-    except Exception:  # `decode` says what is wrong
-        return [0]
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow's EXIF reader raises many kinds; the picture needs none of it
+        return 1, (ODD_EXIF,)
+    return (int(value), ()) if value in (1, *_TURNS) else (1, ())
 
 
-def _grey(image: Image.Image) -> np.ndarray:
+def _grey(data: bytes, page: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """A page as grey levels the right way up, and what is odd about it."""
+    if data.startswith(tiff.TIFF):
+        return _grey_tiff(data, page)
+    if data.startswith(_PNG):
+        with _opened(data) as image:
+            image.verify()  # checksums, which loading alone skips
+    with _opened(data) as image:
+        image.load()
+        turn, odd = _orientation(image)
+        grey, notes = _levels(image, data)
+    return _turned(grey, turn), (*odd, *notes)
+
+
+def _turned(grey: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    if orientation not in _TURNS:
+        return grey
+    return np.array(Image.fromarray(grey).transpose(_TURNS[orientation]))
+
+
+def _grey_tiff(data: bytes, page: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    tags = tiff.page_tags(data, page)
+    tiff.require_whole(tags)
+    if not tiff.is_plain(tags):
+        numbers = tiff.read_numbers(data, tags)
+        if numbers is not None:
+            grey, notes = _stretched(*numbers)
+            return _turned(grey, tiff.orientation(tags)), notes
+        if not tiff.is_unsigned(tags):  # in some byte orders Pillow takes these for others
+            raise _unknown_numbers(tags)
+    try:
+        with _opened(data) as image:
+            image.seek(page)
+            image.load()  # turns it too
+            return _levels(image, data, tags)
+    except UnidentifiedImageError as error:
+        raise _unknown_numbers(tags) from error
+
+
+def _unknown_numbers(tags: tiff.Tags) -> DecodeError:
+    return DecodeError(
+        f"{tiff.described(tags)}: such numbers are not read; save it as 8- or 16-bit grey"
+    )
+
+
+def _levels(
+    image: Image.Image, data: bytes, tags: tiff.Tags | None = None
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Grey levels of a loaded picture; `tags` are those of a TIFF."""
     if image.mode.startswith("I") or image.mode == "F":
-        return eight_bits(np.asarray(image, dtype=np.float64))
+        return _stretched(*_deep_grey(image, tags))
+    if deep := _deep_colours(image, data):
+        return _stretched(*deep)
+    if image.format == "JPEG2000" and len(image.getbands()) > 1 and read_coded(data).bits > 8:
+        raise DecodeError("JPEG 2000 of colours of more than 8 bits is not read; save it as PNG")
+    return _shallow(image, tags)
+
+
+def _shallow(
+    image: Image.Image, tags: tiff.Tags | None
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Grey levels of a picture of 8 bits."""
+    colours = tiff.dim_colours(tags) if tags is not None and image.mode == "P" else None
+    if colours is not None:
+        image = Image.fromarray(colours[np.asarray(image)])
+    if image.mode == "LAB":  # lightness is its grey
+        return np.array(image.getchannel("L")), ()
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        black = Image.new("RGBA", coloured.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, coloured)
+        return _laid_on_black(image.convert("RGBA"))
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
-    return np.array(image.convert("L"), dtype=np.uint8)
+    return np.array(image.convert("L"), dtype=np.uint8), ()
 
 
-def eight_bits(values: np.ndarray) -> np.ndarray:
-    """Stretch deep grey values, float64 (H, W), from their own minimum and maximum to 0 and 255.
+def _laid_on_black(coloured: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    black = Image.new("RGBA", coloured.size, (0, 0, 0, 255))
+    laid = Image.alpha_composite(black, coloured).convert("RGB").convert("L")
+    alpha = coloured.getchannel("A")
+    lowest, highest = alpha.getextrema()
+    if not highest:
+        return np.array(laid, dtype=np.uint8), (_HIDDEN,)
+    if lowest != highest and len(set(laid.getextrema())) == 1:
+        return np.array(alpha, dtype=np.uint8), (_IN_ALPHA,)
+    return np.array(laid, dtype=np.uint8), ()
 
-    How many bits a file really uses (10, 12, 14, 16) is nowhere said, so that no fixed divisor
-    keeps the grey levels. Whole numbers up to 255 are an 8-bit picture and stay as they are.
 
-    Raises:
-        ValueError: a value is no number, negative or above 65535.
+Numbers = tuple[NDArray[Any], NDArray[np.float64] | None, bool]  # as `tiff.read_numbers` has them
+
+
+def _deep_grey(image: Image.Image, tags: tiff.Tags | None) -> Numbers:
+    values = np.asarray(image)
+    transparent = image.info.get("transparency")  # of a PNG: one value
+    opacity = (values != transparent).astype(float) if isinstance(transparent, int) else None
+    if tags is not None and tiff.white_is_zero(tags):
+        values = -values.astype(np.float64)
+    return values, opacity, False
+
+
+def _deep_colours(image: Image.Image, data: bytes) -> Numbers | None:
+    """Colours of 16 bits, of which Pillow keeps the upper eight: the others are asked for too.
+
+    Pillow takes a sample's first or last byte, by the byte order it is told. Told the other order
+    it gives the lower eight bits.
     """
-    if not np.isfinite(values).all() or values.min() < 0:
-        raise ValueError(f"pixel values from {values.min()} to {values.max()}, not in 0..65535")
-    low, high = float(values.min()), float(values.max())
-    if high > _SIXTEEN_BIT_MAX:
-        raise ValueError(f"pixel value {high:g} is above {_SIXTEEN_BIT_MAX}")
-    if high <= 255 and not (values % 1).any():
-        return values.astype(np.uint8)
-    step = (high - low) / 255.0 or 1.0
-    return np.clip((values - low) / step, 0, 255).astype(np.uint8)
+    if data.startswith(_PNG) and _bit_depth(data) == (16, 4):  # grey and alpha
+        return _deep_grey_and_alpha(data)
+    with _opened(data) as again:
+        again.seek(image.tell())
+        raw_mode = _raw_mode(again)
+    if ";16" not in raw_mode or image.mode not in ("RGB", "RGBA"):
+        return None
+    other = raw_mode[:-1] + {"L": "B", "B": "L", "N": "B"}[raw_mode[-1]]
+    swapped = _decoded_as(data, other, image.tell())
+    if swapped is None:
+        return None
+    values: NDArray[np.float64] = np.asarray(image).astype(np.float64) * 256 + swapped
+    grey = luma(values)
+    transparent = image.info.get("transparency")  # of a PNG: one colour
+    if image.mode == "RGBA":
+        return grey, values[..., 3] / 65535, False
+    if isinstance(transparent, tuple) and len(transparent) == 3:
+        hidden = (values == np.array(transparent)).all(axis=-1)
+        return grey, 1.0 - hidden, False
+    return grey, None, False
 
 
-MAX_BYTES = 1 << 30  # of the pixels of one file, decoded
-MAX_PIXELS = 25_000_000  # of a picture, so that it is worked on in seconds
-_LOW_PERCENT, _HIGH_PERCENT = 0.5, 99.8  # of the values that are not background
-_UNEVEN = 1.01  # pixels this much longer one way are resampled
-_MOST_UNEVEN = 20.0
+def _deep_grey_and_alpha(png: bytes) -> Numbers | None:
+    four = _decoded_as(png, "RGBA")  # the bytes of both samples as they are
+    if four is None:
+        return None
+    grey, alpha = (256.0 * four[..., first] + four[..., first + 1] for first in (0, 2))
+    return grey, alpha / 65535, False
 
 
-@dataclass(frozen=True)
-class Slice:
-    """A grey picture from a file.
-
-    Attributes:
-        name: which of several in the file, as `axial 77 of 155`; empty where there is one.
-        grey: uint8 (H, W), square pixels, upright as a radiologist sees it.
-        notes: what the file says that a reader should know.
-    """
-
-    name: str
-    grey: NDArray[np.uint8]
-    notes: tuple[str, ...] = ()
+def _raw_mode(image: Image.Image) -> str:
+    """How the file keeps the samples, in the words of Pillow; "" where it keeps them otherwise."""
+    tiles: Any = getattr(image, "tile", ())
+    arguments = next((tile.args for tile in tiles), "")
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def background(values: NDArray[Any]) -> float:
-    """The value of the air: the lowest, or 0 where that is commoner (standardised volumes)."""
-    lowest = float(values.min())
-    return 0.0 if np.count_nonzero(values == 0) > np.count_nonzero(values == lowest) else lowest
+def _decoded_as(data: bytes, raw_mode: str, page: int = 0) -> NDArray[np.uint8] | None:
+    """The picture with its samples taken for others than the file says; None if it has no tile."""
+    with _opened(data) as image:
+        image.seek(page)
+        tiles: Any = getattr(image, "tile", ())
+        if not tiles:
+            return None
+        image.tile = [  # type: ignore[attr-defined]
+            tile._replace(
+                args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode
+            )
+            for tile in tiles
+        ]
+        image.load()
+        return np.asarray(image)
 
 
-def window(values: NDArray[Any]) -> tuple[float, float]:
-    """The values that become black and white: percentiles of what is not background.
-
-    Air at 0 or above stays black: no value above it does.
-    """
-    air = background(values)
-    signal = values[values != air]
-    if not signal.size:
-        return air, air + 1.0
-    low, high = (float(value) for value in np.percentile(signal, [_LOW_PERCENT, _HIGH_PERCENT]))
-    low = min(low, air) if values.min() >= 0 else low
-    return low, max(high, float(np.nextafter(low, np.inf)))
+def _bit_depth(png: bytes) -> tuple[int, int]:
+    """Bits of a sample and type of colour, of the header chunk, which comes first."""
+    return png[24], png[25]
 
 
-def to_grey(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Finite values to 0 (`low` and below) to 255 (`high` and above)."""
-    unit = np.clip((values.astype(np.float64) - low) / (high - low), 0.0, 1.0)
-    return np.rint(255.0 * unit).astype(np.uint8)
-
-
-def square(grey: NDArray[np.uint8], row_mm: float, column_mm: float) -> NDArray[np.uint8]:
-    """Resample (linear) so that pixels are square, of the shorter spacing.
-
-    `row_mm` is the distance of neighbouring rows, `column_mm` of columns; 0, or no number, where
-    it is not known.
-
-    Raises:
-        DecodeError: one spacing is more than 20 times the other.
-    """
-    measured = all(isfinite(mm) and mm > 0 for mm in (row_mm, column_mm))
-    shorter, longer = sorted((row_mm, column_mm)) if measured else (1.0, 1.0)
-    if longer / shorter < _UNEVEN:
-        return grey
-    if longer / shorter > _MOST_UNEVEN:
-        raise DecodeError(f"pixels of {column_mm:g} x {row_mm:g} mm: no picture to look at")
-    if grey.size * longer / shorter > MAX_PIXELS:
-        raise DecodeError(
-            f"{grey.shape[1]} x {grey.shape[0]} pixels of {column_mm:g} x {row_mm:g} mm: with "
-            f"square ones more than {MAX_PIXELS / 1e6:g} megapixels"
-        )
-    factors = (row_mm / shorter, column_mm / shorter)
-    stretched = ndimage.zoom(
-        grey.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest"
-    )
-    return np.asarray(np.rint(stretched).astype(np.uint8))
-
-
-def middle(count: int, positions: Sequence[int]) -> list[int]:
-    """At most `count` of ascending positions, evenly spaced over their middle third."""
-    total = len(positions)
-    if count >= total:
-        return list(positions)
-    first, last = (total - 1) / 3, 2 * (total - 1) / 3
-    spread = np.linspace(first, last, count) if count > 1 else [(total - 1) / 2]
-    chosen = [round(float(place)) for place in spread]
-    if len(set(chosen)) < count:  # a middle third of fewer: the middle ones, side by side
-        start = (total - count) // 2
-        chosen = list(range(start, start + count))
-    return [positions[place] for place in chosen]
+def _stretched(
+    values: NDArray[Any], opacity: NDArray[np.float64] | None, multiplied: bool
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Numbers as 8-bit grey, laid on black by their opacity; what is hidden sets no level."""
+    notes = () if np.isfinite(values).all() else (_NO_NUMBERS,)
+    if opacity is None:
+        return eight_bits(values), notes
+    if not opacity.any():
+        return np.zeros(values.shape, np.uint8), (*notes, _HIDDEN)
+    grey = eight_bits(np.where(opacity > 0, values, np.nan))
+    laid = grey if multiplied else np.rint(grey * opacity).astype(np.uint8)
+    if not np.ptp(laid) and np.ptp(opacity):
+        return np.rint(255 * opacity).astype(np.uint8), (*notes, _IN_ALPHA)
+    return laid, notes

@@ -28,7 +28,7 @@ from brain_tumor.imaging.geometry import (
     warp,
 )
 from brain_tumor.imaging.head import Box, box_around, head_mask, in_square, inside, square_matrix
-from brain_tumor.imaging.picture import decode
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.machine import spread
 from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import PreprocessParams
@@ -226,12 +226,12 @@ class Preprocessed:
 
 
 def preprocess_image(data: bytes, params: PreprocessParams) -> Preprocessed:
-    """Turn an encoded image into the network's input; see `decode` and `preprocess_grey`.
+    """Turn an encoded image into the network's input; see `read_grey` and `preprocess_grey`.
 
     Raises:
-        DecodeError: the bytes are not an image.
+        DecodeError: the bytes are not one image that can be read.
     """
-    return preprocess_grey(decode(data), params)
+    return preprocess_grey(read_grey(data), params)
 
 
 def preprocess_grey(grey: np.ndarray, params: PreprocessParams) -> Preprocessed:

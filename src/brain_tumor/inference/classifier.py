@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact
-from brain_tumor.imaging.picture import DecodeError
+from brain_tumor.imaging.grey import DecodeError
 from brain_tumor.imaging.preprocess import TURNED_DEG, Record, preprocess_grey
 from brain_tumor.imaging.read import read_slices
 from brain_tumor.imaging.statistics import image_statistics

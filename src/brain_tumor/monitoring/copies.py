@@ -1,6 +1,6 @@
 """Which images the model has already seen, and which are copies of each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from brain_tumor.data.copies import (
     sharing,
     thumbnail,
 )
-from brain_tumor.data.training_images import TrainingImage, read_picture
+from brain_tumor.data.training_images import TrainingImage
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,12 @@ class Fingerprint:
     mirrored: Hashes
 
 
-def fingerprints(file: Path, slices: list[NDArray[np.uint8]]) -> list[Fingerprint]:
-    """A fingerprint for each slice, uint8 (H, W), of a file that the model has read.
+def fingerprints(slices: Iterable[NDArray[np.uint8]]) -> list[Fingerprint]:
+    """A fingerprint for each slice, uint8 (H, W), as the reader gives it.
 
-    A picture is hashed as the pictures of the data folder are, so that copies compare equal.
+    The pictures of the data folder are hashed as the reader gives them too: copies compare equal.
     """
-    picture = read_picture(file) if len(slices) == 1 else None
-    greys = [Image.fromarray(pixels) for pixels in slices] if picture is None else [picture]
+    greys = [Image.fromarray(pixels) for pixels in slices]
     return [Fingerprint(_hashes(grey), _hashes(ImageOps.mirror(grey))) for grey in greys]
 
 

@@ -16,8 +16,7 @@ from brain_tumor.data.folder import PATIENTS_FILE, read_patients
 from brain_tumor.data.metadata import metadata_classifier, metadata_features
 from brain_tumor.errors import UserError
 from brain_tumor.files import printable
-from brain_tumor.imaging.dicom import is_dicom
-from brain_tumor.imaging.nifti import is_nifti
+from brain_tumor.imaging.read import look_at, patient_of
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier, SliceResult
 from brain_tumor.inference.engine import EngineName
@@ -80,7 +79,8 @@ def labelled_files(folder: Path) -> list[LabelledFile]:
     """The files of `folder/no` and `folder/yes`, at any depth, sorted within each.
 
     Hidden files and those that end like text, tables or code are passed over, as `brain-tumor
-    predict` does. Where `folder/patients.csv` (columns path,patient) is, it names every file.
+    predict` does. Where `folder/patients.csv` (columns path,patient) is, it names every file. Where
+    it says nothing of a patient, a DICOM file's own tags do.
 
     Raises:
         UserError: a folder is missing or empty, or patients.csv does not fit.
@@ -97,7 +97,7 @@ def labelled_files(folder: Path) -> list[LabelledFile]:
             "or remove it if patients are not known"
         )
     return [
-        LabelledFile(file, name, label, patients.get(name, ""))
+        LabelledFile(file, name, label, patients.get(name) or patient_of(file))
         for (file, label), name in zip(files, names, strict=True)
     ]
 
@@ -177,7 +177,7 @@ def predict_files(
         if result.error:
             errors[path] = result.error
             continue
-        slices = fingerprints(file.file, [finding.prepared.grey for finding in result.slices])
+        slices = fingerprints(finding.prepared.grey for finding in result.slices)
         features[path] = metadata_features(file.file)
         if match := known.match(hashes[path], slices):
             matches[path] = match
@@ -215,21 +215,15 @@ def _row(
         "path": file.path,
         "label": file.label,
         "patient": file.patient,
-        "format": _format(file.file, features),
+        "format": _format(file.file),
         "bytes": int(features["bytes"]),
         "sha256": sha256,
     }
 
 
-def _format(file: Path, features: Mapping[str, float]) -> str:
+def _format(file: Path) -> str:
     """What a file is, by its content."""
-    data = file.read_bytes()
-    if is_dicom(data):
-        return "DICOM"
-    if is_nifti(data):
-        return "NIfTI"
-    names = (name for name, value in features.items() if name.startswith("format_") and value)
-    return next(names).removeprefix("format_")
+    return look_at(file.read_bytes()).kind
 
 
 def _left_out(

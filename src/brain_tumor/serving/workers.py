@@ -69,9 +69,9 @@ def answer(
 ) -> bytes | ApiError:
     """What the model says of a file's slices, a JSON list of `SliceAnswer`; or why it cannot."""
     from brain_tumor.imaging.dicom import is_dicom
+    from brain_tumor.imaging.grey import DecodeError
     from brain_tumor.imaging.header import TooLargeError, check_header
     from brain_tumor.imaging.nifti import is_nifti
-    from brain_tumor.imaging.picture import DecodeError
 
     if data and not (data.startswith(_PICTURES) or is_dicom(data) or is_nifti(data)):
         return ApiError(415, f"not a kind of file that is taken; send {TAKEN}")

@@ -4,18 +4,11 @@ import sys
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.data.check import (
-    about,
-    complaints,
-    manifest_expectations,
-    to_report,
-    validate,
-    with_problems,
-    write_data_docs,
-)
+from brain_tumor.data.check import about, complaints, to_report, validate
 from brain_tumor.data.dvc import origin, read_meta
 from brain_tumor.data.expectations import outcomes, run_suite
 from brain_tumor.data.split import required_images
+from brain_tumor.data.suite import manifest_expectations, write_data_docs
 from brain_tumor.files import write_json
 
 
@@ -24,12 +17,12 @@ def main() -> None:
     outputs.MANIFEST.unlink(missing_ok=True)  # an old one must not outlive data that fails
     params = settings.read()
     validation = validate(outputs.DATA, params.validate, params.split)
-    table = with_problems(validation.manifest, validation.errors)
     suite = manifest_expectations(params.validate, required_images(params.split))
-    result = run_suite("manifest", table, suite)
+    result = run_suite("manifest", validation.facts, suite)
     source = f"{outputs.DATA.name}/ (source: {origin(read_meta(outputs.DATA))})"
     facts = about(validation, source)
-    write_data_docs(outputs.DATA_DOCS, "Validation of the images", facts, result)
+    words = [f"{path}: {reason}" for path, reason in validation.errors]
+    write_data_docs(outputs.DATA_DOCS, "Validation of the images", facts, words, result)
     write_json(outputs.VALIDATION, to_report(validation, outcomes(result)))
     problems = complaints(validation, outcomes(result))
     for problem in problems:
