@@ -15,7 +15,7 @@ import typer
 from brain_tumor.cli.options import Engine, EngineChoice, Model, model_folder
 from brain_tumor.command import reporting_errors
 from brain_tumor.errors import UserError
-from brain_tumor.files import printable
+from brain_tumor.escaping import printable
 
 if TYPE_CHECKING:
     from brain_tumor.inference.classifier import SliceResult

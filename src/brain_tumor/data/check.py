@@ -19,8 +19,8 @@ from brain_tumor.data.folder import (
     Remark,
     find_images,
     read_facts,
-    read_patients,
 )
+from brain_tumor.data.patients import read_patients
 from brain_tumor.data.split import SplitError, required_images, split
 from brain_tumor.files import write_text
 from brain_tumor.machine import track

@@ -3,10 +3,9 @@
 import csv
 import hashlib
 import io
-import os
 import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -23,14 +22,14 @@ from brain_tumor.data.folder import (
     BadImageError,
     ImageFacts,
     Remark,
-    is_junk,
-    printable,
     read_facts,
-    read_patient_rows,
-    read_patients,
+    walk,
 )
+from brain_tumor.data.junk import is_document, is_junk
+from brain_tumor.data.patients import Spellings, read_patient_rows, read_patients
 from brain_tumor.errors import UserError
-from brain_tumor.files import replacing, write_text
+from brain_tumor.escaping import is_text, printable, terminal
+from brain_tumor.files import obstacle, replacing, write_text
 from brain_tumor.machine import track
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
@@ -94,15 +93,13 @@ def in_class(path: str, folder: str) -> str:
 
 
 def _files(source: Path, incoming: Incoming) -> Iterator[str]:
-    for top, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not is_junk(name))
-        for name in folders:
-            if (Path(top) / name).is_symlink():
-                path = (Path(top) / name).relative_to(source).as_posix()
-                incoming.problems.append(Remark(f"{path}/", "link to a folder: not followed"))
-        for name in sorted(name for name in names if not is_junk(name)):
-            path = (Path(top) / name).relative_to(source).as_posix()
-            if printable(path) == path:
+    for path, kind in walk(source):
+        if kind == "link":
+            incoming.problems.append(Remark(f"{path}/", "link to a folder: not followed"))
+        elif kind == "unreadable":
+            incoming.problems.append(Remark(f"{path}/", "folder that cannot be read"))
+        elif kind == "file" and not is_junk(PurePosixPath(path).name):
+            if is_text(path):
                 yield path
             else:
                 incoming.problems.append(Remark(printable(path), "file name is not valid UTF-8"))
@@ -128,9 +125,12 @@ def _decoded(
 
 def _is_no_image(file: Path, error: BadImageError) -> bool:
     """Whether neither name nor header speak for an image, so that nobody can miss it."""
+    if obstacle(file):
+        return False
     unknown = isinstance(error.__cause__, UnidentifiedImageError)
-    empty = file.exists() and not file.stat().st_size
-    return file.suffix.lower() not in _IMAGE_SUFFIXES and (unknown or empty)
+    empty = not file.stat().st_size
+    no_image = is_document(file.name) or (unknown or empty)
+    return file.suffix.lower() not in _IMAGE_SUFFIXES and no_image
 
 
 def _check_class(
@@ -177,7 +177,7 @@ def _mask_problem(file: Path, image: ImageFacts, params: ValidateParams) -> str:
 
 
 def grown_table(
-    table: Path, images: Iterable[str], new: Iterable[str], patients: Mapping[str, str]
+    table: Path, images: Collection[str], new: Iterable[str], patients: Mapping[str, str]
 ) -> tuple[str | None, list[Remark]]:
     """Extend the table by the images that are new, and by the patients that became known.
 
@@ -197,7 +197,8 @@ def grown_table(
         return None, []
     columns, rows = _read(table) if table.exists() else (["path", "patient"], [])
     before = [dict(row) for row in rows]
-    by_path = {row["path"]: row for row in rows}
+    spellings = Spellings(images, table.parent)
+    by_path = {spellings.path(row["path"]): row for row in rows}
     for path in (*new, *patients) if table.exists() else images:
         if path not in by_path:
             by_path[path] = dict.fromkeys(columns, "") | {"path": path}
@@ -433,7 +434,9 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Addition, data: 
         ),
     ]
     if problems:
-        lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))
+        lines = "".join(
+            f"\n  {terminal(path)}: {terminal(reason)}" for path, reason in sorted(set(problems))
+        )
         raise UserError(f"nothing was added, {source} has to be put right first:{lines}")
     if not incoming.images:
         advice = "; DICOM has to be exported first" if incoming.left_out else ""

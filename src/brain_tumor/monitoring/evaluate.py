@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.data.folder import PATIENTS_FILE, read_patients
+from brain_tumor.data.folder import PATIENTS_FILE
 from brain_tumor.data.metadata import metadata_classifier, metadata_features
+from brain_tumor.data.patients import read_patients
 from brain_tumor.errors import UserError
-from brain_tumor.files import printable
+from brain_tumor.escaping import printable
 from brain_tumor.imaging.dicom import is_dicom
 from brain_tumor.imaging.nifti import is_nifti
 from brain_tumor.inference import bundle
