@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from brain_tumor.errors import UserError
+from brain_tumor.errors import UserError, sentence
 from brain_tumor.escaping import printable, terminal
 from brain_tumor.machine import host, identify, is_alive
 
@@ -184,7 +184,9 @@ def _read(path: Path, parse: Callable[[str], T], remedy: str) -> T:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing{after}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise UserError(f"{sentence(error)}{after}") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable{after}: {_in_a_line(error)}") from error
 
 

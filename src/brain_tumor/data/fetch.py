@@ -55,6 +55,8 @@ def fill(source: str, target: Path, phantom: PhantomParams, names: Sequence[str]
         return about | _copy(path, target, names, path)
     if path.is_file():
         return _fill_from_archive(path, target, names)
+    if path.exists():
+        raise UserError(f"{source}: {obstacle(path)}; give a directory or an archive")
     raise UserError(
         f"{source}: no such directory or archive (nor is it 'phantom' or 'kaggle:OWNER/NAME')"
     )
@@ -117,11 +119,11 @@ def fetch(
         UserError: `data` is not empty, `source` lies in it, or as `fill` does.
         DvcError: `data` is not in a DVC repository, or `dvc add` fails.
     """
+    dvc.require_repository(data)
     if has_files(data) and not force:
         raise UserError(f"{data} is not empty: pass --force to replace what is in it")
     if source != PHANTOM and Path(source).resolve().is_relative_to(data.resolve()):
         raise UserError(f"{source} lies in {data}, which would be replaced: move it first")
-    dvc.require_repository(data)
     with replacing(data) as aside:
         meta = fill(source, aside, phantom, names)
     dvc.add(data, meta)
