@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from brain_tumor.errors import UserError, sentence
-from brain_tumor.escaping import terminal_lines
+from brain_tumor.escaping import terminal, terminal_lines
 from brain_tumor.machine import quiet_tensorflow
 
 # Packages that only some commands need, and the extra that brings them.
@@ -81,6 +81,11 @@ def reporting_errors() -> Iterator[None]:
 def _fail(message: str, error: Exception) -> NoReturn:
     print(f"error: {terminal_lines(message)}", file=sys.stderr)
     raise SystemExit(1) from error
+
+
+def say(line: str) -> None:
+    """Print a line in which names may stand."""
+    print(terminal(line), flush=True)
 
 
 def show_all_signs() -> None:

@@ -39,8 +39,8 @@ def terminal(text: str) -> str:
 
 
 def terminal_lines(text: str) -> str:
-    """As `terminal`, but line breaks stay: for messages of several lines."""
-    return "\n".join(map(terminal, text.split("\n")))
+    """As `terminal`, but a line break before two spaces stays: a message that is a list has it."""
+    return "\n".join(map(terminal, re.split(r"\n(?=  |$)", text)))
 
 
 def _visible(sign: str) -> str:

@@ -145,6 +145,18 @@ def _clear_leftovers(path: Path) -> None:
             _remove(leftover)
 
 
+_LONGEST_NAME = 255  # bytes
+
+
+def fitting(name: str, ending: str) -> str:
+    """`name` and `ending` as one file name; a name too long for that ends in a few hash digits."""
+    if len(os.fsencode(name + ending)) <= _LONGEST_NAME:
+        return name + ending
+    digits = f"-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    room = _LONGEST_NAME - len(os.fsencode(digits + ending))
+    return os.fsencode(name)[:room].decode("utf-8", "ignore") + digits + ending
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in UTF-8 with newlines as given, whole or not at all."""
     with replacing(path) as aside:

@@ -1,8 +1,6 @@
 """Adding labelled images to the data set: what would be added, and adding it."""
 
-import csv
 import hashlib
-import io
 import shutil
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import pandas as pd
 from PIL import UnidentifiedImageError
 
 from brain_tumor.data import dvc
@@ -31,6 +30,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.escaping import is_text, printable, terminal
 from brain_tumor.files import obstacle, replacing, write_text
 from brain_tumor.machine import track
+from brain_tumor.outputs import table_text
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 _IMAGE_SUFFIXES = frozenset[str]().union(*EXTENSIONS.values())
@@ -224,11 +224,7 @@ def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return table_text(pd.DataFrame(rows, columns=columns, dtype="str"))
 
 
 @dataclass
