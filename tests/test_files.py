@@ -66,6 +66,14 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     assert names(tmp_path) == ["data"]
 
 
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path) -> None:
+    filled(tmp_path / "data", "old")
+    with pytest.raises(IsADirectoryError):
+        write_text(tmp_path / "data", "new")
+    assert (tmp_path / "data/file").read_text() == "old"
+    assert names(tmp_path) == ["data"]
+
+
 def test_a_folder_that_was_never_written_does_not_cost_the_old_one(tmp_path: Path) -> None:
     data = filled(tmp_path / "data", "old")
     with pytest.raises(FileNotFoundError), replacing(data):

@@ -1,5 +1,6 @@
 """Files written whole or not at all, JSON read or explained, and what is no file to be opened."""
 
+import errno
 import hashlib
 import json
 import os
@@ -38,6 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
     with scratch(path) as aside:
         try:
             yield aside
+            _require_same_kind(aside, path)
             _swap(aside, path)
         except OSError as error:
             if error.errno is not None and error.filename is None:  # a write to a full disk
@@ -105,13 +107,18 @@ def _is_left(mark: str, file: Path) -> bool:
         return False
 
 
+def _require_same_kind(aside: Path, path: Path) -> None:
+    if not os.path.lexists(aside):
+        raise FileNotFoundError(f"{aside}: was not written")
+    if path.is_dir() and not aside.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
 def _swap(aside: Path, path: Path) -> None:
     """Put `aside` in `path`'s place; a folder there can only be moved away first.
 
     Another process may do the same at any moment: then it is tried again.
     """
-    if not os.path.lexists(aside):
-        raise FileNotFoundError(f"{aside}: was not written")
     while True:
         before = path.with_name(_partial(path, _mark(), "old"))
         if path.is_dir():

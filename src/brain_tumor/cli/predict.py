@@ -192,7 +192,7 @@ def _draw(finding: "SliceResult", path: Path, file: Path) -> dict[str, str]:
 
     try:
         with replacing(path) as aside:
-            aside.write_bytes(heatmap_sheet_png(finding, printable(Path(file.name))))
+            aside.write_bytes(heatmap_sheet_png(finding, terminal(printable(file.name))))
     except OSError as error:
         return {"error": f"heat map not written: {error}"}
     return {"heatmap": printable(path)}
