@@ -98,6 +98,32 @@ def linked_folder(data: Path) -> None:
     (data / "no" / "more").symlink_to(data / "yes")
 
 
+def pipe(data: Path) -> None:
+    os.mkfifo(data / "no" / "pipe.png")
+
+
+def pipe_outside(data: Path) -> None:
+    os.mkfifo(data / "pipe.png")
+
+
+def device(data: Path) -> None:
+    (data / "no" / "zero.png").symlink_to("/dev/zero")
+
+
+def link_to_file(data: Path) -> None:
+    (data.parent / "secret.png").write_bytes((data / "no" / "0.png").read_bytes())
+    (data / "no" / "link.png").symlink_to(data.parent / "secret.png")
+
+
+def linked_mask(data: Path) -> None:
+    (data / "masks").mkdir()
+    (data / "masks" / "a.png").symlink_to("/dev/zero")
+
+
+def archive(data: Path) -> None:
+    (data / "no" / "more.zip").write_bytes(b"PK")
+
+
 @pytest.mark.parametrize(
     ("spoil", "path", "reason"),
     [
@@ -113,6 +139,12 @@ def linked_folder(data: Path) -> None:
         (patients_not_text, "patients.csv", "cannot be read as CSV in UTF-8"),
         (too_few_left, "no/", "2 usable images, the split needs at least 3"),
         (dangling_link, "no/link.png", "link to a file that does not exist"),
+        (pipe, "no/pipe.png", "a named pipe (FIFO), no file: not opened"),
+        (pipe_outside, "pipe.png", "image outside the class folders"),
+        (device, "no/zero.png", "link to /dev/zero: not followed"),
+        (link_to_file, "no/link.png", "secret.png: not followed, put a copy in its place"),
+        (linked_mask, "masks/a.png", "link to /dev/zero: not followed"),
+        (archive, "no/more.zip", "an archive: put what is in it here instead"),
         (linked_folder, "no/more/", "link to a folder: not followed"),
         (lambda data: shutil.rmtree(data / "yes"), "yes/", "missing or empty"),
         (lambda data: [f.unlink() for f in (data / "no").iterdir()], "no/", "missing or empty"),

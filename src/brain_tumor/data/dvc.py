@@ -96,7 +96,7 @@ def read_meta(data: Path) -> Meta:
     try:
         text = pointer(data).read_text(encoding="utf-8")
         return dict((YAML(typ="safe", pure=True).load(text) or {}).get("meta") or {})
-    except (YAMLError, ValueError, AttributeError) as error:
+    except (YAMLError, ValueError, TypeError, AttributeError) as error:
         raise DvcError(
             f"{pointer(data)}: not as DVC writes it: `git checkout {pointer(data)}` brings it back"
         ) from error

@@ -75,7 +75,9 @@ def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
     incoming = Incoming(source if source.is_dir() else source.parent)
     paths = list(_files(source, incoming)) if source.is_dir() else [source.name]
     masks = [path for path in paths if path.startswith(f"{MASKS_FOLDER}/")]
-    images = [path for path in paths if path not in {*masks, PATIENTS_FILE}]
+    others = [path for path in paths if path not in {*masks, PATIENTS_FILE}]
+    images = [path for path in others if not is_document(PurePosixPath(path).name)]
+    incoming.left_out.extend(sorted({*others} - {*images}))
     facts = _decoded(images, incoming, params)
     other = next(name for name in params.folders if name != folder)
     _check_class(source, facts, other, incoming)
@@ -129,8 +131,7 @@ def _is_no_image(file: Path, error: BadImageError) -> bool:
         return False
     unknown = isinstance(error.__cause__, UnidentifiedImageError)
     empty = not file.stat().st_size
-    no_image = is_document(file.name) or (unknown or empty)
-    return file.suffix.lower() not in _IMAGE_SUFFIXES and no_image
+    return file.suffix.lower() not in _IMAGE_SUFFIXES and (unknown or empty)
 
 
 def _check_class(
@@ -369,6 +370,7 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Additio
         OSError: files cannot be read or written.
         DvcError: `dvc add` failed.
     """
+    dvc.require_repository(data)
     if source.resolve().is_relative_to(data.resolve()):
         raise UserError(f"{source} lies in {data} already: give a folder outside it")
     if data.resolve().is_relative_to(source.resolve()):
