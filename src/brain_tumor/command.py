@@ -84,8 +84,17 @@ def _fail(message: str, error: Exception) -> NoReturn:
 
 
 def say(line: str) -> None:
-    """Print a line in which names may stand."""
-    print(terminal(line), flush=True)
+    """Print a line in which names may stand.
+
+    Raises:
+        SystemExit: it cannot be written, and standard error says why.
+    """
+    with reporting_errors():
+        try:
+            print(terminal(line), flush=True)
+        except OSError as error:
+            error.filename = error.filename or "standard output"
+            raise
 
 
 def show_all_signs() -> None:

@@ -178,12 +178,14 @@ def summary(params: ParamsFile = PARAMS) -> None:
     """
     from rich.console import Console
 
+    from brain_tumor import settings
     from brain_tumor.files import RESTORE, read_json
     from brain_tumor.outputs import StageOutputs, read_split
     from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
 
     with reporting_errors():
         outputs = StageOutputs(params=params)
+        settings.read(params)  # in another folder than the project's this says so
         registered = read_json(outputs.registered, RESTORE)
         card = read_card(outputs.report / CARD_FILE)
         network = _network(card, outputs)

@@ -79,7 +79,8 @@ def ci_report(
             _, folders = sections(params)
             facts = gather(base, data, folders, out, failed=failed)
         except ValueError as error:  # params.yaml or dvc.yaml cannot be read: that is the report
-            write_failure(str(error), out)
+            if params.exists():  # elsewhere than in the project nothing is written
+                write_failure(str(error), out)
             raise
         write_report(facts, out)
     say(f"{out / 'report.md'}: {headline(facts)}")

@@ -286,8 +286,8 @@ def _folder(data: Path, folders: tuple[str, ...], present: _Listing, recorded: _
 def _git(pointer: Path) -> _Check:
     try:
         changed = git("status", "--porcelain", "--", pointer.name, folder=pointer.absolute().parent)
-    except GitError:
-        return "git: there is no git repository", ""
+    except GitError as error:
+        return f"git: {'there is no git repository' if error.is_no_repository else error}", ""
     if changed:
         new = f" {pointer.with_name('.gitignore')}" if changed.startswith("?") else ""
         return (

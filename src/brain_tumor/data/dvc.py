@@ -205,9 +205,8 @@ def at_revision(data: Path, revision: str) -> dict[str, str]:
     try:  # the folder, below the top of git
         prefix = git("rev-parse", "--show-prefix", folder=data.absolute().parent).strip()
     except GitError as error:
-        raise ListingError(
-            f"{data} is in no git repository, so there is no {revision!r}"
-        ) from error
+        reason = f"{data} is in no git repository" if error.is_no_repository else str(error)
+        raise ListingError(f"{reason}, so there is no {revision!r}") from error
     return _listed(data, f"{prefix}{data.name}", revision)
 
 
