@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 import time
 import zipfile
@@ -199,6 +200,7 @@ def patched(file: Path, offset: int, value: bytes) -> Path:
         (24, b"\x00\x00\x00\x00", "cannot be unpacked"),
         (24, b"\xff\xff\x00\x00", "cannot be unpacked"),
         (16, b"\x00\x00\x00\x00", "cannot be unpacked: Bad CRC"),
+        (42, b"\xff\xff\xff\xff", "cannot be unpacked"),
     ],
 )
 def test_a_zip_that_cannot_be_read_says_why(
@@ -339,3 +341,19 @@ def test_a_plain_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path, folder: Path)
 def test_archives_are_known_by_their_names(name: str) -> None:
     assert is_archive(name)
     assert not is_archive("scan.nii.gz")
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(tmp_path: Path, folder: Path) -> None:
+    code = f"""\
+import resource, signal
+from pathlib import Path
+from brain_tumor.command import reporting_errors
+from brain_tumor.data.archive import extract
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+with reporting_errors():
+    extract(Path({str(zip_of(tmp_path / "a.zip"))!r}), Path({str(folder)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith(f"error: {folder}/yes/deep/3.png: larger than a file may be")
+    assert len(done.stderr.splitlines()) == 1

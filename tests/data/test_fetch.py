@@ -223,6 +223,13 @@ def test_what_is_no_file_in_a_folder_is_named_and_nothing_is_fetched(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["download"]
 
 
+@pytest.mark.parametrize("name", ["pipe.jpg", "zero.jpg", "secret.jpg", "broken.jpg"])
+def test_before_dvc_opens_it_what_is_no_file_is_named(source: Path, name: str) -> None:
+    odd(source / "no", name)
+    with pytest.raises(UserError, match=rf"no/{name}: .*{REASONS[name]}"):
+        ensure(source, PHANTOM, NAMES)
+
+
 def test_a_linked_class_folder_is_named(source: Path, tmp_path: Path) -> None:
     (source / "no").rename(tmp_path / "elsewhere")
     (source / "no").symlink_to(tmp_path / "elsewhere")

@@ -1,6 +1,7 @@
 """Unpacking an archive of images: files and folders only, nothing outside, all of it bounded."""
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -107,7 +108,7 @@ def _explaining(archive: Path) -> Iterator[None]:
     ) as error:  # fmt: skip
         raise _cannot_unpack(archive, error) from error
     except OSError as error:
-        if error.errno is None:  # bz2: invalid data
+        if error.filename is None:  # not of a file that is written, but of bz2 or a wrong offset
             raise _cannot_unpack(archive, error) from error
         raise
 
@@ -307,13 +308,17 @@ def _require_no_clash(archive: Path, places: dict[PurePosixPath, _Member]) -> No
             raise UserError(f"{archive}: '{shown}' is a file and a folder in it; {_UNPACK}")
 
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _write(read: Callable[[], IO[bytes]], size: int, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with read() as source, target.open("xb") as file:
         try:
             shutil.copyfileobj(source, file)
+            file.flush()
         except OSError as error:
-            if error.errno is not None and error.filename is None:  # the disk is full
+            if error.errno in _FULL:
                 error.filename = str(target)
             raise
         if file.tell() != size:

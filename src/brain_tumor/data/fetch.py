@@ -139,9 +139,11 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
         What was done, in a few words.
 
     Raises:
-        UserError: other data could not be pulled; the message says what to do.
+        UserError: other data could not be pulled, or something else than files lies in `data`; the
+            message says what to do.
     """
     if has_files(data):
+        _require_files(data)
         return f"{data} is there"
     if not dvc.pointer(data).is_file():
         fetch(PHANTOM, data, phantom, names)
@@ -160,6 +162,13 @@ def ensure(data: Path, phantom: PhantomParams, names: Sequence[str]) -> str:
             "`brain-tumor data fetch SOURCE`"
         ) from error
     return f"{data} pulled"
+
+
+def _require_files(data: Path) -> None:
+    """Raise if something else than files lies in the folder: DVC would open it and never end."""
+    for path, kind in walk(data):
+        if kind == "file" and (reason := obstacle(data / path)):
+            raise UserError(f"{data}: {_shown(path)}: {reason}")
 
 
 def _made_again(data: Path, meta: dvc.Meta, names: Sequence[str]) -> bool:
