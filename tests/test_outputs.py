@@ -103,3 +103,8 @@ def test_an_image_of_any_name_is_stored_under_its_own(tmp_path: Path) -> None:
         outputs.save_image(outputs.stored(tmp_path, name), image)
     assert np.array_equal(outputs.load_images(tmp_path, NAMES), images)
     assert outputs.stored(tmp_path, "no/1.png") == tmp_path / "no/1.png.png"
+
+
+def test_a_table_may_be_empty_or_hold_numbers_alone() -> None:
+    assert outputs.table_text(pd.DataFrame(columns=["path", "label"])) == "path,label\n"
+    assert outputs.table_text(pd.DataFrame({"a": [1, 2]})) == "a\n1\n2\n"

@@ -101,7 +101,7 @@ def write_table(path: Path, table: pd.DataFrame, digits: int | None = None) -> N
 def table_text(table: pd.DataFrame, float_format: str | None = None) -> str:
     """A table without its index as CSV; a name may hold any sign, a carriage return too."""
     texts = table.select_dtypes(exclude="number").astype("str")
-    has_return = texts.apply(lambda column: column.str.contains("\r").any()).any()
+    has_return = any("\r" in text for _, column in texts.items() for text in column)
     return table.to_csv(
         index=False,
         lineterminator="\n",
