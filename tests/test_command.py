@@ -1,6 +1,9 @@
 """How a stage begins and ends on a command line: what it says, and what it leaves out."""
 
+import contextlib
+import errno
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,8 +12,12 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
-from brain_tumor.command import INTERRUPTED
+from brain_tumor.cli.app import app
+from brain_tumor.command import INTERRUPTED, reporting_errors
+from brain_tumor.errors import UserError, sentence
+from brain_tumor.machine import GitError, git
 from tests import sections
 from tests.small_project import FOREIGN
 
@@ -188,3 +195,118 @@ with reporting_errors():
     else:
         assert done.stderr.startswith("Traceback")
         assert "broadcast together" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "x", "a.npy"), "a.npy: no space left on the disk: make room"),
+        (OSError(errno.EDQUOT, "x", "a.npy"), "a.npy: the quota of the disk is used up"),
+        (PermissionError(errno.EACCES, "x", "a"), "a: permission denied: change it"),
+        (OSError(errno.EROFS, "x", b"a"), "a: the disk can only be read"),
+        (OSError(errno.ELOOP, "x", Path("a")), "a: links that lead in a circle"),
+        (OSError(errno.ENAMETOOLONG, "x", "a"), "a: a name longer than the file system takes"),
+        (OSError(errno.EMFILE, "x"), "too many files are open: raise the bound (`ulimit -n`)"),
+        (OSError(errno.EXDEV, "Invalid link", "a", None, "b"), "a to b: Invalid link"),
+        (OSError("not\n a file"), "not a file"),
+        (
+            shutil.Error([("a", "b", "[Errno 2] gone"), ("c", "d", "e")]),
+            "a: cannot be copied: [Errno 2] gone; and 1 more",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            "TMPDIR: no folder for temporary files that can be written",
+        ),
+    ],
+)
+def test_an_error_of_the_system_is_a_sentence_with_its_file(error: OSError, line: str) -> None:
+    assert sentence(error).startswith(line)
+    assert sentence(error).isprintable()
+
+
+def test_a_full_disk_is_named_where_the_system_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = sentence(OSError(errno.ENOSPC, "No space left on device"))
+    assert said.startswith(str(tmp_path))
+    assert "no space left on the disk: make room" in said
+
+
+def test_a_copy_of_a_tree_with_links_is_no_list_of_tuples(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/broken.png").symlink_to("nowhere")
+    with pytest.raises(shutil.Error) as error:
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert sentence(error.value).startswith(f"{tmp_path}/a/broken.png: cannot be copied")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("a\x1b[2Jb.png: broken", "error: a\\x1b[2Jb.png: broken\n"),
+        ("a\nerror: all is well", "error: a\\nerror: all is well\n"),
+        ("two faults:\n  a: one\n  b: two", "error: two faults:\n  a: one\n  b: two\n"),
+        ("\u202egnp.exe \u8111", "error: \\u202egnp.exe \u8111\n"),
+    ],
+)
+def test_a_name_in_an_error_changes_nothing_on_a_terminal(
+    message: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit), reporting_errors():
+        raise UserError(message)
+    assert capsys.readouterr().err == shown
+
+
+def test_output_that_cannot_be_written_is_a_line() -> None:
+    code = "from brain_tumor.command import say; [say('x' * 100) for _ in range(1000)]"
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+        )
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: standard output: no space left on the disk")
+    reader = subprocess.run(
+        f"{sys.executable} -c {shlex.quote(code)} | head -1",
+        shell=True, capture_output=True, text=True, env=environment(), check=False,
+    )  # fmt: skip
+    assert reader.stderr == ""
+
+
+def test_signs_that_an_encoding_lacks_are_escaped() -> None:
+    code = (
+        "from brain_tumor.command import say, show_all_signs; show_all_signs(); say('\\xe9\\u8111')"
+    )
+    for encoding, line in (("ascii", r"\xe9\u8111"), ("cp1252", "\xe9\\u8111")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True,
+            env=environment(PYTHONIOENCODING=encoding),
+        )  # fmt: skip
+        assert done.stdout.decode(encoding).rstrip() == line
+
+
+@pytest.mark.parametrize("command", ["summary", "data status", "registry sync", "ci restore"])
+def test_in_a_folder_of_a_project_a_command_says_where_the_project_is(
+    tmp_path: Path, command: str
+) -> None:
+    sections.write_params(tmp_path)
+    (tmp_path / "data/no").mkdir(parents=True)
+    with contextlib.chdir(tmp_path / "data/no"):
+        result = CliRunner().invoke(app, command.split())
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: params.yaml: no such file; the project is {tmp_path}: `cd {tmp_path}` first\n"
+    )
+    assert not list((tmp_path / "data/no").iterdir())
+
+
+def test_without_git_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GitError) as error:
+        git("status", folder=tmp_path)
+    assert error.value.is_no_repository
+    assert "\n" not in str(error.value)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GitError, match="`git status`: git is not installed") as error:
+        git("status", folder=tmp_path)
+    assert not error.value.is_no_repository

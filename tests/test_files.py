@@ -1,11 +1,24 @@
 """Writes are whole or not there; artefacts of other versions are read, errors say what to do."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from brain_tumor.files import read_artefact, read_json, replacing, write_text
+from brain_tumor.errors import UserError
+from brain_tumor.files import (
+    _partial,
+    read_artefact,
+    read_bytes,
+    read_json,
+    replacing,
+    write_text,
+)
 from brain_tumor.model.saved import ModelMeta
 from brain_tumor.outputs import Best, OperatingPoint
 from brain_tumor.settings import Section
@@ -50,6 +63,14 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), replacing(data) as aside:
         filled(aside, "new").mkdir()  # there already
     assert (data / "file").read_text() == "old"
+    assert names(tmp_path) == ["data"]
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path) -> None:
+    filled(tmp_path / "data", "old")
+    with pytest.raises(IsADirectoryError):
+        write_text(tmp_path / "data", "new")
+    assert (tmp_path / "data/file").read_text() == "old"
     assert names(tmp_path) == ["data"]
 
 
@@ -127,3 +148,153 @@ def test_an_artefact_is_typed_strictly_and_the_error_says_what_to_do(tmp_path: P
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"best\.json: not readable: Expecting"):
         read_json(path)
+
+
+def left(path: Path, mark: str, text: str) -> Path:
+    """What a process left beside `path`."""
+    return filled(path.with_name(_partial(path, mark, "new")), text)
+
+
+def test_another_process_at_work_is_left_alone_and_a_dead_one_is_cleared(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    code = f"""\
+import sys
+from pathlib import Path
+from brain_tumor.files import replacing
+with replacing(Path({str(data)!r})) as aside:
+    aside.mkdir()
+    (aside / "file").write_text("other")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline()
+        write_text(data, "this")
+        assert len(names(tmp_path)) == 2
+        other.kill()
+        other.wait()
+    write_text(data, "again")
+    assert names(tmp_path) == ["data"]
+
+
+def test_what_another_machine_left_is_cleared_after_a_day(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    folder = left(path, "0123abcd-77_88-0123abcd", "other machine")
+    write_text(path, "this")
+    assert folder.exists()
+    os.utime(folder, (0, 0))
+    write_text(path, "this")
+    assert names(tmp_path) == ["data"]
+
+
+REPLACE_OFTEN = """\
+import sys
+from pathlib import Path
+from brain_tumor.files import replacing
+path, kind, process = Path(sys.argv[1]), *sys.argv[2:]
+for turn in range(100):
+    with replacing(path) as aside:
+        if kind == "folder":
+            aside.mkdir()
+        file = aside / "file" if kind == "folder" else aside
+        file.write_text(f"{process} {turn}")
+"""
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_processes_that_replace_one_path_at_once_all_succeed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "data"
+    works = [
+        subprocess.Popen([sys.executable, "-c", REPLACE_OFTEN, path, kind, str(number)])
+        for number in range(3)
+    ]
+    assert [work.wait() for work in works] == [0, 0, 0]
+    assert names(tmp_path) == ["data"]
+    content = (path / "file" if kind == "folder" else path).read_text()
+    assert content.endswith(" 99")
+
+
+@pytest.mark.parametrize(
+    "name", ["n" * 251 + ".png", "ü" * 125 + ".h5", "." + ".x" * 127, "a.b" * 85]
+)
+def test_a_name_of_any_length_can_be_written(tmp_path: Path, name: str) -> None:
+    assert 253 <= len(os.fsencode(name)) <= 255
+    left(tmp_path / name, "1", "killed")
+    write_text(tmp_path / name, "text")
+    assert names(tmp_path) == [name]
+
+
+def test_a_link_to_a_folder_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    target = filled(tmp_path / "target", "kept")
+    (tmp_path / "data").symlink_to(target)
+    with replacing(tmp_path / "data") as aside:
+        filled(aside, "new")
+    assert (tmp_path / "data/file").read_text() == "new"
+    assert (target / "file").read_text() == "kept"
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[dict[str, Path]]:
+    """One of everything that a folder may hold in place of a picture."""
+    paths = {name: tmp_path / name for name in (
+        "link", "broken", "circle", "pipe", "socket", "folder", "folder link", "device link",
+        "stored", "annexed", "file",
+    )}  # fmt: skip
+    paths["file"].write_text("x")
+    paths["folder"].mkdir()
+    paths["link"].symlink_to(paths["file"])
+    paths["broken"].symlink_to("nowhere.png")
+    paths["circle"].symlink_to(paths["circle"])
+    os.mkfifo(paths["pipe"])
+    paths["folder link"].symlink_to(paths["folder"])
+    paths["device link"].symlink_to("/dev/zero")
+    for name, store in (
+        ("stored", "files/md5/0a/" + "b1" * 15),
+        ("annexed", ".git/annex/objects/k/k"),
+    ):
+        (tmp_path / store).parent.mkdir(parents=True)
+        (tmp_path / store).write_text("x")
+        paths[name].symlink_to(tmp_path / store)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(paths["socket"]))
+        yield paths | {"device": Path("/dev/zero")}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("link", "link to .*file: not followed"),
+        ("broken", r"link to a file that does not exist \(nowhere\.png\)"),
+        ("circle", "in a circle"),
+        ("pipe", "named pipe"),
+        ("socket", "socket"),
+        ("device", "device"),
+        ("device link", "link to /dev/zero: not followed"),
+        ("folder", "a folder, no file"),
+        ("folder link", "link to a folder: not followed"),
+    ],
+)
+def test_what_is_no_file_is_named_and_not_opened(
+    odd: dict[str, Path], name: str, reason: str
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        read_bytes(odd[name])
+
+
+@pytest.mark.parametrize("name", ["file", "stored", "annexed"])
+def test_a_link_into_a_store_of_contents_is_as_good_as_a_file(
+    odd: dict[str, Path], name: str
+) -> None:
+    assert read_bytes(odd[name]) == b"x"
+
+
+def test_a_disk_that_is_full_names_the_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"No space left on device.*model\.keras"),
+        replacing(tmp_path / "model.keras"),
+        Path("/dev/full").open("wb", 0) as full,
+    ):
+        full.write(b"x")

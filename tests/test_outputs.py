@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_tumor import outputs
 from brain_tumor.errors import UserError
 from brain_tumor.files import write_json
 from brain_tumor.outputs import (
@@ -166,3 +167,45 @@ def test_weights_that_are_not_those_described_are_refused(tmp_path: Path) -> Non
         damage(path)
         with pytest.raises(UserError, match=r"weights\.h5: .*`dvc repro backbone`"):
             described.check_file(path)
+
+
+NAMES = [
+    *(
+        "no/a\rb.png",
+        "no/a\nb.png",
+        "no/a\r\nb.png",
+        'no/"q",.png',
+        "no/ lead.png",
+        "no/trail .png",
+    ),
+    *(
+        "no/NA",
+        "no/null",
+        "no/nan",
+        "no/'#;|.png",
+        "no/\x1b[2J.png",
+        "no/a\\b.png",
+        "no/\u2028.png",
+    ),
+    *("no/=1", "no/e\u0301.png", "no/\u00e9.png", "no/" + "n" * 251 + ".png"),
+]
+
+
+def test_a_table_holds_any_name(tmp_path: Path) -> None:
+    texts = dict.fromkeys(("label", "split", "group"), "no")
+    table = pd.DataFrame([{"path": name} | texts for name in NAMES])
+    outputs.write_split(table, tmp_path / "split.csv")
+    assert list(outputs.read_split(tmp_path / "split.csv")["path"]) == NAMES
+
+
+def test_an_image_of_any_name_is_stored_under_its_own(tmp_path: Path) -> None:
+    images = np.arange(len(NAMES) * 4, dtype=np.uint8).reshape(-1, 2, 2)
+    for name, image in zip(NAMES, images, strict=True):
+        outputs.save_image(outputs.stored(tmp_path, name), image)
+    assert np.array_equal(outputs.load_images(tmp_path, NAMES), images)
+    assert outputs.stored(tmp_path, "no/1.png") == tmp_path / "no/1.png.png"
+
+
+def test_a_table_may_be_empty_or_hold_numbers_alone() -> None:
+    assert outputs.table_text(pd.DataFrame(columns=["path", "label"])) == "path,label\n"
+    assert outputs.table_text(pd.DataFrame({"a": [1, 2]})) == "a\n1\n2\n"

@@ -1,5 +1,7 @@
 """Errors in params.yaml name the key, what is wrong with it, and the key that may be meant."""
 
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
@@ -124,11 +126,73 @@ def test_the_code_has_no_defaults() -> None:
 
 def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    with pytest.raises(UserError, match=f"^{path}: cannot be read as YAML: "):
+    with pytest.raises(UserError, match=f"^{path}: no such file; run this at the top of a project"):
         settings.read(path)
     path.write_text("a: [", encoding="utf-8")
-    with pytest.raises(UserError, match=f"^{path}: cannot be read as YAML: "):
+    with pytest.raises(UserError, match=f"^{path}: cannot be read as YAML: [^\n]+$"):
         settings.read(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=f"^{path}: a folder, where a file is needed$"):
+        settings.read(path)
+
+
+def test_in_a_folder_of_the_project_it_is_said_where_its_top_is(tmp_path: Path) -> None:
+    top = tmp_path / "my project"
+    (top / "data/no").mkdir(parents=True)
+    shutil.copy(FILE, top)
+    with pytest.raises(UserError, match=f"the project is {top}: `cd '{top}'` first"):
+        settings.read(top / "data/no/params.yaml")
+
+
+BOMB = ", ".join(f"&{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 9)}]" for name in "bcdefghi")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("2019-01-01", "phantom.seed: a date is no value here: for text put it in quotes"),
+        ("2019-01-01T10:00:00Z", "phantom.seed: a date is no value"),
+        ("!!binary aGVsbG8=", "phantom.seed: binary data"),
+        ("!!set {a, b}", "phantom.seed: a set is no value"),
+        ("!!pairs [a: 1]", r"phantom.seed.0: a pair"),
+        ("!!python/object:os.system x", "cannot be read as YAML: could not determine"),
+        (f"[&a [1, 1], {BOMB}]", "more than 10000 values once aliases"),
+        ("&a [*a]", "more than 10000 values once aliases"),
+        ("[" * 5000 + "]" * 5000, "cannot be read as YAML: maximum recursion"),
+        (".inf", r"phantom.seed: Input should be a finite number \(received inf\)"),
+        ("-.inf", "phantom.seed: Input should be a finite number"),
+        (".nan", "phantom.seed: Input should be a finite number"),
+        ("1" + "0" * 22, r"phantom.seed: Input should be at most 4294967295 \(received 10{22}\)"),
+        ("1e22", "phantom.seed: Input should be at most 4294967295"),
+        ("-1e22", "phantom.seed: Input should be at most 4294967295"),
+        ("1" + "0" * 400, "phantom.seed: Input should be at most"),
+        ("1" + "0" * 5000, "cannot be read as YAML: Exceeds the limit"),
+        ("{1: 2}", "phantom.seed: key 1: quote it"),
+        ("{null: 2}", "phantom.seed: key None: quote it"),
+        ('{"\\e[2J": 2019-01-01}', r"phantom.seed.\\x1b\[2J: a date"),
+        ("\0", "cannot be read as YAML"),
+        ("\t- 1\n  - 2", "cannot be read as YAML"),
+    ],
+)
+def test_what_no_parameter_can_be_is_one_line_with_its_key(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    whole = FILE.read_text(encoding="utf-8")
+    path.write_text(re.sub("seed: .*", lambda _: f"seed: {text}", whole, count=1), "utf-8")
+    with pytest.raises(UserError, match=rf"^{path}: {problem}") as error:
+        settings.read(path)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("content", [b"# \xfc", "# \u00fc".encode("utf-16"), b"[1]", b"", b"text"])
+def test_a_file_of_something_else_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"params\.yaml: (cannot be read as YAML|holds no sections)"
+    ):
+        settings.read(tmp_path / "params.yaml")
 
 
 def test_one_section_of_another_file_is_read(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
+from typing import NoReturn
 
-from brain_tumor.errors import UserError
+from brain_tumor.errors import UserError, sentence
+from brain_tumor.escaping import terminal, terminal_lines
 from brain_tumor.machine import quiet_tensorflow
 
 # Packages that only some commands need, and the extra that brings them.
@@ -25,6 +28,7 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as of a shell: 128 + SIGINT
 def run(main: Callable[[], None]) -> None:
     """Run a stage as a command, and say which one it is, of how many."""
     quiet_tensorflow()
+    show_all_signs()
     announce(os.environ.get("DVC_STAGE", ""), main.__globals__["__doc__"])
     try:
         with reporting_errors():
@@ -64,11 +68,36 @@ def reporting_errors() -> Iterator[None]:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        print(
-            f"error: {error.name} is not installed: pip install 'brain-tumor[{extra}]'",
-            file=sys.stderr,
-        )
-        raise SystemExit(1) from error
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+        _fail(f"{error.name} is not installed: pip install 'brain-tumor[{extra}]'", error)
+    except UserError as error:
+        _fail(str(error), error)
+    except BrokenPipeError:  # whoever read the output (`head`) has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        _fail(sentence(error), error)
+
+
+def _fail(message: str, error: Exception) -> NoReturn:
+    print(f"error: {terminal_lines(message)}", file=sys.stderr)
+    raise SystemExit(1) from error
+
+
+def say(line: str) -> None:
+    """Print a line in which names may stand.
+
+    Raises:
+        SystemExit: it cannot be written, and standard error says why.
+    """
+    with reporting_errors():
+        try:
+            print(terminal(line), flush=True)
+        except OSError as error:
+            error.filename = error.filename or "standard output"
+            raise
+
+
+def show_all_signs() -> None:
+    r"""Let standard output write what its encoding lacks as `\u8111`, not end at it."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

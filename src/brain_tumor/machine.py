@@ -132,7 +132,12 @@ def _bar() -> Progress:
 
 
 class GitError(UserError):
-    """git is missing or failed; holds the command and what git said."""
+    """git is missing or failed; holds the command and, on one line, what git said."""
+
+    @property
+    def is_no_repository(self) -> bool:
+        """Whether git runs well, but not in a repository."""
+        return "not a git repository" in str(self)
 
 
 def git(*arguments: str, folder: Path = Path()) -> str:
@@ -144,7 +149,7 @@ def git(*arguments: str, folder: Path = Path()) -> str:
         GitError: git is missing, or it exits with another status than 0.
     """
     words = f"`git {' '.join(arguments)}`"
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(
@@ -155,11 +160,13 @@ def git(*arguments: str, folder: Path = Path()) -> str:
             encoding="utf-8",
             errors="backslashreplace",  # names of files are any bytes
         )
+    except FileNotFoundError as error:
+        raise GitError(f"{words}: git is not installed, or not on the PATH") from error
     except OSError as error:
-        raise GitError(f"{words}: git does not run: {error}") from error
+        raise GitError(f"{words}: git does not run: {error.strerror}") from error
     if done.returncode:
-        output = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
-        raise GitError(f"{words} failed: {output}")
+        output = " ".join((done.stderr or done.stdout).split())
+        raise GitError(f"{words} failed: {output or f'exit status {done.returncode}'}")
     return done.stdout
 
 

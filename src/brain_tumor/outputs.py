@@ -4,12 +4,13 @@ Paths are relative to the repository, where all stages run. Every function takes
 that a pipeline in another folder can be read.
 """
 
+import csv
 import hashlib
 import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from pydantic import Field
 from brain_tumor.errors import UserError
 from brain_tumor.files import (
     RESTORE,
+    fitting,
     read_artefact,
     read_json,
     reading,
@@ -108,7 +110,19 @@ def write_table(path: Path, table: pd.DataFrame, digits: int | None = None) -> N
     Numbers have so many digits after the point; None: all that matter.
     """
     form = None if digits is None else f"%.{digits}f"
-    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=form))
+    write_text(path, table_text(table, form))
+
+
+def table_text(table: pd.DataFrame, float_format: str | None = None) -> str:
+    """A table without its index as CSV; a name may hold any sign, a carriage return too."""
+    texts = table.select_dtypes(exclude="number").astype("str")
+    has_return = any("\r" in text for _, column in texts.items() for text in column)
+    return table.to_csv(
+        index=False,
+        lineterminator="\n",
+        float_format=float_format,
+        quoting=csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL,
+    )
 
 
 # Of the manifest, a row per image. Column: type. Texts are never missing; an unknown patient is "".
@@ -180,8 +194,8 @@ def check_listed(path: Path, table: pd.DataFrame, manifest: pd.DataFrame) -> Non
 
 
 def stored(folder: Path, path: str) -> Path:
-    """Where the image of manifest path `path` is kept: `folder/<path>.png`."""
-    return folder / f"{path}.png"
+    """Where the image of manifest path `path` is kept: `folder/<path>.png`, if that name fits."""
+    return (folder / path).with_name(fitting(PurePosixPath(path).name, ".png"))
 
 
 def save_image(file: Path, image: np.ndarray) -> None:

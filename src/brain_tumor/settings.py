@@ -4,6 +4,8 @@ Meanings and units of the values stand in params.yaml.
 """
 
 import json
+import math
+import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -26,7 +28,8 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from brain_tumor.errors import UserError
+from brain_tumor.errors import UserError, sentence
+from brain_tumor.escaping import terminal
 
 PARAMS: Final = Path("params.yaml")
 
@@ -603,7 +606,10 @@ def changed_since_commit(name: str, path: Path = PARAMS) -> dict[str, object]:
     except (OSError, subprocess.CalledProcessError):
         return {}
     yaml = YAML(typ="safe", pure=True)
-    before = _flat(yaml.load(committed).get(name, {}))
+    try:
+        before = _flat(yaml.load(committed).get(name, {}))
+    except (YAMLError, AttributeError, ValueError):  # the commit's file was broken
+        return {}
     now = _flat(yaml.load(path.read_text(encoding="utf-8")).get(name, {}))
     return {key: value for key, value in now.items() if key not in before or before[key] != value}
 
@@ -625,7 +631,9 @@ def _describe(name: str, section: type[Section], problems: list[ErrorDetails]) -
         match problem["type"]:
             case "extra_forbidden":
                 closest = _closest_field(section, location)
-                yield f"{key}: unknown key" + (f", did you mean '{closest}'?" if closest else "")
+                yield f"{terminal(key)}: unknown key" + (
+                    f", did you mean '{closest}'?" if closest else ""
+                )
             case "missing":
                 if location not in meant:
                     yield f"{key}: missing"
@@ -659,9 +667,78 @@ def _document(path: Path) -> dict[str, Any]:
     """The file as DVC reads it: by YAML 1.2 `1e-4` is a number and `no` a string."""
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {error}") from error
-    return document if isinstance(document, dict) else {}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; {_where_it_is(path)}") from error
+    except OSError as error:
+        raise UserError(sentence(error)) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = terminal(" ".join(str(error).split()))
+        raise UserError(f"{path}: cannot be read as YAML: {reason}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: holds no sections such as `phantom:` with values below them")
+    _require_plain(path, document)
+    return document
+
+
+def _where_it_is(path: Path) -> str:
+    """What to do where a params file is missing: mostly the command runs in a wrong folder."""
+    for folder in path.absolute().parent.parents:
+        if (folder / path.name).is_file():
+            return f"the project is {folder}: `cd {shlex.quote(str(folder))}` first"
+    return f"run this at the top of a project, the folder that holds {path.name} and dvc.yaml"
+
+
+_MOST_VALUES = 10_000
+_LARGEST = 2**32 - 1  # of any number: counts and seeds reach this far, and no bound is meant beyond
+_KINDS = {
+    "date": "a date",
+    "datetime": "a date",
+    "bytes": "binary data (!!binary)",
+    "set": "a set",
+    "tuple": "a pair (!!pairs)",
+}
+
+
+def _require_plain(path: Path, document: dict[str, Any]) -> None:
+    """Refuse what no parameter can be, before the sections are looked at.
+
+    That is what YAML knows and JSON does not, numbers without end, and aliases that multiply what
+    is written.
+    """
+    waiting: list[tuple[str, object]] = [("", document)]
+    problems: list[str] = []
+    for _ in range(_MOST_VALUES):
+        if not waiting:
+            break
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{key}.{name}".removeprefix("."), value[name]) for name in value]
+            names = [name for name in value if type(name) is not str]
+            problems += [f"{key or 'at the top'}: key {name!r}: quote it" for name in names]
+        elif isinstance(value, list):
+            waiting += [(f"{key}.{number}", inner) for number, inner in enumerate(value)]
+        elif reason := _no_parameter(value):
+            problems.append(f"{key}: {reason}")
+    else:
+        problems.append(
+            f"more than {_MOST_VALUES} values once aliases (*name) are filled in: write out what "
+            "is meant"
+        )
+    if problems:
+        raise UserError(f"{path}: {terminal('; '.join(sorted(problems)))}")
+
+
+def _no_parameter(value: object) -> str:
+    """Why a value is none that a parameter can have; "" if it may be."""
+    if isinstance(value, int | float):
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"Input should be a finite number (received {value})"
+        is_small = -_LARGEST <= value <= _LARGEST
+        return "" if is_small else f"Input should be at most {_LARGEST} (received {value})"
+    if value is None or isinstance(value, str):
+        return ""
+    kind = _KINDS.get(type(value).__name__, type(value).__name__)
+    return f"{kind} is no value here: for text put it in quotes"
 
 
 def _parsed(

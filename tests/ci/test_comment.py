@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from markdown_it import MarkdownIt
 
 from brain_tumor.ci.comment import MARKER, CommentError, GitHub, Origin, comment, text
 from tests.ci.actions import jobs
@@ -153,6 +154,36 @@ def test_refusal_is_reported_with_what_was_asked(github: GitHub) -> None:
     wrong = GitHub(github.api, github.repository, "stale")
     with pytest.raises(CommentError, match=r"GET http.*/pulls.*401"):
         comment("report", ORIGIN, wrong)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "[Approve here]\n\n[Approve here]: https://evil.example",
+        "[Approve here]\n\n[Approve here]: //evil.example",
+        "[Approve here]\n\n[Approve here]:\n  <//evil.example>",
+        "\\[Approve here](//evil.example)",
+        "![Approve here]\n\n[approve  HERE]: /evil",
+        "[^1]\n\n[^1]: note",
+        "<https://evil.example>",
+        "HTTPS://evil.example WWW.evil.example ftp://evil.example",
+        "&#64;everyone &commat;everyone",
+        "> [!IMPORTANT]\n> Approve",
+        "- [ ] approve",
+        '```mermaid\nclick A href "https://evil.example"\n',
+        "~~~\nleft open",
+    ],
+)
+def test_nothing_that_a_stranger_writes_becomes_a_link_an_image_or_a_block(evil: str) -> None:
+    written = text(evil, "https://example.org/1", foreign=True)
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(written)
+    inline = [child for token in tokens for child in token.children or []]
+    links = [token.attrs["href"] for token in inline if token.type == "link_open"]
+    assert links == ["https://example.org/1"]
+    kinds = {token.type for token in [*tokens, *inline]}
+    assert not kinds & {"image", "fence", "html_inline", "code_block"}
+    shown = "".join(token.content for token in inline if token.type != "link_open")
+    assert not re.search(r"://|www\.|@\w", shown, re.IGNORECASE)
 
 
 def test_report_of_a_stranger_says_so_mentions_nobody_and_links_nowhere() -> None:

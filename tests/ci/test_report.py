@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from brain_tumor.ci.facts import Facts
 from brain_tumor.ci.report import headline, listing, number, render, write_failure
@@ -55,6 +56,31 @@ def facts(**changes: Any) -> Facts:
         failed=False,
     )
     return replace(plain, **changes)
+
+
+NASTY = "no/a\n# Approved\n`](//evil) ``x`[ok](//evil)<b>|\x1b[2J.png"
+
+
+def test_names_in_a_report_are_names_and_nothing_else() -> None:
+    remark = {"path": NASTY, "reason": f"same bytes as {NASTY}"}
+    validation = {"ok": False, "errors": [remark] * 2, "warnings": [remark], "excluded": [remark]}
+    unmet = {"name": "no copies", "observed": f"a; {NASTY}", "success": False}
+    grown = compare({"no/1.png": "a", NASTY: "b"}, {NASTY: "a", "yes/1.png": "c"}, ["no", "yes"])
+    page = render(
+        facts(
+            data=grown,
+            validation=validation | {"expectations": [unmet]},
+            params={f"validate.{NASTY}": (NASTY, [NASTY])},
+            unfinished=(NASTY,),
+        )
+    )
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(page)
+    inline = [child for token in tokens for child in token.children or []]
+    headings = [token.map[0] for token in tokens if token.type == "heading_open" and token.map]
+    lines = page.splitlines()
+    assert not [lines[line] for line in headings if "Approved" in lines[line] and line > 0]
+    assert not {token.type for token in [*tokens, *inline]} & {"link_open", "image", "html_inline"}
+    assert page.replace("\n", "").replace("\u200b", "").isprintable()
 
 
 WAITS = {"uri": "models:/net/2", "alias": "challenger"}

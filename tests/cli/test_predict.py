@@ -133,14 +133,87 @@ def test_heat_maps_of_files_of_one_name_do_not_meet(
 def test_a_heat_map_that_cannot_be_written_costs_nothing_else(
     model: Path, files: Path, tmp_path: Path
 ) -> None:
-    long = tmp_path / ("n" * 250 + ".png")
-    long.write_bytes(disc(120))
-    result = predict(model, long, files / "a.png", "--heatmap", tmp_path / "maps", "--json")
+    (tmp_path / "maps/b.jpg.png").mkdir(parents=True)
+    (tmp_path / "maps/b.jpg.png/mine").touch()
+    paths = (files / "b.jpg", files / "a.png")
+    result = predict(model, *paths, "--heatmap", tmp_path / "maps", "--json")
     first, second = rows_of(result)
     assert result.exit_code == 1
     assert first["error"].startswith("heat map not written")
+    assert (tmp_path / "maps/b.jpg.png/mine").exists()
     assert first["probability"] is not None
     assert not second["error"]
+
+
+NAMES = (
+    "n" * 251 + ".png",
+    "a\nb\r.png",
+    "\x1b[2J\x1b]0;title\x07.png",
+    "ü脑 $x$ [red]bold[end] *?.png",
+    "-x.png",
+    "=1+1.png",
+)
+
+
+@pytest.fixture(scope="module")
+def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("names")
+    for name in NAMES:
+        (folder / name).write_bytes(disc(120))
+    return folder
+
+
+def test_any_name_has_its_answer_and_its_heat_map(
+    model: Path, oddly_named: Path, tmp_path: Path
+) -> None:
+    result = predict(model, oddly_named, "--json", "--heatmap", tmp_path / "maps")
+    assert result.exit_code == 0, result.output
+    rows = rows_of(result)
+    assert sorted(row["file"] for row in rows) == sorted(str(oddly_named / n) for n in NAMES)
+    assert len(list((tmp_path / "maps").iterdir())) == len(NAMES)
+    for form in ((), ("--csv",), ("--json",)):
+        printed = predict(model, oddly_named, *form).stdout
+        assert printed.replace("\n", "").isprintable()
+    lines = predict(model, oddly_named, "--csv").stdout.splitlines()
+    assert len(lines) == 1 + len(NAMES)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_an_encoding_that_lacks_signs_loses_no_answer(
+    model: Path, oddly_named: Path, encoding: str
+) -> None:
+    program = str(Path(sys.executable).with_name("brain-tumor"))
+    outputs = [
+        subprocess.run(
+            [program, "predict", "--model", str(model), str(oddly_named), *form],
+            env=os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "200"},
+            capture_output=True,
+            check=True,
+        ).stdout.decode(encoding)
+        for form in (["--json"], ["--csv"], [])
+    ]
+    names = [row["file"] for row in json.loads(outputs[0])]
+    assert sorted(names) == sorted(str(oddly_named / name) for name in NAMES)
+    assert len(list(csv.DictReader(io.StringIO(outputs[1])))) == len(NAMES)
+    assert outputs[2].count("0.") >= len(NAMES)
+    assert r"\u8111" in outputs[1]
+    assert r"\u8111" in outputs[2]
+
+
+def test_two_runs_may_write_the_same_heat_maps_at_once(
+    model: Path, files: Path, tmp_path: Path
+) -> None:
+    program = str(Path(sys.executable).with_name("brain-tumor"))
+    command = [program, "predict", "--model", str(model), str(files / "deep"), str(files / "b.jpg")]
+    runs = [
+        subprocess.Popen([*command, "--heatmap", str(tmp_path / "maps")], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a.png.png", "b.jpg.png"]
+    for run in runs:
+        assert run.stdout
+        run.stdout.close()
 
 
 def test_earlier_heat_maps_are_not_looked_at(model: Path, tmp_path: Path) -> None:

@@ -103,6 +103,32 @@ def linked_folder(data: Path) -> None:
     (data / "no" / "more").symlink_to(data / "yes")
 
 
+def pipe(data: Path) -> None:
+    os.mkfifo(data / "no" / "pipe.png")
+
+
+def pipe_outside(data: Path) -> None:
+    os.mkfifo(data / "pipe.png")
+
+
+def device(data: Path) -> None:
+    (data / "no" / "zero.png").symlink_to("/dev/zero")
+
+
+def link_to_file(data: Path) -> None:
+    (data.parent / "secret.png").write_bytes((data / "no" / "0.png").read_bytes())
+    (data / "no" / "link.png").symlink_to(data.parent / "secret.png")
+
+
+def linked_mask(data: Path) -> None:
+    (data / "masks").mkdir()
+    (data / "masks" / "a.png").symlink_to("/dev/zero")
+
+
+def archive(data: Path) -> None:
+    (data / "no" / "more.zip").write_bytes(b"PK")
+
+
 @pytest.mark.parametrize(
     ("spoil", "path", "reason"),
     [
@@ -118,6 +144,12 @@ def linked_folder(data: Path) -> None:
         (patients_not_text, "patients.csv", "cannot be read as CSV in UTF-8"),
         (too_few_left, "no/", "2 usable images, the split needs at least 3"),
         (dangling_link, "no/link.png", "link to a file that does not exist"),
+        (pipe, "no/pipe.png", "a named pipe (FIFO), no file: not opened"),
+        (pipe_outside, "pipe.png", "image outside the class folders"),
+        (device, "no/zero.png", "link to /dev/zero: not followed"),
+        (link_to_file, "no/link.png", "secret.png: not followed, put a copy in its place"),
+        (linked_mask, "masks/a.png", "link to /dev/zero: not followed"),
+        (archive, "no/more.zip", "an archive: put what is in it here instead"),
         (linked_folder, "no/more/", "link to a folder: not followed"),
         (lambda data: shutil.rmtree(data / "yes"), "yes/", "missing or empty"),
         (lambda data: [f.unlink() for f in (data / "no").iterdir()], "no/", "missing or empty"),
@@ -232,9 +264,7 @@ def test_everything_wrong_is_reported_at_once(data: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
 def test_a_name_that_is_not_text_is_an_error(data: Path) -> None:
     (data / "no" / "0.png").rename(data / "no" / os.fsdecode(b"\xff.png"))
-    assert check(data).errors == [
-        Remark("no/\\udcff.png", "file name is not valid UTF-8: rename it")
-    ]
+    assert check(data).errors == [Remark("no/\\xff.png", "file name is not valid UTF-8: rename it")]
 
 
 def test_oddities_are_warnings_and_do_not_stop(data: Path) -> None:
@@ -256,7 +286,7 @@ def test_oddities_are_warnings_and_do_not_stop(data: Path) -> None:
         Remark("no/0.jpg", "content is PNG, file name says '.jpg'"),
         Remark("no/blank.png", "blank: every pixel has the same value"),
         Remark("yes/5 copy.png", "same bytes as yes/4.png"),
-        Remark("yes/Thumbs.db", "hidden file: ignored"),
+        Remark("yes/Thumbs.db", "left behind by a system: ignored"),
         Remark("yes/near.jpg", "near-duplicate of yes/5.png"),
     ]
 

@@ -1,8 +1,12 @@
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -11,6 +15,8 @@ import pytest
 from brain_tumor.data import dvc
 from brain_tumor.data.dvc import DvcError
 from brain_tumor.data.fetch import ensure, fetch
+from brain_tumor.data.folder import find_images
+from brain_tumor.data.grow import add
 from brain_tumor.errors import UserError
 from tests import sections
 from tests.data.growing import dvc as run_dvc
@@ -47,6 +53,14 @@ def fill(
     """Fetch without DVC."""
     with patch.object(dvc, "require_repository"), patch.object(dvc, "add"):
         return fetch(str(source), data, PHANTOM, class_folders, force=force)
+
+
+def fetch_again(data: Path) -> None:
+    fetch("phantom", data, PHANTOM, NAMES, force=True)
+
+
+def add_again(data: Path) -> None:
+    add(data.parents[1], "no", data, sections.validate())
 
 
 def names(folder: Path) -> list[str]:
@@ -158,6 +172,151 @@ def test_tar_links_cannot_lead_outside(source: Path, tmp_path: Path) -> None:
         tar.addfile(link)
     with pytest.raises(UserError, match="leads outside"):
         fill(tmp_path / "bad.tar", tmp_path / "data")
+
+
+def odd(folder: Path, name: str) -> None:
+    """Put something else than a file into a folder."""
+    path = folder / name
+    match name:
+        case "pipe.jpg":
+            os.mkfifo(path)
+        case "zero.jpg":
+            path.symlink_to("/dev/zero")
+        case "secret.jpg":
+            path.symlink_to("/etc/hostname")
+        case "broken.jpg":
+            path.symlink_to("nowhere.jpg")
+        case "circle.jpg":
+            path.symlink_to(path)
+        case "linked":
+            path.symlink_to("..")
+        case "more.zip" | "more.7z":
+            path.write_bytes(b"x")
+
+
+REASONS = {
+    "pipe.jpg": "a named pipe",
+    "zero.jpg": "link to /dev/zero: not followed",
+    "secret.jpg": "link to /etc/hostname: not followed",
+    "broken.jpg": "link to a file that does not exist",
+    "circle.jpg": "in a circle",
+    "linked": "/: link to a folder: not followed",
+    "more.zip": "an archive: unpack it first",
+    "more.7z": "an archive: unpack it first",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+@pytest.mark.parametrize("folder", ["no", "masks"])
+def test_what_is_no_file_in_a_folder_is_named_and_nothing_is_fetched(
+    source: Path, tmp_path: Path, name: str, folder: str
+) -> None:
+    (source / "masks").mkdir()
+    odd(source / folder, name)
+    with pytest.raises(UserError) as error:
+        fill(source, tmp_path / "data")
+    message = str(error.value)
+    assert f"{folder}/{name}" in message
+    assert REASONS[name] in message
+    assert message.startswith(f"{source}: nothing was fetched: ")
+    assert message.isprintable()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["download"]
+
+
+@pytest.mark.parametrize("name", ["pipe.jpg", "zero.jpg", "secret.jpg", "broken.jpg"])
+def test_before_dvc_opens_it_what_is_no_file_is_named(source: Path, name: str) -> None:
+    odd(source / "no", name)
+    with pytest.raises(UserError, match=rf"no/{name}: .*{REASONS[name]}"):
+        ensure(source, PHANTOM, NAMES)
+
+
+def test_a_linked_class_folder_is_named(source: Path, tmp_path: Path) -> None:
+    (source / "no").rename(tmp_path / "elsewhere")
+    (source / "no").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"no/: link to a folder"):
+        fill(source, tmp_path / "data")
+
+
+def test_an_archive_in_an_archive_is_named(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "outer").mkdir()
+    zipped(source, tmp_path / "outer/MRI images.zip")
+    outer = zipped(tmp_path / "outer", tmp_path / "outer.zip")
+    with pytest.raises(UserError, match=r"outer\.zip: .* the archive MRI images\.zip: unpack and"):
+        fill(outer, tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["pipe.jpg", "/dev/zero"])
+def test_a_source_that_is_no_file_is_not_opened(tmp_path: Path, name: str) -> None:
+    if name == "pipe.jpg":
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=r"(named pipe|device).*give a directory or an archive"):
+        fill(tmp_path / name, tmp_path / "data")
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_left_is_cleared_by_the_next(source: Path, tmp_path: Path) -> None:
+    """Killed while it unpacks, and while it copies."""
+    archive = zipped(source, tmp_path / "images.zip")
+    place = "brain_tumor.data.fetch"
+    for function in ("copy_class_folders", "find_class_folders"):
+        code = f"""\
+import os, signal
+from pathlib import Path
+from unittest.mock import patch
+from tests.data.test_fetch import fill
+with patch("{place}.{function}", lambda *_: os.kill(os.getpid(), signal.SIGKILL)):
+    fill({str(archive)!r}, Path({str(tmp_path / "data")!r}))
+"""
+        done = subprocess.run([sys.executable, "-c", code], check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert len([path for path in tmp_path.iterdir() if "partial" in path.name]) >= 2
+    fill(archive, tmp_path / "data")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "download", "images.zip"]
+
+
+@pytest.mark.parametrize("command", [fetch_again, add_again, dvc.on_record, dvc.in_folder])
+def test_a_linked_data_folder_is_one_true_sentence(
+    tmp_path: Path, command: Callable[[Path], object]
+) -> None:
+    (tmp_path / "repository/.dvc").mkdir(parents=True)
+    (tmp_path / "disk/data/no").mkdir(parents=True)
+    data = tmp_path / "repository/data"
+    data.symlink_to(tmp_path / "disk/data")
+    with pytest.raises(DvcError, match=r"data is a link .*`dvc cache dir .*cache\.type symlink"):
+        command(data)
+
+
+@pytest.mark.slow
+def test_what_that_sentence_says_keeps_the_bytes_on_the_other_disk(
+    repository: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    fill("phantom", disk / "data")
+    run_dvc(repository, "cache", "dir", str(disk / "dvc-cache"))
+    run_dvc(repository, "config", "cache.type", "symlink")
+    fetch(str(disk / "data"), repository / "data", PHANTOM, NAMES)
+    kept = [path for path in (repository / "data").rglob("*.png") if path.is_symlink()]
+    assert len(kept) == len(list((disk / "data").rglob("*.png")))
+    contents = find_images(repository / "data", sections.validate())
+    assert (len(contents.images), contents.errors) == (6, [])
+
+
+@pytest.mark.slow
+def test_dvc_says_in_its_own_words_why_it_failed(repository: Path) -> None:
+    data = repository / "data"
+    data.mkdir()
+    (repository / "dvc.yaml").write_text("stages: {a: {cmd: echo, outs: [data]}}")
+    with pytest.raises(DvcError, match=r"`dvc add data` failed in repository: .*overlap") as error:
+        dvc.add(data, {})
+    assert "ERROR" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "text", "meta: 3"])
+def test_a_damaged_data_dvc_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "data.dvc").write_text(text)
+    with pytest.raises(DvcError, match=r"data\.dvc: not as DVC writes it: `git checkout"):
+        dvc.read_meta(tmp_path / "data")
 
 
 def test_existing_data_are_kept_unless_forced(source: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from brain_tumor.imaging.header import TooLargeError, check_header
 from brain_tumor.imaging.grey import DecodeError, square
+from brain_tumor.imaging.header import TooLargeError, check_header
 from tests.imaging.files import RNG, dicom
 
 AT_ONCE_S = 2.0  # on a busy machine; most take milliseconds

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from brain_tumor.inference.classifier import Prepared
-from brain_tumor.inference.files import _surviving, expand
+from brain_tumor.inference.files import _read, _surviving, expand
+from tests import sections
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -63,13 +64,34 @@ def test_a_lone_dicom_file_does_not_end_the_command(tmp_path: Path) -> None:
     assert "ended the process" in str(list(_surviving(partial(fatal, "4.dcm"), [path])))
 
 
-def test_linked_folders_are_searched_once_and_broken_links_have_their_row(tmp_path: Path) -> None:
+def test_a_folder_is_followed_where_it_is_named_and_links_in_it_have_their_row(
+    tmp_path: Path,
+) -> None:
     touch(tmp_path / "scans", "a.png")
     (tmp_path / "linked").symlink_to(tmp_path / "scans")
     (tmp_path / "scans" / "loop").symlink_to(tmp_path / "scans")
     (tmp_path / "scans" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     names = [path.name for path in expand([str(tmp_path / "linked")])]
-    assert names == ["a.png", "gone.png"]
+    assert names == ["a.png", "gone.png", "loop"]
+
+
+def test_pipes_devices_and_links_are_named_and_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    touch(tmp_path / "elsewhere", "secret.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "elsewhere/secret.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder").symlink_to(tmp_path / "elsewhere")
+    texts = [str(tmp_path / name) for name in ("pipe.png", "link.png", "zero.png")]
+    [folder] = [path for path in expand([str(tmp_path)]) if path.name == "folder"]
+    files = [*expand(texts), folder, Path("/dev/zero")]
+    reasons = list(_surviving(partial(_read, sections.preprocess(), 1), files))
+    assert [str(reason).partition(":")[0] for reason in reasons] == [
+        "a named pipe (FIFO), no file",
+        f"link to {tmp_path}/elsewhere/secret.png",
+        "link to /dev/zero",
+        "link to a folder",
+        "a device, no file",
+    ]
 
 
 def test_a_name_that_is_too_long_is_kept_for_its_own_row() -> None:

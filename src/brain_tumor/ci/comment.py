@@ -113,9 +113,11 @@ def text(report: str, url: str, *, foreign: bool) -> str:
     No HTML and no mention is left in it. What comes from a fork says so and links nowhere: it is
     written by whoever wrote the pull request.
     """
-    plain = report.replace("<", "&lt;").replace("@", f"@{_BREAK}")
+    plain = report.replace("&", "&amp;").replace("<", "&lt;").replace("@", f"@{_BREAK}")
     if foreign:
-        plain = re.sub(r"(\]|:|#|www)(?=[(/\[\d.])", rf"\1{_BREAK}", plain)
+        plain = re.sub(r"(\]|:|#|www)(?=[(/\[\d.])", rf"\1{_BREAK}", plain, flags=re.IGNORECASE)
+        plain = re.sub(r"([\\\[\]])", r"\\\1", plain)  # no link, image, reference or definition
+        plain = re.sub(r"(`{3}|~{3})", rf"{_BREAK}\1", plain)  # no block that is left open
     if len(plain) > _MOST_CHARACTERS:
         plain = f"{plain[:_MOST_CHARACTERS]}\n\n... (cut)"
     source = "> From a fork, by its own code: unverified.\n\n" if foreign else ""

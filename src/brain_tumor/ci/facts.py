@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from brain_tumor.data import dvc
 from brain_tumor.data.compare import DataDiff, compare
 from brain_tumor.data.dvc import DvcError, at_revision, default_remote, in_folder, pointer
 from brain_tumor.data.fetch import ensure, has_files
@@ -21,24 +20,9 @@ from brain_tumor.outputs import FIGURES, REGISTERED, VALIDATION
 from brain_tumor.settings import PhantomParams
 
 
-def dvc(*arguments: str) -> str:
-    """Standard output of a DVC command in the current folder.
-
-    Raises:
-        DvcError: it exits with another status than 0.
-    """
-    command = [sys.executable, "-m", "dvc", *arguments]
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
-    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if process.returncode:
-        output = (process.stderr or process.stdout).strip() or f"exit status {process.returncode}"
-        raise DvcError(f"`dvc {' '.join(arguments)}` failed: {output}")
-    return process.stdout
-
-
 def dvc_json(*arguments: str) -> dict[str, Any]:
-    """What a DVC command prints with `--json`; {} where it prints nothing. Raises as `dvc`."""
-    text = dvc(*arguments, "--json").strip()
+    """What a DVC command prints with `--json`; {} where it prints nothing. Raises as `dvc.run`."""
+    text = dvc.run(*arguments, "--json").strip()
     return dict(json.loads(text)) if text else {}
 
 
@@ -243,14 +227,14 @@ def push(data: Path) -> str:
     remote = default_remote(data)
     if remote is None:
         return "no DVC remote is set: data and outputs stay on this machine"
-    return f"pushed to {remote}: {dvc('push').strip().splitlines()[-1]}"
+    return f"pushed to {remote}: {dvc.run('push').strip().splitlines()[-1]}"
 
 
 def _pull(remote: str | None, without_access: bool) -> str:
     if remote is None:
         return "no DVC remote is set: nothing to pull"
     try:
-        lines = dvc("pull", "--allow-missing").strip().splitlines()
+        lines = dvc.run("pull", "--allow-missing").strip().splitlines()
     except DvcError as error:
         if not without_access:
             raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_tumor.ci.facts import Facts
+from brain_tumor.escaping import code, markdown
 from brain_tumor.figure_text import IN_BRACKETS, figure_label, markdown_table, with_interval
 from brain_tumor.files import write_text
 
@@ -26,11 +27,6 @@ def number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.3f}" if 0.01 <= abs(value) < 100 or value == 0 else f"{value:.4g}"
-
-
-def code(text: str) -> str:
-    """A file name or such, verbatim."""
-    return f"`{text.replace('`', chr(39))}`"
 
 
 _FIGURES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "log_loss")
@@ -80,11 +76,11 @@ def warnings(facts: Facts) -> str:
         return ""
     all_warnings = [(row["path"], row["reason"]) for row in facts.validation["warnings"]]
     new = [
-        f"{code(path)}: {reason}"
+        f"{code(path)}: {markdown(reason)}"
         for path, reason in all_warnings
         if (path, reason) not in facts.known_warnings
     ]
-    left_out = [f"{code(row['path'])}: {row['reason']}" for row in facts.validation["excluded"]]
+    left_out = [_remark(row) for row in facts.validation["excluded"]]
     parts = [f"## Validation warnings\n\n{len(all_warnings)} in all, {len(new)} of them new."]
     if new:
         parts.append(listing(new))
@@ -98,12 +94,20 @@ def params(facts: Facts) -> str:
     if facts.params is None:
         return "## Parameters\n\nThey could not be compared."
     rows = [
-        (code(name), *("" if value is None else json.dumps(value).strip('"') for value in change))
+        (code(name), *("" if value is None else _parameter(value) for value in change))
         for name, change in sorted(facts.params.items())
     ]
     return "## Parameters\n\n" + (
         markdown_table(["parameter", "base", "now"], rows) or "None changed."
     )
+
+
+def _remark(row: Mapping[str, str]) -> str:
+    return f"{code(row['path'])}: {markdown(row['reason'])}"
+
+
+def _parameter(value: object) -> str:
+    return markdown(json.dumps(value, ensure_ascii=False).strip('"'))
 
 
 def metrics(facts: Facts) -> str:
@@ -175,7 +179,7 @@ def headline(facts: Facts) -> str:
         return "Stopped before training: the data do not pass validation; the champion stays"
     if not facts.complete or facts.registered is None:
         stopped = facts.unfinished[0] if facts.unfinished else "register"
-        return f"Stopped: stage {stopped} did not finish; the champion stays"
+        return f"Stopped: stage {markdown(stopped)} did not finish; the champion stays"
     uri = f"{facts.registered['name']} version {facts.registered['version']}"
     if facts.failed:
         return f"The pipeline ended with {uri}, but a step after it failed: see the log"
@@ -215,13 +219,17 @@ def _compared(facts: Facts) -> str:
 def _errors(facts: Facts) -> str:
     if facts.validation is None or facts.validation["ok"]:
         return ""
-    errors = [f"{code(fault['path'])}: {fault['reason']}" for fault in facts.validation["errors"]]
+    errors = [_remark(row) for row in facts.validation["errors"]]
     unmet = [
-        f"expectation not met: {expectation['name']} (observed: {expectation['observed']})"
+        f"expectation not met: {markdown(_of(expectation))}"
         for expectation in facts.validation["expectations"]
         if not expectation["success"] and expectation.get("severity") != "warning"
     ]
     return f"## What is wrong with the data\n\n{listing([*errors, *unmet])}"
+
+
+def _of(expectation: Mapping[str, Any]) -> str:
+    return f"{expectation['name']} (observed: {expectation['observed']})"
 
 
 def _model(facts: Facts) -> str:

@@ -1,5 +1,6 @@
 """The command line: brain-tumor."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,8 @@ from brain_tumor.cli.options import (
     registered_name,
 )
 from brain_tumor.cli.predict import predict
-from brain_tumor.command import reporting_errors
+from brain_tumor.command import reporting_errors, say, show_all_signs
+from brain_tumor.escaping import terminal
 from brain_tumor.machine import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def registry_sync(params: ParamsFile = PARAMS) -> None:
         sections = settings.read(params)
         synced = sync(StageOutputs(params=params), sections.preprocess, sections.register)
     aliases = ", ".join(f"@{alias}" for alias in synced.aliases) or "no alias"
-    typer.echo(f"{synced.uri} ({aliases}): {'restored' if synced.restored else 'in place'}")
+    say(f"{synced.uri} ({aliases}): {'restored' if synced.restored else 'in place'}")
 
 
 @registry_app.command("promote")
@@ -84,7 +86,7 @@ def registry_promote(
         promotion = promote(StageOutputs(params=params), section)
         if json_file:
             write_json(json_file, asdict(promotion))
-    typer.echo(f"{promotion.uri} is @{promotion.alias}: {promotion.decision['reason']}")
+    say(f"{promotion.uri} is @{promotion.alias}: {promotion.decision['reason']}")
 
 
 def pull(
@@ -107,7 +109,7 @@ def pull(
 
     with reporting_errors():
         pulled = pull_model(chosen(model), folder, force=force)
-    typer.echo(f"{folder}: {pulled.name}; its card: {folder / 'MODEL_CARD.md'}")
+    say(f"{folder}: {pulled.name}; its card: {folder / 'MODEL_CARD.md'}")
 
 
 def serve(
@@ -159,7 +161,7 @@ def serve(
             (host, port),
             count,
             Limits(file_bytes=round(max_mb * MEGABYTE), timeout_s=timeout_s),
-            lambda url: typer.echo(
+            lambda url: say(
                 f"{url} serves {folder.name} (worker processes: {count}). Research only, not for "
                 "diagnosis. Ctrl-C ends it."
             ),
@@ -176,11 +178,13 @@ def summary(params: ParamsFile = PARAMS) -> None:
     """
     from rich.console import Console
 
+    from brain_tumor import settings
     from brain_tumor.outputs import Registered, StageOutputs, read_split
     from brain_tumor.report.card import CARD_FILE, REPORT_FILE, read_card
 
     with reporting_errors():
         outputs = StageOutputs(params=params)
+        settings.read(params)  # in another folder than the project's this says so
         registered = Registered.read(outputs.registered)
         card = read_card(outputs.report / CARD_FILE)
         network = _network(card, outputs)
@@ -200,7 +204,8 @@ def summary(params: ParamsFile = PARAMS) -> None:
     console.print(f"Report: {outputs.report / REPORT_FILE}", markup=False)
     console.print("Next:")
     console.print("  make ui  # compare runs and models in MLflow", markup=False)
-    console.print(f"  {_program()} predict{which} {image}  # ask the model", markup=False)
+    command = f"{_program()} predict{which} {shlex.quote(str(image))}"
+    console.print(f"  {terminal(command)}  # ask the model", markup=False)
 
 
 def _program() -> str:
@@ -256,7 +261,7 @@ def tune_worker(params: ParamsFile = PARAMS) -> None:
         paths = TuneInputs(params=params)
         plan = read_plan(paths, sections.train, sections.tune, sections.augment)
         ended = join_study(plan)
-    typer.echo(f"{plan.name}: this worker ended {ended} trials")
+    say(f"{plan.name}: this worker ended {ended} trials")
 
 
 app = typer.Typer(
@@ -280,7 +285,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"brain-tumor {version('brain-tumor')}")
+        say(f"brain-tumor {version('brain-tumor')}")
         raise typer.Exit
 
 
@@ -295,3 +300,4 @@ def main(
 ) -> None:
     """Brain MRI slices to a registered tumour classifier (research only, not for diagnosis)."""
     quiet_tensorflow()
+    show_all_signs()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
-from brain_tumor.command import reporting_errors
+from brain_tumor.command import reporting_errors, say
 
 app = typer.Typer(
     help="What CI does when data, parameters or code change; docs/retraining.md has the order.",
@@ -36,7 +36,7 @@ def ci_restore(
 
     with reporting_errors():
         for line in restore(data, *sections(params), without_access=without_access):
-            typer.echo(line)
+            say(line)
 
 
 @app.command("push")
@@ -45,7 +45,7 @@ def ci_push(data: DataFolder = DATA) -> None:
     from brain_tumor.ci.facts import push
 
     with reporting_errors():
-        typer.echo(push(data))
+        say(push(data))
 
 
 @app.command("report")
@@ -79,10 +79,11 @@ def ci_report(
             _, folders = sections(params)
             facts = gather(base, data, folders, out, failed=failed)
         except ValueError as error:  # params.yaml or dvc.yaml cannot be read: that is the report
-            write_failure(str(error), out)
+            if params.exists():  # elsewhere than in the project nothing is written
+                write_failure(str(error), out)
             raise
         write_report(facts, out)
-    typer.echo(f"{out / 'report.md'}: {headline(facts)}")
+    say(f"{out / 'report.md'}: {headline(facts)}")
 
 
 @app.command("results")
@@ -97,4 +98,4 @@ def ci_results(
 
     with reporting_errors():
         names = write_results(patch)
-    typer.echo(f"{patch}: {len(names)} files changed")
+    say(f"{patch}: {len(names)} files changed")

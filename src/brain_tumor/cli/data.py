@@ -1,6 +1,5 @@
 """brain-tumor data: fetch, add, status, diff, drift."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,8 @@ from typing import Annotated
 import typer
 
 from brain_tumor.cli.options import DATA, PARAMS, DataFolder, ParamsFile, sections
-from brain_tumor.command import reporting_errors
+from brain_tumor.command import reporting_errors, say
+from brain_tumor.escaping import as_json, terminal
 
 
 def data_drift(
@@ -51,10 +51,10 @@ def data_drift(
         if figure and drift.measures:
             save_figure(figure, drift)
     for line in drift.warnings():
-        print(f"warning: {line}", file=sys.stderr)
+        print(f"warning: {terminal(line)}", file=sys.stderr)
     counts = f"{drift.images.new} new images in {drift.clusters.new} groups"
     result = drift.note or f"{len(drift.warned)} of {len(drift.measures)} measures warn."
-    typer.echo(f"{drift.champion or uri}: {counts}. {result}")
+    say(f"{drift.champion or uri}: {counts}. {result}")
 
 
 app = typer.Typer(
@@ -90,7 +90,7 @@ def data_fetch(
     with reporting_errors():
         counts = fetch(source, data, *sections(params), force=force)
     images = ", ".join(f"{count} {name}" for name, count in counts.items())
-    typer.echo(f"{data}: {images}; next: git add {data}.dvc && git commit")
+    say(f"{data}: {images}; next: git add {data}.dvc && git commit")
 
 
 @app.command("ensure")
@@ -102,7 +102,7 @@ def data_ensure(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     from brain_tumor.data.fetch import ensure
 
     with reporting_errors():
-        typer.echo(ensure(data, *sections(params)))
+        say(ensure(data, *sections(params)))
 
 
 @app.command("add")
@@ -150,7 +150,7 @@ def data_add(
             raise typer.BadParameter(str(error), param_hint="--label") from error
         plan = add(folder, known_label, data, classes)
     for line in added_lines(plan, data, tuple(classes.folders)):
-        typer.echo(line)
+        say(line)
 
 
 @app.command("diff")
@@ -161,7 +161,7 @@ def data_diff(
     data: DataFolder = DATA,
     params: ParamsFile = PARAMS,
     all_names: Annotated[bool, typer.Option("--all", help="Name every file.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every file.")] = False,
+    json_text: Annotated[bool, typer.Option("--json", help="Print JSON, with every file.")] = False,
 ) -> None:
     """Show how the data folder differs from the data of a revision.
 
@@ -174,11 +174,11 @@ def data_diff(
     with reporting_errors():
         _, folders = sections(params)
         diff = since(revision, data, folders)
-    if as_json:
-        typer.echo(json.dumps(diff.as_dict(), indent=2, ensure_ascii=False))
+    if json_text:
+        print(as_json(diff.as_dict()))
         return
     for line in diff_lines(diff, revision, data, show_all=all_names):
-        typer.echo(line)
+        say(line)
 
 
 @app.command("status")
@@ -193,4 +193,4 @@ def data_status(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     with reporting_errors():
         _, folders = sections(params)
         for line in status(data, folders):
-            typer.echo(line)
+            say(line)

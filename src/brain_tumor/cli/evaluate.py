@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brain_tumor.cli.options import Engine, EngineChoice, model_folder
-from brain_tumor.command import reporting_errors
+from brain_tumor.command import reporting_errors, say
+from brain_tumor.escaping import terminal, terminal_lines
 
 if TYPE_CHECKING:
     from brain_tumor.monitoring.evaluate import Evaluation
@@ -82,12 +83,12 @@ def evaluate(
         if out:
             write_all(out, evaluation)
     for note in evaluation.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {terminal(note)}", file=sys.stderr)
     _show(evaluation)
     if out:
-        typer.echo(f"written: {out / 'report.html'}, and the tables beside it")
+        say(f"written: {out / 'report.html'}, and the tables beside it")
     if log:
-        typer.echo(f"logged: {log}")
+        say(f"logged: {log}")
 
 
 def _show(evaluation: "Evaluation") -> None:
@@ -112,6 +113,6 @@ def _show(evaluation: "Evaluation") -> None:
     table.add_row("files left out", *map(str, left_out))
     console = Console()
     head = f"{evaluation.model} on {evaluation.folder}, threshold {evaluation.threshold:g}\n"
-    console.print(head, highlight=False)
+    console.print(terminal_lines(head), highlight=False, markup=False)
     console.print(table)
     console.print("\nNo joint figure. Research only, not for diagnosis.", highlight=False)

@@ -135,7 +135,7 @@ def registered_name() -> str:
     from brain_tumor.settings import RegisterParams, load
 
     path = repository_root() / PARAMS
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     if not re.search(r"^register:", text, re.MULTILINE):
         return SHIPPED
     return load(path, "register", RegisterParams).name

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-import json
+import os
 import re
 import sys
 from collections import Counter
@@ -15,7 +15,8 @@ import typer
 from brain_tumor.cli.options import Engine, EngineChoice, Model, model_folder
 from brain_tumor.command import reporting_errors
 from brain_tumor.errors import UserError
-from brain_tumor.files import printable
+from brain_tumor.escaping import as_json, printable, table_cell, terminal
+from brain_tumor.files import fitting
 
 if TYPE_CHECKING:
     from brain_tumor.inference.classifier import SliceResult
@@ -32,7 +33,7 @@ def print_json(rows: Rows) -> int:
     """A list of objects, absent values null, each as it comes; the number of files that failed."""
     failed, before = 0, "[\n"
     for row in rows:
-        text = json.dumps(_whole(row, None), indent=2, ensure_ascii=False)
+        text = as_json(_whole(row, None))
         print(before, "  ", text.replace("\n", "\n  "), sep="", end="", flush=True)
         failed, before = failed + bool(row["error"]), ",\n"
     print("\n]")
@@ -45,7 +46,12 @@ def print_csv(rows: Rows) -> int:
     writer.writeheader()
     failed = 0
     for row in rows:
-        writer.writerow(_whole(row, ""))
+        writer.writerow(
+            {
+                name: table_cell(value) if isinstance(value, str) else value
+                for name, value in _whole(row, "").items()
+            }
+        )
         sys.stdout.flush()
         failed += bool(row["error"])
     return failed
@@ -64,14 +70,15 @@ def print_table(rows: Rows) -> int:
     table.add_column("remarks", overflow="fold")
     failed, model = 0, ""
     for row in rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)))
+        table.add_row(*(Text(terminal(cell)) for cell in _cells(row)))
         failed += bool(row["error"])
         if "model" in row:
             model = f"{row['model']}, engine {row['engine']}, threshold {row['threshold']:g}. "
     console = Console()
     console.print(table)
     if model:
-        console.print(f"\n{model}Research only, not for diagnosis.", highlight=False)
+        note = f"{terminal(model)}Research only, not for diagnosis."
+        console.print(f"\n{note}", highlight=False, markup=False)
     return failed
 
 
@@ -88,12 +95,15 @@ def _whole(row: dict[str, Any], absent: object) -> dict[str, Any]:
     return {name: row.get(name, absent) for name in COLUMNS}
 
 
+def _real(path: Path) -> Path:
+    """Where a path leads; unlike `Path.resolve` it takes links that lead in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def heatmap_names(files: Sequence[Path]) -> dict[Path, str]:
     """What the heat maps of files are called; files of one name in two folders are told apart."""
     times = Counter(file.name for file in files)
-    digests = {
-        file: hashlib.sha256(str(file.resolve().parent).encode()).hexdigest() for file in files
-    }
+    digests = {file: hashlib.sha256(os.fsencode(_real(file.parent))).hexdigest() for file in files}
     return {
         file: file.name if times[file.name] == 1 else f"{file.name}-{digest[:8]}"
         for file, digest in digests.items()
@@ -103,7 +113,7 @@ def heatmap_names(files: Sequence[Path]) -> dict[Path, str]:
 def heatmap_path(folder: Path, name: str, part: str) -> Path:
     """Where the heat map of a slice goes; `part` names the slice and may be empty."""
     words = re.sub(r"[^A-Za-z0-9+-]+", "-", part)
-    return folder / ("-".join(filter(None, (name, words))) + ".png")
+    return folder / fitting(name, f"-{words}.png" if words else ".png")
 
 
 def predict(
@@ -123,8 +133,8 @@ def predict(
             help="Write a picture with the heat map of each slice to this folder.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    json_rows: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    csv_rows: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     slices: Annotated[
         int,
         typer.Option("--slices", min=1, help="Read at most this many middle slices of a volume."),
@@ -139,20 +149,20 @@ def predict(
     from brain_tumor.inference.classifier import Classifier
     from brain_tumor.inference.files import examine_files, expand
 
-    if as_json and as_csv:
+    if json_rows and csv_rows:
         raise typer.BadParameter("give --json or --csv, not both")
     with reporting_errors():
         files = [
             file
             for file in expand(paths)  # without the pictures of an earlier run
-            if not (heatmap and file.resolve().is_relative_to(heatmap.resolve()))
+            if not (heatmap and _real(file).is_relative_to(_real(heatmap)))
         ]
         if not files:
             raise UserError(f"{', '.join(paths)}: no files that may be images")
         folder = model_folder(model)
         classifier = Classifier.load(folder.bundle, engine.value, folder.name)
         rows = _rows(examine_files(classifier, files, slices), heatmap, files)
-        write = print_json if as_json else print_csv if as_csv else print_table
+        write = print_json if json_rows else print_csv if csv_rows else print_table
         failed = write(rows)
     if failed:
         print(f"error: {failed} of {len(files)} files failed", file=sys.stderr)
@@ -182,7 +192,7 @@ def _draw(finding: "SliceResult", path: Path, file: Path) -> dict[str, str]:
 
     try:
         with replacing(path) as aside:
-            aside.write_bytes(heatmap_sheet_png(finding, printable(Path(file.name))))
+            aside.write_bytes(heatmap_sheet_png(finding, terminal(printable(file.name))))
     except OSError as error:
         return {"error": f"heat map not written: {error}"}
     return {"heatmap": printable(path)}

@@ -17,9 +17,8 @@ from brain_tumor.data.folder import (
     Remark,
     find_images,
     read_facts,
-    read_patients,
-    rows_in_table,
 )
+from brain_tumor.data.patients import read_patients, rows_in_table
 from brain_tumor.data.split import SplitError, required_images, split
 from brain_tumor.data.suite import facts_table
 from brain_tumor.imaging.grey import KINDS, FileFacts
@@ -83,15 +82,12 @@ def _described(
             continue
         rows.append((path, label, facts))
         contents.warnings.extend(_oddities(path, facts))
-    table = data / PATIENTS_FILE
-    patients, problems = read_patients(
-        table,
-        [path for path, _ in contents.images],
-        excluded=[item.path for item in contents.excluded],
-    )
+    table, paths = data / PATIENTS_FILE, [path for path, _ in contents.images]
+    excluded = [item.path for item in contents.excluded]
+    patients, problems = read_patients(table, paths, excluded=excluded)
     contents.errors.extend(problems)
     manifest = _table(rows, patients, params)
-    return manifest, facts_table(manifest, rows, unusable, rows_in_table(table))
+    return manifest, facts_table(manifest, rows, unusable, rows_in_table(table, paths))
 
 
 def _table(

@@ -16,7 +16,9 @@ from brain_tumor.data.dvc import (
     on_record,
 )
 from brain_tumor.data.fetch import has_files
-from brain_tumor.data.folder import PATIENTS_FILE, is_junk, read_patients
+from brain_tumor.data.folder import PATIENTS_FILE
+from brain_tumor.data.junk import is_no_image
+from brain_tumor.data.patients import read_patients
 from brain_tumor.machine import GitError, git
 
 Move = tuple[str, str]
@@ -116,8 +118,8 @@ def count(listing: Mapping[str, str], folders: Sequence[str]) -> dict[str, int]:
 
 
 def _is_image(path: str, folders: Sequence[str]) -> bool:
-    parts = PurePosixPath(path).parts
-    return len(parts) > 1 and parts[0] in folders and not any(map(is_junk, parts))
+    top, _, within = path.partition("/")
+    return top in folders and bool(within) and not is_no_image(PurePosixPath(within))
 
 
 def _class(path: str) -> str:
@@ -284,8 +286,8 @@ def _folder(data: Path, folders: tuple[str, ...], present: _Listing, recorded: _
 def _git(pointer: Path) -> _Check:
     try:
         changed = git("status", "--porcelain", "--", pointer.name, folder=pointer.absolute().parent)
-    except GitError:
-        return "git: there is no git repository", ""
+    except GitError as error:
+        return f"git: {'there is no git repository' if error.is_no_repository else error}", ""
     if changed:
         new = f" {pointer.with_name('.gitignore')}" if changed.startswith("?") else ""
         return (

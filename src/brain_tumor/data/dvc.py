@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from brain_tumor.errors import UserError
-from brain_tumor.files import write_text
+from brain_tumor.escaping import printable, terminal
+from brain_tumor.files import obstacle, write_text
 from brain_tumor.machine import GitError, git
 
 Meta = dict[str, Any]
@@ -34,17 +37,37 @@ def require_repository(data: Path) -> Path:
     """Return the `.dvc` folder of the DVC repository in which `data` lies.
 
     Raises:
-        DvcError: it lies in none.
+        DvcError: it lies in none; or it is a link or lies in one, where DVC adds nothing.
     """
-    for parent in data.resolve().parents:
+    for parent in _absolute(data).parents:
         if (parent / ".dvc").is_dir():
+            _require_no_link(data, parent)
             return parent / ".dvc"
     raise DvcError(f"{data} is not inside a DVC repository: run `git init && dvc init` there first")
 
 
+def _absolute(data: Path) -> Path:
+    """With `..` taken away, but links as they are: DVC goes by names."""
+    return Path(os.path.abspath(data))  # noqa: PTH100
+
+
+def _require_no_link(data: Path, root: Path) -> None:
+    path = _absolute(data)
+    below = [part for part in (path, *path.parents) if part != root and part.is_relative_to(root)]
+    link = next((part for part in below if part.is_symlink()), None)
+    if link is None:
+        return
+    cache = link.resolve().with_name("dvc-cache")
+    raise DvcError(
+        f"{data} is a link (to {terminal(printable(link.resolve()))}), and DVC keeps no linked "
+        f"folder: to have the bytes on that disk, remove the link, run `dvc cache dir {cache} && "
+        f"dvc config cache.type symlink`, then `brain-tumor data fetch {link.resolve()}`"
+    )
+
+
 def add(data: Path, meta: Meta) -> None:
     """Run `dvc add` on `data` and record `meta`; unchanged data leave data.dvc as it is."""
-    _dvc(["add", "--quiet", data.name], data.absolute().parent)
+    run("add", data.name, folder=data.absolute().parent)
     write_meta(data, meta)
 
 
@@ -63,15 +86,20 @@ def write_meta(data: Path, meta: Meta) -> None:
 
 def pull(data: Path) -> None:
     """Run `dvc pull` for `data`."""
-    _dvc(["pull", "--quiet", pointer(data).name], data.absolute().parent)
+    run("pull", pointer(data).name, folder=data.absolute().parent)
 
 
 def read_meta(data: Path) -> Meta:
     """Return what data.dvc has under `meta:`, empty if there is no data.dvc or nothing there."""
     if not pointer(data).is_file():
         return {}
-    document = YAML(typ="safe", pure=True).load(pointer(data).read_text(encoding="utf-8"))
-    return (document or {}).get("meta") or {}
+    try:
+        text = pointer(data).read_text(encoding="utf-8")
+        return dict((YAML(typ="safe", pure=True).load(text) or {}).get("meta") or {})
+    except (YAMLError, ValueError, TypeError, AttributeError) as error:
+        raise DvcError(
+            f"{pointer(data)}: not as DVC writes it: `git checkout {pointer(data)}` brings it back"
+        ) from error
 
 
 def origin(meta: Meta) -> str:
@@ -81,13 +109,30 @@ def origin(meta: Meta) -> str:
     return f"{source}; added: {', '.join(batches)}" if batches else source
 
 
-def _dvc(arguments: list[str], folder: Path) -> None:
+def run(*arguments: str, folder: Path = Path()) -> str:
+    """Standard output of a DVC command in a folder.
+
+    Raises:
+        DvcError: it exits with another status than 0; the message has DVC's own ERROR lines.
+    """
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, check=False,
+        encoding="utf-8", errors="backslashreplace",
+    )  # fmt: skip
     if done.returncode:
-        reason = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
-        raise DvcError(f"`dvc {' '.join(arguments)}` failed in {folder.name}: {reason}")
+        where = f" in {folder.name}" if folder.name else ""
+        reason = _reason(done.stderr) or _reason(done.stdout) or f"exit status {done.returncode}"
+        raise DvcError(f"`dvc {' '.join(arguments)}` failed{where}: {reason}")
+    return done.stdout
+
+
+def _reason(output: str) -> str:
+    """What DVC says went wrong, on one line: its ERROR lines, else all of it."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", output).splitlines()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return terminal("; ".join(errors) or " ".join(filter(None, lines)))
 
 
 class RemoteError(UserError):
@@ -160,9 +205,8 @@ def at_revision(data: Path, revision: str) -> dict[str, str]:
     try:  # the folder, below the top of git
         prefix = git("rev-parse", "--show-prefix", folder=data.absolute().parent).strip()
     except GitError as error:
-        raise ListingError(
-            f"{data} is in no git repository, so there is no {revision!r}"
-        ) from error
+        reason = f"{data} is in no git repository" if error.is_no_repository else str(error)
+        raise ListingError(f"{reason}, so there is no {revision!r}") from error
     return _listed(data, f"{prefix}{data.name}", revision)
 
 
@@ -177,7 +221,7 @@ def on_record(data: Path) -> dict[str, str]:
         DvcError: `data` is in no DVC repository.
     """
     root = require_repository(data).parent
-    return _listed(data, data.resolve().relative_to(root).as_posix())
+    return _listed(data, _absolute(data).relative_to(root).as_posix())
 
 
 def in_folder(data: Path) -> dict[str, str]:
@@ -191,6 +235,10 @@ def in_folder(data: Path) -> dict[str, str]:
     """
     with opened(data) as repo:
         files = [Path(file) for file in repo.dvcignore.find(repo.fs, str(data.absolute()))]
+    for file in files:
+        if reason := obstacle(file):
+            name = terminal(printable(file.relative_to(data.absolute())))
+            raise DvcError(f"{data}: {name}: {reason}; remove it")
     with ThreadPoolExecutor() as pool:
         digests = pool.map(md5, files)
         names = (file.relative_to(data.absolute()).as_posix() for file in files)

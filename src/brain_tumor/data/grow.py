@@ -1,15 +1,14 @@
 """Adding labelled images to the data set: what would be added, and adding it."""
 
-import csv
 import hashlib
-import io
-import os
 import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+import pandas as pd
 
 from brain_tumor.data import dvc
 from brain_tumor.data.compare import compare, count, counted, images, listed, number_of
@@ -20,17 +19,18 @@ from brain_tumor.data.folder import (
     BadImageError,
     ImageFacts,
     Remark,
-    is_junk,
-    printable,
     read_facts,
-    read_patient_rows,
-    read_patients,
+    walk,
 )
+from brain_tumor.data.junk import is_document, is_junk
+from brain_tumor.data.patients import Spellings, read_patient_rows, read_patients
 from brain_tumor.errors import UserError
-from brain_tumor.files import replacing, write_text
+from brain_tumor.escaping import is_text, printable, terminal
+from brain_tumor.files import obstacle, replacing, write_text
 from brain_tumor.imaging.grey import NoPictureError, UnknownKindError
 from brain_tumor.imaging.read import is_named_as_image
 from brain_tumor.machine import track
+from brain_tumor.outputs import table_text
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
 
@@ -75,7 +75,9 @@ def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
     incoming = Incoming(source if source.is_dir() else source.parent)
     paths = list(_files(source, incoming)) if source.is_dir() else [source.name]
     masks = [path for path in paths if path.startswith(f"{MASKS_FOLDER}/")]
-    images = [path for path in paths if path not in {*masks, PATIENTS_FILE}]
+    others = [path for path in paths if path not in {*masks, PATIENTS_FILE}]
+    images = [path for path in others if not is_document(PurePosixPath(path).name)]
+    incoming.left_out.extend(sorted({*others} - {*images}))
     facts = _decoded(images, incoming, params)
     incoming.tagged.update(path for path, image in facts.items() if image.patient)
     other = next(name for name in params.folders if name != folder)
@@ -94,15 +96,13 @@ def in_class(path: str, folder: str) -> str:
 
 
 def _files(source: Path, incoming: Incoming) -> Iterator[str]:
-    for top, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not is_junk(name))
-        for name in folders:
-            if (Path(top) / name).is_symlink():
-                path = (Path(top) / name).relative_to(source).as_posix()
-                incoming.problems.append(Remark(f"{path}/", "link to a folder: not followed"))
-        for name in sorted(name for name in names if not is_junk(name)):
-            path = (Path(top) / name).relative_to(source).as_posix()
-            if printable(path) == path:
+    for path, kind in walk(source):
+        if kind == "link":
+            incoming.problems.append(Remark(f"{path}/", "link to a folder: not followed"))
+        elif kind == "unreadable":
+            incoming.problems.append(Remark(f"{path}/", "folder that cannot be read"))
+        elif kind == "file" and not is_junk(PurePosixPath(path).name):
+            if is_text(path):
                 yield path
             else:
                 incoming.problems.append(Remark(printable(path), "file name is not valid UTF-8"))
@@ -128,10 +128,12 @@ def _decoded(
 
 def _is_no_image(file: Path, error: BadImageError) -> bool:
     """Whether nobody can miss it: neither name nor header speak for one, or it is DICOM without."""
+    if obstacle(file):
+        return False
     if isinstance(error.__cause__, NoPictureError):
         return True
     unknown = isinstance(error.__cause__, UnknownKindError)
-    empty = file.exists() and not file.stat().st_size
+    empty = not file.stat().st_size
     return not is_named_as_image(file.name) and (unknown or empty)
 
 
@@ -179,7 +181,7 @@ def _mask_problem(file: Path, image: ImageFacts, params: ValidateParams) -> str:
 
 
 def grown_table(
-    table: Path, images: Iterable[str], new: Iterable[str], patients: Mapping[str, str]
+    table: Path, images: Collection[str], new: Iterable[str], patients: Mapping[str, str]
 ) -> tuple[str | None, list[Remark]]:
     """Extend the table by the images that are new, and by the patients that became known.
 
@@ -199,7 +201,8 @@ def grown_table(
         return None, []
     columns, rows = _read(table) if table.exists() else (["path", "patient"], [])
     before = [dict(row) for row in rows]
-    by_path = {row["path"]: row for row in rows}
+    spellings = Spellings(images, table.parent)
+    by_path = {spellings.path(row["path"]): row for row in rows}
     for path in (*new, *patients) if table.exists() else images:
         if path not in by_path:
             by_path[path] = dict.fromkeys(columns, "") | {"path": path}
@@ -225,11 +228,7 @@ def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _text(columns: list[str], rows: list[dict[str, str]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return table_text(pd.DataFrame(rows, columns=columns, dtype="str"))
 
 
 @dataclass
@@ -374,6 +373,7 @@ def add(source: Path, label: str, data: Path, params: ValidateParams) -> Additio
         OSError: files cannot be read or written.
         DvcError: `dvc add` failed.
     """
+    dvc.require_repository(data)
     if source.resolve().is_relative_to(data.resolve()):
         raise UserError(f"{source} lies in {data} already: give a folder outside it")
     if data.resolve().is_relative_to(source.resolve()):
@@ -435,7 +435,9 @@ def _require_no_problem(source: Path, incoming: Incoming, plan: Addition, data: 
         ),
     ]
     if problems:
-        lines = "".join(f"\n  {path}: {reason}" for path, reason in sorted(set(problems)))
+        lines = "".join(
+            f"\n  {terminal(path)}: {terminal(reason)}" for path, reason in sorted(set(problems))
+        )
         raise UserError(f"nothing was added, {source} has to be put right first:{lines}")
     if not incoming.images:
         raise UserError(f"{source}: no image in it ({len(incoming.left_out)} other files)")

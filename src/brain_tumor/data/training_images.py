@@ -1,18 +1,18 @@
 """The pictures a model was made from, for whoever must recognise them."""
 
 import csv
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
 from brain_tumor.data.copies import frequency_hash
 from brain_tumor.errors import UserError
-from brain_tumor.files import write_text
 from brain_tumor.imaging.grey import DecodeError
 from brain_tumor.imaging.read import read_grey
+from brain_tumor.outputs import write_table
 
 TRAINING_IMAGES = "training_images.csv"  # its name in a model's folder
 
@@ -49,12 +49,8 @@ def hash_file(file: Path) -> str:
 
 def write(path: Path, images: Iterable[TrainingImage]) -> None:
     """Write the table as CSV (UTF-8), whole or not at all."""
-    text = io.StringIO()
     names = [field.name for field in fields(TrainingImage)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(image) for image in images)
-    write_text(path, text.getvalue())
+    write_table(path, pd.DataFrame(map(asdict, images), columns=names))
 
 
 def read(path: Path) -> list[TrainingImage]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from brain_tumor.escaping import terminal
 from brain_tumor.files import replacing
 from brain_tumor.imaging.preprocess import Record, preprocess_grey, steps
 from brain_tumor.imaging.read import read_grey
@@ -56,7 +57,7 @@ def _draw_tile(
     caption, pictures = tile
     font = ImageFont.load_default(_FONT_PX)
     fitting = max(4, len(pictures) * side_px // 6)  # characters: about 6 pixels each
-    draw.text(corner, caption[:fitting], fill=_INK_GREY, font=font)
+    draw.text(corner, terminal(caption)[:fitting], fill=_INK_GREY, font=font)
     for number, picture in enumerate(pictures):
         place = (corner[0] + number * side_px, corner[1] + _CAPTION_PX)
         small = ImageOps.pad(Image.fromarray(picture), (side_px - 1, side_px - 1))
@@ -118,7 +119,7 @@ def steps_figure(shown: Mapping[str, np.ndarray], params: PreprocessParams, path
             size = f"{picture.shape[1]} x {picture.shape[0]} px"
             axes.set_title(f"{title}\n{size}", fontsize=8)
             axes.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name, fontsize=8)
+        row[0].set_ylabel(terminal(name), fontsize=8, parse_math=False)
         row[1].set_xlabel(_how(done.record), fontsize=7)
     with replacing(path) as aside:
         figure.savefig(aside, metadata={"Software": None})

@@ -21,7 +21,7 @@ from brain_tumor.files import read_artefact, reading, replacing, write_json, wri
 from brain_tumor.imaging.brain import network_digest as brain_network_digest
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE, load
 from brain_tumor.model.saved import digest as model_digest
-from brain_tumor.outputs import EXPORTED, PROFILE_FILES, read_table
+from brain_tumor.outputs import EXPORTED, PROFILE_FILES, read_table, write_table
 from brain_tumor.settings import PreprocessParams, Section
 
 PREPROCESS_FILE = "preprocess.json"
@@ -160,7 +160,7 @@ class Profile:
 
     def save(self, folder: Path) -> None:
         """Write both files into `folder`, each whole or not at all."""
-        write_text(folder / _TABLE_FILE, self.table.to_csv(index=False, lineterminator="\n"))
+        write_table(folder / _TABLE_FILE, self.table)
         with replacing(folder / _FEATURES_FILE) as aside:
             np.save(aside, self.features)
 

@@ -8,8 +8,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from brain_tumor.data.archive import is_archive
+from brain_tumor.data.folder import walk
+from brain_tumor.data.junk import is_no_image
+from brain_tumor.files import obstacle, read_bytes
 from brain_tumor.imaging.dicom import is_dicom
 from brain_tumor.inference.classifier import SLICES, Classifier, Prepared, SliceResult, prepare
 from brain_tumor.machine import spread
@@ -18,11 +22,6 @@ from brain_tumor.settings import PreprocessParams
 Reader = Callable[[Path], list[Prepared] | str]
 
 _BATCH = 8  # slices the network sees at once
-# Of a folder all files are taken (DICOM has no fixed ending) but these, and hidden ones.
-NO_IMAGES = frozenset(
-    {".csv", ".dvc", ".html", ".json", ".log", ".md", ".npy", ".npz", ".pdf", ".py", ".tsv", ".txt"}
-    | {".xml", ".yaml", ".yml", ".zip"}
-)
 
 
 @dataclass(frozen=True)
@@ -59,23 +58,15 @@ def expand(texts: Iterable[str]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Files at any depth, linked folders (once each) included; folders that cannot be read stay."""
-    files: list[Path] = []
-    visited: set[str] = set()
+    """Files at any depth that may be images (DICOM has no fixed ending).
 
-    def keep(error: OSError) -> None:
-        files.append(Path(os.fsdecode(error.filename)))
-
-    for at, folders, names in os.walk(folder, followlinks=True, onerror=keep):
-        visited.add(os.path.realpath(at))
-        folders[:] = [name for name in folders if os.path.realpath(Path(at, name)) not in visited]
-        files += [Path(at, name) for name in names]
-    return sorted(path for path in files if _may_be_image(path.relative_to(folder)))
-
-
-def _may_be_image(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix.lower() not in NO_IMAGES and path.name != "DICOMDIR"
+    A link to a folder and a folder that cannot be read stay, each for its own row.
+    """
+    return sorted(
+        folder / path
+        for path, kind in walk(folder)
+        if kind != "folder" and not is_no_image(PurePosixPath(path)) and not is_archive(path)
+    )
 
 
 def examine_files(
@@ -110,6 +101,8 @@ def _surviving(read: Reader, paths: Sequence[Path]) -> Iterator[list[Prepared] |
 
 
 def _may_abort(path: Path) -> bool:
+    if obstacle(path):
+        return False
     try:
         with path.open("rb") as file:
             return is_dicom(file.read(132))
@@ -127,7 +120,7 @@ def _read_apart(read: Reader, path: Path) -> list[Prepared] | str:
 
 def _read(params: PreprocessParams, slices: int, path: Path) -> list[Prepared] | str:
     try:
-        return prepare(path.read_bytes(), params, slices)
+        return prepare(read_bytes(path), params, slices)
     except FileNotFoundError:
         return "no such file"
     except (OSError, ValueError, MemoryError) as error:

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brain_tumor.data.folder import PATIENTS_FILE, read_patients
+from brain_tumor.data.folder import PATIENTS_FILE
 from brain_tumor.data.metadata import metadata_classifier, metadata_features
+from brain_tumor.data.patients import read_patients
 from brain_tumor.errors import UserError
-from brain_tumor.files import printable
+from brain_tumor.escaping import printable
+from brain_tumor.files import read_bytes
 from brain_tumor.imaging.read import look_at, patient_of
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier, SliceResult
@@ -111,7 +113,7 @@ def _class_files(folder: Path, label: str) -> list[Path]:
             f"{folder}: has no folder {label}/ (it holds {content or 'nothing'}); put the images "
             f"into {_WANTED}"
         )
-    files = [file for file in expand([str(class_folder)]) if not file.is_dir()]
+    files = expand([str(class_folder)])
     if not files:
         raise UserError(f"{class_folder}: no files that may be images; {_WANTED} are both needed")
     return files
@@ -126,8 +128,8 @@ def content_digest(hashes: Iterable[tuple[str, str]]) -> str:
 def file_sha256(file: Path) -> str:
     """SHA-256 of a file; "" if it cannot be read."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(read_bytes(file)).hexdigest()
+    except (OSError, UserError):
         return ""
 
 

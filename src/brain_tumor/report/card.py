@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from brain_tumor import escaping
 from brain_tumor.figure_text import (
     FIGURES,
     SPLIT_NAMES,
@@ -227,7 +228,7 @@ def failure_rows(card: ModelCard) -> list[list[str]]:
     doubted = card.data.label_suspects
     return [
         [
-            f"`{failure.path}`", SPLIT_NAMES[failure.split], failure.label,
+            escaping.code(failure.path), SPLIT_NAMES[failure.split], failure.label,
             "yes" if failure.path in doubted else "", f"{failure.probability:.3f}",
         ]
         for failure in card.failures
@@ -304,7 +305,7 @@ def markdown(card: ModelCard) -> str:
             Heading("Nested cross-validation of the recipe, and baselines"),
             *_crossvalidation(card),
             Heading("External data"),
-            _texts(external_table(card.external))
+            _texts(external_table(_escaped(card.external)))
             if card.external
             else "None: this model has met no other data (`brain-tumor evaluate`).",
             Heading("Most confident errors"),
@@ -319,6 +320,10 @@ def markdown(card: ModelCard) -> str:
     )
 
 
+def _escaped(log: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    return [{key: escaping.markdown(value) for key, value in line.items()} for line in log]
+
+
 def split_notes(card: ModelCard) -> list[str]:
     """How to read the figures of each split."""
     return [f"{SPLIT_NAMES[split].capitalize()}: {text}" for split, text in card.notes.items()]
@@ -327,7 +332,7 @@ def split_notes(card: ModelCard) -> list[str]:
 def _data(card: ModelCard) -> tuple[Table, Table, str, Listing]:
     data = card.data
     facts = {
-        "source": data.source,
+        "source": escaping.markdown(data.source),
         "files": data.files,
         "distinct": data.distinct,
         "patients": data.patients or "not known",

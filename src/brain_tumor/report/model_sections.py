@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from brain_tumor.escaping import code
 from brain_tumor.figure_text import SPLIT_NAMES, UNDEFINED, Split, decimals
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.metrics import confusion
@@ -97,7 +98,7 @@ def data(inputs: Inputs, card: ModelCard) -> Section:
     suspects = [
         Heading("Suspect labels"),
         "The labels of these images are doubted: "
-        f"{', '.join(f'`{path}`' for path in facts.label_suspects)}. The list was drawn up by eye "
+        f"{', '.join(map(code, facts.label_suspects))}. The list was drawn up by eye "
         "before any model and is never extended from a model's errors; the images are used as they "
         "are.",
     ]
@@ -389,8 +390,8 @@ def _picture(error: Failure, jpeg: bytes, inputs: Inputs) -> Picture:
     place = decimals(inputs.point.threshold)
     return Picture(
         jpeg,
-        f"`{error.path}` ({SPLIT_NAMES[error.split]}): labelled {truth}, probability of a tumour "
-        f"{error.probability:.3f}",
+        f"{code(error.path)} ({SPLIT_NAMES[error.split]}): labelled {truth}, probability of a "
+        f"tumour {error.probability:.3f}",
         f"{error.path} as the network sees it: labelled {truth}, called otherwise with a "
         f"probability of {error.probability:.3f} (threshold {place}).",
     )

@@ -16,7 +16,7 @@ _SHORT = 16  # rows of a table that is not divided on paper
 _FIGURE = re.compile(
     r"[-+]?[\d.,]+ ?%?|[-+]?[\d.]+e[-+]?\d+|\d+ (of|/) \d+( \(.*%\))?|-?|[-\d.]+ to [-\d.]+"
 )
-_VERBATIM = re.compile(r"`([^`]+)`")
+_VERBATIM = re.compile(r"(?<!`)(`+)(?!`)( ?)(.+?)\2\1(?!`)")  # as `escaping.code` writes it
 _JOINT = re.compile(r"(?<=[./_])(?=\w)")
 _SECTION = re.compile(r"\b([Ss]ection (\d+))\b")
 
@@ -206,7 +206,7 @@ def _text(plain: str) -> Markup:
     """
     html = escape(plain, quote=False).replace(" %", "\u00a0%").replace("n = ", "n\u00a0=\u00a0")
     html = _SECTION.sub(r'<a href="#section-\2">\1</a>', html)
-    code = _VERBATIM.sub(lambda hit: f"<code>{_JOINT.sub('<wbr>', hit[1])}</code>", html)
+    code = _VERBATIM.sub(lambda hit: f"<code>{_JOINT.sub('<wbr>', hit[3])}</code>", html)
     return Markup(code)
 
 

@@ -9,6 +9,7 @@ from brain_tumor.data.dvc import origin, read_meta
 from brain_tumor.data.expectations import outcomes, run_suite
 from brain_tumor.data.split import required_images
 from brain_tumor.data.suite import manifest_expectations, write_data_docs
+from brain_tumor.escaping import terminal
 from brain_tumor.files import write_json
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     write_json(outputs.VALIDATION, to_report(validation, outcomes(result)))
     problems = complaints(validation, outcomes(result))
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {terminal(problem)}", file=sys.stderr)
     if problems:
         raise SystemExit(1)
     outputs.write_manifest(validation.manifest)
