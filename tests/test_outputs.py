@@ -192,7 +192,7 @@ NAMES = [
 
 
 def test_a_table_holds_any_name(tmp_path: Path) -> None:
-    texts = dict.fromkeys(("label", "split", "group"), "no")
+    texts = {"label": "no", "split": "train", "group": "a"}
     table = pd.DataFrame([{"path": name} | texts for name in NAMES])
     outputs.write_split(table, tmp_path / "split.csv")
     assert list(outputs.read_split(tmp_path / "split.csv")["path"]) == NAMES

@@ -167,7 +167,7 @@ def test_only_one_adds_at_a_time(source: Path, repository: Path) -> None:
     [
         (shutil, "copyfile", 0, OSError(28, "No space left on device")),
         (shutil, "copyfile", 2, KeyboardInterrupt()),
-        (data_dvc, "_dvc", 0, KeyboardInterrupt()),
+        (data_dvc, "run", 0, KeyboardInterrupt()),
         (data_dvc, "write_meta", 0, OSError(28, "No space left on device")),
     ],
 )
@@ -231,7 +231,7 @@ def test_where_dvc_add_fails_all_stays_as_it_was(source: Path, repository: Path)
     cache = repository / ".dvc/cache/files/md5"
     kept = cache.rename(cache.with_name("kept"))
     cache.write_text("in the way")
-    with pytest.raises(DvcError, match="`dvc add --quiet data` failed"):
+    with pytest.raises(DvcError, match="`dvc add data` failed"):
         grow(source, repository)
     assert files(repository / "data") == before
     assert (repository / "data.dvc").read_text() == record
