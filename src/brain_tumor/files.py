@@ -186,8 +186,9 @@ def read_json(path: Path, remedy: str = "", shape: Any = Any) -> Any:
         UserError: it is missing, no JSON or of another shape; the message names it and has the
             remedy.
     """
+    expected = TypeAdapter(shape)
     with reading(path, remedy):
-        return TypeAdapter(shape).validate_python(json.loads(path.read_text(encoding="utf-8")))
+        return expected.validate_python(json.loads(path.read_text(encoding="utf-8")))
 
 
 def read_artefact(path: Path, kind: type[ArtefactT], remedy: str = "") -> ArtefactT:

@@ -235,6 +235,7 @@ class Artefact(Section):
 
     path: ClassVar[Path]
     stage: ClassVar[str]
+    remedy: ClassVar[str] = ""
 
     @classmethod
     def read(cls, path: Path | None = None) -> Self:
@@ -243,7 +244,8 @@ class Artefact(Section):
         Raises:
             UserError: it is missing or not such a file.
         """
-        return read_artefact(path or cls.path, cls, f"run `dvc repro {cls.stage}`")
+        remedy = cls.remedy or f"run `dvc repro {cls.stage}`"
+        return read_artefact(path or cls.path, cls, remedy)
 
     def write(self, path: Path | None = None) -> None:
         """Write the file, by default where the stage writes it."""
@@ -356,6 +358,7 @@ class TrainingRun(Artefact):
 
     path: ClassVar = RUN
     stage: ClassVar = "train"
+    remedy: ClassVar = RESTORE
 
     run_id: str
 
@@ -374,6 +377,7 @@ class Registered(Artefact):
 
     path: ClassVar = REGISTERED
     stage: ClassVar = "register"
+    remedy: ClassVar = RESTORE
 
     name: str
     version: str

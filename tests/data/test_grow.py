@@ -183,12 +183,12 @@ def test_what_fails_leaves_the_data_as_they_were_and_the_same_command_adds_them(
     data, working, left = repository / "data", getattr(module, name), calls
     before, record = files(data), (repository / "data.dvc").read_bytes()
 
-    def failing(*arguments: object) -> object:
+    def failing(*arguments: object, **named: object) -> object:
         nonlocal left
         left -= 1
         if left < 0:
             raise error
-        return working(*arguments)
+        return working(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, name, failing)

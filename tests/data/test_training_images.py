@@ -8,7 +8,9 @@ from PIL import Image
 
 from brain_tumor.data.copies import BITS, MAX_BITS, frequency_hash
 from brain_tumor.data.training_images import TrainingImage, hash_file, read, write
+from brain_tumor.errors import UserError
 from brain_tumor.imaging.read import read_grey
+from tests.damage import DAMAGES, Damage
 from tests.data.pictures import smooth
 
 
@@ -85,4 +87,13 @@ def test_what_is_no_table_is_named(tmp_path: Path, content: bytes | None, messag
     if content is not None:
         table.write_bytes(content)
     with pytest.raises(ValueError, match=rf"t\.csv: .*{message}"):
+        read(table)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_table_is_named_with_what_to_do(damage: Damage, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    write(table, [TrainingImage("no/c.png", "2" * 64, "split:h", "train", "", "")] * 9)
+    damage(table)
+    with pytest.raises(UserError, match=r"t\.csv: .*pull or register the model anew"):
         read(table)

@@ -18,7 +18,6 @@ LIMIT_S = 600  # each starts TensorFlow and MLflow, on a machine that may be bus
 
 _REGISTER = """
 import json, sys, time
-from dataclasses import asdict
 from pathlib import Path
 from brain_tumor import settings
 from brain_tumor.registry.register import register
@@ -37,7 +36,7 @@ def write_and_wait(*arguments, **named):
 pyfunc.log_model = write_and_wait
 outputs = at(root)
 registered = register(outputs, PREPROCESS, settings.read(outputs.params).register)
-print(json.dumps(asdict(registered)))
+print(registered.model_dump_json())
 """
 
 

@@ -14,6 +14,7 @@ from brain_tumor.tracking.database import (
     make_file,
     of_file,
     parse,
+    remedy,
     text_of,
 )
 from tests.damage import DAMAGES, Damage
@@ -105,3 +106,9 @@ def test_a_file_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     before = path.read_bytes()
     make_file(path, fail)
     assert path.read_bytes() == before
+
+
+def test_what_to_do_follows_from_what_sqlite_says_and_not_from_the_path() -> None:
+    assert remedy("/full/a.db: database disk image is malformed", "mend it") == "mend it"
+    assert remedy("/x/a.db: attempt to write a readonly database", "mend it").endswith("writable")
+    assert remedy("database is locked", "mend it").startswith("Another process")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from brain_tumor.data.copies import frequency_hash
 from brain_tumor.errors import UserError
+from brain_tumor.files import reading
 from brain_tumor.imaging.grey import DecodeError
 from brain_tumor.imaging.read import read_grey
 from brain_tumor.outputs import write_table
@@ -57,20 +58,22 @@ def read(path: Path) -> list[TrainingImage]:
     """Read a table; those of earlier versions hold training images only, and fewer columns.
 
     Raises:
-        UserError: it is missing, no table, or has not even the column `sha256`.
+        UserError: it is missing, cut off, no table, or has not even the column `sha256`.
     """
     names = [field.name for field in fields(TrainingImage)]
     earlier = dict.fromkeys(names, "") | {"split": "train"}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if "sha256" not in (reader.fieldnames or ()):
-                raise UserError(f"{path}: no column sha256, received {reader.fieldnames}")
-            return [
-                TrainingImage(**earlier | {name: row[name] for name in names if row.get(name)})
-                for row in reader
-            ]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; pull or register the model anew") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not readable as CSV: {error}") from error
+    with reading(path, _ANEW):
+        text = path.read_bytes().decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    if text and not text.endswith("\n"):
+        raise UserError(f"{path}: not readable; {_ANEW}: cut off in its last row")
+    header = text.partition("\n")[0]
+    if "sha256" not in header.strip().split(","):
+        raise UserError(f"{path}: no column sha256, received {header[:100]!r}; {_ANEW}")
+    return [
+        TrainingImage(**earlier | {name: row[name] for name in names if row.get(name)})
+        for row in rows
+    ]
+
+
+_ANEW = "pull or register the model anew"

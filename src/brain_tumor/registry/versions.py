@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from brain_tumor import settings
 from brain_tumor.data import training_images
 from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
 from brain_tumor.figure_text import cell, figure_name
-from brain_tumor.files import read_json, write_text
+from brain_tumor.files import read_artefact, write_text
 from brain_tumor.inference import bundle
 from brain_tumor.model.saved import load_meta
 from brain_tumor.outputs import (
@@ -406,7 +406,7 @@ def renew_report(client: Any, version: Version, outputs: StageOutputs) -> None:
     models.set_tags(client, version, {_REPORT_TAG: current})
 
 
-class _CardFacts(TypedDict):
+class _CardFacts(settings.Section):
     """Of a card of any age: what is read of it here."""
 
     lineage: dict[str, str]
@@ -418,8 +418,7 @@ def _lineage_of(version: Version) -> dict[str, str]:
         return {key: text for key, text in version.tags.items() if key.startswith(_OLD_LINEAGE)}
     with tempfile.TemporaryDirectory() as temporary:
         path = models.fetch(version, CARD_FACTS, Path(temporary))
-        facts = read_json(path, "register the model anew", _CardFacts)
-        return dict(facts["lineage"])
+        return read_artefact(path, _CardFacts, "register the model anew").lineage
 
 
 def _twins(client: Any, version: Version) -> list[Version]:

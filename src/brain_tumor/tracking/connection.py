@@ -25,6 +25,7 @@ from brain_tumor.tracking.database import (
     parse,
     reach,
     reason,
+    remedy,
     text_of,
 )
 
@@ -199,11 +200,11 @@ def _is_of_database(error: BaseException | None) -> bool:
 
 
 def _unusable(uri: str, error: Exception) -> StoreError:
-    path = database_path(uri)
+    path, text = database_path(uri), shown(reason(error))[:300]
     if path is not None:
-        return StoreError(f"{path}: {reason(error)}. {_RESTORE}")
+        return StoreError(f"{path}: {text}. {remedy(text, _RESTORE)}")
     return StoreError(
-        f"{shown(uri)} (MLFLOW_TRACKING_URI): the store cannot be used: {shown(reason(error))}. "
+        f"{shown(uri)} (MLFLOW_TRACKING_URI): the store cannot be used: {text}. "
         "Start the database or correct MLFLOW_TRACKING_URI; without MLFLOW_TRACKING_URI runs are "
         "kept in mlruns/mlflow.db"
     )
@@ -310,7 +311,7 @@ def _connect() -> "MlflowClient":
             _check_database(database)
             relocate(database)
         except DatabaseFileError as error:
-            raise StoreError(f"{error}. {_RESTORE}") from error
+            raise StoreError(f"{error}. {remedy(str(error), _RESTORE)}") from error
     _use(uri)
     if is_server(uri):
         check(uri)

@@ -92,6 +92,21 @@ def reason(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
+_REMEDIES = {  # what SQLite says of a file that is whole
+    "unable to open": "Make the file and its folder readable and writable",
+    "readonly": "Make the file and its folder writable",
+    "locked": "Another process holds it: run the command again",
+    "full": "Make room on its disk",
+    "Permission denied": "Make the file readable and writable",
+}
+
+
+def remedy(text: str, damaged: str) -> str:
+    """What to do about a SQLite file of which SQLite says `text`; `damaged` where it is damaged."""
+    said = text.rpartition(": ")[2]  # without the path, which may hold any word
+    return next((hint for words, hint in _REMEDIES.items() if words in said), damaged)
+
+
 def engine_options(url: URL) -> dict[str, Any]:
     """Arguments of `create_engine` that suit many workers and long trials.
 
@@ -140,6 +155,8 @@ def check_file(path: Path, table: str, owner: str) -> None:
     """
     try:
         state = path.stat()
+        if not path.is_dir():
+            path.open("rb").close()
     except OSError as error:
         raise DatabaseFileError(f"{path}: {error.strerror}") from error
     mark = (state.st_ino, state.st_size, state.st_mtime_ns)

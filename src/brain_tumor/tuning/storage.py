@@ -35,6 +35,7 @@ from brain_tumor.tracking.database import (
     parse,
     reach,
     reason,
+    remedy,
     shown,
     text_of,
 )
@@ -102,10 +103,7 @@ def open_storage(url: str, *, heartbeat_s: int = 15, grace_s: int = 90) -> RDBSt
             "for PostgreSQL: uv pip install -e '.[team]'"
         ) from error
     except DatabaseFileError as error:
-        raise UserError(
-            f"{error}. It holds the trials of the search: bring it back from a copy, or move it "
-            "away and search anew"
-        ) from error
+        raise UserError(f"{error}. {remedy(str(error), _RESTORE)}") from error
     except (RuntimeError, OSError) as error:
         raise _unusable(parsed, error) from error
     if path is not None:
@@ -138,17 +136,18 @@ def explaining(url: URL) -> Iterator[None]:
 
 
 def _unusable(url: URL, error: Exception) -> UserError:
+    text = reason(error)
+    start = f"Start the database or correct {STORAGE_VARIABLE}"
+    hint = start if file_of(url) is None else remedy(text, _RESTORE)
     return UserError(
-        f"{shown(url)}: the storage of the search cannot be used: "
-        f"{reason(error)}. {_remedy(url)}; without {STORAGE_VARIABLE} the search is kept in "
-        "mlruns/optuna.db"
+        f"{shown(url)}: the storage of the search cannot be used: {text}. {hint}; without "
+        f"{STORAGE_VARIABLE} the search is kept in mlruns/optuna.db"
     )
 
 
-def _remedy(url: URL) -> str:
-    if file_of(url) is None:
-        return f"Start the database or correct {STORAGE_VARIABLE}"
-    return "Bring the file back from a copy, or move it away and search anew"
+_RESTORE = (
+    "It holds the trials of the search: bring it back from a copy, or move it away and search anew"
+)
 
 
 def _open_patiently(url: URL, heartbeat_s: int, grace_s: int) -> RDBStorage:
