@@ -209,3 +209,5 @@ def test_an_image_of_any_name_is_stored_under_its_own(tmp_path: Path) -> None:
 def test_a_table_may_be_empty_or_hold_numbers_alone() -> None:
     assert outputs.table_text(pd.DataFrame(columns=["path", "label"])) == "path,label\n"
     assert outputs.table_text(pd.DataFrame({"a": [1, 2]})) == "a\n1\n2\n"
+    missing = pd.DataFrame({"a": ["x", None], "b": [True, False]})
+    assert outputs.table_text(missing) == "a,b\nx,True\n,False\n"

@@ -115,8 +115,8 @@ def write_table(path: Path, table: pd.DataFrame, digits: int | None = None) -> N
 
 def table_text(table: pd.DataFrame, float_format: str | None = None) -> str:
     """A table without its index as CSV; a name may hold any sign, a carriage return too."""
-    texts = table.select_dtypes(exclude="number").astype("str")
-    has_return = any("\r" in text for _, column in texts.items() for text in column)
+    texts = table.select_dtypes(exclude="number")
+    has_return = any("\r" in str(text) for _, column in texts.items() for text in column)
     return table.to_csv(
         index=False,
         lineterminator="\n",
