@@ -1,6 +1,7 @@
 """The pictures a model was made from, for whoever must recognise them."""
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
