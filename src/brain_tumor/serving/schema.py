@@ -127,7 +127,7 @@ class ModelAnswer(BaseModel):
     card: str = Field(description="The model card, Markdown; may be empty.")
 
 
-TAKEN = "JPEG, PNG, BMP, TIFF, DICOM and NIfTI (.nii, .nii.gz)"
+TAKEN = "JPEG, PNG, BMP, TIFF, GIF, WebP, JPEG 2000, PPM, DICOM and NIfTI (.nii, .nii.gz)"
 
 
 # Status of HTTP: one word for machines, and what it means.

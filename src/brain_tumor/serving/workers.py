@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from brain_tumor.inference.classifier import Classifier, SliceResult
     from brain_tumor.tracking.models import ModelFolder
 
-# How the kinds of pictures that are taken begin; DICOM and NIfTI are told by their readers.
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
 
 @dataclass(frozen=True)
 class Task:
@@ -68,13 +65,9 @@ def answer(
     classifier: "Classifier", data: bytes, slices: int, *, heatmap: bool
 ) -> bytes | ApiError:
     """What the model says of a file's slices, a JSON list of `SliceAnswer`; or why it cannot."""
-    from brain_tumor.imaging.dicom import is_dicom
-    from brain_tumor.imaging.grey import DecodeError
+    from brain_tumor.imaging.grey import DecodeError, UnknownKindError
     from brain_tumor.imaging.header import TooLargeError, check_header
-    from brain_tumor.imaging.nifti import is_nifti
 
-    if data and not (data.startswith(_PICTURES) or is_dicom(data) or is_nifti(data)):
-        return ApiError(415, f"not a kind of file that is taken; send {TAKEN}")
     try:
         check_header(data, slices)
         results = classifier.examine(data, slices)
@@ -83,6 +76,8 @@ def answer(
         )
     except TooLargeError as error:
         return ApiError(413, str(error))
+    except UnknownKindError:
+        return ApiError(415, f"not a kind of file that is taken; send {TAKEN}")
     except (DecodeError, MemoryError) as error:
         return ApiError(422, str(error) or "too large inside to be read")
     except Exception as error:  # whatever a file brings about must not end the worker
