@@ -125,9 +125,10 @@ def _swap(aside: Path, path: Path) -> None:
                 path.rename(before)
         try:
             aside.replace(path)
-        except OSError:
-            if not path.is_dir():  # not a folder that another process has put there meanwhile
-                if os.path.lexists(before):
+        except OSError as error:
+            # Unless another process has put a folder there meanwhile:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if os.path.lexists(before) and not os.path.lexists(path):
                     before.rename(path)
                 raise
         else:
@@ -223,8 +224,6 @@ def reading(path: Path, remedy: str = "") -> Iterator[None]:
     except Exception as error:
         if not os.path.lexists(path):
             raise UserError(f"{path}: missing{after}") from error
-        if isinstance(error, OSError) and error.filename is not None:
-            raise UserError(f"{sentence(error)}{after}") from error
         raise UserError(f"{path}: not readable{after}: {_in_a_line(error)}") from error
 
 
@@ -232,6 +231,8 @@ _LONGEST = 300  # characters of a reason; Keras recites the whole network
 
 
 def _in_a_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return sentence(OSError(error.errno, error.strerror))
     text = " ".join(str(error).split())
     if isinstance(error, ValidationError):
         text = "; ".join(

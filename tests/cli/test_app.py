@@ -11,6 +11,7 @@ import pytest
 from brain_tumor.report.card import CARD_FILE, write_card
 from brain_tumor.report.prose import make_card
 from tests.report import stage_files
+from tests.small_project import ROOT
 
 DEAR = ("tensorflow", "keras", "mlflow", "optuna", "dvc")
 NAME = "brain-tumor-inceptionv3"
@@ -89,6 +90,7 @@ def test_fine_tuning_and_its_learning_rate_are_named(project: Path) -> None:
 
 
 def test_before_any_run_it_says_what_to_run(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     done = run(tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: outputs/registered.json: missing; run")

@@ -5,6 +5,12 @@ import pytest
 from tests.data.growing import copy_template, make_template
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode small folders in the process of the test: starting others takes a second."""
+    monkeypatch.setenv("BRAIN_TUMOR_WORKERS", "1")
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_template(tmp_path_factory.mktemp("growing"))

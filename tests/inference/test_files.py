@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from brain_tumor.imaging.read import read_each
 from brain_tumor.inference.classifier import Prepared
-from brain_tumor.inference.files import _read, _surviving, expand
+from brain_tumor.inference.files import _read, expand
 from tests import sections
 
 
@@ -51,7 +52,7 @@ def test_a_file_that_ends_its_process_does_not_end_the_others(
 ) -> None:
     monkeypatch.setenv("BRAIN_TUMOR_WORKERS", "2")
     paths = [Path(f"{number}.dcm") for number in range(10)]
-    results = list(_surviving(partial(fatal, "4.dcm"), paths))
+    results = list(read_each(partial(fatal, "4.dcm"), paths, "read"))
     assert "ended the process" in str(results[4])
     assert [result for result in results if result != results[4]] == [
         f"read {path.name}" for path in paths if path.name != "4.dcm"
@@ -61,7 +62,7 @@ def test_a_file_that_ends_its_process_does_not_end_the_others(
 def test_a_lone_dicom_file_does_not_end_the_command(tmp_path: Path) -> None:
     path = tmp_path / "4.dcm"
     path.write_bytes(b"\0" * 128 + b"DICM")
-    assert "ended the process" in str(list(_surviving(partial(fatal, "4.dcm"), [path])))
+    assert "ended the process" in str(list(read_each(partial(fatal, "4.dcm"), [path], "read")))
 
 
 def test_a_folder_is_followed_where_it_is_named_and_links_in_it_have_their_row(
@@ -84,7 +85,7 @@ def test_pipes_devices_and_links_are_named_and_never_opened(tmp_path: Path) -> N
     texts = [str(tmp_path / name) for name in ("pipe.png", "link.png", "zero.png")]
     [folder] = [path for path in expand([str(tmp_path)]) if path.name == "folder"]
     files = [*expand(texts), folder, Path("/dev/zero")]
-    reasons = list(_surviving(partial(_read, sections.preprocess(), 1), files))
+    reasons = list(read_each(partial(_read, sections.preprocess(), 1), files, "read"))
     assert [str(reason).partition(":")[0] for reason in reasons] == [
         "a named pipe (FIFO), no file",
         f"link to {tmp_path}/elsewhere/secret.png",

@@ -95,7 +95,7 @@ def project_of_another_repository(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (no_program, "git does not run: .*No such file"),
+        (no_program, "git is not installed, or not on the PATH"),
         (other_owner, "detected dubious ownership .* safe.directory"),
         (no_commit, "ambiguous argument 'HEAD'"),
         (damaged_head, "not a git repository"),

@@ -16,13 +16,12 @@ from brain_tumor.data.folder import (
     ImageFacts,
     Remark,
     find_images,
-    read_facts,
+    read_all_facts,
 )
 from brain_tumor.data.patients import read_patients, rows_in_table
 from brain_tumor.data.split import SplitError, required_images, split
 from brain_tumor.data.suite import facts_table
 from brain_tumor.imaging.grey import KINDS, FileFacts
-from brain_tumor.machine import track
 from brain_tumor.outputs import MANIFEST_COLUMNS
 from brain_tumor.settings import LABELS, SplitParams, ValidateParams
 
@@ -73,12 +72,12 @@ def _described(
     """The manifest of `describe`, and facts of every file, usable or not."""
     rows: list[tuple[str, str, ImageFacts]] = []
     unusable: dict[str, FileFacts | None] = {}
-    for path, label in track(sorted(contents.images), "decode", total=len(contents.images)):
-        try:
-            facts = read_facts(data / path, params)
-        except BadImageError as error:
-            contents.errors.append(Remark(path, str(error)))
-            unusable[path] = error.header
+    images = sorted(contents.images)
+    all_facts = read_all_facts([data / path for path, _ in images], params)
+    for (path, label), facts in zip(images, all_facts, strict=True):
+        if isinstance(facts, BadImageError):
+            contents.errors.append(Remark(path, str(facts)))
+            unusable[path] = facts.header
             continue
         rows.append((path, label, facts))
         contents.warnings.extend(_oddities(path, facts))

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from brain_tumor.imaging.read import (
     is_image,
     is_named_as_image,
     look_at,
+    read_each,
     read_slices,
     require_single,
 )
@@ -39,12 +41,18 @@ class BadImageError(UserError):
 
     Attributes:
         header: what its header says; None where that cannot be read.
+        decoding: kind of the error that decoding it raised; None where it was not decoded.
     """
 
-    def __init__(self, reason: str, header: FileFacts | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        header: FileFacts | None = None,
+        decoding: type[DecodeError] | None = None,
+    ) -> None:
         """Keep the reason, and what is known all the same."""
         super().__init__(reason)
-        self.header = header
+        self.header, self.decoding = header, decoding
 
 
 class ImageFacts(NamedTuple):
@@ -71,6 +79,21 @@ class ImageFacts(NamedTuple):
     notes: tuple[str, ...]
 
 
+def read_all_facts(
+    files: Sequence[Path], params: ValidateParams
+) -> Iterator[ImageFacts | BadImageError]:
+    """`read_facts` of each file, in order and over processes; a bad one has its error."""
+    for result in read_each(partial(_facts_or_error, params), files, "decode"):
+        yield BadImageError(result) if isinstance(result, str) else result
+
+
+def _facts_or_error(params: ValidateParams, file: Path) -> ImageFacts | BadImageError:
+    try:
+        return read_facts(file, params)
+    except BadImageError as error:
+        return error
+
+
 def read_facts(file: Path, params: ValidateParams) -> ImageFacts:
     """Decode every pixel of `file` and describe it.
 
@@ -90,7 +113,7 @@ def read_facts(file: Path, params: ValidateParams) -> ImageFacts:
         require_single(header)
         picture = read_slices(data, 1)[0]
     except DecodeError as error:
-        raise BadImageError(error.reason, header) from error
+        raise BadImageError(error.reason, header, type(error)) from error
     except MemoryError as error:
         raise BadImageError("too large for the memory of this machine", header) from error
     grey = Image.fromarray(picture.grey)

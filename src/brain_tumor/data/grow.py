@@ -19,6 +19,7 @@ from brain_tumor.data.folder import (
     BadImageError,
     ImageFacts,
     Remark,
+    read_all_facts,
     read_facts,
     walk,
 )
@@ -29,7 +30,6 @@ from brain_tumor.escaping import is_text, printable, terminal
 from brain_tumor.files import obstacle, replacing, write_text
 from brain_tumor.imaging.grey import NoPictureError, UnknownKindError
 from brain_tumor.imaging.read import is_named_as_image
-from brain_tumor.machine import track
 from brain_tumor.outputs import table_text
 from brain_tumor.settings import MASKS_FOLDER, ValidateParams
 
@@ -112,17 +112,15 @@ def _decoded(
     paths: Sequence[str], incoming: Incoming, params: ValidateParams
 ) -> dict[str, ImageFacts]:
     facts: dict[str, ImageFacts] = {}
-    for path in track(paths, "decode", total=len(paths)):
-        file = incoming.root / path
-        try:
-            facts[path] = read_facts(file, params)
-        except BadImageError as error:
-            if _is_no_image(file, error):
-                incoming.left_out.append(path)
-            else:
-                incoming.problems.append(Remark(path, str(error)))
-        else:
+    files = [incoming.root / path for path in paths]
+    for path, file, result in zip(paths, files, read_all_facts(files, params), strict=True):
+        if not isinstance(result, BadImageError):
+            facts[path] = result
             incoming.images[path] = md5(file)
+        elif _is_no_image(file, result):
+            incoming.left_out.append(path)
+        else:
+            incoming.problems.append(Remark(path, str(result)))
     return facts
 
 
@@ -130,9 +128,9 @@ def _is_no_image(file: Path, error: BadImageError) -> bool:
     """Whether nobody can miss it: neither name nor header speak for one, or it is DICOM without."""
     if obstacle(file):
         return False
-    if isinstance(error.__cause__, NoPictureError):
+    if error.decoding is NoPictureError:
         return True
-    unknown = isinstance(error.__cause__, UnknownKindError)
+    unknown = error.decoding is UnknownKindError
     empty = not file.stat().st_size
     return not is_named_as_image(file.name) and (unknown or empty)
 

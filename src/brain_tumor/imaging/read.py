@@ -4,18 +4,23 @@ Stages, predictions, the service, `data add`, hashes and figures all ask here. C
 a file is, never its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path, PurePath
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.files import obstacle
 from brain_tumor.imaging.dicom import is_dicom, look_at_dicom, read_dicom
 from brain_tumor.imaging.grey import KINDS, DecodeError, FileFacts, Slice
 from brain_tumor.imaging.nifti import is_nifti, look_at_nifti, read_nifti
 from brain_tumor.imaging.picture import look_at_picture, read_picture
+from brain_tumor.machine import spread
 
 BLANK: Final = "blank: every pixel has the same value"
 
@@ -119,3 +124,41 @@ def _reader(data: bytes) -> _Reader:
 
 def _with_blank(part: Slice) -> Slice:
     return part if np.ptp(part.grey) else replace(part, notes=(*part.notes, BLANK))
+
+
+Result = TypeVar("Result")
+
+
+def read_each(
+    read: Callable[[Path], Result], paths: Sequence[Path], description: str
+) -> Iterator[Result | str]:
+    """Call `read` for each file, in order, in processes and with a progress bar.
+
+    Where there is DICOM, some of whose decoders abort on damage, it is never this process. A file
+    that ends the process that reads it has that as its result, a text; the others have theirs.
+    """
+    count = 0
+    try:
+        for result in spread(read, paths, description, apart=any(map(_may_abort, paths))):
+            count += 1
+            yield result
+    except BrokenProcessPool:  # nobody says which file it was: the rest goes one by one
+        yield from (_read_apart(read, path) for path in paths[count:])
+
+
+def _may_abort(path: Path) -> bool:
+    if obstacle(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(132))
+    except OSError:
+        return False
+
+
+def _read_apart(read: Callable[[Path], Result], path: Path) -> Result | str:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        try:
+            return pool.submit(read, path).result()
+        except BrokenProcessPool:
+            return "damaged: reading it ended the process that did"

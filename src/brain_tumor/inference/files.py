@@ -2,24 +2,18 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 from brain_tumor.data.archive import is_archive
 from brain_tumor.data.folder import walk
 from brain_tumor.data.junk import is_no_image
-from brain_tumor.files import obstacle, read_bytes
-from brain_tumor.imaging.dicom import is_dicom
+from brain_tumor.files import read_bytes
+from brain_tumor.imaging.read import read_each
 from brain_tumor.inference.classifier import SLICES, Classifier, Prepared, SliceResult, prepare
-from brain_tumor.machine import spread
 from brain_tumor.settings import PreprocessParams
-
-Reader = Callable[[Path], list[Prepared] | str]
 
 _BATCH = 8  # slices the network sees at once
 
@@ -78,44 +72,12 @@ def examine_files(
     """
     read = partial(_read, classifier.preprocess, slices)
     waiting: list[tuple[Path, list[Prepared] | str]] = []
-    for item in zip(paths, _surviving(read, paths), strict=True):
+    for item in zip(paths, read_each(read, paths, "predict"), strict=True):
         waiting.append(item)
         if sum(len(parts) for _, parts in waiting if not isinstance(parts, str)) >= _BATCH:
             yield from _judged(classifier, waiting)
             waiting = []
     yield from _judged(classifier, waiting)
-
-
-def _surviving(read: Reader, paths: Sequence[Path]) -> Iterator[list[Prepared] | str]:
-    """Read files in processes; a file that ends its process has that as its error.
-
-    Where there is DICOM, some of whose decoders abort on damage, it is never this process.
-    """
-    count = 0
-    try:
-        for parts in spread(read, paths, "predict", apart=any(map(_may_abort, paths))):
-            count += 1
-            yield parts
-    except BrokenProcessPool:  # nobody says which file it was: the rest goes one by one
-        yield from (_read_apart(read, path) for path in paths[count:])
-
-
-def _may_abort(path: Path) -> bool:
-    if obstacle(path):
-        return False
-    try:
-        with path.open("rb") as file:
-            return is_dicom(file.read(132))
-    except OSError:
-        return False
-
-
-def _read_apart(read: Reader, path: Path) -> list[Prepared] | str:
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        try:
-            return pool.submit(read, path).result()
-        except BrokenProcessPool:
-            return "damaged: reading it ended the process that did"
 
 
 def _read(params: PreprocessParams, slices: int, path: Path) -> list[Prepared] | str:

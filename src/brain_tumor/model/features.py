@@ -12,6 +12,7 @@ loses nothing that computing would keep.
 import hashlib
 import math
 import os
+import shutil
 import sys
 import weakref
 import zlib
@@ -109,7 +110,10 @@ class FeatureCache:
             self._make_room(entries, keep)
             files = []
             for entry in entries:
-                aside = stack.enter_context(replacing(self.folder / entry.file))
+                path = self.folder / entry.file
+                if path.is_dir():  # no file of the cache
+                    shutil.rmtree(path)
+                aside = stack.enter_context(replacing(path))
                 files.append(stack.enter_context(_SummedFile(FileIO(aside, "w"))))
                 _write_header(files[-1], entry)
             yield files
