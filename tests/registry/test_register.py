@@ -184,6 +184,16 @@ def test_a_model_must_beat_what_the_files_give_away(
     assert not telling.gains["file_metadata"].is_sure
     assert telling.gains["class_frequencies"] == honest.gains["class_frequencies"]
     assert against_guesses(outputs) == telling
+    table = outputs.predictions.read_text(encoding="utf-8")
+    lines = table.splitlines(keepends=True)
+    outputs.predictions.write_text("".join(lines[:-2]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"predictions\.csv: has no row for yes/10\.png"):
+        against_guesses(outputs)
+    outputs.predictions.write_text(table.replace("val,0.", "val,O."), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"predictions\.csv: not readable; run `dvc repro evaluate`"
+    ):
+        against_guesses(outputs)
 
 
 @pytest.mark.usefixtures("registered")

@@ -211,7 +211,7 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
         images.
 
     Raises:
-        UserError: a raw file is missing.
+        UserError: a raw file is missing, or a probability.
     """
     images = read_images(outputs.manifest, outputs.split)
     cluster = dict(zip((image.path for image in images), _clusters(images), strict=True))
@@ -228,6 +228,11 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
             train, [cluster[image.path] for image in train], val, outputs.data, fewest[0]
         ),
     }
+    lacking = [image.path for image in val if image.path not in predicted]
+    if lacking:
+        raise UserError(
+            f"{outputs.predictions}: has no row for {lacking[0]}; run `dvc repro evaluate`"
+        )
     ours = _predicted(val, cluster, np.array([predicted[image.path] for image in val]))
     theirs = {name: _predicted(val, cluster, guess) for name, guess in guesses.items()}
     truth = ours.samples[0].y_true

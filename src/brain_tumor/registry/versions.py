@@ -14,7 +14,7 @@ from brain_tumor import settings
 from brain_tumor.data import training_images
 from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
 from brain_tumor.figure_text import cell, figure_name
-from brain_tumor.files import read_artefact, write_text
+from brain_tumor.files import read_artefact, reading, write_text
 from brain_tumor.inference import bundle
 from brain_tumor.model.saved import load_meta
 from brain_tumor.outputs import (
@@ -154,7 +154,8 @@ def read_images(manifest: Path, split: Path) -> list[Image]:
 def read_probabilities(predictions: Path) -> dict[str, float]:
     """Path to probability of a predictions table."""
     rows = _rows(predictions, ("path", "probability"))
-    return {row["path"]: float(row["probability"]) for row in rows}
+    with reading(predictions, "run `dvc repro evaluate`"):
+        return {row["path"]: float(row["probability"]) for row in rows}
 
 
 def write_training_images(path: Path, images: Iterable[Image], data: Path) -> None:
