@@ -298,3 +298,23 @@ def test_a_disk_that_is_full_names_the_file(tmp_path: Path) -> None:
         Path("/dev/full").open("wb", 0) as full,
     ):
         full.write(b"x")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(13, "no"), RuntimeError()])
+def test_an_end_in_the_middle_of_a_swap_loses_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    path = filled(tmp_path / "data", "before")
+
+    def end(*_: object) -> None:
+        raise error
+
+    def replace() -> None:
+        with monkeypatch.context() as patch, replacing(path) as aside:
+            filled(aside, "after")
+            patch.setattr(Path, "replace", end)  # undone behind the swap
+
+    with pytest.raises(type(error)):
+        replace()
+    assert (path / "file").read_text() == "before"
+    assert names(tmp_path) == ["data"]

@@ -156,6 +156,7 @@ BOMB = ", ".join(f"&{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 9)}]" for na
         ("!!binary aGVsbG8=", "phantom.seed: binary data"),
         ("!!set {a, b}", "phantom.seed: a set is no value"),
         ("!!pairs [a: 1]", r"phantom.seed.0: a pair"),
+        ("!!bool foo", "cannot be read as YAML"),
         ("!!python/object:os.system x", "cannot be read as YAML: could not determine"),
         (f"[&a [1, 1], {BOMB}]", "more than 10000 values once aliases"),
         ("&a [*a]", "more than 10000 values once aliases"),

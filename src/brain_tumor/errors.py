@@ -44,12 +44,19 @@ def sentence(error: OSError) -> str:
     reason = _REMEDIES.get(error.errno, error.strerror or os.strerror(error.errno))
     names = [name for name in (error.filename, error.filename2) if name is not None]
     if names:
-        return f"{' to '.join(printable(os.fsdecode(name)) for name in names)}: {reason}"
+        return f"{' to '.join(map(_named, names))}: {reason}"
     if error.errno == errno.ENOENT and "temporary directory" in str(error):
         return f"TMPDIR: no folder for temporary files that can be written: {error.strerror}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{_fullest()}: {reason}"
+        try:
+            return f"{_fullest()}: {reason}"
+        except OSError:  # not even the folder for temporary files can be told
+            return reason
     return reason
+
+
+def _named(file: str | bytes | int) -> str:
+    return f"file descriptor {file}" if isinstance(file, int) else printable(os.fsdecode(file))
 
 
 def _fullest() -> str:

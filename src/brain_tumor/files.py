@@ -113,6 +113,9 @@ def _require_same_kind(aside: Path, path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)  # another process has put a folder there meanwhile
+
+
 def _swap(aside: Path, path: Path) -> None:
     """Put `aside` in `path`'s place; a folder there can only be moved away first.
 
@@ -125,11 +128,10 @@ def _swap(aside: Path, path: Path) -> None:
                 path.rename(before)
         try:
             aside.replace(path)
-        except OSError as error:
-            # Unless another process has put a folder there meanwhile:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                if os.path.lexists(before) and not os.path.lexists(path):
-                    before.rename(path)
+        except BaseException as error:  # Ctrl-C, too, must lose neither folder
+            if os.path.lexists(before) and not os.path.lexists(path):
+                before.rename(path)
+            if not isinstance(error, OSError) or error.errno not in _TAKEN:
                 raise
         else:
             return

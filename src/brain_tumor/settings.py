@@ -608,7 +608,7 @@ def changed_since_commit(name: str, path: Path = PARAMS) -> dict[str, object]:
     yaml = YAML(typ="safe", pure=True)
     try:
         before = _flat(yaml.load(committed).get(name, {}))
-    except (YAMLError, AttributeError, ValueError):  # the commit's file was broken
+    except (YAMLError, AttributeError, LookupError, ValueError):  # the commit's file was broken
         return {}
     now = _flat(yaml.load(path.read_text(encoding="utf-8")).get(name, {}))
     return {key: value for key, value in now.items() if key not in before or before[key] != value}
@@ -671,7 +671,7 @@ def _document(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file; {_where_it_is(path)}") from error
     except OSError as error:
         raise UserError(sentence(error)) from error
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, LookupError, RecursionError) as error:
         reason = terminal(" ".join(str(error).split()))
         raise UserError(f"{path}: cannot be read as YAML: {reason}") from error
     if not isinstance(document, dict):

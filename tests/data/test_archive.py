@@ -357,3 +357,16 @@ with reporting_errors():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.startswith(f"error: {folder}/yes/deep/3.png: larger than a file may be")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("attributes", [0x10, (stat.S_IFDIR | 0o755) << 16])
+def test_a_folder_of_a_zip_may_lack_its_slash(
+    tmp_path: Path, folder: Path, attributes: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        member = zipfile.ZipInfo("no")
+        member.external_attr = attributes
+        bundle.writestr(member, b"")
+        bundle.writestr("no/1.png", b"one")
+    extract(tmp_path / "a.zip", folder)
+    assert files(folder) == {"no/1.png": b"one"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.data.patients import Spellings, read_patients
+from brain_tumor.data.patients import MORE, Spellings, read_patient_rows, read_patients
 
 PATHS = ["no/1.png", "no/deep/2.png", "yes/caf\u00e9.png"]
 DECOMPOSED = unicodedata.normalize("NFD", PATHS[2])
@@ -78,3 +78,13 @@ def test_a_table_that_is_a_link_or_a_pipe_is_named(tmp_path: Path) -> None:
     [problem] = read_patients(tmp_path / "patients.csv", [])[1]
     assert problem.path == "patients.csv"
     assert "not followed" in problem.reason
+
+
+def test_a_comma_at_the_end_of_each_row_is_no_column(tmp_path: Path) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("path,patient,\nno/1.png,a,\n", encoding="utf-8")
+    assert read_patient_rows(table) == (["path", "patient"], [{"path": "no/1.png", "patient": "a"}])
+    table.write_text("path,patient,\nno/1.png,a,b\n", encoding="utf-8")
+    assert MORE in read_patient_rows(table)[1][0]
+    table.write_text("path,patient\nno/1.png,a,b\n", encoding="utf-8")
+    assert MORE in read_patient_rows(table)[1][0]

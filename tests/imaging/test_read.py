@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import random
 import struct
 import zlib
@@ -261,3 +262,23 @@ def test_a_flat_volume_of_another_program_is_what_it_shows(tmp_path: Path) -> No
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
     grey = read_grey((tmp_path / "a.nii.gz").read_bytes())
     np.testing.assert_allclose(grey, RAMP.T[::-1, ::-1], atol=3)
+
+
+def test_a_pipe_or_a_link_is_not_opened_to_see_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / "scan.dcm").write_bytes(dicom(RAMP))
+    (tmp_path / "link.dcm").symlink_to(tmp_path / "scan.dcm")
+    (tmp_path / "link").symlink_to(tmp_path / "scan.dcm")
+    assert [patient_of(tmp_path / name) for name in ("pipe.dcm", "link.dcm")] == ["", ""]
+    assert [is_image(tmp_path / name) for name in ("pipe.dcm", "scan.dcm", "link")] == [
+        True, True, False
+    ]  # fmt: skip
+
+
+def test_a_moving_png_with_a_large_text_is_still_one(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.roll(RAMP, shift)) for shift in range(3)]
+    moving = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    text = b"Comment\0" + b"x" * (70 << 20)
+    chunk = struct.pack(">I", len(text)) + b"tEXt" + text
+    chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
+    assert look_at(moving).count == look_at(moving[:33] + chunk + moving[33:]).count == 3

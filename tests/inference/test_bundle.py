@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from brain_tumor.errors import UserError
+from brain_tumor.inference import bundle
 from brain_tumor.inference.bundle import Profile
 from brain_tumor.outputs import PROFILE_FILES
 from tests.damage import DAMAGES, Damage
@@ -44,3 +45,15 @@ def test_features_that_do_not_belong_to_the_table_are_refused(
     Profile(TABLE, features).save(tmp_path)
     with pytest.raises(UserError, match=r"features\.npy: .*profile\.csv has 20 images"):
         Profile.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [("a" * 64, "zz"), ('"weights"', '"Weights"'), ("{", "[")])
+def test_content_that_is_none_is_damage(tmp_path: Path, change: tuple[str, str]) -> None:
+    digest = "a" * 64
+    content = bundle.Content(weights=digest, brain_network=digest, files={})
+    text = content.model_dump_json()
+    (tmp_path / bundle.CONTENT_FILE).write_text(text, encoding="utf-8")
+    assert bundle.read_content(tmp_path) == content
+    (tmp_path / bundle.CONTENT_FILE).write_text(text.replace(*change), encoding="utf-8")
+    with pytest.raises(bundle.DamagedError, match=r"bundle\.json: not readable"):
+        bundle.read_content(tmp_path)

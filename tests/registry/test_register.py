@@ -549,6 +549,35 @@ def test_digest_is_of_everything_that_decides_a_prediction(
     assert digest(PREPROCESS) != first
 
 
+@pytest.mark.usefixtures("registered")
+def test_a_whole_bundle_of_another_version_is_refused(
+    tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams
+) -> None:
+    outputs = make_outputs(tmp_path / "better", slope=40.0)
+    register(outputs, PREPROCESS, params)
+    first, second = (artifacts_of(version(number)) / "artifacts/bundle" for number in "12")
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    image = str(outputs.data / "yes" / "2.png")
+    done = CliRunner().invoke(app, ["predict", image, "--model", f"models:/{NAME}/2"])
+    assert done.exit_code == 1
+    assert f"bundle.json: not the one that was registered as models:/{NAME}/2" in done.stderr
+    with pytest.raises(ModelUnusableError, match="not the one that was registered"):
+        register(make_outputs(tmp_path / "best", slope=60.0), PREPROCESS, params)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_version_is_pulled_by_number_or_alias_without_compiled_files(tmp_path: Path) -> None:
+    compiled = artifacts_of(version("1")) / "code/brain_tumor/__pycache__"
+    compiled.mkdir()
+    (compiled / "evil.pyc").write_bytes(b"compiled")
+    for name in ("latest", "Production"):
+        with pytest.raises(UserError, match="give models:/NAME@ALIAS or models:/NAME/NUMBER"):
+            versions.pull(f"models:/{NAME}/{name}", tmp_path / "pulled")
+    versions.pull(f"models:/{NAME}/1", tmp_path / "pulled")
+    assert not list((tmp_path / "pulled").rglob("__pycache__"))
+
+
 def test_signed_model_is_read_only_as_it_was_signed(
     tmp_path: Path,
     make_outputs: MakeOutputs,

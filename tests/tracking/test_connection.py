@@ -130,10 +130,18 @@ def test_address_without_scheme_is_refused(variable: str, monkeypatch: pytest.Mo
         ("https://hush@host", "https://host"),
         ("https://host/a@b", "https://host/a@b"),
         ("http://me:hu@sh@host", "http://host"),
+        ("http://me:hu/sh@host/mlflow", "http://host/mlflow"),
+        ("postgresql://me@host/db?password=hush&x=1", "postgresql://host/db?password=***&x=1"),
     ],
 )
 def test_login_is_not_shown(uri: str, text: str) -> None:
     assert connection.shown(uri) == text
+
+
+def test_password_with_a_space_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:hu sh@host/db")
+    text = "cannot reach postgresql://me:hu sh@host/db (refused)"
+    assert connection.shown(text) == "cannot reach postgresql://host/db (refused)"
 
 
 _HOLD_A_RUN_OPEN = """

@@ -1,5 +1,6 @@
 """A database file is found whatever its folder is called, and refused where it is damaged."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from brain_tumor.errors import UserError
 from brain_tumor.tracking.database import (
+    DatabaseFileError,
     anchored,
     check_file,
     file_of,
@@ -112,3 +114,9 @@ def test_what_to_do_follows_from_what_sqlite_says_and_not_from_the_path() -> Non
     assert remedy("/full/a.db: database disk image is malformed", "mend it") == "mend it"
     assert remedy("/x/a.db: attempt to write a readonly database", "mend it").endswith("writable")
     assert remedy("database is locked", "mend it").startswith("Another process")
+
+
+def test_a_pipe_in_place_of_a_database_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mlflow.db")
+    with pytest.raises(DatabaseFileError, match="no regular file, no database"):
+        check_file(tmp_path / "mlflow.db", "experiments", "MLflow")

@@ -79,7 +79,9 @@ def test_changed_file_is_named(model: Path, name: str) -> None:
         verify(model)
 
 
-@pytest.mark.parametrize("name", ["code/package/other.py", "artifacts/bundle/.hidden", "code/.git"])
+@pytest.mark.parametrize(
+    "name", ["code/package/other.py", "artifacts/bundle/.hidden", "code/.git", ".gitignore"]
+)
 def test_added_file_is_named(model: Path, name: str) -> None:
     (model / name).write_text("evil", encoding="utf-8")
     with pytest.raises(SignatureError, match=f"Extra files.*{name}"):

@@ -174,11 +174,11 @@ def data_diff(
     with reporting_errors():
         _, folders = sections(params)
         diff = since(revision, data, folders)
-    if json_text:
-        print(as_json(diff.as_dict()))
-        return
-    for line in diff_lines(diff, revision, data, show_all=all_names):
-        say(line)
+        if json_text:
+            print(as_json(diff.as_dict()), flush=True)
+            return
+        for line in diff_lines(diff, revision, data, show_all=all_names):
+            say(line)
 
 
 @app.command("status")

@@ -82,13 +82,13 @@ def evaluate(
             append_line(log, evaluation)
         if out:
             write_all(out, evaluation)
-    for note in evaluation.notes:
-        print(f"note: {terminal(note)}", file=sys.stderr)
-    _show(evaluation)
-    if out:
-        say(f"written: {out / 'report.html'}, and the tables beside it")
-    if log:
-        say(f"logged: {log}")
+        for note in evaluation.notes:
+            print(f"note: {terminal(note)}", file=sys.stderr)
+        _show(evaluation)
+        if out:
+            say(f"written: {out / 'report.html'}, and the tables beside it")
+        if log:
+            say(f"logged: {log}")
 
 
 def _show(evaluation: "Evaluation") -> None:

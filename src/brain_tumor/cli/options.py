@@ -62,9 +62,16 @@ def model_folder(model: str | None) -> "ModelFolder":
         typer.Exit: the model's own code has done the work.
     """
     from brain_tumor.inference.bundle import is_aligned_alike
-    from brain_tumor.tracking.models import find_model
 
-    folder = find_model(chosen(model))
+    name = chosen(model)
+    if name.startswith("models:/"):
+        from brain_tumor.registry.versions import open_model
+
+        folder = open_model(name)
+    else:  # works without a store, and without mlflow
+        from brain_tumor.tracking.models import find_model
+
+        folder = find_model(name)
     if _OWN_CODE not in os.environ and not is_aligned_alike(folder.bundle):
         raise typer.Exit(_run_own_code(folder))
     return folder

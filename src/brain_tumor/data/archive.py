@@ -238,9 +238,16 @@ def _tar_refusal(info: tarfile.TarInfo) -> str:
     return f"is a {kind}: {_ONLY_FILES}"
 
 
+_DOS_FOLDER = 0x10  # bit of a zip member's attributes
+
+
 def _of_zip(bundle: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
-    is_folder = info.filename.replace("\\", "/").endswith("/")
     kind = stat.S_IFMT(info.external_attr >> 16)
+    is_folder = (
+        info.filename.replace("\\", "/").endswith("/")
+        or kind == stat.S_IFDIR
+        or bool(info.external_attr & _DOS_FOLDER)
+    )
     if kind == stat.S_IFLNK:
         refusal = f"is a link: {_ONLY_FILES}"
     elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):

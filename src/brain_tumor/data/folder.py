@@ -20,7 +20,6 @@ from brain_tumor.files import obstacle, read_bytes
 from brain_tumor.imaging.grey import DecodeError, FileFacts
 from brain_tumor.imaging.read import (
     is_image,
-    is_named_as_image,
     look_at,
     read_each,
     read_slices,
@@ -243,13 +242,13 @@ def _report_strays(
 ) -> None:
     classes = " and ".join(f"{folder}/" for folder in params.folders)
     for path in strays.pop("", []):
-        if _is_image(data / path):
+        if is_image(data / path):
             reason = f"image outside the class folders {classes}"
             contents.errors.append(Remark(printable(path), reason))
         else:
             contents.warnings.append(Remark(printable(path), "not part of the data: ignored"))
     for folder, paths in strays.items():
-        images = sum(_is_image(data / path) for path in paths)
+        images = sum(is_image(data / path) for path in paths)
         where = f"{printable(folder)}/"
         if images:
             reason = f"label outside the set: {images} images, but the classes are {classes}"
@@ -269,8 +268,3 @@ def _report_unmatched(params: ValidateParams, contents: Contents) -> None:
         if str(PurePosixPath(exclusion.path)) not in matched:
             reason = "listed in validate.exclude, but there is no such file"
             contents.errors.append(Remark(exclusion.path, reason))
-
-
-def _is_image(file: Path) -> bool:
-    """Whether the file is meant as an image, by its header or else its name; it is not decoded."""
-    return is_named_as_image(file.name) if obstacle(file) else is_image(file)

@@ -24,7 +24,7 @@ from brain_tumor.data.folder import (
     walk,
 )
 from brain_tumor.data.junk import is_document, is_junk
-from brain_tumor.data.patients import Spellings, read_patient_rows, read_patients
+from brain_tumor.data.patients import MORE, Spellings, read_patient_rows, read_patients
 from brain_tumor.errors import UserError
 from brain_tumor.escaping import is_text, printable, terminal
 from brain_tumor.files import obstacle, replacing, write_text
@@ -220,7 +220,7 @@ def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
         columns, rows = read_patient_rows(table)
     except UserError as error:
         raise UserError(f"{table}: {error}") from error
-    if any("" in row for row in rows):
+    if any(MORE in row for row in rows):
         raise UserError(f"{table}: columns {','.join(columns)} expected, a row has more")
     return columns, rows
 

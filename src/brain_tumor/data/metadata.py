@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
+from brain_tumor.imaging.picture import FORMATS
+
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-_FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP")
+_COLUMNS: Final = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP")
 _MODES: Final = ("L", "RGB", "RGBA", "LA", "P", "CMYK", "I;16", "I", "1")
 _TREES = 300
 
@@ -32,7 +34,7 @@ def metadata_features(path: Path) -> dict[str, float]:
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and of large pictures
         try:
-            with Image.open(file) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 return {"bytes": size} | _described(image, size)
         except Exception:  # Pillow's plugins raise many kinds; the file is of no kind they know
             return {"bytes": size} | _described(None, size)
@@ -54,6 +56,12 @@ def metadata_classifier(seed: int) -> "Pipeline":
     return make_pipeline(unknown, forest)
 
 
+def _format(image: Image.Image | None) -> str:
+    """Pillow's name of the format; a phone's two pictures in a JPEG (MPO) are one to all others."""
+    name = (image and image.format) or ""
+    return "JPEG" if name == "MPO" else name
+
+
 def _described(image: Image.Image | None, size: float) -> dict[str, float]:
     width, height = image.size if image else (math.nan, math.nan)
     info = image.info if image else {}
@@ -63,7 +71,7 @@ def _described(image: Image.Image | None, size: float) -> dict[str, float]:
         "aspect": width / height,
         "bytes_per_pixel": size / (width * height),
         "jpeg_quantisation": _quantisation(image),
-        **_one_hot("format", (image and image.format) or "", _FORMATS),
+        **_one_hot("format", _format(image), _COLUMNS),
         **_one_hot("mode", image.mode if image else "", _MODES),
         "exif": float("exif" in info),
         "icc": float(bool(info.get("icc_profile"))),

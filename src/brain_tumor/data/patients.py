@@ -12,9 +12,18 @@ from brain_tumor.data.folder import Remark
 from brain_tumor.errors import UserError
 from brain_tumor.files import obstacle
 
+MORE = "\0"  # no column is called so
+
+
+def _without_empty(row: dict[str, str]) -> dict[str, str]:
+    """A row without the columns that have no name; what stands there is more than the columns."""
+    return {key or MORE: text for key, text in row.items() if key or text}
+
 
 def read_patient_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of a patients.csv; what a row has beyond the columns has the key "".
+    """Columns and rows of a patients.csv; what a row has beyond the columns has the key `MORE`.
+
+    Columns without a name are left out where no row has anything in them.
 
     Raises:
         UserError: it is no CSV in UTF-8 with the columns `path` and `patient`.
@@ -23,8 +32,9 @@ def read_patient_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise UserError(reason)
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restkey="", restval="")
-            columns, rows = list(reader.fieldnames or []), list(reader)
+            reader = csv.DictReader(lines, restkey=MORE, restval="")
+            columns = [column for column in reader.fieldnames or [] if column]
+            rows = [_without_empty(row) for row in reader]
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise UserError(f"cannot be read as CSV in UTF-8: {error}") from error
     if not {"path", "patient"} <= set(columns):

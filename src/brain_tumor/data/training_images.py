@@ -11,8 +11,7 @@ from PIL import Image
 
 from brain_tumor.data.copies import frequency_hash
 from brain_tumor.errors import UserError
-from brain_tumor.files import reading
-from brain_tumor.imaging.grey import DecodeError
+from brain_tumor.files import read_bytes, reading
 from brain_tumor.imaging.read import read_grey
 from brain_tumor.outputs import write_table
 
@@ -43,8 +42,8 @@ class TrainingImage:
 def hash_file(file: Path) -> str:
     """The frequency hash of a picture, 64 hexadecimal digits; "" if it is not one that is read."""
     try:
-        grey = read_grey(file.read_bytes())
-    except (OSError, DecodeError):
+        grey = read_grey(read_bytes(file))
+    except (OSError, UserError, MemoryError):
         return ""
     return f"{frequency_hash(Image.fromarray(grey)):064x}"
 

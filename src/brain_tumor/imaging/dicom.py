@@ -227,7 +227,7 @@ def _opened(data: bytes) -> Iterator[Any]:
 
 
 _SALT = b"brain-tumor patient"
-_NOBODY = re.compile(r"|0+|X+|N/?A|NONE|NULL|UNKNOWN|ANON\w*|DE-?IDENT\w*|PATIENT|TEST")
+_NOBODY = re.compile(r"|0+|X+|N/?A|NONE|NULL|UNKNOWN|ANON[A-Z]*|DE-?IDENT[A-Z]*|PATIENT|TEST")
 
 
 def _patient(dataset: Any) -> str:

@@ -134,14 +134,14 @@ def _explained(data: bytes) -> Iterator[None]:
 
 
 def _without_metadata(data: bytes) -> bytes:
-    """A PNG of critical chunks and transparency alone; anything else as it is."""
+    """A PNG of critical chunks, transparency and frames alone; anything else as it is."""
     if not data.startswith(_PNG):
         return data
     place, kept = len(_PNG), [_PNG]
     while place + 12 <= len(data):
         after = place + 12 + int.from_bytes(data[place : place + 4], "big")
         name = data[place + 4 : place + 8]
-        if name[:1].isupper() or name == b"tRNS":
+        if name[:1].isupper() or name in (b"tRNS", b"acTL", b"fcTL", b"fdAT"):
             kept.append(data[place:after])
         place = after
     return b"".join(kept)

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.files import obstacle
+from brain_tumor.errors import UserError
+from brain_tumor.files import obstacle, read_bytes
 from brain_tumor.imaging.dicom import is_dicom, look_at_dicom, read_dicom
 from brain_tumor.imaging.grey import KINDS, DecodeError, FileFacts, Slice
 from brain_tumor.imaging.nifti import is_nifti, look_at_nifti, read_nifti
@@ -90,8 +91,8 @@ def require_single(facts: FileFacts) -> None:
 def is_image(file: Path) -> bool:
     """Whether a file is meant as an image, by its header or else its name; it is not decoded."""
     try:
-        look_at(file.read_bytes())
-    except (DecodeError, OSError, MemoryError):
+        look_at(read_bytes(file))
+    except (UserError, OSError, MemoryError):
         return is_named_as_image(file.name)
     return True
 
@@ -106,11 +107,11 @@ def is_named_as_image(name: str) -> bool:
 
 def patient_of(file: Path) -> str:
     """The patient that a file's own tags name, as a salted hash; "" where it names none."""
+    if not _is_dicom(file):
+        return ""
     try:
-        with file.open("rb") as stream:
-            head = stream.read(132)
-            return look_at(head + stream.read()).patient if is_dicom(head) else ""
-    except (DecodeError, OSError):
+        return look_at(file.read_bytes()).patient
+    except (DecodeError, OSError, MemoryError):
         return ""
 
 
@@ -139,14 +140,14 @@ def read_each(
     """
     count = 0
     try:
-        for result in spread(read, paths, description, apart=any(map(_may_abort, paths))):
+        for result in spread(read, paths, description, apart=any(map(_is_dicom, paths))):
             count += 1
             yield result
     except BrokenProcessPool:  # nobody says which file it was: the rest goes one by one
         yield from (_read_apart(read, path) for path in paths[count:])
 
 
-def _may_abort(path: Path) -> bool:
+def _is_dicom(path: Path) -> bool:
     if obstacle(path):
         return False
     try:

@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import read_artefact, reading, replacing, write_json, write_text
@@ -56,6 +57,9 @@ class DamagedError(UserError):
     """A bundle lacks a file, or holds another than the one that was registered."""
 
 
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class Content(Section):
     """What a bundle holds: `bundle.json`.
 
@@ -66,9 +70,9 @@ class Content(Section):
         files: SHA-256 of each of `FILES`.
     """
 
-    weights: str
-    brain_network: str
-    files: dict[str, str]
+    weights: Sha256
+    brain_network: Sha256
+    files: dict[str, Sha256]
 
     @property
     def digest(self) -> str:

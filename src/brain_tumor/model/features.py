@@ -190,6 +190,8 @@ def _check_sum(path: Path) -> None:
         left, crc = state.st_size - _SUM_BYTES, 0
         while left > 0:
             part = file.read(min(left, _CHUNK))
+            if not part:
+                raise ValueError("it became shorter while it was read")
             crc, left = zlib.crc32(part, crc), left - len(part)
         if file.read() != crc.to_bytes(_SUM_BYTES):
             raise ValueError("its CRC-32 is another")

@@ -18,7 +18,7 @@ from brain_tumor.files import replacing
 from brain_tumor.inference import bundle
 from brain_tumor.monitoring.drift_test import Difference, Direction, Floats, compare, design
 from brain_tumor.settings import DriftParams, ValidateParams
-from brain_tumor.tracking import connection, models
+from brain_tumor.tracking import connection, lineage, models
 from brain_tumor.tracking.models import Version, describe, named_version
 
 _BLOCK = 512  # images at a time
@@ -377,8 +377,15 @@ def _profile(client: Any, version: Version) -> bundle.Profile | None:
     """The profile in a registered model; None if it has none."""
     if models.missing_files(client, version, bundle.PROFILE_PATHS):
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        return bundle.Profile.load(models.fetch(version, bundle.PROFILE_FOLDER, Path(folder)))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = models.fetch(version, bundle.PROFILE_FOLDER, Path(temporary))
+        wanted = version.tags.get("md5.profile")
+        if wanted is not None and lineage.md5(folder) != wanted:
+            raise UserError(
+                f"{version.uri}: its {bundle.PROFILE_FOLDER}/ is not the one that was registered; "
+                "`dvc repro -f register` registers the model anew"
+            )
+        return bundle.Profile.load(folder)
 
 
 def _present(data: Path, validate: ValidateParams) -> pd.DataFrame:

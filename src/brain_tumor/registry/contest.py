@@ -14,12 +14,14 @@ from brain_tumor.data.copies import grouped
 from brain_tumor.data.metadata import metadata_classifier, metadata_features
 from brain_tumor.data.training_images import TRAINING_IMAGES
 from brain_tumor.errors import UserError
+from brain_tumor.inference.bundle import DamagedError
 from brain_tumor.model import metrics
 from brain_tumor.model.metrics import CONFIDENCE, FIGURES, OutOfFold, Sample
 from brain_tumor.outputs import StageOutputs
 from brain_tumor.registry.versions import (
     Image,
     is_whole,
+    open_model,
     read_images,
     read_probabilities,
     read_training_hashes,
@@ -29,6 +31,7 @@ from brain_tumor.registry.versions import (
 from brain_tumor.settings import EvaluateParams, RegisterParams
 from brain_tumor.tracking import models
 from brain_tumor.tracking.models import Version
+from brain_tumor.tracking.signature import SignatureError
 
 Alias = Literal["champion", "challenger"]
 RANDOM = "random"  # initial weights that know nothing
@@ -378,6 +381,10 @@ def _measured(
     images = unseen(
         read_images(outputs.manifest, outputs.split), _trained(version) | _trained(champion)
     )
+    try:
+        open_model(champion.uri)
+    except (DamagedError, SignatureError) as error:
+        raise models.ModelUnusableError(str(error)) from error
     predicted = read_probabilities(outputs.predictions)
     ours = {image.path: predicted[image.path] for image in images if image.path in predicted}
     images = [image for image in images if image.path in ours]

@@ -13,6 +13,7 @@ from typing import Any
 from brain_tumor import settings
 from brain_tumor.data import training_images
 from brain_tumor.data.training_images import TRAINING_IMAGES, TrainingImage
+from brain_tumor.errors import UserError
 from brain_tumor.figure_text import cell, figure_name
 from brain_tumor.files import read_artefact, reading, write_text
 from brain_tumor.inference import bundle
@@ -315,10 +316,7 @@ def check_bundle(version: Version, folder: Path) -> None:
     """
     if _CONTENT_TAG not in version.tags:
         return
-    content = bundle.check(folder)
-    if (content.digest, content.sha256) != (version.digest, version.tags[_CONTENT_TAG]):
-        path = folder / bundle.CONTENT_FILE
-        raise bundle.DamagedError(f"{path}: not the one that was registered as {version.uri}")
+    _check_content(version, folder, bundle.check(folder))
 
 
 def pull(uri: str, folder: Path, *, force: bool = False) -> models.ModelFolder:
@@ -329,13 +327,45 @@ def pull(uri: str, folder: Path, *, force: bool = False) -> models.ModelFolder:
         DamagedError: a file is not the one that was registered.
         SignatureError: it must be signed and is not.
     """
+    version = _named(uri)
+    # (a model that is not there is named by `models.pull`)
+    return models.pull(
+        version.uri if version else uri,
+        folder,
+        lambda pulled: check_bundle(version, pulled.bundle) if version else None,
+        force=force,
+    )
 
-    def check(pulled: models.ModelFolder) -> None:
-        version = models.named_version(connection.connect(), uri)
-        if version is not None:
-            check_bundle(version, pulled.bundle)
 
-    return models.pull(uri, folder, check, force=force)
+def open_model(model: str) -> models.ModelFolder:
+    """Find a model (see `models.find_model`); one of the store is that which was registered.
+
+    Raises:
+        UserError: there is no such model.
+        DamagedError: its `bundle.json` is another than the one that was registered.
+        SignatureError: it must be signed and is not.
+    """
+    version = _named(model) if model.startswith("models:/") else None
+    folder = models.find_model(version.uri if version else model)
+    if version is not None and _CONTENT_TAG in version.tags:
+        _check_content(version, folder.bundle, bundle.read_content(folder.bundle))
+    return folder
+
+
+def _named(uri: str) -> Version | None:
+    """The version that a URI names now; an alias may name another a moment later."""
+    if not uri.startswith("models:/"):
+        return None
+    version = models.named_version(connection.connect(), uri)
+    if version is None and "@" not in uri and not uri.rpartition("/")[2].isdigit():
+        raise UserError(f"{uri}: give models:/NAME@ALIAS or models:/NAME/NUMBER")
+    return version
+
+
+def _check_content(version: Version, folder: Path, content: bundle.Content) -> None:
+    if (content.digest, content.sha256) != (version.digest, version.tags[_CONTENT_TAG]):
+        path = folder / bundle.CONTENT_FILE
+        raise bundle.DamagedError(f"{path}: not the one that was registered as {version.uri}")
 
 
 def find_version(client: Any, name: str, digest: str) -> Version | None:

@@ -97,7 +97,9 @@ _LOOK_S = (5, 60)  # to be connected, and to be answered
 _LOOKS = 2  # after the first: a server that restarts is back soon
 _REFUSALS = (401, 403)
 _REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
-_LOGIN = re.compile(r"://[^/\s]*@")
+# Behind a user's name and a colon all up to the last @: a password may hold any sign.
+_LOGIN = re.compile(r"://(?:[^/\s:@]+:\S*|[^/\s]*)@")
+_SECRET = re.compile(r"(?i)\b(password|passwd|pwd|token)=[^&\s'\"]*")
 _PROBE = "/api/2.0/mlflow/experiments/get-by-name"
 
 
@@ -116,7 +118,10 @@ def is_server(uri: str) -> bool:
 
 def shown(text: str) -> str:
     """A URI, or a text with URIs, without user and password."""
-    return _LOGIN.sub("://", text)
+    for uri in filter(None, (os.environ.get(name) for name in (_URI_VARIABLE, "OPTUNA_STORAGE"))):
+        if uri in text and (login := uri.rpartition("@")[0].partition("://")[2]):
+            text = text.replace(f"{login}@", "")
+    return _SECRET.sub(r"\1=***", _LOGIN.sub("://", text))
 
 
 def check(uri: str) -> None:

@@ -5,6 +5,7 @@ URLs are SQLAlchemy's: it quotes and unquotes paths and passwords, and nothing e
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,15 +156,16 @@ def check_file(path: Path, table: str, owner: str) -> None:
     """
     try:
         state = path.stat()
-        if not path.is_dir():
+        if stat.S_ISREG(state.st_mode):
             path.open("rb").close()
     except OSError as error:
         raise DatabaseFileError(f"{path}: {error.strerror}") from error
     mark = (state.st_ino, state.st_size, state.st_mtime_ns)
     if _checked.get((path, table)) == mark:
         return
-    if path.is_dir():
-        raise DatabaseFileError(f"{path}: a folder, no database")
+    if not stat.S_ISREG(state.st_mode):
+        kind = "a folder" if stat.S_ISDIR(state.st_mode) else "no regular file"
+        raise DatabaseFileError(f"{path}: {kind}, no database")
     if not state.st_size:
         raise DatabaseFileError(f"{path}: empty, no database")
     with opened(path) as connection:

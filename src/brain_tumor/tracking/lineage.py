@@ -22,6 +22,7 @@ _DECIDES_RESULTS = ("src", "params.yaml", "dvc.yaml", "data.dvc", "requirements.
 DECIDING = ("split", "preprocess", "augment", "backbone", "train")
 UNKNOWN = "unknown"  # whether something differs from the commit
 _MAX_PARAM_CHARACTERS = 6000
+_LONGEST = 500  # characters of git's words
 
 
 def trace(inputs: Mapping[str, Path], workspace: Path | None = None) -> dict[str, str]:
@@ -200,7 +201,7 @@ def _git(workspace: Path) -> dict[str, str]:
         changed = git("status", "--porcelain", "--", *_DECIDES_RESULTS, folder=workspace)
         facts["git.dirty"] = "true" if changed.strip() else "false"
     except GitError as error:
-        facts["git.error"] = " ".join(str(error).split())
+        facts["git.error"] = " ".join(str(error).split())[:_LONGEST]
         if facts["git.commit"] == "none":
             facts["git.dirty"] = "true"
         _warn(facts["git.error"], facts["git.commit"])

@@ -357,6 +357,8 @@ def pull(
         others = sorted(present - {path.name for path in aside.iterdir()})
         if others:
             raise UserError(f"{folder}: holds what is not of a model: {', '.join(others[:5])}")
+        for compiled in [*pulled.root.rglob("__pycache__")]:
+            rmtree(compiled)
         signature.verify(pulled.root)
         check(pulled)
     return ModelFolder(folder)

@@ -37,7 +37,9 @@ def sign(folder: Path, changing: tuple[str, ...]) -> None:
             )
         return
     model_signing = _model_signing()
-    hashing = model_signing.hashing.Config().set_ignored_paths(paths=[*changing, SIGNATURE])
+    hashing = model_signing.hashing.Config().set_ignored_paths(
+        paths=[*changing, SIGNATURE], ignore_git_paths=False
+    )
     try:
         signing = model_signing.signing.Config().use_elliptic_key_signer(
             private_key=key,
@@ -56,7 +58,8 @@ def is_required() -> bool:
 def verify(folder: Path) -> None:
     """Verify the folder of a model, if there is a key.
 
-    Compiled Python files are passed over: no command reads those that lie in a model.
+    Compiled Python files are passed over: no command reads those that lie in a model, and `pull`
+    leaves them out.
 
     Raises:
         SignatureError: it is not signed by that key, or a file was changed, added or removed.
@@ -70,7 +73,9 @@ def verify(folder: Path) -> None:
         raise SignatureError(f"{folder}: not signed ({SIGNATURE} is missing); {_REMEDY}")
     model_signing = _model_signing()
     compiled = [path.relative_to(folder) for path in folder.rglob("__pycache__")]
-    hashing = model_signing.hashing.Config().set_ignored_paths(paths=compiled)
+    hashing = model_signing.hashing.Config().set_ignored_paths(
+        paths=compiled, ignore_git_paths=False
+    )
     try:
         verifying = model_signing.verifying.Config().use_elliptic_key_verifier(public_key=key)
     except (ValueError, TypeError) as error:
