@@ -61,11 +61,26 @@ def test_an_abandoned_job_that_is_worked_on_is_held_until_it_is_done() -> None:
     future = job.future
     taken = line.first(SOON_S)
     assert taken is job
-    assert future.set_running_or_notify_cancel()
-    assert not future.cancel()
+    assert future.cancel()
     assert memory.held > 0
     taken.settle(b"[]")
     del taken, job
+    assert memory.held == 0
+
+
+@pytest.mark.parametrize("left_first", [True, False])
+def test_an_abandoned_job_that_is_put_back_leaves(left_first: bool) -> None:
+    memory = MemoryBudget(10**6)
+    line, [job] = WaitingLine(), jobs(1, memory)
+    line.add([job])
+    taken, future = line.first(SOON_S), job.future
+    assert taken is job
+    if left_first:
+        future.cancel()
+    line.put_back(taken)
+    future.cancel()
+    del taken, job
+    assert len(line) == 0
     assert memory.held == 0
 
 
@@ -126,7 +141,8 @@ def test_all_that_wait_are_given_up_whoever_left() -> None:
     line, waiting = WaitingLine(), jobs(3)
     line.add(waiting)
     waiting[0].future.cancel()
-    waiting[1].future.set_running_or_notify_cancel()  # put back: its worker died
+    assert line.first(SOON_S) is waiting[1]
+    line.put_back(waiting[1])  # its worker died
     line.give_up(schema.stopping())
     assert len(line) == 0
     for job in waiting[1:]:

@@ -30,7 +30,8 @@ class Job:
     Attributes:
         task: what is asked.
         answers: against which the answer counts from when it arrives.
-        future: brings the answer, or an `ApiError`; cancelled where nobody waits any more.
+        future: brings the answer, or an `ApiError`; cancelled where nobody waits any more, which
+            it may be at any time: it is never marked as running.
         tries: how many workers have died over it.
     """
 
@@ -72,10 +73,11 @@ class WaitingLine:
             job.future.add_done_callback(self._leave)
 
     def put_back(self, job: Job) -> None:
-        """Let a job wait before the others."""
+        """Let a job wait before the others, unless nobody waits for it any more."""
         with self._changed:
-            self._jobs.appendleft(job)
-            self._changed.notify()
+            if not job.future.cancelled():
+                self._jobs.appendleft(job)
+                self._changed.notify()
 
     def first(self, timeout_s: float) -> Job | None:
         """Take the first job, or None where none comes in time."""
@@ -208,7 +210,7 @@ class WorkerPool:
             self._closing.wait(min(_LOOK_S * 2 ** (tries - 1), _LONGEST_PAUSE_S))
             return
         job = self._line.first(_LOOK_S)
-        if not job or not (job.future.running() or job.future.set_running_or_notify_cancel()):
+        if not job or job.future.cancelled():
             return
         if self._workers[number].alive:
             self._answer(number, job)
