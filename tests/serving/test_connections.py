@@ -265,6 +265,33 @@ def test_more_connections_than_allowed_are_told_so_and_many_more_are_cut(server:
     assert httpx.post(f"{server.url}/predict", files=files(("a", disc(120)))).status_code == 200
 
 
+def test_who_was_refused_is_served_when_there_is_room(toy: Path, tmp_path: Path) -> None:
+    with limited(toy, tmp_path, connections=2) as server, httpx.Client(timeout=30) as client:
+        with ExitStack() as opened:
+            for _ in range(2):
+                opened.enter_context(connect(server)).sendall(b"GET /")
+            time.sleep(0.2)
+            answer = client.get(f"{server.url}/model")
+            assert (answer.status_code, answer.headers["Connection"]) == (503, "close")
+            with connect(server) as refused_one:
+                refused_one.sendall(b"GET /model HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert refused(rest(refused_one)) == (503, "busy")
+            large = files(("a", bytes(30_000_000)))
+            assert client.post(f"{server.url}/predict", files=large).status_code == 503
+        wait_until(lambda: client.get(f"{server.url}/model").status_code == 200)
+
+
+def test_who_is_refused_and_sends_without_an_end_is_cut(toy: Path, tmp_path: Path) -> None:
+    with limited(toy, tmp_path, connections=1) as server, connect(server) as first:
+        first.sendall(b"GET /")
+        time.sleep(0.2)
+        with connect(server) as connection:
+            started = time.monotonic()
+            connection.sendall(POST + form(b"b") + b"Content-Length: 9999\r\n\r\n")
+            assert refused(trickle(connection, b"\n")) == (503, "busy")
+            assert time.monotonic() - started < IDLE_S + BUSY_S
+
+
 def test_idle_connections_make_room(toy: Path, tmp_path: Path) -> None:
     with limited(toy, tmp_path, connections=20, headers_s=60) as server, ExitStack() as opened:
         wait_until(lambda: httpx.get(f"{server.url}/health").status_code == 200)

@@ -240,6 +240,30 @@ def test_a_file_in_a_lost_workers_hands_goes_to_another(toy: Path, tmp_path: Pat
         assert all("slices" in file for file in answers[0].json()["files"])
 
 
+def test_a_file_from_a_lost_workers_hands_leaves_with_its_client(toy: Path, tmp_path: Path) -> None:
+    with serving(toy, tmp_path, "--workers", "2") as server, ExitStack() as opened:
+
+        def queue() -> int:
+            return int(httpx.get(f"{server.url}/health").json()["queue"])
+
+        workers = server.workers()
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        host, port = server.url.removeprefix("http://").split(":")
+        request = httpx.Request("POST", f"{server.url}/predict", files=files(*[("a", GOOD)] * 3))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        client = opened.enter_context(socket.create_connection((host, int(port))))
+        client.sendall(f"POST /predict HTTP/1.1\r\n{lines}\r\n".encode() + request.read())
+        wait_until(lambda: queue() == 1)
+        with short_of_files(server):
+            os.kill(workers.pop(), signal.SIGKILL)
+            wait_until(lambda: queue() == 2)  # the file that it had is back
+            client.close()
+            wait_until(lambda: queue() == 0)
+        os.kill(workers.pop(), signal.SIGCONT)
+        wait_until(lambda: predict(server).status_code == 200)
+
+
 def test_connections_leave_files_for_another_worker(toy: Path, tmp_path: Path) -> None:
     command = f'ulimit -n 96; exec "{COMMAND}" serve --model "{toy}" --port 0 --workers 1'
     with running(["bash", "-c", command], tmp_path) as server, ExitStack() as opened:

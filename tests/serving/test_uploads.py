@@ -1,6 +1,9 @@
 """A multipart body in any pieces gives its files, and never more than the limits allow."""
 
 import asyncio
+import contextlib
+import gc
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -160,4 +163,29 @@ def test_what_is_over_the_budget_is_given_back() -> None:
     assert memory.held == 0
     with pytest.raises(ApiError):
         HeldBytes(memory, bytes(1001))
+    assert memory.held == 0
+
+
+def test_what_is_freed_while_more_is_taken_stops_nobody() -> None:
+    memory = MemoryBudget(10**6)
+
+    def take() -> None:
+        for threshold in range(1, 20):  # so that the collector comes at any step of it
+            gc.collect()
+            gc.set_threshold(threshold)
+            cycle: list[object] = [HeldBytes(memory, bytes(100))]
+            cycle.append(cycle)
+            del cycle
+            with contextlib.suppress(ApiError):
+                memory.take(10**7)
+
+    before = gc.get_threshold()
+    taker = threading.Thread(target=take, daemon=True)
+    try:
+        taker.start()
+        taker.join(20)
+    finally:
+        gc.set_threshold(*before)
+    assert not taker.is_alive()
+    gc.collect()
     assert memory.held == 0

@@ -92,7 +92,6 @@ async def predictions(
     pool: WorkerPool,
     uploads: list[Upload],
     task: Callable[[HeldBytes], Task],
-    answers: MemoryBudget,
 ) -> Response:
     """Let the workers look at one or more files; `uploads` is emptied.
 
@@ -107,14 +106,14 @@ async def predictions(
     tasks.clear()
     await _all_answered(request, futures)
     results = iter(futures)
-    each = [ApiError(413, _OVER) if over else _result(next(results), answers) for _, over in files]
+    each = [ApiError(413, _OVER) if over else _result(next(results)) for _, over in files]
     if len(each) == 1 and isinstance(each[0], ApiError):
         raise each[0]
     named = [(name, answer) for (name, _), answer in zip(files, each, strict=True)]
     return PiecesResponse(list(_pieces(named)))
 
 
-async def _all_answered(request: Request, futures: Sequence[asyncio.Future[bytes]]) -> None:
+async def _all_answered(request: Request, futures: Sequence[asyncio.Future[HeldBytes]]) -> None:
     """Wait for answers.
 
     Raises:
@@ -142,17 +141,14 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _result(future: asyncio.Future[bytes], answers: MemoryBudget) -> HeldBytes | ApiError:
-    """What a worker answered; counts against the budget."""
+def _result(future: asyncio.Future[HeldBytes]) -> HeldBytes | ApiError:
+    """What a worker answered."""
     error = future.exception()
     if isinstance(error, ApiError):
         return error
     if error:
         raise error
-    try:
-        return HeldBytes(answers, future.result())
-    except ApiError as busy:
-        return busy
+    return future.result()
 
 
 def _pieces(files: Sequence[tuple[str, HeldBytes | ApiError]]) -> Iterator[bytes | HeldBytes]:
@@ -198,7 +194,7 @@ def create_app(
         app.add_exception_handler(kind, _refused)
     add_pages(app)
     about = _about(model, limits)
-    held, answers = MemoryBudget(limits.held_bytes), MemoryBudget(limits.answer_bytes)
+    held = MemoryBudget(limits.held_bytes)
 
     @app.post(
         "/predict",
@@ -221,7 +217,7 @@ def create_app(
         pool.check_room()  # before anything is read
         uploads = await read_uploads(request, limits, held)
         task = partial(Task, slices=slices, heatmap=heatmap)
-        return await predictions(request, pool, uploads, task, answers)
+        return await predictions(request, pool, uploads, task)
 
     @app.get("/health", responses=described(503))
     async def health() -> Health:

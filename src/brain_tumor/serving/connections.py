@@ -1,5 +1,6 @@
 """HTTP connections that wait for no client without an end, and answer every one in one form."""
 
+import asyncio
 import contextlib
 import math
 import sys
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import h11
 from starlette.datastructures import MutableHeaders
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from brain_tumor.serving import schema
@@ -167,10 +168,26 @@ class BoundedConnection(H11Protocol):
 
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application for connections that are too many."""
+    """The application for connections that are too many: the next request needs another one.
+
+    The connection stays until the client has sent its request, or a while: a client that is cut
+    while it sends may not see its answer.
+    """
     started = time.monotonic()
     error = schema.busy(5, "connections are open")
     answer = response(error)
     secure(answer.headers)
-    await answer(scope, receive, send)
+    answer.headers["Connection"] = "close"
+
+    async def send_slowly(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await send({**message, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    while (await receive()).get("more_body"):
+                        pass
+            message = {"type": "http.response.body"}
+        await send(message)
+
+    await answer(scope, receive, send_slowly)
     log("-", "-", error.status, started)

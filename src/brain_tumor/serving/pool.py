@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from brain_tumor.errors import UserError
 from brain_tumor.serving import schema
 from brain_tumor.serving.schema import ApiError, Limits
+from brain_tumor.serving.uploads import HeldBytes, MemoryBudget
 from brain_tumor.serving.workers import Task, Worker, WorkerGoneError, WorkerSlowError, where
 
 if TYPE_CHECKING:
@@ -28,21 +29,27 @@ class Job:
 
     Attributes:
         task: what is asked.
-        future: brings the answer, or an `ApiError`; cancelled where nobody waits any more.
+        answers: against which the answer counts from when it arrives.
+        future: brings the answer, or an `ApiError`; cancelled where nobody waits any more, which
+            it may be at any time: it is never marked as running.
         tries: how many workers have died over it.
     """
 
     task: Task
-    future: "Future[bytes]" = field(default_factory=Future)
+    answers: MemoryBudget
+    future: "Future[HeldBytes]" = field(default_factory=Future)
     tries: int = 0
 
     def settle(self, answer: bytes | ApiError) -> None:
-        """Bring the answer; nothing happens where nobody waits any more."""
+        """Bring the answer, or that there is no room; nothing where nobody waits any more."""
         with contextlib.suppress(InvalidStateError):
-            if isinstance(answer, ApiError):
-                self.future.set_exception(answer)
-            else:
-                self.future.set_result(answer)
+            try:
+                if isinstance(answer, bytes):
+                    self.future.set_result(HeldBytes(self.answers, answer))
+                else:
+                    self.future.set_exception(answer)
+            except ApiError as busy:
+                self.future.set_exception(busy.with_traceback(None))  # which holds the answer
 
 
 class WaitingLine:
@@ -66,10 +73,11 @@ class WaitingLine:
             job.future.add_done_callback(self._leave)
 
     def put_back(self, job: Job) -> None:
-        """Let a job wait before the others."""
+        """Let a job wait before the others, unless nobody waits for it any more."""
         with self._changed:
-            self._jobs.appendleft(job)
-            self._changed.notify()
+            if not job.future.cancelled():
+                self._jobs.appendleft(job)
+                self._changed.notify()
 
     def first(self, timeout_s: float) -> Job | None:
         """Take the first job, or None where none comes in time."""
@@ -85,7 +93,7 @@ class WaitingLine:
         for job in jobs:
             job.settle(problem)
 
-    def _leave(self, future: "Future[bytes]") -> None:
+    def _leave(self, future: "Future[HeldBytes]") -> None:
         with self._changed:
             for job in self._jobs:
                 if job.future is future:
@@ -108,7 +116,7 @@ class WorkerPool:
             UserError: they cannot load it; the message says why.
         """
         self._model, self._limits = model, limits
-        self._line = WaitingLine()
+        self._line, self._answers = WaitingLine(), MemoryBudget(limits.answer_bytes)
         self._closing = threading.Event()
         self._give_up_at = math.inf
         self._seconds_per_file = 0.5
@@ -155,7 +163,7 @@ class WorkerPool:
             rounds = self.waiting / len(self._workers)
             raise schema.busy(max(1, math.ceil(rounds * self._seconds_per_file)))
 
-    def submit(self, tasks: Sequence[Task]) -> list["Future[bytes]"]:
+    def submit(self, tasks: Sequence[Task]) -> list["Future[HeldBytes]"]:
         """Let files wait, all or none; each future brings an answer or raises an `ApiError`.
 
         An answer is JSON, a list of `schema.SliceAnswer`. A future that is cancelled leaves the
@@ -165,7 +173,7 @@ class WorkerPool:
             ApiError: too many wait, the server stops, or no worker can be started.
         """
         self.check_room(len(tasks))
-        jobs = [Job(task) for task in tasks]
+        jobs = [Job(task, self._answers) for task in tasks]
         self._line.add(jobs)
         return [job.future for job in jobs]
 
@@ -202,7 +210,7 @@ class WorkerPool:
             self._closing.wait(min(_LOOK_S * 2 ** (tries - 1), _LONGEST_PAUSE_S))
             return
         job = self._line.first(_LOOK_S)
-        if not job or not (job.future.running() or job.future.set_running_or_notify_cancel()):
+        if not job or job.future.cancelled():
             return
         if self._workers[number].alive:
             self._answer(number, job)

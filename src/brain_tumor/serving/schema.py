@@ -222,7 +222,8 @@ class Limits:
         header_bytes: of address and headers.
         connections: at once; more take the place of idle ones, or are told that the server is
             busy; twice as many are cut.
-        answer_bytes: of all answers that are not fetched yet, together.
+        answer_bytes: of all answers that are not fetched yet, or wait for others of their request,
+            together.
     """
 
     file_bytes: int = 64 * MEGABYTE

@@ -20,7 +20,7 @@ class MemoryBudget:
     def __init__(self, limit: int) -> None:
         """Hold nothing."""
         self._limit, self._bytes = limit, 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # whoever takes may be interrupted to free others
 
     @property
     def held(self) -> int:
@@ -34,9 +34,11 @@ class MemoryBudget:
             ApiError: that would be over the limit; nothing more is held.
         """
         with self._lock:
-            if self._bytes + count > self._limit:
-                raise schema.busy(5)
-            self._bytes += count
+            fits = self._bytes + count <= self._limit
+            if fits:
+                self._bytes += count
+        if not fits:
+            raise schema.busy(5)
 
     def give_back(self, count: int) -> None:
         """Hold so many bytes less."""
