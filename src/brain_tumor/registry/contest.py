@@ -378,13 +378,13 @@ def contest(
 def _measured(
     version: Version, champion: Version, outputs: StageOutputs, params: RegisterParams
 ) -> ContestResult:
-    images = unseen(
-        read_images(outputs.manifest, outputs.split), _trained(version) | _trained(champion)
-    )
     try:
         open_model(champion.uri)
     except (DamagedError, SignatureError) as error:
         raise models.ModelUnusableError(str(error)) from error
+    images = unseen(
+        read_images(outputs.manifest, outputs.split), _trained(version) | _trained(champion)
+    )
     predicted = read_probabilities(outputs.predictions)
     ours = {image.path: predicted[image.path] for image in images if image.path in predicted}
     images = [image for image in images if image.path in ours]
