@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from brain_tumor.imaging.grey import DecodeError, square
-from brain_tumor.imaging.read import read_slices
+from brain_tumor.imaging.read import look_at, read_slices
 from tests.imaging.files import RNG, dicom
 
 
@@ -286,3 +286,23 @@ def test_free_text_in_place_of_a_body_part_is_not_repeated() -> None:
     [image] = read_slices(dicom(levels, BodyPartExamined="SMITH JOHN"))
     assert image.notes == ("DICOM says another body part, not head",)
     assert read_slices(dicom(levels, BodyPartExamined="PITUITARY"))[0].notes == ()
+
+
+@pytest.mark.parametrize("said", ["monochrome2", " MONOCHROME2", "Monochrome1 "])
+def test_how_a_photometric_interpretation_is_written_does_not_matter(said: str) -> None:
+    levels = RNG.integers(10, 200, (50, 60), np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom, of such a code
+        data = dicom(levels, PhotometricInterpretation=said)
+    usual = dicom(levels, PhotometricInterpretation=said.strip().upper())
+    assert np.array_equal(read_slices(data)[0].grey, read_slices(usual)[0].grey)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Float", "f4"), ("DoubleFloat", "f8")])
+def test_the_mode_of_fractions_is_told_in_bits(name: str, kind: str) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(dicom(np.zeros((5, 6), np.uint8))))
+    del dataset.PixelData
+    setattr(dataset, f"{name}PixelData", np.zeros((5, 6), kind).tobytes())
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    assert look_at(buffer.getvalue()).mode == f"f{8 * int(kind[1])}"

@@ -1,6 +1,7 @@
 """A small file that would take minutes is refused by its header; any other file is let through."""
 
 import contextlib
+import gzip
 import io
 import struct
 import time
@@ -17,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from brain_tumor.imaging.grey import DecodeError, square
 from brain_tumor.imaging.header import TooLargeError, check_header
-from tests.imaging.files import RNG, dicom
+from tests.imaging.files import RNG, dicom, nifti
 
 AT_ONCE_S = 2.0  # on a busy machine; most take milliseconds
 LARGE = (5001, 5000)  # a little over the limit
@@ -98,11 +99,22 @@ def nested(count: int, *, closed: bool) -> bytes:
     return head[:place] + sequence + head[place:]
 
 
+def even_tiff(width: int, height: int, bits: int, kind: int) -> bytes:
+    """A TIFF of one strip of numbers of this many bits, unsigned 1, signed 2 or fractions 3."""
+    pixels = zlib.compress(bytes(width * height * bits // 8), 1)
+    tags = {256: width, 257: height, 258: bits, 259: 8, 262: 1, 273: 8, 277: 1, 278: height}
+    tags |= {279: len(pixels), 339: kind}
+    entries = b"".join(struct.pack("<HHLL", name, 4, 1, value) for name, value in tags.items())
+    head = b"II*\0" + struct.pack("<L", 8 + len(pixels))
+    return head + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 EMPTY = np.zeros(LARGE, np.uint8)
 IHDR = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0))
 JPEG = encoded("JPEG", (64, 64))
 SCAN = JPEG[JPEG.rindex(b"\xff\xda") : -2]
+GIF = encoded("GIF", (4, 4))
 TOO_LARGE = {
     "PNG of the issue": lambda: encoded("PNG", (9400, 9400), "1"),
     "PNG": lambda: encoded("PNG", LARGE),
@@ -125,6 +137,10 @@ TOO_LARGE = {
     "TIFF of 1,001 pages": lambda: directories(1_001),
     "TIFF of three pages": lambda: pages(3, 2900, compression="tiff_lzw"),
     "TIFF of many tags": lambda: tags(60_000),
+    "TIFF of small fractions": lambda: even_tiff(8000, 8000, 16, 3),
+    "TIFF of signed bytes": lambda: even_tiff(9400, 9400, 8, 2),
+    "NIfTI, flat": lambda: gzip.compress(nifti(np.zeros((11000, 11000, 1), np.uint8)), 1),
+    "GIF of a million frames": lambda: GIF[:-1] + GIF[GIF.index(b",") : -1] * 1_000_000 + b";",
     "DICOM": lambda: dicom(EMPTY),
     "DICOM, deflated": lambda: deflated(dicom(EMPTY)),
     "DICOM, run-length": lambda: run_length(dicom(EMPTY)),

@@ -185,3 +185,8 @@ def test_a_brain_comes_out_upright_in_its_plane(
         assert record.fallback == ""
         assert abs(record.rotation_deg) < 8
         assert record.slice.endswith("-mirrored") == (plane == "sagittal")  # these face left
+
+
+def test_nothing_but_nan_is_refused_by_name() -> None:
+    with pytest.raises(DecodeError, match="without a single number"):
+        read_slices(nifti(np.full((9, 9, 9), np.nan, np.float32)))

@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import struct
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from brain_tumor.imaging.coded import read_coded
 from brain_tumor.imaging.grey import DecodeError, Slice, middle, square
 from brain_tumor.imaging.picture import decode
-from brain_tumor.imaging.read import read_slices
+from brain_tumor.imaging.read import look_at, read_slices
 from tests.imaging.files import RNG, dicom, nifti, picture, volume
 from tests.imaging.test_tiff import FILES
 
@@ -90,6 +93,67 @@ def test_fractions_are_not_left_black() -> None:
     np.testing.assert_allclose(decode(encoded(Image.fromarray(unit), "TIFF")), RAMP, atol=1)
 
 
+@pytest.mark.parametrize("top", [1023, 65535])
+@pytest.mark.parametrize("plain", [False, True])
+def test_deep_colours_of_a_ppm_keep_256_grey_levels(plain: bool, top: int) -> None:
+    deep = np.linspace(0, 4000 * top // 65535, 64 * 64).round().astype(">u2").reshape(64, 64)
+    colours = np.repeat(deep, 3, axis=1)
+    head = f"P{3 if plain else 6}\n# of a scanner\n64 64\n{top}\n".encode()
+    words = " ".join(map(str, colours.ravel())).encode()
+    grey = decode(head + (words if plain else colours.tobytes()))
+    np.testing.assert_array_equal(grey, decode(encoded(Image.fromarray(deep.astype(np.uint16)))))
+
+
+@pytest.mark.parametrize("metadata", [0, 100, 1 << 17])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_jpeg_2000_may_hold_much_before_its_picture(metadata: int, deep: bool) -> None:
+    image = Image.fromarray(RAMP.astype(np.uint16) * 257 if deep else np.dstack([RAMP] * 3))
+    data = encoded(image, "JPEG2000")
+    place = data.index(b"jp2c") - 4
+    box = struct.pack(">L4s", 8 + metadata, b"uuid") + b"\xff\x4f\xff\x51" * (metadata // 4)
+    grey = decode(data[:place] + box + data[place:])
+    np.testing.assert_allclose(grey, RAMP, rtol=0, atol=1)
+    assert read_coded(data[:place] + box + data[place:]).bits == (16 if deep else 8)
+
+
+def test_a_large_png_is_looked_at_without_unpacking_it() -> None:
+    data = encoded(Image.new("L", (9000, 9000)))
+    started = time.process_time()
+    assert look_at(data).width == 9000
+    assert time.process_time() - started < 0.1
+
+
+LACK = """
+import resource, sys
+import nibabel, pydicom, pydicom.pixels.utils
+from pathlib import Path
+from brain_tumor.imaging.read import look_at, read_slices
+status = Path("/proc/self/status").read_text().split()
+used = int(status[status.index("VmSize:") + 1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + (60 << 20),) * 2)
+try:
+    read_slices(Path(sys.argv[1]).read_bytes())
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of memory is Linux's")
+@pytest.mark.parametrize("kind", ["TIFF", "DICOM", "NIfTI"])
+def test_too_little_memory_is_not_taken_for_damage(kind: str, tmp_path: Path) -> None:
+    even: NDArray[np.uint16] = np.zeros((4000, 4000), np.uint16)
+    made = {
+        "TIFF": lambda: encoded(Image.fromarray(even), "TIFF"),
+        "DICOM": lambda: dicom(even),
+        "NIfTI": lambda: nifti(even.view(np.int16)[..., None]),
+    }
+    (tmp_path / "large").write_bytes(made[kind]())
+    ran = subprocess.run(
+        [sys.executable, "-c", LACK, str(tmp_path / "large")], capture_output=True, text=True
+    )
+    assert ran.stdout == "MemoryError\n", ran.stderr
+
+
 def test_an_even_deep_picture_is_black() -> None:
     assert decode(encoded(Image.fromarray(np.full((4, 4), 5000, np.uint16)))).max() == 0
 
@@ -156,7 +220,7 @@ def test_of_an_animation_the_first_frame_is_taken() -> None:
 
 def test_pictures_need_neither_pydicom_nor_nibabel() -> None:
     program = (
-        "import sys; from brain_tumor.imaging.read import read_slices; "
+        "import sys; from brain_tumor.imaging.read import look_at, read_slices; "
         "read_slices(sys.stdin.buffer.read()); print({'pydicom', 'nibabel'} & set(sys.modules))"
     )
     ran = subprocess.run(

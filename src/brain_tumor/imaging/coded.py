@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 
 _JPEG_2000 = re.compile(rb"\xff\x4f\xff\x51")  # start of stream, size
+_BOXES = b"\0\0\0\x0cjP  "  # JP2: boxes, one of which holds the stream
 _JPEG = b"\xff\xd8"
 _SIZES = (0xC0, 0xC1, 0xC3, 0xF7)  # baseline, extended, lossless, JPEG-LS
 _FACTORS = {0x11, 0x12, 0x21, 0x22, 0x41}  # how colours may be sampled, across and down
@@ -34,12 +35,28 @@ def read_coded(frame: bytes) -> Coded:
     """
     if frame.startswith(_JPEG):
         return _jpeg(frame)
-    start = _JPEG_2000.search(frame, 0, 1 << 16)
+    begin = _codestream(frame)
+    start = _JPEG_2000.search(frame, begin, begin + (1 << 16))
     if not start:
         raise ValueError("no JPEG")
     columns, rows, left_edge, top_edge = struct.unpack_from(">4I", frame, start.end() + 4)
     samples, bits = struct.unpack_from(">HB", frame, start.end() + 36)
     return Coded(rows - top_edge, columns - left_edge, samples, bits % 128 + 1)
+
+
+def _codestream(frame: bytes) -> int:
+    """Where the stream of a JP2 file begins, behind whatever metadata; 0 where it is bare."""
+    place = 0
+    while frame.startswith(_BOXES) and place + 8 <= len(frame):
+        length, kind = struct.unpack_from(">L4s", frame, place)
+        if kind == b"jp2c":
+            return place
+        if length == 1:
+            length = struct.unpack_from(">Q", frame, place + 8)[0]
+        if length < 8:
+            break
+        place += length
+    return 0
 
 
 def _jpeg(frame: bytes) -> Coded:

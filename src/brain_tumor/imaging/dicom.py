@@ -108,7 +108,7 @@ def stored_values(dataset: Any, place: int) -> NDArray[Any]:
 
 
 def _complete(dataset: Any) -> None:
-    """Give tags that old files lack the values that the others leave them.
+    """Give tags that old files lack the values that the others leave them, and codes capitals.
 
     Raises:
         DecodeError: so many bits are allocated that they are not read.
@@ -117,6 +117,9 @@ def _complete(dataset: Any) -> None:
     if bits not in (1, 8, 16, 32, 64):
         raise DecodeError(f"DICOM of {bits} bits allocated: not read; convert it to 8 or 16")
     samples = int(dataset.get("SamplesPerPixel") or 1)
+    said = dataset.get("PhotometricInterpretation")
+    if isinstance(said, str) and said != said.strip().upper():  # pydicom knows capitals alone
+        dataset.PhotometricInterpretation = said.strip().upper()
     if "PixelData" not in dataset:
         return
     for name, value in (
@@ -182,7 +185,7 @@ def look_at_dicom(data: bytes) -> FileFacts:
         kind = "i" if display.signed else "u"
         mode = f"{kind}{display.whole('BitsStored', 8)}"
         if "PixelData" not in dataset:
-            mode = "f4" if "FloatPixelData" in dataset else "f8"
+            mode = "f32" if "FloatPixelData" in dataset else "f64"
         width, height = (int(dataset.get(name) or 1) for name in ("Columns", "Rows"))
         patient = _patient(dataset)
         return FileFacts("DICOM", mode, width, height, frame_count(dataset), patient=patient)
@@ -255,7 +258,7 @@ def _hashed(text: str) -> str:
 def _damage(data: bytes, part: str) -> Iterator[None]:
     try:
         yield
-    except DecodeError:
+    except (DecodeError, MemoryError):
         raise
     except Exception as error:  # pydicom and its decoders raise many kinds
         raise DecodeError(

@@ -12,6 +12,7 @@ from scipy import ndimage
 from brain_tumor.errors import UserError
 
 MAX_BYTES = 1 << 30  # of the pixels of one file, decoded
+ONLY_NAN: Final = "a picture without a single number: all its values are NaN or endless"
 MAX_PIXELS = 25_000_000  # of a picture, so that it is worked on in seconds
 
 
@@ -119,6 +120,7 @@ def to_grey(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 
 
 _SQUEEZED = 4.0  # the whole range over that of the percentiles: a few values are far from the rest
+_EXACT = 1 << 53  # whole numbers up to here are doubles
 _DISTINCT = 1e-6  # of their own size: percentiles nearer to each other are one value
 
 
@@ -134,16 +136,17 @@ def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     Raises:
         DecodeError: no value is finite.
     """
+    offset = _offset(np.asarray(values))
+    if offset:  # a difference beyond the signed ones wraps round, and is right without a sign
+        values = (values - offset).astype(np.uint64)
     numbers = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(numbers)
     if not finite.all():
         if not finite.any():
-            raise DecodeError(
-                "a picture without a single number: all its values are NaN or endless"
-            )
+            raise DecodeError(ONLY_NAN)
         numbers = np.where(finite, numbers, numbers[finite].min())
     low, high = float(numbers.min()), float(numbers.max())
-    if low >= 0 and 1 < high <= 255 and not (numbers % 1).any():
+    if not offset and _are_eight_bits(numbers):
         return numbers.astype(np.uint8)
     span = high / 2 - low / 2  # halves: the difference of doubles can be endless
     near_low, near_high = window(numbers[finite])
@@ -154,10 +157,30 @@ def eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.clip(unit, 0, 255).astype(np.uint8)
 
 
+def _offset(values: NDArray[Any]) -> Any:
+    """What to take from whole numbers that doubles cannot hold, so that they can; else 0."""
+    if values.dtype.kind not in "iu" or values.itemsize < 8 or not values.size:
+        return 0
+    low, high = values.min(), values.max()
+    return low if high > _EXACT or low < -_EXACT else 0
+
+
+def _are_eight_bits(numbers: NDArray[np.float64]) -> bool:
+    """Whether numbers are whole, from 0 to 255, and not 0 and 1 alone."""
+    low, high = numbers.min(), numbers.max()
+    return bool(low >= 0 and 1 < high <= 255 and not (numbers % 1).any())
+
+
 def luma(colours: NDArray[Any]) -> NDArray[np.float64]:
-    """Grey of colours (H, W, 3) of any depth, as Pillow does it for 8 bits (ITU-R 601-2)."""
+    """Grey of colours (H, W, 3) of any depth, as Pillow does it for 8 bits (ITU-R 601-2).
+
+    Grey colours keep their level to the last digit, and colours of 8 bits become whole levels.
+    """
     red, green, blue = (colours[..., channel].astype(np.float64) for channel in range(3))
-    return np.asarray(red * 0.299 + green * 0.587 + blue * 0.114)
+    grey = np.asarray(red * 0.299 + green * 0.587 + blue * 0.114)
+    if _are_eight_bits(colours[..., :3].astype(np.float64)):
+        grey = np.floor((red * 19595 + green * 38470 + blue * 7471) / 65536 + 0.5)
+    return np.where((red == green) & (green == blue), red, grey)
 
 
 _UNEVEN = 1.01  # pixels this much longer one way are resampled

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.imaging.grey import (
     MAX_BYTES,
+    ONLY_NAN,
     DecodeError,
     FileFacts,
     Slice,
@@ -60,9 +61,11 @@ def read_volume(data: bytes) -> Volume:
     with np.errstate(all="ignore"):
         values = _values(header, raw)
     finite = np.isfinite(values)
+    if not finite.any():
+        raise DecodeError(ONLY_NAN)
     if not finite.all():
         notes = (*notes, "values that are no numbers are shown black")
-        values = np.where(finite, values, values[finite].min() if finite.any() else 0)
+        values = np.where(finite, values, values[finite].min())
     return _turned(values, header, notes)
 
 
@@ -188,7 +191,7 @@ def read_nifti(data: bytes, count: int) -> list[Slice]:
 def _damage(data: bytes) -> Iterator[None]:
     try:
         yield
-    except DecodeError:
+    except (DecodeError, MemoryError):
         raise
     except Exception as error:  # nibabel raises many kinds
         raise DecodeError(

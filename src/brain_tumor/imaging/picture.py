@@ -2,9 +2,12 @@
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -15,6 +18,7 @@ from brain_tumor.imaging import tiff
 from brain_tumor.imaging.coded import read_coded
 from brain_tumor.imaging.grey import (
     KINDS,
+    MAX_PIXELS,
     DecodeError,
     FileFacts,
     Slice,
@@ -60,7 +64,7 @@ def read_picture(data: bytes, count: int) -> list[Slice]:
         DecodeError: as `decode`.
     """
     facts, odd = _mended(data, _facts)
-    pages = tiff.page_numbers(data) if facts.kind == "TIFF" else [0]
+    pages = list(tiff.page_sizes(data)) if facts.kind == "TIFF" else [0]
     moving = facts.count > 1 and facts.kind != "TIFF"
     told = (f"an animation of {facts.count} frames: the first is used",) if moving else ()
     slices = []
@@ -116,7 +120,7 @@ def _explained(data: bytes) -> Iterator[None]:
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF; what matters raises
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
-    except DecodeError:
+    except (DecodeError, MemoryError):
         raise
     except UnidentifiedImageError as error:
         if data.startswith((b"\xff\xd8\xff", _PNG, *tiff.TIFF)):
@@ -149,20 +153,25 @@ def _without_metadata(data: bytes) -> bytes:
 
 def _facts(data: bytes) -> FileFacts:
     if data.startswith(tiff.TIFF):
-        tags = tiff.page_tags(data, 0)
+        pages = tiff.page_sizes(data)
+        number = max(pages, key=lambda page: prod(pages[page]))
+        tags = tiff.page_tags(data, number)
         try:
             with _opened(data) as image:
+                image.seek(number)
                 mode = image.mode
-        except UnidentifiedImageError:  # of numbers that Pillow does not know
+        except (UnidentifiedImageError, SyntaxError):  # of numbers that Pillow does not know
             mode = tiff.number_type(tags)
         turn = tiff.orientation(tags)
-        count = len(tiff.page_numbers(data))
-        return FileFacts("TIFF", mode, *tiff.size(tags), count, turn if turn in _TURNS else 1)
+        return FileFacts("TIFF", mode, *tiff.size(tags), len(pages), turn if turn in _TURNS else 1)
     with _opened(data) as image:
         first = image.format == "MPO"
         count = 1 if first else int(getattr(image, "n_frames", 1))
         kind = "JPEG" if first else str(image.format)
-        return FileFacts(kind, image.mode, *image.size, count, _orientation(image)[0])
+        facts = FileFacts(kind, image.mode, *image.size, count)
+        if kind == "PNG" and "exif" not in image.info and prod(image.size) > MAX_PIXELS:
+            return facts  # it may stand behind the pixels, and all would be unpacked to find it
+        return replace(facts, orientation=_orientation(image)[0])
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -214,7 +223,7 @@ def _grey_tiff(data: bytes, page: int) -> tuple[NDArray[np.uint8], tuple[str, ..
             image.seek(page)
             image.load()  # turns it too
             return _levels(image, data, tags)
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, SyntaxError) as error:
         raise _unknown_numbers(tags) from error
 
 
@@ -287,9 +296,13 @@ def _deep_colours(image: Image.Image, data: bytes) -> Numbers | None:
     """
     if data.startswith(_PNG) and _bit_depth(data) == (16, 4):  # grey and alpha
         return _deep_grey_and_alpha(data)
+    if image.format == "PPM" and image.mode != "L" and image.mode != "1":
+        return _deep_portable(data)
     with _opened(data) as again:
         again.seek(image.tell())
         raw_mode = _raw_mode(again)
+    if ";16" in raw_mode and image.mode == "CMYK":
+        raise DecodeError("CMYK of more than 8 bits is not read; save it as RGB or grey")
     if ";16" not in raw_mode or image.mode not in ("RGB", "RGBA"):
         return None
     other = raw_mode[:-1] + {"L": "B", "B": "L", "N": "B"}[raw_mode[-1]]
@@ -305,6 +318,24 @@ def _deep_colours(image: Image.Image, data: bytes) -> Numbers | None:
         hidden = (values == np.array(transparent)).all(axis=-1)
         return grey, 1.0 - hidden, False
     return grey, None, False
+
+
+def _deep_portable(ppm: bytes) -> Numbers | None:
+    """Colours of a PPM of more than 8 bits, of two bytes each or in plain words."""
+    with _opened(ppm) as image:
+        tiles: Any = getattr(image, "tile", ())
+        _, _, start, arguments = tiles[0]
+        if not isinstance(arguments, tuple) or arguments[-1] <= 255:
+            return None
+        if image.mode != "RGB":
+            raise DecodeError(f"{image.mode} of more than 8 bits is not read; save it as RGB")
+        width, height = image.size
+    if ppm.startswith(b"P3"):
+        words = re.sub(rb"#[^\r\n]*", b"", ppm[start:]).split()
+        values = np.array(words[: width * height * 3], dtype=np.int64)
+    else:
+        values = np.frombuffer(ppm, ">u2", width * height * 3, start).astype(np.int64)
+    return luma(values.reshape(height, width, 3)), None, False
 
 
 def _deep_grey_and_alpha(png: bytes) -> Numbers | None:

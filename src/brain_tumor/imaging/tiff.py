@@ -7,8 +7,9 @@ of either byte order, with black as the lowest or the highest value; those are r
 import io
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterator, Mapping, Set
+from math import prod
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,97 +22,155 @@ MAX_PAGES = 10_000
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS = 256, 257, 258, 259, 262, 273
 _ORIENTATION = 274
+_SUBFILE = 254
 _SAMPLES, _ROWS_PER_STRIP, _COUNTS, _PLANAR, _PREDICTOR, _COLOURS = 277, 278, 279, 284, 317, 320
 _EXTRA, _TYPES = 338, 339
 _FILL_ORDER, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 266, 322, 323, 324, 325
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
-_NAMES = {_UNSIGNED: "unsigned", _SIGNED: "signed", _FLOAT: "floating-point"}
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4  # undefined: as if unsigned (TIFF 6.0)
+_NAMES = {
+    _UNSIGNED: "unsigned",
+    _UNDEFINED: "undefined",
+    _SIGNED: "signed",
+    _FLOAT: "floating-point",
+}
 _DTYPES = {
     _UNSIGNED: {8: "u1", 16: "u2", 32: "u4", 64: "u8"},
     _SIGNED: {8: "i1", 16: "i2", 32: "i4", 64: "i8"},
     _FLOAT: {16: "f2", 32: "f4", 64: "f8"},
 }
+_DTYPES[_UNDEFINED] = _DTYPES[_UNSIGNED]
 _PLAIN = 1
 _LOSSLESS = (_PLAIN, 5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, LZMA, Zstandard
 _NO_PREDICTOR, _DIFFERENCES, _OF_FLOATS = 1, 2, 3
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = 0, 1, 2, 3
 _PREMULTIPLIED, _ALPHA = 1, 2
+_REDUCED, _MASK = 1, 4  # bits of the kind of page
 
 Tags = Mapping[int, tuple[int, ...]]
 _READ = frozenset(
     {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS, _ORIENTATION, _SAMPLES}
     | {_ROWS_PER_STRIP, _COUNTS, _PLANAR, _PREDICTOR, _COLOURS, _EXTRA, _TYPES}
-    | {_FILL_ORDER, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS}
+    | {_SUBFILE, _FILL_ORDER, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS}
 )
 _FIELDS = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}  # of a tag: byte, short, long, of 8 bytes
 
 
-def directories(data: bytes) -> Iterator[Tags]:
-    """The tags of each page that say how its pixels are kept, in order.
+class _Layout(NamedTuple):
+    """How the numbers of a file's directories are kept: byte order, number of tags, places."""
+
+    order: str
+    number: str
+    offset: str
+
+    @property
+    def entry_bytes(self) -> int:
+        """Of a tag: name, type, number of values, the values or their place."""
+        return 4 + 2 * struct.calcsize(self.order + self.offset)
+
+
+def _layout(data: bytes) -> _Layout:
+    large = data[2:4] in (b"+\0", b"\0+")
+    return _Layout("<" if data.startswith(b"II") else ">", *("QQ" if large else "HL"))
+
+
+def _directories(data: bytes) -> Iterator[int]:
+    """Where the directory of each page begins, in order.
 
     Raises:
         DecodeError: there are more pages than are read, or they go round in a circle.
         struct.error: the file is cut short.
     """
-    order = "<" if data.startswith(b"II") else ">"
-    large = data[2:4] in (b"+\0", b"\0+")
-    place = struct.unpack_from(f"{order}{'Q' if large else 'L'}", data, 8 if large else 4)[0]
+    order, number, offset = layout = _layout(data)
+    place = struct.unpack_from(order + offset, data, 8 if offset == "Q" else 4)[0]
     visited = set[int]()
     while place:
         if place in visited or len(visited) == MAX_PAGES:
             raise DecodeError(f"TIFF of more than {MAX_PAGES} pages, or whose pages have no end")
         visited.add(place)
-        tags, place = _directory(data, place, order, large=large)
-        yield tags
+        yield place
+        count = struct.unpack_from(order + number, data, place)[0]
+        after = place + struct.calcsize(order + number) + count * layout.entry_bytes
+        place = struct.unpack_from(order + offset, data, after)[0]
 
 
-def _directory(data: bytes, place: int, order: str, *, large: bool) -> tuple[Tags, int]:
-    """The tags at a place of the file, and the place of the next page, 0 behind the last."""
-    count_form, offset_form = ("Q", "Q") if large else ("H", "L")
-    count = struct.unpack_from(order + count_form, data, place)[0]
-    place += struct.calcsize(order + count_form)
-    inside = struct.calcsize(order + offset_form)  # bytes of a value that stand in the entry itself
-    tags = {}
-    for start in range(place, min(place + count * (4 + 2 * inside), len(data)), 4 + 2 * inside):
-        name, kind, values = struct.unpack_from(f"{order}HH{offset_form}", data, start)
-        if name not in _READ or kind not in _FIELDS:
+def _tags(data: bytes, place: int, names: Set[int], most: int) -> Tags:
+    """The tags of these names in a directory, with so many of their values at most."""
+    order, number, offset = layout = _layout(data)
+    count = struct.unpack_from(order + number, data, place)[0]
+    place += struct.calcsize(order + number)
+    inside = struct.calcsize(order + offset)  # bytes of a value that stand in the entry itself
+    tags: dict[int, tuple[int, ...]] = {}
+    end = min(place + count * layout.entry_bytes, len(data))
+    for start in range(place, end, layout.entry_bytes):
+        name, kind, values = struct.unpack_from(f"{order}HH{offset}", data, start)
+        if name not in names or name in tags or kind not in _FIELDS:
             continue
         dtype, at = np.dtype(order + _FIELDS[kind]), start + 4 + inside
         if values * dtype.itemsize > inside:
-            at = struct.unpack_from(order + offset_form, data, at)[0]
-        part = data[at : at + values * dtype.itemsize]
+            at = struct.unpack_from(order + offset, data, at)[0]
+        part = data[at : at + min(values, most) * dtype.itemsize]
         tags[name] = tuple(
             np.frombuffer(part[: len(part) // dtype.itemsize * dtype.itemsize], dtype).tolist()
         )
-    after = struct.unpack_from(order + offset_form, data, place + count * (4 + 2 * inside))[0]
-    return tags, after
+    return tags
 
 
-def page_numbers(data: bytes) -> list[int]:
-    """Pages of a TIFF as large as its first (others are thumbnails)."""
-    sizes = [size(tags) for tags in directories(data)]
-    return [number for number, own in enumerate(sizes) if own == sizes[0]]
+def page_sizes(data: bytes) -> dict[int, tuple[int, int]]:
+    """Width and height of the pages that are pictures, not masks or copies of the largest.
+
+    A copy is marked as one, or has the shape of the largest page at half its size or less.
+
+    Raises:
+        DecodeError: there is no page, or no end of them; struct.error where it is cut short.
+    """
+    names = frozenset((_WIDTH, _HEIGHT, _SUBFILE))
+    pages = dict(enumerate(_tags(data, place, names, most=1) for place in _directories(data)))
+    real = {
+        number: size(tags)
+        for number, tags in pages.items()
+        if not _first(tags, _SUBFILE, 0) & (_REDUCED | _MASK)
+    } or {number: size(tags) for number, tags in pages.items()}
+    if not real:
+        raise DecodeError("TIFF without a page")
+    largest = max(real.values(), key=prod)
+    return {number: own for number, own in real.items() if not _is_copy(own, largest)}
+
+
+def _is_copy(own: tuple[int, int], largest: tuple[int, int]) -> bool:
+    """Whether a size is that of the largest, halved or more."""
+    uneven = abs(own[0] * largest[1] - own[1] * largest[0])  # by rounding at most a pixel
+    return own != largest and 2 * max(own) <= max(largest) + 1 and uneven <= max(largest)
 
 
 def page_tags(data: bytes, page: int) -> Tags:
     """The tags of a page."""
-    for number, tags in enumerate(directories(data)):
+    for number, place in enumerate(_directories(data)):
         if number == page:
-            return tags
+            return _tags(data, place, _READ, most=len(data))
     raise DecodeError(f"TIFF without a page {page + 1}")
 
 
 def require_whole(tags: Tags) -> None:
-    """Refuse a page of which strips are missing; Pillow would show it black there.
+    """Refuse a page of which strips or tiles are missing; Pillow would show it black there.
 
     Raises:
-        DecodeError: there are fewer strips than its rows need.
+        DecodeError: there are fewer than its rows, columns and planes need.
     """
-    height, held = size(tags)[1], len(tags.get(_OFFSETS, ()))
-    rows = max(min(_first(tags, _ROWS_PER_STRIP, height), height), 1)
-    needed = -(-height // rows)
+    width, height = size(tags)
+    if _OFFSETS in tags:
+        parts, held = "strips", len(tags[_OFFSETS])
+        wide, high = width, _first(tags, _ROWS_PER_STRIP, height)
+    else:
+        parts, held = "tiles", len(tags.get(_TILE_OFFSETS, ()))
+        wide, high = _first(tags, _TILE_WIDTH, width), _first(tags, _TILE_HEIGHT, height)
+    needed = -(-width // max(wide, 1)) * -(-height // max(high, 1)) * _planes(tags)
     if held and held < needed:
-        raise DecodeError(f"TIFF file is truncated: {held} of {needed} strips are there")
+        raise DecodeError(f"TIFF file is truncated: {held} of {needed} {parts} are there")
+
+
+def _planes(tags: Tags) -> int:
+    """How many pictures of one sample each a page is kept as; 1 where samples lie together."""
+    return _first(tags, _SAMPLES, 1) if _first(tags, _PLANAR, 1) == 2 else 1
 
 
 def size(tags: Tags) -> tuple[int, int]:
@@ -127,7 +186,8 @@ def orientation(tags: Tags) -> int:
 def number_type(tags: Tags) -> str:
     """The numbers of a page in short, as `3 x f8`."""
     samples = _first(tags, _SAMPLES, 1)
-    kind = {_UNSIGNED: "u", _SIGNED: "i", _FLOAT: "f"}.get(_first(tags, _TYPES, _UNSIGNED), "?")
+    kinds = {_UNSIGNED: "u", _UNDEFINED: "u", _SIGNED: "i", _FLOAT: "f"}
+    kind = kinds.get(_first(tags, _TYPES, _UNSIGNED), "?")
     return f"{f'{samples} x ' if samples > 1 else ''}{kind}{_first(tags, _BITS, 1)}"
 
 
@@ -217,7 +277,7 @@ def _samples(data: bytes, tags: Tags, dtype: np.dtype[Any], samples: int) -> NDA
     width, height = size(tags)
     if not 0 < height * width * samples * dtype.itemsize <= MAX_BYTES // 8:
         raise DecodeError(f"TIFF of {width} x {height} pixels: more than this reads at once")
-    planes = samples if _first(tags, _PLANAR, 1) == 2 else 1
+    planes = _planes(tags)
     starts = tags.get(_OFFSETS) or tags.get(_TILE_OFFSETS, ())
     sizes = tags.get(_COUNTS) or tags.get(_TILE_COUNTS) or (len(data),) * len(starts)
     each = len(starts) // planes
