@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from sqlalchemy import URL, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -129,6 +128,8 @@ def make_file(path: Path, make: Callable[[Path], object]) -> None:
     `make` makes it at the path it is given. So a file that is there and has not all its tables was
     not left by a process that was killed while it made them: it is damaged.
     """
+    from filelock import FileLock  # of the pipeline: who only reads a model has no such package
+
     path.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(path):
         return
