@@ -343,7 +343,7 @@ def test_worker_without_a_study_says_what_to_do(untouched: Project) -> None:
     project = untouched.copy(untouched.folder.with_name("alone"))
     output = project.run(project.worker(), code=1)
     (error,) = (line for line in output.splitlines() if line.startswith("error: "))
-    assert re.search(r"study brain-tumor-\w+ is not in the storage: .*`dvc repro tune`", error)
+    assert re.search(r"optuna\.db: there is no storage of a search: .*`dvc repro tune`", error)
     assert "Traceback" not in output
 
 
