@@ -148,7 +148,7 @@ def test_singletons_have_wilsons_interval_and_engines_agree(world: World, tmp_pa
         (("model", "none"), "none: no such folder; give one that holds no/"),
         (("model", "empty"), "empty: has no folder no/"),
         (("nowhere", "elsewhere"), "nowhere: no registered model: give models:/NAME@"),
-        (("models:/nothing@champion", "elsewhere"), "models:/nothing@champion: no model"),
+        (("models:/nothing@champion", "elsewhere"), "no model yet: there is no"),
         (("model", "elsewhere", "--out", "file"), "file: is a file; give a folder with --out"),
         (("model", "elsewhere", "--log", "file"), "file: is no log of external evaluations"),
         (("model", "elsewhere", "--log", "none/log.csv"), "none/log.csv: no folder none; make it"),

@@ -277,7 +277,7 @@ def test_without_a_champion_the_challenger_predicts_and_says_so(
 
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    client, name = connection.connect(), "brain-tumor-inceptionv3"
+    client, name = connection.make_and_connect(), "brain-tumor-inceptionv3"
     client.create_registered_model(name)
     client.create_model_version(name, source=str(model))
     client.set_registered_model_alias(name, "challenger", "1")

@@ -42,7 +42,7 @@ def test_weights_from_a_file_are_that_files(tmp_path: Path, random_weights: Path
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere\.weights\.h5: no such weights file"):
+    with pytest.raises(ValueError, match=r"nowhere\.weights\.h5: missing; weights of a Keras InceptionV3"):
         write(tmp_path / "w.weights.h5", "nowhere.weights.h5")
     assert list(tmp_path.iterdir()) == []
 
@@ -50,7 +50,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_file_that_is_no_weights_is_named(tmp_path: Path) -> None:
     bad = tmp_path / "bad.weights.h5"
     bad.write_bytes(b"not hdf5")
-    with pytest.raises(ValueError, match=r"bad\.weights\.h5: not weights of"):
+    with pytest.raises(ValueError, match=r"bad\.weights\.h5: not readable; weights of a Keras"):
         write(tmp_path / "w.weights.h5", str(bad))
 
 
