@@ -42,7 +42,7 @@ def test_weights_from_a_file_are_that_files(tmp_path: Path, random_weights: Path
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere\.weights\.h5: missing; weights of a Keras InceptionV3"):
+    with pytest.raises(ValueError, match=r"nowhere\.weights\.h5: missing; weights of"):
         write(tmp_path / "w.weights.h5", "nowhere.weights.h5")
     assert list(tmp_path.iterdir()) == []
 
