@@ -111,4 +111,4 @@ def test_a_training_image_that_is_gone_is_named_in_one_line(outputs: Path) -> No
     (outputs.parent / missing).unlink()
     result = run(outputs)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1].startswith(f"error: {missing}: cannot be read")
+    assert result.stderr.splitlines()[-1].startswith(f"error: {missing}: missing; run `dvc repro`")
