@@ -388,7 +388,7 @@ def test_the_patient_is_known_by_a_hash_that_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["", "0", "000", "ANONYMOUS", "anon_12", "Unknown", "N/A", "XXX"]
+    "number", ["", "0", "000", "ANONYMOUS", "Anonymized", "Unknown", "N/A", "XXX"]
 )
 def test_a_number_that_stands_for_nobody_joins_nobody(number: str) -> None:
     assert look_at(dicom(INDEX, PatientID=number)).patient == ""
