@@ -180,12 +180,14 @@ def test_what_is_freed_while_more_is_taken_stops_nobody() -> None:
                 memory.take(10**7)
 
     before = gc.get_threshold()
+    gc.freeze()  # what other tests left is not gone through each time
     taker = threading.Thread(target=take, daemon=True)
     try:
         taker.start()
         taker.join(20)
     finally:
         gc.set_threshold(*before)
+        gc.unfreeze()
     assert not taker.is_alive()
     gc.collect()
     assert memory.held == 0
