@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from brain_tumor.files import read_artefact
-from brain_tumor.imaging.picture import decode
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.inference import bundle
 from brain_tumor.inference.classifier import Classifier
 from brain_tumor.model.saved import META_FILE, NETWORK_FILE
@@ -234,7 +234,7 @@ def picture(height: int = 80, width: int = 100) -> np.ndarray:
 
 
 def changed(kind: str, level: float, seed: int = 0, name: str = "yes/a.jpg") -> np.ndarray:
-    return decode(degrade(picture(), kind, level, seed, name)).astype(float)
+    return read_grey(degrade(picture(), kind, level, seed, name)).astype(float)
 
 
 @pytest.mark.parametrize("kind", LEVELS)
@@ -263,12 +263,12 @@ def test_size_stays(kind: str) -> None:
 
 def test_noise_has_the_stated_deviation_where_the_signal_is_strong() -> None:
     grey = np.full((200, 200), 150, np.uint8)
-    noisy = decode(degrade(grey, "noise", 0.1, 0, "a"))
+    noisy = read_grey(degrade(grey, "noise", 0.1, 0, "a"))
     assert noisy.std() == pytest.approx(15, rel=0.05)
     dark = np.where(np.arange(200)[:, None] < 100, 150, 0).astype(np.uint8) * np.ones(
         (1, 200), np.uint8
     )
-    background = decode(degrade(dark, "noise", 0.1, 0, "a"))[100:]
+    background = read_grey(degrade(dark, "noise", 0.1, 0, "a"))[100:]
     assert background.mean() == pytest.approx(15 * np.sqrt(np.pi / 2), rel=0.05)  # Rayleigh
 
 
@@ -289,7 +289,7 @@ def test_a_file_turns_the_same_way_at_every_level_and_files_turn_either_way() ->
     def leans_right(name: str, degrees: float) -> bool:
         bar = np.zeros((61, 61), np.uint8)
         bar[5:31, 30] = 255  # up from the middle
-        turned = decode(degrade(bar, "rotation", degrees, 0, name)).astype(float)
+        turned = read_grey(degrade(bar, "rotation", degrees, 0, name)).astype(float)
         columns = np.arange(turned.shape[1]) - (turned.shape[1] - 1) / 2
         return bool((turned.sum(axis=0) * columns).sum() > 0)
 

@@ -20,8 +20,7 @@ from pydicom.data import get_testdata_file
 
 from brain_tumor.imaging.coded import read_coded
 from brain_tumor.imaging.grey import DecodeError, Slice, middle, square
-from brain_tumor.imaging.picture import decode
-from brain_tumor.imaging.read import look_at, read_slices
+from brain_tumor.imaging.read import look_at, read_grey, read_slices
 from tests.imaging.files import RNG, dicom, nifti, picture, volume
 from tests.imaging.test_tiff import FILES
 
@@ -37,60 +36,60 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
 def test_grey_survives_every_lossless_mode(mode: str) -> None:
     data = encoded(Image.fromarray(RAMP).convert(mode))
-    assert np.abs(decode(data).astype(int) - RAMP).max() <= 1
+    assert np.abs(read_grey(data).astype(int) - RAMP).max() <= 1
 
 
 def test_one_bit_images_become_black_and_white() -> None:
     data = encoded(Image.fromarray(RAMP > 100))
-    np.testing.assert_array_equal(decode(data), np.where(RAMP > 100, 255, 0))
+    np.testing.assert_array_equal(read_grey(data), np.where(RAMP > 100, 255, 0))
 
 
 def test_cmyk_jpeg_is_close_to_its_grey() -> None:
     smooth = np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (64, 1))
     rgb = Image.fromarray(smooth).convert("RGB")
     data = encoded(rgb.convert("CMYK"), "JPEG", quality=95)
-    assert np.abs(decode(data).astype(int) - smooth).max() <= 8
+    assert np.abs(read_grey(data).astype(int) - smooth).max() <= 8
 
 
 def test_transparent_pixels_are_black_whatever_their_colour() -> None:
     white = np.full((4, 4, 4), 255, dtype=np.uint8)
     white[:2, :, 3] = 0
-    assert decode(encoded(Image.fromarray(white)))[:, 0].tolist() == [0, 0, 255, 255]
+    assert read_grey(encoded(Image.fromarray(white)))[:, 0].tolist() == [0, 0, 255, 255]
 
 
 def test_transparent_palette_entry_is_black() -> None:
     image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).convert("P")
     image.putpalette([255, 255, 255, 200, 200, 200])
-    assert decode(encoded(image, transparency=0)).tolist() == [[0, 200]]
+    assert read_grey(encoded(image, transparency=0)).tolist() == [[0, 200]]
 
 
 def test_sixteen_bits_keep_the_high_byte() -> None:
     deep = RAMP.astype(np.uint16) * 257
-    np.testing.assert_array_equal(decode(encoded(Image.fromarray(deep))), RAMP)
+    np.testing.assert_array_equal(read_grey(encoded(Image.fromarray(deep))), RAMP)
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("top", [255, 4095, 4096, 16000, 65535])
 def test_deep_pictures_keep_256_grey_levels_whatever_their_maximum(top: int, format: str) -> None:  # noqa: A002
     deep = np.linspace(0, top, 64 * 64).round().astype(np.uint16).reshape(64, 64)
-    grey = decode(encoded(Image.fromarray(deep), format))
+    grey = read_grey(encoded(Image.fromarray(deep), format))
     assert np.unique(grey).tolist() == list(range(256))
     np.testing.assert_allclose(grey, deep * (255 / top), rtol=0, atol=1)
 
 
 def test_deep_pictures_are_stretched_from_their_own_minimum() -> None:
     deep = np.linspace(30000, 34000, 64 * 64).astype(np.uint16).reshape(64, 64)
-    assert np.unique(decode(encoded(Image.fromarray(deep)))).tolist() == list(range(256))
+    assert np.unique(read_grey(encoded(Image.fromarray(deep)))).tolist() == list(range(256))
 
 
 def test_eight_bits_in_a_deep_file_stay_as_they_are() -> None:
     dim = RAMP // 2 + 9
-    np.testing.assert_array_equal(decode(encoded(Image.fromarray(dim.astype(np.uint16)))), dim)
+    np.testing.assert_array_equal(read_grey(encoded(Image.fromarray(dim.astype(np.uint16)))), dim)
 
 
 def test_fractions_are_not_left_black() -> None:
     unit = (RAMP / 255.0).astype(np.float32)
-    np.testing.assert_allclose(decode(encoded(Image.fromarray(unit), "TIFF")), RAMP, atol=1)
+    np.testing.assert_allclose(read_grey(encoded(Image.fromarray(unit), "TIFF")), RAMP, atol=1)
 
 
 @pytest.mark.parametrize("top", [1023, 65535])
@@ -100,8 +99,8 @@ def test_deep_colours_of_a_ppm_keep_256_grey_levels(plain: bool, top: int) -> No
     colours = np.repeat(deep, 3, axis=1)
     head = f"P{3 if plain else 6}\n# of a scanner\n64 64\n{top}\n".encode()
     words = " ".join(map(str, colours.ravel())).encode()
-    grey = decode(head + (words if plain else colours.tobytes()))
-    np.testing.assert_array_equal(grey, decode(encoded(Image.fromarray(deep.astype(np.uint16)))))
+    grey = read_grey(head + (words if plain else colours.tobytes()))
+    np.testing.assert_array_equal(grey, read_grey(encoded(Image.fromarray(deep.astype(np.uint16)))))
 
 
 @pytest.mark.parametrize("metadata", [0, 100, 1 << 17])
@@ -111,7 +110,7 @@ def test_a_jpeg_2000_may_hold_much_before_its_picture(metadata: int, deep: bool)
     data = encoded(image, "JPEG2000")
     place = data.index(b"jp2c") - 4
     box = struct.pack(">L4s", 8 + metadata, b"uuid") + b"\xff\x4f\xff\x51" * (metadata // 4)
-    grey = decode(data[:place] + box + data[place:])
+    grey = read_grey(data[:place] + box + data[place:])
     np.testing.assert_allclose(grey, RAMP, rtol=0, atol=1)
     assert read_coded(data[:place] + box + data[place:]).bits == (16 if deep else 8)
 
@@ -155,7 +154,7 @@ def test_too_little_memory_is_not_taken_for_damage(kind: str, tmp_path: Path) ->
 
 
 def test_an_even_deep_picture_is_black() -> None:
-    assert decode(encoded(Image.fromarray(np.full((4, 4), 5000, np.uint16)))).max() == 0
+    assert read_grey(encoded(Image.fromarray(np.full((4, 4), 5000, np.uint16)))).max() == 0
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_exif_orientation_is_applied(orientation: int, corner: tuple[int, int]) 
     image = Image.fromarray(marked)
     exif = image.getexif()
     exif[0x0112] = orientation
-    grey = decode(encoded(image, exif=exif))
+    grey = read_grey(encoded(image, exif=exif))
     assert grey.shape == ((6, 4) if orientation > 4 else (4, 6))
     assert grey[corner] == 255
 
@@ -176,14 +175,14 @@ def test_exif_orientation_is_applied(orientation: int, corner: tuple[int, int]) 
 @pytest.mark.parametrize("data", [b"", b"not an image", encoded(Image.fromarray(RAMP))[:60]])
 def test_what_is_no_image_is_named_by_size_and_start(data: bytes) -> None:
     with pytest.raises(DecodeError, match=f"received {len(data)} bytes"):
-        decode(data)
+        read_grey(data)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP"])
 def test_a_picture_is_exactly_what_decode_gives(kind: str) -> None:
     data = picture(kind, "RGB" if kind in ("JPEG", "WEBP") else "L")
     [only] = read_slices(data)
-    assert np.array_equal(only.grey, decode(data))
+    assert np.array_equal(only.grey, read_grey(data))
     assert (only.name, only.notes) == ("", ())
 
 
@@ -200,14 +199,14 @@ def test_of_a_tiff_of_pages_the_middle_ones_are_taken(depth: type) -> None:
     slices = read_slices(tiff(pages))
     assert [image.name for image in slices] == [f"page {number} of 9" for number in (4, 5, 6)]
     for image, page in zip(slices, pages[3:6], strict=True):
-        assert np.array_equal(image.grey, decode(tiff([page])))
+        assert np.array_equal(image.grey, read_grey(tiff([page])))
 
 
 def test_thumbnails_in_a_tiff_are_no_pages() -> None:
     data = tiff([RNG.integers(0, 255, (side, side), np.uint8) for side in (40, 20, 10)])
     [only] = read_slices(data)
     assert (only.name, only.grey.shape) == ("", (40, 40))
-    assert np.array_equal(only.grey, decode(data))
+    assert np.array_equal(only.grey, read_grey(data))
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:

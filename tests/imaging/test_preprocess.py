@@ -16,7 +16,6 @@ from brain_tumor.imaging.figures import draw_figures
 from brain_tumor.imaging.geometry import invert, magnification, transform
 from brain_tumor.imaging.grey import DecodeError
 from brain_tumor.imaging.head import hull
-from brain_tumor.imaging.picture import decode
 from brain_tumor.imaging.preprocess import (
     Normalisation,
     Record,
@@ -28,6 +27,7 @@ from brain_tumor.imaging.preprocess import (
     steps,
     summarise,
 )
+from brain_tumor.imaging.read import read_grey
 from brain_tumor.outputs import load_images
 from brain_tumor.settings import PreprocessParams
 from tests import sections
@@ -221,7 +221,7 @@ def test_figures_repeat_and_stay_small(data: Path, tmp_path: Path) -> None:
     assert set(drawn) == {"ratios.png", "steps.png", "before_after_no.png", "before_after_yes.png"}
     for content in drawn.values():
         assert len(content) < 300_000
-        assert np.ptp(decode(content)) > 200
+        assert np.ptp(read_grey(content)) > 200
 
 
 def test_the_summary_counts_fallbacks_by_class(data: Path, tmp_path: Path) -> None:

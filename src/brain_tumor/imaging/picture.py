@@ -75,22 +75,6 @@ def read_picture(data: bytes, count: int) -> list[Slice]:
     return slices
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
-    """Decode a picture (`FORMATS`) to 8-bit grey, the right way up.
-
-    The EXIF orientation is applied, transparency is laid on black, colour becomes luma
-    (ITU-R 601-2, as Pillow does it). Pictures of more than 8 bits, signed numbers and fractions are
-    stretched: see `eight_bits`.
-
-    Returns:
-        uint8 array of shape (height, width), 0 to 255.
-
-    Raises:
-        DecodeError: `data` is empty, truncated, too large or not an image.
-    """
-    return read_picture(data, 1)[0].grey
-
-
 def _mended(data: bytes, read: Callable[[bytes], T]) -> tuple[T, tuple[str, ...]]:
     """`read` a picture; a PNG that fails, without the chunks that say nothing of its pixels."""
     try:
