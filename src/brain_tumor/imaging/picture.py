@@ -52,7 +52,7 @@ def look_at_picture(data: bytes) -> FileFacts:
     """What a picture is by its header; an MPO, two pictures in a JPEG, is the first of them.
 
     Raises:
-        DecodeError: as `decode`.
+        DecodeError: it is empty, cut off, too large or no image.
     """
     return _mended(data, _facts)[0]
 
@@ -61,7 +61,7 @@ def read_picture(data: bytes, count: int) -> list[Slice]:
     """The picture; of an animation the first frame, of a TIFF of pages at most `count` middle ones.
 
     Raises:
-        DecodeError: as `decode`.
+        DecodeError: it is empty, cut off, too large or no image.
     """
     facts, odd = _mended(data, _facts)
     pages = list(tiff.page_sizes(data)) if facts.kind == "TIFF" else [0]
