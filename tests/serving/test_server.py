@@ -29,6 +29,8 @@ from tests.serving.serving import (
 
 pytestmark = pytest.mark.slow
 GOOD = disc(120)
+# A worker that a test stops must not be given up on a busy machine before the test is done with it.
+_PATIENT = ("--timeout-s", "600")
 
 
 def predict(server: Server) -> httpx.Response:
@@ -86,7 +88,7 @@ def test_more_than_may_wait_is_refused_and_what_waits_is_answered(
     toy: Path, tmp_path: Path
 ) -> None:
     answers: list[httpx.Response] = []
-    with serving(toy, tmp_path, "--workers", "1") as server:
+    with serving(toy, tmp_path, "--workers", "1", *_PATIENT) as server:
         [worker] = server.workers()
         os.kill(worker, signal.SIGSTOP)
         url, many = f"{server.url}/predict", files(*[("a", GOOD)] * 32)
@@ -117,7 +119,7 @@ def test_a_signal_lets_requests_in_flight_be_answered(
     toy: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     answers: list[httpx.Response] = []
-    with serving(toy, tmp_path, "--workers", "1") as server:
+    with serving(toy, tmp_path, "--workers", "1", *_PATIENT) as server:
         [worker] = server.workers()
         os.kill(worker, signal.SIGSTOP)  # so that all wait before the signal comes
         many = files(*[("a", GOOD)] * 4)
@@ -191,7 +193,7 @@ def short_of_files(server: Server) -> Iterator[None]:
 
 
 def test_a_worker_lost_while_files_are_short_comes_back(toy: Path, tmp_path: Path) -> None:
-    with serving(toy, tmp_path, "--workers", "1") as server:
+    with serving(toy, tmp_path, "--workers", "1", *_PATIENT) as server:
         [worker] = server.workers()
         answers: list[httpx.Response] = []
         os.kill(worker, signal.SIGSTOP)
@@ -226,7 +228,7 @@ def test_while_one_worker_cannot_be_started_the_other_does_all(toy: Path, tmp_pa
 
 def test_a_file_in_a_lost_workers_hands_goes_to_another(toy: Path, tmp_path: Path) -> None:
     answers: list[httpx.Response] = []
-    with serving(toy, tmp_path, "--workers", "2") as server:
+    with serving(toy, tmp_path, "--workers", "2", *_PATIENT) as server:
         workers = server.workers()
         for worker in workers:
             os.kill(worker, signal.SIGSTOP)
@@ -241,7 +243,7 @@ def test_a_file_in_a_lost_workers_hands_goes_to_another(toy: Path, tmp_path: Pat
 
 
 def test_a_file_from_a_lost_workers_hands_leaves_with_its_client(toy: Path, tmp_path: Path) -> None:
-    with serving(toy, tmp_path, "--workers", "2") as server, ExitStack() as opened:
+    with serving(toy, tmp_path, "--workers", "2", *_PATIENT) as server, ExitStack() as opened:
 
         def queue() -> int:
             return int(httpx.get(f"{server.url}/health").json()["queue"])
