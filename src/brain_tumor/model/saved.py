@@ -14,6 +14,7 @@ from pydantic import Field
 
 from brain_tumor.files import RESTORE, read_artefact, reading, replacing, write_json
 from brain_tumor.settings import Section
+from brain_tumor.shards import ImageRows
 
 NETWORK_FILE = "model.keras"
 META_FILE = "model.json"
@@ -126,7 +127,7 @@ def read_meta(path: Path) -> ModelMeta:
     return read_artefact(path, ModelMeta, RESTORE)
 
 
-def predict_proba(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def predict_proba(network: Any, images: ImageRows) -> NDArray[np.float64]:
     """Probability of a tumour for grey images.
 
     Args:
