@@ -2,26 +2,28 @@
 
 import hashlib
 import os
-import pickle
-import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn
+from rich.progress import Task as ProgressTask
+from rich.progress_bar import ProgressBar
+from rich.text import Text
 
+from brain_tumor import processes
 from brain_tumor.errors import UserError
 
 _INSTALLATION = Path("/etc/machine-id")  # machine-id(5); a machine without one has only its name
@@ -81,54 +83,155 @@ Item = TypeVar("Item")
 def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
     """Yield `items`, showing `description`, how many of `total` are done and the time left.
 
-    Where standard error is no terminal one line is printed at the end.
+    Where standard error is no terminal, a line says so every half minute, and one at the end.
     """
-    with _bar() as bar:
-        yield from bar.track(items, total=total, description=description)
-    if bar.disable:
-        print(f"{description}: {total} done", file=sys.stderr, flush=True)
+    with _shown(_Step(description, total)) as step:
+        for item in items:
+            yield item
+            step.done += 1
+    if not _is_terminal():
+        _say(f"{description}: {total} done")
 
 
 @contextmanager
 def working(description: str) -> Iterator[None]:
-    """Show what is going on during one long step: beside a spinner, or as a line in a log."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        print(f"{description} ...", file=sys.stderr, flush=True)
+    """Show what is going on during one long step, and for how long.
+
+    Where standard error is no terminal, a line says so at the start and every half minute.
+    """
+    if not _is_terminal():
+        _say(f"{description} ...")
+    with _shown(_Step(description)):
         yield
-        return
-    with console.status(description):
-        yield
-    console.print(f"{description}: done", highlight=False, markup=False)
+    if _is_terminal():
+        _say(f"{description}: done")
 
 
 @contextmanager
 def counting(description: str, total: int) -> Iterator[Callable[[str], None]]:
     """Give a function that counts one of at most `total` steps and shows a line about it.
 
-    Where standard error is no terminal every line is printed.
+    Where standard error is no terminal every line is printed, and every half minute how long it
+    has been going on.
     """
-    with _bar() as bar:
-        task = bar.add_task(description, total=total)
+    with _shown(_Step(description, total, is_bound=True)) as step:
 
-        def step(line: str) -> None:
-            if bar.disable:
-                print(f"{description}: {line}", file=sys.stderr, flush=True)
-            bar.update(task, advance=1, description=f"{description}: {line}")
+        def count(line: str) -> None:
+            step.done += 1
+            step.line = f": {line}"
+            if not _is_terminal():
+                _say(f"{description}: {line}")
 
+        yield count
+
+
+@dataclass
+class _Step:
+    """Work under way: how many of `total` are done, and what was last said of it."""
+
+    description: str
+    total: int | None = None
+    is_bound: bool = False  # at most `total`, so that nobody knows the time left
+    done: int = 0
+    line: str = ""
+    start_s: float = field(default_factory=time.monotonic)
+
+    def told(self) -> str:
+        """How far it is: `5,000 of 25,000, about 3 min left`, or `2 min so far`."""
+        elapsed_s = time.monotonic() - self.start_s
+        so_far = f"{_duration(elapsed_s)} so far"
+        if self.total is None:
+            return so_far
+        of = "of at most" if self.is_bound else "of"
+        count = f"{self.done:,} {of} {self.total:,}"
+        if self.is_bound or not self.done or self.done == self.total:
+            return f"{count}, {so_far}"
+        left_s = elapsed_s / self.done * (self.total - self.done)
+        return f"{count}, about {_duration(left_s)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+_FIRST_S, _EVERY_S = 10.0, 30.0  # of lines in a log
+
+
+@contextmanager
+def _shown(step: _Step) -> Iterator[_Step]:
+    """Show a step as long as the block runs, also while one item of it takes long."""
+    if _is_terminal():
+        with _display(step):
+            yield step
+        return
+    ended = threading.Event()
+    ticker = threading.Thread(target=_tick, args=(step, ended), daemon=True)
+    ticker.start()
+    try:
         yield step
+    finally:
+        ended.set()
 
 
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+def _tick(step: _Step, ended: threading.Event) -> None:
+    pause_s = _FIRST_S
+    while not ended.wait(pause_s):
+        _say(f"{step.description}: {step.told()}")
+        pause_s = _EVERY_S
+
+
+class _Line(ProgressColumn):
+    def render(self, task: ProgressTask) -> Text:
+        step: _Step = task.fields["step"]
+        return Text(f"{step.description}{step.line}")
+
+
+class _Bar(BarColumn):
+    def render(self, task: ProgressTask) -> ProgressBar:
+        step: _Step = task.fields["step"]
+        return ProgressBar(step.total, step.done, width=40, pulse=step.total is None)
+
+
+class _Told(ProgressColumn):
+    def render(self, task: ProgressTask) -> Text:
+        step: _Step = task.fields["step"]
+        return Text(step.told())
+
+
+_displays: list[Progress] = []  # at most one: steps within a step are lines of one display
+
+
+@contextmanager
+def _display(step: _Step) -> Iterator[None]:
+    if _displays:
+        task = _displays[0].add_task("", step=step)
+        try:
+            yield
+        finally:
+            _displays[0].remove_task(task)
+        return
+    with Progress(_Line(), _Bar(), _Told(), console=_console()) as display:
+        _displays.append(display)
+        display.add_task("", step=step)
+        try:
+            yield
+        finally:
+            _displays.pop()
+
+
+def _is_terminal() -> bool:
+    return _console().is_terminal
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class GitError(UserError):
@@ -210,50 +313,51 @@ def worker_count() -> int:
 
 
 def spread(
-    function: Callable[[Task], Result],
+    function: Callable[[Any], Result],
     tasks: Sequence[Task],
     description: str,
     *,
+    read: Callable[[Task], Any] | None = None,
+    lost: Callable[[Task], Result] | None = None,
     apart: bool = False,
 ) -> Iterator[Result]:
-    """Yield `function(task)` for each task, in order, with a progress bar.
+    """Yield `function(task)` for each task, in order, showing how far it is.
 
-    Function and tasks must be picklable, and a result independent of the process and of other
-    tasks. With `apart` none runs in this process, however few: one that crashes must not end it.
+    Only a few tasks are under way at a time, so memory does not grow with their number. Functions,
+    tasks and results must be picklable, and a result independent of the process and of other
+    tasks.
+
+    Args:
+        function: what is done, in any process.
+        tasks: what it is done to.
+        description: names the work in its progress.
+        read: `function(read(task))` is yielded instead. It runs where the files are, `function`
+            may run elsewhere.
+        lost: gives the result of a task that ends whatever process works on it; without it that
+            is an error.
+        apart: do no task in this process, however few: one that crashes must not end it.
+
+    Raises:
+        UserError: a task ended the processes that worked on it, and there is no `lost`.
     """
+    work = function if read is None else _Chain(read, function)
     count = min(worker_count(), max(1, len(tasks) // _MIN_PER_WORKER))
-    if count == 1 and not apart:
-        yield from track(map(function, tasks), description, len(tasks))
-        return
-    # The function goes to each process once: what it holds and keeps (a model) stays there. It
-    # goes by a file: a process that dies at its start would leave the writer of a pipe stuck.
-    with TemporaryDirectory() as folder, _pool(count, function, Path(folder)) as pool:
-        try:
-            yield from track(pool.map(_call, tasks), description, len(tasks))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    here = count == 1 and not apart
+    with closing(
+        (work(task) for task in tasks)
+        if here
+        else processes.in_order(work, tasks, description, count, lost)
+    ) as results:
+        yield from track(results, description, len(tasks))
 
 
-def _pool(count: int, function: Callable[[Any], Any], folder: Path) -> ProcessPoolExecutor:
-    path = folder / "function.pickle"
-    path.write_bytes(pickle.dumps(function))
-    return ProcessPoolExecutor(
-        count, get_context("spawn"), initializer=_install, initargs=(str(path),)
-    )
+@dataclass(frozen=True)
+class _Chain:
+    read: Callable[[Any], Any]
+    function: Callable[[Any], Any]
 
-
-_installed: Callable[[Any], Any]
-
-
-def _install(path: str) -> None:
-    global _installed
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the pool by its parent
-    _installed = pickle.loads(Path(path).read_bytes())
-
-
-def _call(task: Any) -> Any:
-    return _installed(task)
+    def __call__(self, task: Any) -> Any:
+        return self.function(self.read(task))
 
 
 LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"

@@ -5,10 +5,7 @@ a file is, never its name.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path, PurePath
 from typing import Final, NamedTuple, TypeVar
 
@@ -133,18 +130,16 @@ Result = TypeVar("Result")
 def read_each(
     read: Callable[[Path], Result], paths: Sequence[Path], description: str
 ) -> Iterator[Result | str]:
-    """Call `read` for each file, in order, in processes and with a progress bar.
+    """Call `read` for each file, in order, over processes.
 
     Where there is DICOM, some of whose decoders abort on damage, it is never this process. A file
-    that ends the process that reads it has that as its result, a text; the others have theirs.
+    that ends the processes that read it has that as its result, a text; the others have theirs.
     """
-    count = 0
-    try:
-        for result in spread(read, paths, description, apart=any(map(_is_dicom, paths))):
-            count += 1
-            yield result
-    except BrokenProcessPool:  # nobody says which file it was: the rest goes one by one
-        yield from (_read_apart(read, path) for path in paths[count:])
+    return spread(read, paths, description, lost=_fatal, apart=any(map(_is_dicom, paths)))
+
+
+def _fatal(_: Path) -> str:
+    return "damaged: reading it ended the process that did"
 
 
 def _is_dicom(path: Path) -> bool:
@@ -155,11 +150,3 @@ def _is_dicom(path: Path) -> bool:
             return is_dicom(file.read(132))
     except OSError:
         return False
-
-
-def _read_apart(read: Callable[[Path], Result], path: Path) -> Result | str:
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        try:
-            return pool.submit(read, path).result()
-        except BrokenProcessPool:
-            return "damaged: reading it ended the process that did"
