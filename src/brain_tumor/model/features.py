@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "BRAIN_TUMOR_CACHE", "BRAIN_TUMOR_CACHE_GB"
 DEFAULT_GB = 10.0
-_AROUND = 256  # bytes, at most, of header and CRC-32
+_HEADER_BYTES, _SUM_BYTES = 128, 4  # of a file; NumPy pads headers to 64 bytes
 _CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
 
 
@@ -63,8 +63,13 @@ class Entry:
 
     @property
     def nbytes(self) -> int:
-        """Size of its file, at most."""
-        return math.prod(self.shape) * self.dtype.itemsize + _AROUND
+        """Its size, without header and sum."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of its file."""
+        return self.nbytes + _HEADER_BYTES + _SUM_BYTES
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,9 @@ class FeatureCache:
         """Give files to append the arrays' bytes to; they appear whole or not at all.
 
         Call while `alone`. What was longest unused makes room, but nothing of `keep`.
+
+        Raises:
+            ValueError: entries and `keep` are together larger than the folder may be.
         """
         with _writing(self.folder), ExitStack() as stack:
             self._make_room(entries, keep)
@@ -125,10 +133,11 @@ class FeatureCache:
                 file.write_sum()
 
     def _make_room(self, entries: Sequence[Entry], keep: Sequence[Entry]) -> None:
-        wanted = {entry.file for entry in (*entries, *keep)}
-        needed = sum(entry.nbytes for entry in entries)
+        wanted = {entry.file: entry.file_bytes for entry in (*entries, *keep)}
+        if sum(wanted.values()) > self.max_bytes:
+            raise ValueError(f"{sum(wanted.values())} bytes do not fit into {self.max_bytes}")
         others = [path for path in self.folder.glob("*.npy") if path.name not in wanted]
-        total = needed + sum(path.stat().st_size for path in others)
+        total = sum(wanted.values()) + sum(path.stat().st_size for path in others)
         for path in sorted(others, key=lambda path: path.stat().st_mtime_ns):
             if total <= self.max_bytes:
                 return
@@ -170,7 +179,6 @@ class _SummedFile(BufferedWriter):
         super().write(self._sum.to_bytes(_SUM_BYTES))
 
 
-_SUM_BYTES = 4
 _CHUNK = 1 << 24
 _whole: set[tuple[Path, int]] = set()  # files, with their inodes, found whole by this process
 
@@ -294,8 +302,8 @@ def trunk_outputs(
 def _fitting(entries: Sequence[Entry], max_bytes: int) -> list[Entry]:
     """The entries that fit together, the smallest first, in the order given."""
     left, kept = max_bytes, set[Entry]()
-    for entry in sorted(entries, key=lambda entry: entry.nbytes):
-        left -= entry.nbytes
+    for entry in sorted(set(entries), key=lambda entry: entry.nbytes):
+        left -= entry.file_bytes
         if left >= 0:
             kept.add(entry)
     return [entry for entry in entries if entry in kept]
@@ -357,7 +365,7 @@ _told: set[str] = set()
 def stored_bytes(wanted: Sequence[Output], images: ImageRows) -> int:
     """Bytes the outputs take in the cache."""
     entries = [_entry("", output, images.shape[1], len(images)) for output in wanted]
-    return sum(entry.nbytes for entry in entries)
+    return sum(entry.file_bytes for entry in entries)
 
 
 def output_shape(block: int, form: "Form", size_px: int) -> tuple[int, ...]:

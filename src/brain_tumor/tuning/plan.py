@@ -161,7 +161,8 @@ def _digest(parts: tuple[TrainingData, ...]) -> str:
 def prepare_features(plan: Plan) -> None:
     """Compute the trunk's outputs for every head and depth of the space.
 
-    Where they do not fit into the cache together, each trial computes its own.
+    Where they do not fit into the cache together, these are the heads' vectors, and each trial
+    computes the maps that it needs.
     """
     make_repeatable(plan.section.seed)
     weights, cache = plan.start.weights, plan.start.cache
@@ -174,10 +175,10 @@ def prepare_features(plan: Plan) -> None:
     if needed > cache.max_bytes:
         print(
             f"note: the study's features take {needed / 1e9:.1f} GB, more than {SIZE_VARIABLE} "
-            "allows; trials compute what was evicted again",
+            "allows; trials compute the maps they need",
             file=sys.stderr,
         )
-        return
+        wanted, exact = [output for output in wanted if output.form != "maps"], []
     trunk_outputs(weights, images, wanted, cache)
     for part in held_out if exact else []:
         trunk_outputs(weights, part, exact, cache)
