@@ -33,7 +33,6 @@ def spoil(folder: Path, paths: Sequence[str]) -> None:
     """Let images be such that reading them is an error, and leave the others as they are."""
     index = pd.read_csv(folder / INDEX, dtype=str, keep_default_na=False).set_index("path")
     for path in paths:
-        shard = folder / f"{index.loc[path, 'shard']}.npy"
-        images = np.load(shard, mmap_mode="r+")
-        images[int(str(index.loc[path, "row"]))] ^= 255
+        images = np.load(folder / f"{index['shard'][path]}.npy", mmap_mode="r+")
+        images[int(index["row"][path])] ^= 255
         images.flush()

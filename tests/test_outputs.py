@@ -77,11 +77,14 @@ ARTEFACTS: list[Artefact] = [
 ]  # fmt: skip
 Write = Callable[[Path], object]
 Read = Callable[[Path], object]
-FILES: Mapping[str, tuple[Write, Read]] = {
+_TABLES: dict[str, tuple[Write, Read]] = {
     "split.csv": (write_a_split, read_split),
     "records.csv": (write_a_table, lambda path: read_table(path, ("path", "source"))),
     "figures.json": (write_metrics, read_metrics),
-} | {type(artefact).__name__: (artefact.write, type(artefact).read) for artefact in ARTEFACTS}
+}
+FILES: Mapping[str, tuple[Write, Read]] = _TABLES | {
+    type(artefact).__name__: (artefact.write, type(artefact).read) for artefact in ARTEFACTS
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)

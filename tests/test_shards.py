@@ -4,6 +4,7 @@ import gc
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from brain_tumor.errors import UserError
 from brain_tumor.shards import (
     INDEX,
+    ImageRows,
     RowFile,
     chunks,
     concatenate,
@@ -40,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("images"))
 
 
-KEYS = [
+KEYS: list[Any] = [
     slice(None),
     slice(5, 200, 7),
     slice(290, 400),
@@ -53,10 +55,10 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_images_are_read_as_an_array_would_be(key: object, folder: Path) -> None:
+def test_images_are_read_as_an_array_would_be(key: Any, folder: Path) -> None:
     images = open_images(folder, PATHS)
     assert (images.shape, images.dtype, images.ndim) == (IMAGES.shape, IMAGES.dtype, IMAGES.ndim)
-    np.testing.assert_array_equal(images[key], IMAGES[key])  # type: ignore[index]
+    np.testing.assert_array_equal(images[key], IMAGES[key])
     np.testing.assert_array_equal(take(images, key), take(IMAGES, key))
 
 
@@ -74,7 +76,7 @@ def test_nothing_asked_is_nothing(folder: Path, tmp_path: Path) -> None:
 
 
 def test_parts_on_disk_and_in_memory_are_read_as_one(folder: Path) -> None:
-    parts = [open_images(folder, PATHS[:10]), IMAGES[:0], IMAGES[50:60]]
+    parts: list[ImageRows] = [open_images(folder, PATHS[:10]), IMAGES[:0], IMAGES[50:60]]
     joined = concatenate([concatenate(parts), open_images(folder, PATHS[7:9])])
     expected = IMAGES[[*range(10), *range(50, 60), 7, 8]]
     np.testing.assert_array_equal(joined[:], expected)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ def write_images(folder: Path, named: Iterable[tuple[str, NDArray[np.uint8]]]) -
         with replacing(folder / f"{name}.npy") as aside:
             np.save(aside, pixels)
         rows += [
-            (path, name, row, f"{zlib.crc32(image):08x}")
+            (path, name, row, f"{zlib.crc32(image.data):08x}")
             for row, (path, image) in enumerate(images)
         ]
     write_table(folder / INDEX, pd.DataFrame(rows, columns=list(_COLUMNS)))
@@ -77,6 +77,24 @@ def _parted(named: Iterable[_Named]) -> Iterator[tuple[str, list[_Named]]]:
         images.append((path, np.ascontiguousarray(image)))
     if images:
         yield name, images
+
+
+class ArrayRows(Protocol):
+    """An array (N, ...): its rows are on disk, computed or in memory, and read when asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, ...)."""
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """A row, a slice of rows, or the rows of an array of numbers or of bools, in memory."""
 
 
 class RowFile:
@@ -131,7 +149,7 @@ class RowFile:
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         read = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        raw = memoryview(read.view(np.uint8).reshape(-1))
+        raw = memoryview(read.reshape(-1).view(np.uint8).data)
         starts = np.flatnonzero(np.diff(ascending, prepend=-2) != 1)
         for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
             self._fill(raw, int(start), int(end), int(ascending[start]))
@@ -152,9 +170,10 @@ class RowFile:
                 into = into[count:]
 
 
-def _read(rows: "RowFile | Images", read: Callable[[Rows], NDArray[Any]], key: Any) -> NDArray[Any]:
+def _read(rows: ArrayRows, read: Callable[[Rows], NDArray[Any]], key: Any) -> NDArray[Any]:
     if isinstance(key, (int, np.integer)):
-        return _read(rows, read, np.array([key]))[0]
+        (row,) = read(_numbers([key], len(rows)))
+        return np.asarray(row)
     return read(_numbers(key, len(rows)))
 
 
@@ -162,7 +181,8 @@ def _numbers(key: Any, count: int) -> Rows:
     """The rows of a key as NumPy takes it, none negative."""
     if isinstance(key, slice):
         return np.arange(*key.indices(count))
-    return np.arange(count)[np.asarray(key)]
+    numbers: Rows = np.arange(count)[np.asarray(key)]
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -178,7 +198,7 @@ class _Shard:
         with reading(self.path, REPRO):
             images: NDArray[np.uint8] = RowFile(self.path).read(rows)
         for row, image in zip(rows, images, strict=True):
-            if zlib.crc32(image) != self.crc32[row]:
+            if zlib.crc32(image.data) != self.crc32[row]:
                 raise UserError(f"{self.path}: damaged, the CRC-32 of row {row} differs; {REPRO}")
         return images
 
@@ -290,12 +310,13 @@ def open_images(folder: Path, paths: Sequence[str]) -> Images:
 def _open(folder: Path, paths: Sequence[str], kept: object) -> Images:
     index = folder / INDEX
     table = read_table(index, _COLUMNS, dtype="str", keep_default_na=False)
-    place = pd.Index(table["path"]).get_indexer(pd.Index(paths, dtype=table["path"].dtype))
-    if len(paths) and place.min() < 0:
-        missing = paths[int(np.argmin(place))]
-        raise UserError(f"{index}: has no image {missing}; {REPRO}")
+    place_of = {path: place for place, path in enumerate(table["path"])}
+    for path in paths:
+        if path not in place_of:
+            raise UserError(f"{index}: has no image {path}; {REPRO}")
     if not len(paths):
         return Images([], np.zeros(0, np.int64), np.zeros(0, np.int64), 0)
+    place = np.array([place_of[path] for path in paths])
     with reading(index, REPRO):
         row = table["row"].astype(np.int64).to_numpy()
         crc32 = np.array([int(text, 16) for text in table["crc32"]], np.uint32)

@@ -154,8 +154,8 @@ def test_the_sheet_shows_each_error(tmp_path: Path) -> None:
     for path in errors["path"]:
         (tmp_path / "data" / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (90, 80), 99).save(tmp_path / "data" / path, format="PNG")
-    image = np.full((75, 75), 50, np.uint8)
-    write_images(tmp_path / "images", [(path, image) for path in errors["path"]])
+    pixels = np.full((75, 75), 50, np.uint8)
+    write_images(tmp_path / "images", [(path, pixels) for path in errors["path"]])
     sheet = tmp_path / "sheet.png"
     errors_sheet(errors, tmp_path / "data", tmp_path / "images", sheet)
     with Image.open(sheet) as image:

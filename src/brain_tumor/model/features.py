@@ -34,7 +34,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.files import reading, replacing
 from brain_tumor.machine import repository_root, track
 from brain_tumor.model.saved import BATCH, to_unit
-from brain_tumor.shards import ImageRows, RowFile, chunks
+from brain_tumor.shards import ArrayRows, ImageRows, RowFile, chunks
 
 if TYPE_CHECKING:
     from brain_tumor.model.network import Form
@@ -254,7 +254,7 @@ class Output:
 
 def trunk_outputs(
     weights: Path, images: ImageRows, wanted: Sequence[Output], cache: FeatureCache
-) -> list["Features"]:
+) -> list[ArrayRows]:
     """What the trunk gives for the images, from the cache where it is there.
 
     All that is missing is computed in one pass over the images. Processes that want the same at
@@ -290,7 +290,7 @@ def trunk_outputs(
             arrays = cache.read(kept)
         if arrays is None:
             raise RuntimeError(f"{cache.folder}: features vanished while they were written")
-    rows: dict[Entry, Features] = dict(zip(kept, arrays, strict=True))
+    rows: dict[Entry, ArrayRows] = dict(zip(kept, arrays, strict=True))
     for output, entry in zip(wanted, entries, strict=True):
         if entry not in rows:
             computed = ComputedRows(weights, images, output, entry)
@@ -358,7 +358,6 @@ class ComputedRows:
             )
 
 
-Features = RowFile | ComputedRows | NDArray[Any]  # (N, ...), on disk, computed or in memory
 _told: set[str] = set()
 
 
