@@ -22,7 +22,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from brain_tumor import settings
 from brain_tumor.data.copies import clusters
 from brain_tumor.model import fine_tuning
-from brain_tumor.model.features import default_cache
+from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.folds import Development, read_development
 from brain_tumor.model.training import Start, fit
 from brain_tumor.outputs import read_manifest

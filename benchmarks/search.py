@@ -24,7 +24,8 @@ import typer
 from brain_tumor import settings
 from brain_tumor.model import metrics, network, training
 from brain_tumor.model.backbone import prepare
-from brain_tumor.model.features import FeatureCache, output_shape, trunk_outputs
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import output_shape, trunk_outputs
 from brain_tumor.model.folds import TrainingData, read_development
 from brain_tumor.model.saved import predict_in_batches, to_unit
 from brain_tumor.model.training import Start, class_weight, exact_outputs, fit, outputs

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from brain_tumor.model import metrics, network, training
-from brain_tumor.model.features import FeatureCache, Output, trunk_outputs
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.saved import predict_in_batches, predict_proba, to_unit
 from brain_tumor.model.training import Epoch, Fitted, Start, fit, network_of, penalty_path

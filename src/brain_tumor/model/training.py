@@ -20,7 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.model.features import FeatureCache, Output, trunk_outputs
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.metrics import log_loss
 from brain_tumor.model.saved import NetworkMeta, predict_in_batches, predict_proba
