@@ -27,8 +27,9 @@ from brain_tumor.data.copies import clusters
 from brain_tumor.model import metrics
 from brain_tumor.model.backbone import prepare
 from brain_tumor.model.features import Output, default_cache, trunk_outputs
-from brain_tumor.outputs import load_images, read_manifest
+from brain_tumor.outputs import read_manifest
 from brain_tumor.settings import BackboneParams
+from brain_tumor.shards import open_images
 
 OUTPUTS = Path("outputs")
 BLOCK, REPEATS, FOLDS = 6, 3, 5
@@ -38,7 +39,7 @@ Images = NDArray[np.uint8]
 def main(sources: Annotated[list[str], typer.Argument(help="As backbone.source.")]) -> None:
     """Print a row per classifier."""
     manifest = read_manifest(OUTPUTS / "manifest.csv")
-    images = load_images(OUTPUTS / "preprocess" / "images", list(manifest["path"]))
+    images = open_images(OUTPUTS / "preprocess" / "images", list(manifest["path"]))[:]
     facts = pd.get_dummies(manifest[["width", "height", "bytes", "format", "mode"]]).to_numpy(float)
     score(manifest, "random forest on file metadata", facts, lambda: RandomForestClassifier(300))
     score(manifest, "1-NN on 32x32 pixels", thumbnails(images), lambda: KNeighborsClassifier(1))

@@ -20,7 +20,7 @@ from scipy import ndimage
 from brain_tumor import settings
 from brain_tumor.model import saved
 from brain_tumor.model.explain import empty_picture, linear_head, pooling_layer
-from brain_tumor.outputs import load_images
+from brain_tumor.shards import open_images
 from evidence.localisation import centre_prior, score
 from evidence.phantoms import Maker, Phantom, pairs
 
@@ -67,7 +67,7 @@ def references(network: Any, size_px: int) -> dict[str, Floats]:
     train = split[split["split"] == "train"]
     no, yes = (
         contributions(
-            network, load_images(OUTPUTS / "preprocess" / "images", sorted(rows["path"]))
+            network, open_images(OUTPUTS / "preprocess" / "images", sorted(rows["path"]))[:]
         ).mean(axis=0)
         for _, rows in train.groupby("label")
     )

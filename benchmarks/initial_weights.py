@@ -26,8 +26,9 @@ from brain_tumor.model.backbone import prepare
 from brain_tumor.model.features import default_cache
 from brain_tumor.model.folds import read_development
 from brain_tumor.model.training import Start, fit, network_of
-from brain_tumor.outputs import Best, load_images
+from brain_tumor.outputs import Best
 from brain_tumor.settings import BackboneParams
+from brain_tumor.shards import open_images
 
 PARAMS, OUTPUTS = Path("params.yaml"), Path("outputs")
 FRESH_SEED, FRESH_PER_CLASS = 400_000, 200
@@ -65,14 +66,14 @@ def fresh_phantoms() -> tuple[Images, NDArray[np.int64]]:
                  for file in sorted((folder / "data" / label).iterdir())]  # fmt: skip
         preprocess_folder(folder / "data", paths, folder / "images", preprocess)
         y = np.asarray([path.startswith("yes/") for path in paths], dtype=np.int64)
-        return load_images(folder / "images", paths), y
+        return open_images(folder / "images", paths)[:], y
 
 
 def nearest_neighbour(images: Images, y: NDArray[np.int64]) -> dict[str, object]:
     """1-NN on 32x32 pixels of the preprocessed images, learnt from the training split."""
     split = pd.read_csv(OUTPUTS / "split.csv")
     train = split[split["split"] == "train"]
-    known = load_images(OUTPUTS / "preprocess" / "images", list(train["path"]))
+    known = open_images(OUTPUTS / "preprocess" / "images", list(train["path"]))[:]
     model = KNeighborsClassifier(1).fit(thumbnails(known), train["label"] == "yes")
     return row("1-NN on pixels", 0, y, model.predict_proba(thumbnails(images))[:, 1])
 

@@ -25,8 +25,8 @@ from brain_tumor.data.copies import clusters
 from brain_tumor.data.phantom.slices import make_slice
 from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.preprocess import preprocess_folder, preprocess_grey
-from brain_tumor.outputs import load_images
 from brain_tumor.settings import PreprocessParams
+from brain_tumor.shards import open_images
 
 WAYS = ("similarity", "none")
 SEED = 4242
@@ -41,7 +41,7 @@ def main(folder: Path, weights: str, patients: int = 60) -> None:
     def stored(section: PreprocessParams) -> np.ndarray:
         with tempfile.TemporaryDirectory() as temporary:
             preprocess_folder(folder, paths, Path(temporary), section)
-            return load_images(Path(temporary), paths)
+            return open_images(Path(temporary), paths)[:]
 
     y, group = np.array(labels) == "yes", clusters(manifest).to_numpy()
     _compare(stored, params.preprocess, weights, y, group, np.full(len(y), "images"))

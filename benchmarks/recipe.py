@@ -32,8 +32,9 @@ from brain_tumor.model.features import default_cache
 from brain_tumor.model.folds import Development, TrainingData, read_development
 from brain_tumor.model.saved import predict_proba
 from brain_tumor.model.training import Start, fit, network_of
-from brain_tumor.outputs import load_images, read_manifest
+from brain_tumor.outputs import read_manifest
 from brain_tumor.settings import TrainParams
+from brain_tumor.shards import open_images, take, write_images
 
 OUTPUTS, PARAMS = Path("outputs"), Path("params.yaml")
 FOLDS, FRESH_SEED = 4, 99
@@ -76,14 +77,16 @@ def make(phantoms: list[PhantomImage]) -> Any:
         (phantom.path, partial(draw, phantom, params.phantom, augment)) for phantom in phantoms
     ]
     with TemporaryDirectory() as folder:
-        preprocess_drawn(pictures, Path(folder), params.preprocess, "phantoms")
-        return load_images(Path(folder), [phantom.path for phantom in phantoms])
+        write_images(Path(folder), preprocess_drawn(pictures, params.preprocess, "phantoms"))
+        return open_images(Path(folder), [phantom.path for phantom in phantoms])[:]
 
 
 def without_phantoms(data: Development) -> Development:
     """The same without rows whose source is no image."""
     known = data.rows["source"].isin(set(data.rows["source"][~data.rows["copy"]])).to_numpy()
-    return replace(data, images=data.images[known], rows=data.rows[known].reset_index(drop=True))
+    return replace(
+        data, images=take(data.images, known), rows=data.rows[known].reset_index(drop=True)
+    )
 
 
 def judge(

@@ -23,8 +23,9 @@ from brain_tumor.files import read_json, write_json, write_text
 from brain_tumor.machine import processors
 from brain_tumor.model.folds import Development
 from brain_tumor.model.saved import ModelMeta
-from brain_tumor.outputs import load_images, read_table
+from brain_tumor.outputs import read_table
 from brain_tumor.settings import POSITIVE, AugmentParams
+from brain_tumor.shards import open_images
 from brain_tumor.tracking.lineage import commit, trace
 
 
@@ -167,9 +168,9 @@ def read_pool(manifest: pd.DataFrame, images: Path, params: AugmentParams) -> Po
             "cluster": clusters(table).loc[table["path"]].to_numpy(),
         }
     )
-    pixels = load_images(images, list(table["path"]))
+    pixels = open_images(images, list(table["path"]))[:]
     whole = Development(pixels, rows).with_copies_of_val(params)
-    return Pool(whole.images, whole.rows.drop(columns="split"))
+    return Pool(whole.images[:], whole.rows.drop(columns="split"))
 
 
 def with_phantoms(pool: Pool, augmented: Path, records: Path) -> Pool:
@@ -189,7 +190,7 @@ def with_phantoms(pool: Pool, augmented: Path, records: Path) -> Pool:
         return pool
     rows = table[["source", "label"]].assign(copy=True, cluster=table["source"])
     return Pool(
-        np.concatenate([pool.images, load_images(augmented, list(table["path"]))]),
+        np.concatenate([pool.images, open_images(augmented, list(table["path"]))[:]]),
         pd.concat([pool.rows, rows], ignore_index=True),
     )
 

@@ -26,8 +26,8 @@ from brain_tumor.model.metrics import (
     plain,
     with_floor,
 )
-from brain_tumor.outputs import load_images
 from brain_tumor.settings import EvaluateParams
+from brain_tumor.shards import open_images
 from evidence.baselines import NAMES
 
 LEAST_PER_CLASS = 10  # images of either class; below, a part's figures would say nothing
@@ -361,7 +361,7 @@ def errors_sheet(errors: pd.DataFrame, data: Path, images: Path, path: Path) -> 
     tiles = [
         (f"{name}: {probability:.2f}", (read_grey((data / name).read_bytes()), image))
         for name, probability, image in zip(
-            names, errors["probability"], load_images(images, names), strict=True
+            names, errors["probability"], open_images(images, names)[:], strict=True
         )
     ]
     title = f"The {len(names)} surest errors: raw and preprocessed, mean probability of a tumour"

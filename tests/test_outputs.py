@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,13 +17,10 @@ from brain_tumor.outputs import (
     OperatingPoint,
     Registered,
     TrainingRun,
-    load_images,
     read_manifest,
     read_metrics,
     read_split,
     read_table,
-    save_image,
-    stored,
     write_split,
     write_table,
 )
@@ -43,49 +39,6 @@ def test_a_damaged_table_is_named_with_what_to_do(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"manifest\.csv: not readable; run `dvc repro`"):
             read_manifest(path)
-
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(np.uint8)
-PATHS = ["no/1 no.jpeg", "yes/Y1.JPG", "yes/a.b.png"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for path, image in zip(PATHS, IMAGES, strict=True):
-        save_image(stored(tmp_path, path), image)
-    return tmp_path
-
-
-def test_images_come_back_in_the_order_asked(folder: Path) -> None:
-    loaded = load_images(folder, PATHS[::-1])
-    np.testing.assert_array_equal(loaded, IMAGES[::-1])
-    assert loaded.dtype == np.uint8
-
-
-def test_the_stored_name_keeps_the_original_extension(folder: Path) -> None:
-    assert (folder / "no" / "1 no.jpeg.png").is_file()
-
-
-def test_nothing_asked_is_an_empty_array(folder: Path) -> None:
-    assert load_images(folder, []).shape == (0, 0, 0)
-
-
-def test_a_missing_image_is_named(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"no/2\.png\.png: missing; run `dvc repro`"):
-        load_images(folder, [*PATHS, "no/2.png"])
-
-
-@pytest.mark.parametrize("shape", [(21, 21), (20, 30)])
-def test_an_image_of_another_shape_is_named(shape: tuple[int, int], folder: Path) -> None:
-    save_image(stored(folder, "no/odd.png"), np.zeros(shape, np.uint8))
-    with pytest.raises(UserError, match=r"odd\.png\.png: shape"):
-        load_images(folder, [*PATHS, "no/odd.png"])
-
-
-def test_a_coloured_image_is_refused(folder: Path) -> None:
-    save_image(stored(folder, "no/rgb.png"), np.zeros((20, 20, 3), np.uint8))
-    with pytest.raises(UserError, match="mode RGB"):
-        load_images(folder, ["no/rgb.png"])
 
 
 def table() -> pd.DataFrame:
@@ -108,10 +61,6 @@ def write_a_split(path: Path) -> None:
     write_split(table(), path)
 
 
-def write_an_image(path: Path) -> None:
-    save_image(path, IMAGES[0])
-
-
 def write_metrics(path: Path) -> None:
     write_json(path, {"val": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}}})
 
@@ -128,12 +77,14 @@ ARTEFACTS: list[Artefact] = [
 ]  # fmt: skip
 Write = Callable[[Path], object]
 Read = Callable[[Path], object]
-FILES: Mapping[str, tuple[Write, Read]] = {
+_TABLES: dict[str, tuple[Write, Read]] = {
     "split.csv": (write_a_split, read_split),
     "records.csv": (write_a_table, lambda path: read_table(path, ("path", "source"))),
-    "image.png": (write_an_image, lambda path: load_images(path.parent, [path.stem])),
     "figures.json": (write_metrics, read_metrics),
-} | {type(artefact).__name__: (artefact.write, type(artefact).read) for artefact in ARTEFACTS}
+}
+FILES: Mapping[str, tuple[Write, Read]] = _TABLES | {
+    type(artefact).__name__: (artefact.write, type(artefact).read) for artefact in ARTEFACTS
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -196,14 +147,6 @@ def test_a_table_holds_any_name(tmp_path: Path) -> None:
     table = pd.DataFrame([{"path": name} | texts for name in NAMES])
     outputs.write_split(table, tmp_path / "split.csv")
     assert list(outputs.read_split(tmp_path / "split.csv")["path"]) == NAMES
-
-
-def test_an_image_of_any_name_is_stored_under_its_own(tmp_path: Path) -> None:
-    images = np.arange(len(NAMES) * 4, dtype=np.uint8).reshape(-1, 2, 2)
-    for name, image in zip(NAMES, images, strict=True):
-        outputs.save_image(outputs.stored(tmp_path, name), image)
-    assert np.array_equal(outputs.load_images(tmp_path, NAMES), images)
-    assert outputs.stored(tmp_path, "no/1.png") == tmp_path / "no/1.png.png"
 
 
 def test_a_table_may_be_empty_or_hold_numbers_alone() -> None:

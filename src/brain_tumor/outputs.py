@@ -8,24 +8,20 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-import numpy as np
 import pandas as pd
-from PIL import Image
 from pydantic import Field
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import (
     RESTORE,
-    fitting,
     read_artefact,
     read_json,
     reading,
-    replacing,
     write_json,
     write_text,
 )
@@ -79,7 +75,7 @@ VAL: Final = "val"
 TEST: Final = "test"
 SPLITS: Final = (TRAIN, VAL, TEST)
 LABELS: Final = ("no", "yes")
-_REPRO: Final = "run `dvc repro`"
+REPRO: Final = "run `dvc repro`"  # of what a stage left damaged
 _REBUILD: Final = "run `dvc repro backbone`"
 
 
@@ -91,15 +87,15 @@ def read_table(path: Path, columns: Iterable[str] = (), **options: Any) -> pd.Da
     """
     if not os.path.lexists(path):
         raise UserError(f"{path}: missing; {RESTORE}")
-    with reading(path, _REPRO):
+    with reading(path, REPRO):
         content = path.read_bytes()
         table: pd.DataFrame = pd.read_csv(io.BytesIO(content), **options)
     if not content.endswith(b"\n"):  # `write_table` ends every row so
-        raise UserError(f"{path}: not readable; {_REPRO}: cut off in its last row")
+        raise UserError(f"{path}: not readable; {REPRO}: cut off in its last row")
     missing = sorted(column for column in columns if column not in table)
     if missing:
         raise UserError(
-            f"{path}: columns {missing} are missing, received {list(table)[:20]}; {_REPRO}"
+            f"{path}: columns {missing} are missing, received {list(table)[:20]}; {REPRO}"
         )
     return table
 
@@ -174,7 +170,7 @@ def read_split(path: Path = SPLIT) -> pd.DataFrame:
     if len(odd):
         raise UserError(
             f"{path}: row {odd.iloc[0].to_list()} has no split of {', '.join(SPLITS)} or no label "
-            f"of {', '.join(LABELS)}; {_REPRO}"
+            f"of {', '.join(LABELS)}; {REPRO}"
         )
     return table
 
@@ -189,45 +185,8 @@ def check_listed(path: Path, table: pd.DataFrame, manifest: pd.DataFrame) -> Non
     if len(unknown):
         raise UserError(
             f"{path}: {len(unknown)} images are not in the manifest ({unknown.iloc[0]!r}, ...); "
-            f"{_REPRO}"
+            f"{REPRO}"
         )
-
-
-def stored(folder: Path, path: str) -> Path:
-    """Where the image of manifest path `path` is kept: `folder/<path>.png`, if that name fits."""
-    return (folder / path).with_name(fitting(PurePosixPath(path).name, ".png"))
-
-
-def save_image(file: Path, image: np.ndarray) -> None:
-    """Write uint8 (H, W) as an 8-bit grey PNG; the same image gives the same bytes."""
-    with replacing(file) as aside:
-        Image.fromarray(image).save(aside, format="PNG", compress_level=6)
-
-
-def load_images(folder: Path, paths: Sequence[str]) -> np.ndarray:
-    """Read stored images of stage preprocess or augment, by their manifest paths.
-
-    Returns:
-        uint8 (len(paths), side, side), in order; (0, 0, 0) without paths.
-
-    Raises:
-        UserError: a file is missing, not an 8-bit grey image, or unlike the first in size.
-    """
-    images = [_load(stored(folder, path)) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape or image.shape[0] != image.shape[1]:
-            raise UserError(
-                f"{stored(folder, path)}: shape {image.shape}, expected a square like the first, "
-                f"{stored(folder, paths[0])}: {images[0].shape}"
-            )
-    return np.stack(images) if images else np.zeros((0, 0, 0), dtype=np.uint8)
-
-
-def _load(file: Path) -> np.ndarray:
-    with reading(file, _REPRO), Image.open(file) as image:
-        if image.mode != "L":
-            raise UserError(f"{file}: mode {image.mode}, expected L (8-bit grey); {_REPRO}")
-        return np.array(image, dtype=np.uint8)
 
 
 class Artefact(Section):

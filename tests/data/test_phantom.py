@@ -40,8 +40,8 @@ from brain_tumor.errors import UserError
 from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model.folds import Development
-from brain_tumor.outputs import load_images
 from brain_tumor.settings import PhantomParams
+from brain_tumor.shards import open_images, write_images
 from tests import sections
 
 SMALL = sections.phantom(
@@ -426,7 +426,7 @@ def write(
 ) -> None:
     augment = sections.augment(seed=seed)
     pictures = [(phantom.path, partial(draw, phantom, looks, augment)) for phantom in phantoms]
-    preprocess_drawn(pictures, folder, PARAMS, "phantoms")
+    write_images(folder, preprocess_drawn(pictures, PARAMS, "phantoms"))
 
 
 def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() -> None:
@@ -440,7 +440,7 @@ def test_planes_and_classes_are_balanced_and_more_leave_the_first_as_they_are() 
 def test_pair_differs_only_by_its_tumour(tmp_path: Path) -> None:
     phantoms = phantom_images(6)
     write(phantoms, tmp_path)
-    images = load_images(tmp_path, [phantom.path for phantom in phantoms]).astype(float)
+    images = open_images(tmp_path, [phantom.path for phantom in phantoms])[:].astype(float)
     changed = (np.abs(images[::2] - images[1::2]) > 25).mean(axis=(1, 2))
     assert (changed > 0.01).all()
     assert (changed < 0.5).all()
@@ -451,7 +451,7 @@ def test_same_seed_gives_the_same_pictures(tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
         write(phantoms, tmp_path / name, seed=seed)
     first, second, other = (
-        load_images(tmp_path / name, [phantom.path for phantom in phantoms])
+        open_images(tmp_path / name, [phantom.path for phantom in phantoms])[:]
         for name in ("one", "two", "other")
     )
     np.testing.assert_array_equal(first, second)

@@ -12,7 +12,7 @@ import pytest
 
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import variants
-from brain_tumor.outputs import save_image, stored
+from brain_tumor.shards import write_images
 from evidence.parts import (
     Digest,
     Finished,
@@ -142,8 +142,8 @@ MANIFEST = manifest_of(pd.DataFrame({"path": PATHS, "label": ["no", "no", "yes"]
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    for path in PATHS:
-        save_image(stored(tmp_path, path), rng.integers(0, 255, (75, 75)).astype(np.uint8))
+    pixels = [rng.integers(0, 255, (75, 75)).astype(np.uint8) for _ in PATHS]
+    write_images(tmp_path, zip(PATHS, pixels, strict=True))
     return tmp_path
 
 
@@ -177,7 +177,7 @@ def test_phantoms_are_copies_of_no_image(images: Path, tmp_path: Path) -> None:
     pool = read_pool(MANIFEST, images, PARAMS)
     augmented, name = tmp_path / "augmented", "phantom/0000-axial-yes"
     phantom = np.full((75, 75), 7, np.uint8)
-    save_image(stored(augmented, name), phantom)
+    write_images(augmented, [(name, phantom)])
     columns = ["path", "source", "label"]
     rows = [("no/2.png--00", "no/2.png", "no"), (name, name, "yes")]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "records.csv", index=False)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from brain_tumor.data.copies import SUSPECTS, suspect_paths
-from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import EvaluateParams
+from brain_tumor.shards import write_images
 from evidence.pages import accuracy_by_seed, baselines_forest, headline_page, paper_page
 from evidence.summary import (
     UNKNOWN,
@@ -154,7 +154,8 @@ def test_the_sheet_shows_each_error(tmp_path: Path) -> None:
     for path in errors["path"]:
         (tmp_path / "data" / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (90, 80), 99).save(tmp_path / "data" / path, format="PNG")
-        save_image(stored(tmp_path / "images", path), np.full((75, 75), 50, np.uint8))
+    pixels = np.full((75, 75), 50, np.uint8)
+    write_images(tmp_path / "images", [(path, pixels) for path in errors["path"]])
     sheet = tmp_path / "sheet.png"
     errors_sheet(errors, tmp_path / "data", tmp_path / "images", sheet)
     with Image.open(sheet) as image:

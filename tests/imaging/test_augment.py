@@ -1,18 +1,20 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from brain_tumor.imaging.augment import (
-    augment_folder,
     augment_image,
     augment_sheet,
+    augmented,
     copy_names,
     random_generator,
 )
-from brain_tumor.outputs import load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
+from brain_tumor.shards import open_images, write_images
 from tests import sections
+from tests.stored import contents
 
 OFF = sections.augment(
     crop_fraction=0.0,
@@ -112,13 +114,12 @@ def test_copies_and_seeds_and_images_differ() -> None:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    for seed, path in enumerate(PATHS):
-        save_image(stored(tmp_path / "images", path), image(seed))
+    write_images(tmp_path / "images", [(path, image(seed)) for seed, path in enumerate(PATHS)])
     return tmp_path / "images"
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.rglob("*.png")}
+def augment(images: Path, paths: Sequence[str], folder: Path, params: AugmentParams) -> None:
+    write_images(folder, augmented(open_images(images, paths), paths, params))
 
 
 def test_workers_order_and_company_change_nothing(
@@ -127,24 +128,24 @@ def test_workers_order_and_company_change_nothing(
     params = sections.augment(copies=3)
     for workers, paths in (("1", PATHS), ("2", PATHS[::-1]), ("1", PATHS[4:5])):
         monkeypatch.setenv("BRAIN_TUMOR_WORKERS", workers)
-        augment_folder(images, paths, tmp_path / f"{workers}-{len(paths)}", params)
+        augment(images, paths, tmp_path / f"{workers}-{len(paths)}", params)
     one_worker, two_workers, alone = (contents(tmp_path / name) for name in ("1-9", "2-9", "1-1"))
     assert len(one_worker) == 27
     assert one_worker == two_workers
     assert alone.items() <= one_worker.items()
-    assert set(alone) == {"Y4.jpg--00.png", "Y4.jpg--01.png", "Y4.jpg--02.png"}
+    assert set(alone) == {f"{PATHS[4]}--{number:02d}" for number in range(3)}
 
 
 def test_copies_load_by_their_names_and_the_sheet_repeats(images: Path, tmp_path: Path) -> None:
     params = sections.augment(copies=2)
-    augment_folder(images, PATHS[:3], tmp_path / "augmented", params)
+    augment(images, PATHS[:3], tmp_path / "augmented", params)
     names = copy_names(PATHS[0], params)
-    assert load_images(tmp_path / "augmented", names).shape == (2, 75, 75)
+    assert open_images(tmp_path / "augmented", names).shape == (2, 75, 75)
     for name in ("a.png", "b.png"):
         augment_sheet(images, PATHS[:3], tmp_path / "augmented", params, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_no_copies_leaves_an_empty_folder(images: Path, tmp_path: Path) -> None:
-    augment_folder(images, PATHS, tmp_path / "augmented", sections.augment(copies=0))
-    assert list((tmp_path / "augmented").iterdir()) == []
+    augment(images, PATHS, tmp_path / "augmented", sections.augment(copies=0))
+    assert contents(tmp_path / "augmented") == {}

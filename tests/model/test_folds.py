@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.augment import augment_folder, copy_names
+from brain_tumor.imaging.augment import augmented, copy_names
 from brain_tumor.model.folds import Development, TrainingData, read_development
-from brain_tumor.outputs import load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
+from brain_tumor.shards import open_images, write_images
 from tests import sections
+from tests.stored import spoil
 
 AUGMENT = sections.augment(copies=2)
 SIDE_PX = 12
@@ -51,9 +52,8 @@ def drawn(folder: Path, params: AugmentParams) -> Stored:
         split = ("train", "train", "val", "train", "test", "val")[number % 6]
         rows.append({"path": f"{label}/{number}.jpg", "label": label, "split": split})
     table = pd.DataFrame(rows)
-    for path in table["path"]:
-        image = rng.integers(1, 255, (SIDE_PX, SIDE_PX)).astype(np.uint8)
-        save_image(stored(folder / "images", path), image)
+    images = rng.integers(1, 255, (len(table), SIDE_PX, SIDE_PX)).astype(np.uint8)
+    write_images(folder / "images", zip(table["path"], images, strict=True))
     table.to_csv(folder / "split.csv", index=False)
     stages = Stored(folder, table)
     write_copies(stages, params)
@@ -62,7 +62,8 @@ def drawn(folder: Path, params: AugmentParams) -> Stored:
 
 def write_copies(stages: Stored, params: AugmentParams) -> None:
     train = stages.paths("train")
-    augment_folder(stages.images, train, stages.augmented, params)
+    images = open_images(stages.images, train)
+    write_images(stages.augmented, augmented(images, train, params))
     records = [
         {"path": name, "source": path, "label": path.partition("/")[0]}
         for path in train
@@ -96,10 +97,10 @@ def sources(data: Development, rows: np.ndarray) -> set[str]:
 def test_test_images_are_never_opened(tmp_path: Path) -> None:
     stages = drawn(tmp_path, AUGMENT)
     before = stages.read()
-    for path in stages.paths("test"):
-        stored(stages.images, path).unlink()
+    expected = before.images[:]
+    spoil(stages.images, stages.paths("test"))
     after = stages.read()
-    np.testing.assert_array_equal(after.images, before.images)
+    np.testing.assert_array_equal(after.images, expected)
     pd.testing.assert_frame_equal(after.rows, before.rows)
     assert not set(before.rows["source"]) & set(stages.paths("test"))
 
@@ -109,11 +110,11 @@ def test_every_row_is_the_image_it_says(stages: Stored) -> None:
     originals = data.rows[~data.rows["copy"]]
     assert list(originals["source"]) == stages.paths("train") + stages.paths("val")
     np.testing.assert_array_equal(
-        data.images[originals.index], load_images(stages.images, list(originals["source"]))
+        data.images[originals.index], open_images(stages.images, list(originals["source"]))
     )
     copies = data.rows[data.rows["copy"]]
     names = [name for path in stages.paths("train") for name in copy_names(path, AUGMENT)]
-    np.testing.assert_array_equal(data.images[copies.index], load_images(stages.augmented, names))
+    np.testing.assert_array_equal(data.images[copies.index], open_images(stages.augmented, names))
     assert list(copies["source"]) == [name.partition("--")[0] for name in names]
     assert set(copies["split"]) == {"train"}
     assert list(data.rows["label"]) == [path.partition("/")[0] for path in data.rows["source"]]
@@ -121,9 +122,15 @@ def test_every_row_is_the_image_it_says(stages: Stored) -> None:
 
 def test_missing_image_is_named(tmp_path: Path) -> None:
     stages = drawn(tmp_path, AUGMENT)
-    missing = stored(stages.images, stages.paths("val")[1])
-    missing.unlink()
-    with pytest.raises(UserError, match=missing.name):
+    for missing in sorted(stages.images.glob("*.npy")):
+        content = missing.read_bytes()
+        missing.unlink()
+        with pytest.raises(UserError, match=rf"{missing.name}: missing; run `dvc repro`"):
+            stages.read()
+        missing.write_bytes(content)
+    write_images(stages.images, [])
+    first = stages.paths("train")[0]
+    with pytest.raises(UserError, match=rf"index\.csv: has no image {first}; run `dvc repro`"):
         stages.read()
 
 
@@ -208,11 +215,10 @@ def test_copies_of_val_are_what_stage_augment_would_write(stages: Stored, tmp_pa
     val = stages.paths("val")
     data = stages.read()
     more = data.with_copies_of_val(AUGMENT)
-    augment_folder(stages.images, val, tmp_path / "of_val", AUGMENT)
+    written = dict(augmented(open_images(stages.images, val), val, AUGMENT))
     names = [name for path in val for name in copy_names(path, AUGMENT)]
-    np.testing.assert_array_equal(
-        more.images[len(data.images) :], load_images(tmp_path / "of_val", names)
-    )
+    assert list(written) == names
+    np.testing.assert_array_equal(more.images[len(data.images) :], list(written.values()))
     added = more.rows.iloc[len(data.rows) :]
     assert list(added["source"]) == [name.partition("--")[0] for name in names]
     assert added["copy"].all()

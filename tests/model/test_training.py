@@ -192,7 +192,7 @@ def whole_network(start: Start, params: TrainParams) -> Any:
     frozen = params.model_copy(update={"fine_tune_blocks": 0})
     solved = fit(start, given, frozen, lambda *_: None)
     net = network_of(start.weights, replace(solved, tuned=None), params, 75)
-    x, y = to_unit(given.images), given.labels
+    x, y = to_unit(given.images[:]), given.labels
     trained = [v for v in net.trainable_variables if "frozen" not in v.path]
     slope = next(v for v in trained if v.path.endswith("probability/kernel"))
     average = [np.asarray(v) for v in trained]

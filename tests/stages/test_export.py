@@ -16,7 +16,8 @@ from brain_tumor.inference.engine import load_engine
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.model import saved
-from brain_tumor.outputs import EXPORT_REPORT, save_image, stored
+from brain_tumor.outputs import EXPORT_REPORT
+from brain_tumor.shards import write_images
 from brain_tumor.stages.export import main
 from tests import sections
 from tests.inference.toy import toy_network
@@ -44,8 +45,7 @@ def outputs(tmp_path: Path) -> Path:
             "confidence": rng.uniform(0.9, 1, len(paths)),
         }
     )
-    for path, image in zip(paths, pixels, strict=False):
-        save_image(stored(folder / "preprocess" / "images", path), image)
+    write_images(folder / "preprocess" / "images", zip(paths, pixels, strict=False))
     features = rng.normal(0, 1, (TRAIN + OTHERS, 4)).astype(np.float32)
     features[TRAIN:] += 100
     Profile(table, features).save(folder / "profile")
@@ -107,7 +107,8 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
 
 
 def test_a_training_image_that_is_gone_is_named_in_one_line(outputs: Path) -> None:
-    missing = stored(Path("outputs/preprocess/images"), "no/3.png")
+    images = Path("outputs/preprocess/images")
+    missing = images / min((outputs.parent / images).glob("*.npy")).name
     (outputs.parent / missing).unlink()
     result = run(outputs)
     assert result.exit_code == 1

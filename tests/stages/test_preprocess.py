@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from brain_tumor import outputs
-from brain_tumor.outputs import load_images
+from brain_tumor.shards import open_images
 from brain_tumor.stages import augment, preprocess
 from tests import sections
 from tests.imaging.drawn_heads import head
 from tests.stages.command import invoke
+from tests.stored import spoil
 
 PREPROCESS = {"size_px": 80}
 PATHS = ["no/a.png", "no/b.png", "yes/c.png", "yes/d.png"]
@@ -47,19 +48,18 @@ def test_the_stages_write_what_they_say_and_augment_reads_training_images_only(
     project: Path,
 ) -> None:
     preprocess.main()
-    assert load_images(outputs.IMAGES, PATHS).shape == (4, 80, 80)
+    assert open_images(outputs.IMAGES, PATHS).shape == (4, 80, 80)
     assert pd.read_csv(outputs.RECORDS)["path"].tolist() == PATHS
     summary = json.loads(outputs.PREPROCESS_SUMMARY.read_text())
     assert summary["all"]["images"] == 4
     assert len(list(outputs.PREPROCESS_FIGURES.iterdir())) == 4
 
-    for path in ("no/b.png", "yes/c.png"):
-        outputs.stored(outputs.IMAGES, path).unlink()
+    spoil(outputs.IMAGES, ["no/b.png", "yes/c.png"])
     augment.main()
     table = pd.read_csv(outputs.AUGMENTED_RECORDS)
     assert table["source"].tolist() == ["no/a.png", "no/a.png", "yes/d.png", "yes/d.png"]
     assert table["label"].tolist() == ["no", "no", "yes", "yes"]
-    assert load_images(outputs.AUGMENTED_IMAGES, table["path"].tolist()).shape == (4, 80, 80)
+    assert open_images(outputs.AUGMENTED_IMAGES, table["path"].tolist()).shape == (4, 80, 80)
     assert outputs.AUGMENTED_SHEET.is_file()
 
 

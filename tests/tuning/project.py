@@ -15,7 +15,8 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from brain_tumor.imaging.augment import copy_names, variants
-from brain_tumor.outputs import MANIFEST_COLUMNS, InitialWeights, save_image, stored
+from brain_tumor.outputs import MANIFEST_COLUMNS, InitialWeights
+from brain_tumor.shards import write_images
 from tests import sections
 from tests.small_project import FOREIGN, ROOT
 from tests.stage_here import run_here
@@ -157,8 +158,7 @@ def write_inputs(folder: Path, weights: Path) -> None:
     outputs.mkdir(parents=True)
     manifest[list(MANIFEST_COLUMNS)].to_csv(outputs / "manifest.csv", index=False)
     rows[["path", "label", "split"]].to_csv(outputs / "split.csv", index=False)
-    for path, image in zip(rows["path"], rows["x"], strict=True):
-        save_image(stored(outputs / "preprocess" / "images", path), image)
+    write_images(outputs / "preprocess" / "images", zip(rows["path"], rows["x"], strict=True))
     write_copies(outputs, rows[rows["split"] == "train"])
     write_backbone(outputs / "backbone", weights)
 
@@ -166,11 +166,12 @@ def write_inputs(folder: Path, weights: Path) -> None:
 def write_copies(outputs: Path, train: pd.DataFrame) -> None:
     """As stage augment does."""
     params, folder = sections.augment(copies=1), outputs / "augment"
-    records = []
+    records, images = [], []
     for path, label, image in zip(train["path"], train["label"], train["x"], strict=True):
         (name,), (copy,) = copy_names(path, params), variants(image, path, params)
-        save_image(stored(folder / "images", name), copy)
+        images.append((name, copy))
         records.append({"path": name, "source": path, "label": label})
+    write_images(folder / "images", images)
     pd.DataFrame(records).to_csv(folder / "records.csv", index=False)
 
 

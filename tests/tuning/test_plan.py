@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from ruamel.yaml import YAML
 
 from brain_tumor.model import recipe
-from brain_tumor.outputs import TuneInputs, stored
+from brain_tumor.outputs import TuneInputs
 from brain_tumor.settings import AugmentParams, TrainSection, TuneParams, load
 from brain_tumor.tuning.plan import Plan, read_plan
-from tests.tuning.project import Project, make_project
+from tests import stored
+from tests.tuning.project import SIDE_PX, Project, make_project
 
 pytestmark = pytest.mark.slow  # the name holds the number format, which TensorFlow resolves
 
@@ -82,10 +82,9 @@ def paths(project: Project, split: str) -> list[str]:
 def one_pixel(split: str) -> Changes:
     def change(project: Project) -> None:
         folder = project.folder / "outputs" / "preprocess" / "images"
-        file = stored(folder, paths(project, split)[0])
-        pixels = np.array(Image.open(file))
-        pixels[10, 10] ^= 1
-        Image.fromarray(pixels).save(file)
+        other = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+        other[10, 10] = 1
+        stored.change(folder, paths(project, split)[0], lambda image: image ^ other)
 
     return change
 
@@ -102,8 +101,8 @@ def one_label(split: str) -> Changes:
 
 
 def delete_test_images(project: Project) -> None:
-    for path in paths(project, "test"):
-        stored(project.folder / "outputs" / "preprocess" / "images", path).unlink()
+    images = project.folder / "outputs" / "preprocess" / "images"
+    stored.spoil(images, paths(project, "test"))
 
 
 def other_weights(project: Project) -> None:

@@ -15,13 +15,15 @@ import pytest
 from brain_tumor.machine import repository_root
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.training import DivergedError, Fitted, OnEpoch, Start
-from brain_tumor.outputs import TuneInputs, load_images, stored
+from brain_tumor.outputs import TuneInputs
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, load
+from brain_tumor.shards import open_images
 from brain_tumor.tracking import connection
 from brain_tumor.tuning import study as tuning
 from brain_tumor.tuning.plan import read_plan
 from brain_tumor.tuning.search import open_study
 from brain_tumor.tuning.storage import open_storage, storage_url
+from tests.stored import spoil
 from tests.tuning.project import Project, make_project
 
 if TYPE_CHECKING:
@@ -204,7 +206,7 @@ def test_training_with_what_was_chosen_gives_the_value_of_the_trial(finished: Pr
     outputs = finished.folder / "outputs"
     table = pd.read_csv(outputs / "split.csv")
     val = table[table["split"] == "val"]
-    images = load_images(outputs / "preprocess" / "images", list(val["path"]))
+    images = open_images(outputs / "preprocess" / "images", list(val["path"]))
     network = saved.load_network(outputs / "train" / "model.keras")
     truth = (val["label"] == "yes").to_numpy().astype(np.int64)
     loss = metrics.log_loss(truth, saved.predict_proba(network, images))
@@ -233,8 +235,7 @@ def test_test_images_decide_nothing(finished: Project, untouched: Project) -> No
     outputs = blind.folder / "outputs"
     table = pd.read_csv(outputs / "split.csv")
     of_test = table["split"] == "test"
-    for path in table.loc[of_test, "path"]:
-        stored(outputs / "preprocess" / "images", path).unlink()
+    spoil(outputs / "preprocess" / "images", list(table.loc[of_test, "path"]))
     table.loc[of_test, "label"] = table.loc[of_test, "label"].map({"no": "yes", "yes": "no"})
     table.to_csv(outputs / "split.csv", index=False)
 

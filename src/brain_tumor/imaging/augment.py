@@ -1,18 +1,20 @@
 """Random variants of training images, and the phantoms that train beside them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from brain_tumor.imaging.figures import contact_sheet, evenly
 from brain_tumor.imaging.geometry import compose, similarity, warp
 from brain_tumor.machine import spread
-from brain_tumor.outputs import load_images, save_image, stored
 from brain_tumor.settings import AugmentParams
+from brain_tumor.shards import ImageRows, open_images
 
 
 def random_generator(seed: int, path: str, copy: int) -> np.random.Generator:
@@ -21,7 +23,7 @@ def random_generator(seed: int, path: str, copy: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def variants(image: np.ndarray, path: str, params: AugmentParams) -> list[np.ndarray]:
+def variants(image: NDArray[np.uint8], path: str, params: AugmentParams) -> list[NDArray[np.uint8]]:
     """All copies of an image, uint8 (s, s); they depend on image, manifest path and params only."""
     return [
         augment_image(image, random_generator(params.seed, path, number), params)
@@ -85,39 +87,49 @@ _SHEET_COPIES = 4
 
 
 def copy_names(path: str, params: AugmentParams) -> list[str]:
-    """Names of an image's variants, `<path>--00` and on; files are `<name>.png`."""
+    """Names of an image's variants, `<path>--00` and on."""
     return [f"{path}--{number:02d}" for number in range(params.copies)]
 
 
-def augment_folder(
-    images: Path, paths: Sequence[str], augmented: Path, params: AugmentParams
-) -> None:
-    """Write the variants of stored images, over processes, same bytes however many.
+def augmented(
+    images: ImageRows, paths: Sequence[str], params: AugmentParams, name: str = "augment"
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Make the variants of images, over processes: name and image of each, in order.
 
-    The variants of `path` in `images` are `<path>--00.png` and on in `augmented`.
+    They are the same however many processes there are. `paths` are the images' manifest paths.
+    `name` says what is made, for the progress.
 
     Raises:
         UserError: an image is missing or unreadable.
     """
-    augmented.mkdir(parents=True, exist_ok=True)
-    for _ in spread(partial(_augment_file, images, augmented, params), list(paths), "augment"):
-        pass
+    read, tasks = partial(_with_image, images), list(enumerate(paths))
+    results = spread(partial(_variants, params), tasks, name, read=read)
+    for path, copies in zip(paths, results, strict=True):
+        yield from zip(copy_names(path, params), copies, strict=True)
 
 
-def _augment_file(images: Path, augmented: Path, params: AugmentParams, path: str) -> None:
-    (image,) = load_images(images, [path])
-    copies = variants(image, path, params)
-    for name, copy in zip(copy_names(path, params), copies, strict=True):
-        save_image(stored(augmented, name), copy)
+def _with_image(images: ImageRows, task: tuple[int, str]) -> tuple[NDArray[np.uint8], str]:
+    row, path = task
+    return images[row], path
+
+
+def _variants(
+    params: AugmentParams, task: tuple[NDArray[np.uint8], str]
+) -> list[NDArray[np.uint8]]:
+    image, path = task
+    return variants(image, path, params)
 
 
 def augment_sheet(
-    images: Path, paths: Sequence[str], augmented: Path, params: AugmentParams, path: Path
+    images: Path, paths: Sequence[str], folder: Path, params: AugmentParams, path: Path
 ) -> None:
     """Contact sheet (PNG) of a few of `paths`, each followed by its first variants."""
-    tiles = []
-    for name in evenly(paths, _SHEET_IMAGES):
-        variants = load_images(augmented, copy_names(name, params)[:_SHEET_COPIES])
-        tiles.append((name, (*load_images(images, [name]), *variants)))
+    shown = evenly(paths, _SHEET_IMAGES)
+    names = [copy_names(path, params)[:_SHEET_COPIES] for path in shown]
+    copies = iter(open_images(folder, [name for group in names for name in group])[:])
+    tiles = [
+        (path, (image, *islice(copies, len(group))))
+        for path, image, group in zip(shown, open_images(images, shown)[:], names, strict=True)
+    ]
     title = f"Training images, each followed by its variants ({params.copies} an image)"
     contact_sheet(tiles, path, title, columns=2, side_px=84)

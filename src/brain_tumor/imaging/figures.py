@@ -10,8 +10,8 @@ from brain_tumor.escaping import terminal
 from brain_tumor.files import replacing
 from brain_tumor.imaging.preprocess import Record, preprocess_grey, steps
 from brain_tumor.imaging.read import read_grey
-from brain_tumor.outputs import load_images
 from brain_tumor.settings import PreprocessParams
+from brain_tumor.shards import open_images
 
 _CAPTION_PX = 14
 _GAP_PX = 4
@@ -130,7 +130,7 @@ def before_after(data: Path, images: Path, paths: Sequence[str], path: Path, tit
     shown = evenly(paths, _SHEET_IMAGES)
     tiles = [
         (Path(name).name, (read_grey((data / name).read_bytes()), stored))
-        for name, stored in zip(shown, load_images(images, shown), strict=True)
+        for name, stored in zip(shown, open_images(images, shown)[:], strict=True)
     ]
     contact_sheet(tiles, path, f"{title}: raw and preprocessed", columns=4, side_px=104)
 

@@ -30,8 +30,8 @@ from brain_tumor.imaging.geometry import (
 from brain_tumor.imaging.head import Box, box_around, head_mask, in_square, inside, square_matrix
 from brain_tumor.imaging.read import read_grey
 from brain_tumor.machine import spread
-from brain_tumor.outputs import save_image, stored
 from brain_tumor.settings import PreprocessParams
+from brain_tumor.shards import write_images
 
 
 @dataclass(frozen=True)
@@ -351,7 +351,9 @@ def preprocess_folder(
     images: Path,
     params: PreprocessParams,
 ) -> list[Record]:
-    """Preprocess images of `data` to `images/<path>.png`, over processes, same bytes however many.
+    """Preprocess images of `data` and write them (see `shards`), over processes.
+
+    The bytes written are the same however many processes there are.
 
     Returns:
         A record for each path, in order.
@@ -359,33 +361,51 @@ def preprocess_folder(
     Raises:
         UserError: a file is missing or not an image.
     """
-    preprocess = partial(_preprocess_file, data, images, params)
-    return list(spread(preprocess, list(paths), "preprocess"))
+    records: list[Record] = []
+
+    def named() -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        read, done = partial(_read, data), partial(_preprocess_file, params)
+        results = spread(done, list(paths), "preprocess", read=read)
+        for path, (image, record) in zip(paths, results, strict=True):
+            records.append(record)
+            yield path, image
+
+    write_images(images, named())
+    return records
 
 
-def _preprocess_file(data: Path, images: Path, params: PreprocessParams, path: str) -> Record:
+_File = tuple[str, bytes]  # path relative to the data folder, and content
+
+
+def _read(data: Path, path: str) -> _File:
     try:
-        done = preprocess_image((data / path).read_bytes(), params)
-    except (OSError, ValueError) as error:
+        return path, (data / path).read_bytes()
+    except OSError as error:
         raise UserError(f"{path}: {error}") from error
-    save_image(stored(images, path), done.image)
-    return done.record
+
+
+def _preprocess_file(params: PreprocessParams, file: _File) -> tuple[NDArray[np.uint8], Record]:
+    path, content = file
+    try:
+        done = preprocess_image(content, params)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    return done.image, done.record
 
 
 def preprocess_drawn(
-    pictures: Sequence[Drawn], images: Path, params: PreprocessParams, name: str
-) -> None:
-    """Draw pictures and store them preprocessed as every image is, over processes.
+    pictures: Sequence[Drawn], params: PreprocessParams, name: str
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Draw pictures and preprocess them as every image is, over processes: path and image of each.
 
     `name` says what is drawn, for the progress.
     """
-    for _ in spread(partial(_preprocess_drawn, images, params), list(pictures), name):
-        pass
+    images = spread(partial(_preprocess_drawn, params), list(pictures), name)
+    yield from zip((path for path, _ in pictures), images, strict=True)
 
 
-def _preprocess_drawn(images: Path, params: PreprocessParams, picture: Drawn) -> None:
-    path, draw = picture
-    save_image(stored(images, path), preprocess_grey(draw(), params).image)
+def _preprocess_drawn(params: PreprocessParams, picture: Drawn) -> NDArray[np.uint8]:
+    return preprocess_grey(picture[1](), params).image
 
 
 def summarise(labels: Sequence[str], records: Sequence[Record]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from brain_tumor.model.saved import BATCH, to_unit
+from brain_tumor.shards import ImageRows
 
 _POOLING = ("GlobalAveragePooling2D", "Flatten")  # see `network.pooling`
 
@@ -155,7 +156,7 @@ class Explainer:
         self.bias = head.bias + float(self._empty.contributions.sum(dtype=np.float64))
 
     def see(
-        self, images: NDArray[np.uint8], progress: Callable[[range], Iterable[int]] = iter
+        self, images: ImageRows, progress: Callable[[range], Iterable[int]] = iter
     ) -> Explanation:
         """Look at grey images.
 

@@ -1,7 +1,8 @@
 """Outputs of the frozen blocks, computed once and kept.
 
 The folder may be deleted at any time: what is missing is computed again. So is what is damaged,
-which is said: every file ends in its CRC-32, which is checked when a process first reads it.
+which is said: every file ends in its CRC-32, which is checked when a process first reads it. What
+is larger than the folder may be is not kept but computed whenever it is asked for, which is said.
 
 Fine-tuning the top blocks never changes what is below them, so every trial, epoch and fold that
 shares weights, images and cut trains on the same stored array. The trunk always computes in
@@ -14,6 +15,7 @@ import math
 import os
 import shutil
 import sys
+import time
 import weakref
 import zlib
 from collections.abc import Iterator, Sequence
@@ -32,12 +34,14 @@ from brain_tumor.errors import UserError
 from brain_tumor.files import reading, replacing
 from brain_tumor.machine import repository_root, track
 from brain_tumor.model.saved import BATCH, to_unit
+from brain_tumor.shards import ArrayRows, ImageRows, RowFile, chunks
 
 if TYPE_CHECKING:
     from brain_tumor.model.network import Form
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "BRAIN_TUMOR_CACHE", "BRAIN_TUMOR_CACHE_GB"
 DEFAULT_GB = 10.0
+_HEADER_BYTES, _SUM_BYTES = 128, 4  # of a file; NumPy pads headers to 64 bytes
 _CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
 
 
@@ -59,19 +63,24 @@ class Entry:
 
     @property
     def nbytes(self) -> int:
-        """Its size, without the header."""
+        """Its size, without header and sum."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of its file."""
+        return self.nbytes + _HEADER_BYTES + _SUM_BYTES
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """A folder of arrays, at most about `max_bytes` of them; the longest unused go first."""
+    """A folder of arrays, at most `max_bytes` of them; the longest unused go first."""
 
     folder: Path
     max_bytes: int
 
-    def read(self, entries: Sequence[Entry]) -> list[NDArray[Any]] | None:
-        """The arrays, memory-mapped and read-only; None unless all are there and whole."""
+    def read(self, entries: Sequence[Entry]) -> list[RowFile] | None:
+        """The arrays, on disk; None unless all are there and whole."""
         arrays = []
         for entry in entries:
             path = self.folder / entry.file
@@ -105,6 +114,9 @@ class FeatureCache:
         """Give files to append the arrays' bytes to; they appear whole or not at all.
 
         Call while `alone`. What was longest unused makes room, but nothing of `keep`.
+
+        Raises:
+            ValueError: entries and `keep` are together larger than the folder may be.
         """
         with _writing(self.folder), ExitStack() as stack:
             self._make_room(entries, keep)
@@ -121,10 +133,11 @@ class FeatureCache:
                 file.write_sum()
 
     def _make_room(self, entries: Sequence[Entry], keep: Sequence[Entry]) -> None:
-        wanted = {entry.file for entry in (*entries, *keep)}
-        needed = sum(entry.nbytes for entry in entries)
+        wanted = {entry.file: entry.file_bytes for entry in (*entries, *keep)}
+        if sum(wanted.values()) > self.max_bytes:
+            raise ValueError(f"{sum(wanted.values())} bytes do not fit into {self.max_bytes}")
         others = [path for path in self.folder.glob("*.npy") if path.name not in wanted]
-        total = needed + sum(path.stat().st_size for path in others)
+        total = sum(wanted.values()) + sum(path.stat().st_size for path in others)
         for path in sorted(others, key=lambda path: path.stat().st_mtime_ns):
             if total <= self.max_bytes:
                 return
@@ -166,19 +179,17 @@ class _SummedFile(BufferedWriter):
         super().write(self._sum.to_bytes(_SUM_BYTES))
 
 
-_SUM_BYTES = 4
 _CHUNK = 1 << 24
 _whole: set[tuple[Path, int]] = set()  # files, with their inodes, found whole by this process
 
 
-def _read(path: Path, entry: Entry) -> NDArray[Any]:
-    array = np.load(path, mmap_mode="r")
-    if array.shape != entry.shape or array.dtype.itemsize != entry.dtype.itemsize:
+def _read(path: Path, entry: Entry) -> RowFile:
+    array = RowFile(path, entry.dtype)
+    if array.shape != entry.shape:
         raise ValueError(f"holds {array.dtype} {array.shape}")
     _check_sum(path)
     os.utime(path)
-    view: NDArray[Any] = array.view(entry.dtype)
-    return view
+    return array
 
 
 def _check_sum(path: Path) -> None:
@@ -242,12 +253,13 @@ class Output:
 
 
 def trunk_outputs(
-    weights: Path, images: NDArray[np.uint8], wanted: Sequence[Output], cache: FeatureCache
-) -> list[NDArray[Any]]:
+    weights: Path, images: ImageRows, wanted: Sequence[Output], cache: FeatureCache
+) -> list[ArrayRows]:
     """What the trunk gives for the images, from the cache where it is there.
 
     All that is missing is computed in one pass over the images. Processes that want the same at
-    the same time wait for the first.
+    the same time wait for the first. The smallest outputs are kept first; one that does not fit
+    beside them is computed whenever its rows are asked for.
 
     Args:
         weights: initial weights of the backbone.
@@ -256,7 +268,7 @@ def trunk_outputs(
         cache: where they are kept.
 
     Returns:
-        For each output a memory-mapped array (N, ...), to be read only.
+        For each output its rows (N, ...), which are read when they are asked for.
 
     Raises:
         UserError: the cache cannot be written.
@@ -264,27 +276,95 @@ def trunk_outputs(
     prefix = f"{_code_digest()}-{_file_digest(weights)}-{_images_digest(images)}"
     size_px, count = images.shape[1], len(images)
     entries = [_entry(prefix, output, size_px, count) for output in wanted]
-    arrays = cache.read(entries)
-    if arrays is not None:
-        return arrays
-    with cache.alone():
-        missing = {
-            output: entry
-            for output, entry in zip(wanted, entries, strict=True)
-            if cache.read([entry]) is None
-        }
-        if missing:
-            _compute(weights, images, missing, cache, keep=entries)
-        arrays = cache.read(entries)
+    kept = _fitting(entries, cache.max_bytes)
+    arrays = cache.read(kept)
     if arrays is None:
-        raise RuntimeError(f"{cache.folder}: features vanished while they were written")
-    return arrays
+        with cache.alone():
+            missing = {
+                output: entry
+                for output, entry in zip(wanted, entries, strict=True)
+                if entry in kept and cache.read([entry]) is None
+            }
+            if missing:
+                _compute(weights, images, missing, cache, keep=kept)
+            arrays = cache.read(kept)
+        if arrays is None:
+            raise RuntimeError(f"{cache.folder}: features vanished while they were written")
+    rows: dict[Entry, ArrayRows] = dict(zip(kept, arrays, strict=True))
+    for output, entry in zip(wanted, entries, strict=True):
+        if entry not in rows:
+            computed = ComputedRows(weights, images, output, entry)
+            # (a head needs its vectors whole and often; they are small beside maps)
+            rows[entry] = computed if output.form == "maps" else computed[:]
+    return [rows[entry] for entry in entries]
 
 
-def stored_bytes(wanted: Sequence[Output], images: NDArray[np.uint8]) -> int:
+def _fitting(entries: Sequence[Entry], max_bytes: int) -> list[Entry]:
+    """The entries that fit together, the smallest first, in the order given."""
+    left, kept = max_bytes, set[Entry]()
+    for entry in sorted(set(entries), key=lambda entry: entry.nbytes):
+        left -= entry.file_bytes
+        if left >= 0:
+            kept.add(entry)
+    return [entry for entry in entries if entry in kept]
+
+
+class ComputedRows:
+    """An output of the trunk that is not kept: asking for rows computes them, and is said once.
+
+    The number format is that in which they would be kept; what differs from a kept array is the
+    rounding of float32 in batches of other images.
+
+    Attributes:
+        shape: (N, ...).
+        dtype: of the rows.
+    """
+
+    def __init__(self, weights: Path, images: ImageRows, output: Output, entry: Entry) -> None:
+        """Build nothing yet."""
+        self.shape, self.dtype = entry.shape, entry.dtype
+        self._weights, self._images, self._output, self._entry = weights, images, output, entry
+        self._trunk: Any = None
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Compute a slice of rows, or the rows of an array of numbers or of bools."""
+        images = self._images[key]
+        if self._trunk is None:
+            from brain_tumor.model import network
+
+            place = (self._output.block, self._output.form)
+            self._trunk = network.trunk(self._weights, images.shape[1], [place])
+        rows = np.empty((len(images), *self.shape[1:]), self.dtype)
+        started = time.monotonic()
+        for start in range(0, len(images), BATCH):
+            batch = slice(start, start + BATCH)
+            rows[batch] = np.asarray(self._trunk.predict_on_batch(to_unit(images[batch])))
+        self._tell(len(images), time.monotonic() - started)
+        return rows
+
+    def _tell(self, count: int, seconds: float) -> None:
+        if count and self._entry.file not in _told:
+            _told.add(self._entry.file)
+            per_pass = seconds / count * len(self)
+            print(
+                f"note: {self._entry.nbytes / 1e9:.1f} GB of mixed{self._output.block} of "
+                f"{len(self):,} images are more than {SIZE_VARIABLE} allows: they are computed "
+                f"anew each time, about {per_pass:.0f} s for all of them once",
+                file=sys.stderr,
+            )
+
+
+_told: set[str] = set()
+
+
+def stored_bytes(wanted: Sequence[Output], images: ImageRows) -> int:
     """Bytes the outputs take in the cache."""
     entries = [_entry("", output, images.shape[1], len(images)) for output in wanted]
-    return sum(entry.nbytes for entry in entries)
+    return sum(entry.file_bytes for entry in entries)
 
 
 def output_shape(block: int, form: "Form", size_px: int) -> tuple[int, ...]:
@@ -314,7 +394,7 @@ def _halved(side: int) -> int:
 
 def _compute(
     weights: Path,
-    images: NDArray[np.uint8],
+    images: ImageRows,
     missing: dict[Output, Entry],
     cache: FeatureCache,
     keep: Sequence[Entry],
@@ -373,13 +453,15 @@ def _content_digest(path: Path, _mtime_ns: int, _size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _images_digest(images: NDArray[np.uint8]) -> str:
-    """Hash an array once in its life; it is read-only from then on, so the digest stays true."""
+def _images_digest(images: ImageRows) -> str:
+    """Hash images once in their life; an array is read-only from then on, so it stays true."""
     key = id(images)
     if key not in _images_digests:
-        images.setflags(write=False)
+        if isinstance(images, np.ndarray):
+            images.setflags(write=False)
         sha = hashlib.sha256(f"{images.dtype}{images.shape}".encode())
-        sha.update(np.ascontiguousarray(images).data)
+        for part in chunks(images):
+            sha.update(np.ascontiguousarray(part).data)
         _images_digests[key] = sha.hexdigest()[:16]
         weakref.finalize(images, _images_digests.pop, key)
     return _images_digests[key]

@@ -9,18 +9,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.augment import variants
+from brain_tumor.imaging.augment import augmented, copy_names
+from brain_tumor.machine import repository_root
 from brain_tumor.outputs import (
     AUGMENTED_IMAGES,
     AUGMENTED_RECORDS,
     IMAGES,
     SPLIT,
-    load_images,
     read_table,
 )
 from brain_tumor.settings import AugmentParams
+from brain_tumor.shards import ImageRows, concatenate, open_images, take, write_aside
 
 Rows = NDArray[np.int64]
+_VARIANTS = Path(".cache") / "variants"  # of validation images, while a process uses them
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class TrainingData:
         sources: int64 (N,), equal for an image and its copies; None: every row is on its own.
     """
 
-    images: NDArray[np.uint8]
+    images: ImageRows
     labels: NDArray[np.float32]
     train: Rows
     val: Rows
@@ -71,7 +73,7 @@ class Development:
             A copy whose source is not among the images is a phantom: it always trains.
     """
 
-    images: NDArray[np.uint8]
+    images: ImageRows
     rows: pd.DataFrame
 
     def holdout(self) -> TrainingData:
@@ -117,17 +119,17 @@ class Development:
     def with_copies_of_val(self, params: AugmentParams) -> "Development":
         """Validation images get copies too, so that they can be training images of a fold."""
         val = self.rows[(self.rows["split"] == "val") & ~self.rows["copy"]]
-        copies = [
-            copy
-            for row, path in zip(val.index, val["source"], strict=True)
-            for copy in variants(self.images[row], path, params)
-        ]
-        if not copies:
+        paths = val["source"].tolist()
+        names = [name for path in paths for name in copy_names(path, params)]
+        if not names:
             return self
+        images = take(self.images, val.index.to_numpy())
+        named = augmented(images, paths, params, "variants of the validation images")
+        copies = write_aside(repository_root() / _VARIANTS, named, names)
         rows = val.loc[val.index.repeat(params.copies)].assign(copy=True)
         return replace(
             self,
-            images=np.concatenate([self.images, np.stack(copies)]),
+            images=concatenate([self.images, copies]),
             rows=pd.concat([self.rows, rows], ignore_index=True),
         )
 
@@ -154,7 +156,7 @@ class Development:
 def read_development(
     split: Path = SPLIT,
     images: Path = IMAGES,
-    augmented: Path = AUGMENTED_IMAGES,
+    variants: Path = AUGMENTED_IMAGES,
     records: Path = AUGMENTED_RECORDS,
 ) -> Development:
     """Read training images with their augmented copies and validation images; never test images.
@@ -170,11 +172,11 @@ def read_development(
         originals.assign(source=originals["path"], copy=False)[columns],
         copies.assign(split="train", copy=True)[columns],
     ]
-    stacked = [
-        load_images(images, list(originals["path"])),
-        load_images(augmented, list(copies["path"])),
+    stored = [
+        open_images(images, list(originals["path"])),
+        open_images(variants, list(copies["path"])),
     ]
     return Development(
-        np.concatenate([part for part in stacked if len(part)]),
+        concatenate(stored),
         pd.concat([part for part in rows if len(part)], ignore_index=True),
     )

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from brain_tumor.files import RESTORE, read_artefact, reading, replacing, write_json
 from brain_tumor.settings import Section
+from brain_tumor.shards import ArrayRows, ImageRows
 
 NETWORK_FILE = "model.keras"
 META_FILE = "model.json"
@@ -126,7 +127,7 @@ def read_meta(path: Path) -> ModelMeta:
     return read_artefact(path, ModelMeta, RESTORE)
 
 
-def predict_proba(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def predict_proba(network: Any, images: ImageRows) -> NDArray[np.float64]:
     """Probability of a tumour for grey images.
 
     Args:
@@ -140,7 +141,7 @@ def predict_proba(network: Any, images: NDArray[np.uint8]) -> NDArray[np.float64
     return predict_in_batches(lambda batch, **how: network(to_unit(batch), **how), images)
 
 
-def predict_in_batches(network: Any, inputs: NDArray[Any]) -> NDArray[np.float64]:
+def predict_in_batches(network: Any, inputs: ArrayRows) -> NDArray[np.float64]:
     """Probability, float64 (N,), of a network that gives (N, 1) for its inputs (N, ...)."""
     batches = (
         np.asarray(network(np.asarray(inputs[start : start + BATCH]), training=False))

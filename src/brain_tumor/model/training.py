@@ -26,6 +26,7 @@ from brain_tumor.model.metrics import log_loss
 from brain_tumor.model.saved import NetworkMeta, predict_in_batches, predict_proba
 from brain_tumor.outputs import InitialWeights
 from brain_tumor.settings import TrainParams
+from brain_tumor.shards import take
 
 if TYPE_CHECKING:
     from brain_tumor.model.network import Format
@@ -99,7 +100,7 @@ def fit(start: Start, data: TrainingData, params: TrainParams, on_epoch: OnEpoch
         probability = predict_in_batches(head, vectors[data.val])
         return Fitted(head.get_weights(), None, history.rows, probability)
     (val_maps,) = trunk_outputs(
-        start.weights, data.images[data.val], exact_outputs(params), start.cache
+        start.weights, take(data.images, data.val), exact_outputs(params), start.cache
     )
     blocks, probability = fine_tuning.fine_tune(
         head,
@@ -376,7 +377,7 @@ def check_same(network: Any, fitted: Fitted, data: TrainingData) -> None:
     Raises:
         RuntimeError: it predicts something else.
     """
-    whole = predict_proba(network, data.images[data.val])
+    whole = predict_proba(network, take(data.images, data.val))
     gap = float(np.abs(whole - fitted.val_probability).max())
     if gap > SAME:
         raise RuntimeError(

@@ -12,7 +12,6 @@ from brain_tumor.escaping import code
 from brain_tumor.figure_text import SPLIT_NAMES, UNDEFINED, Split, decimals
 from brain_tumor.model.calibration import reliability
 from brain_tumor.model.metrics import confusion
-from brain_tumor.outputs import load_images
 from brain_tumor.report.card import (
     FAILURE_HEAD,
     IMAGE_HEAD,
@@ -47,6 +46,7 @@ from brain_tumor.report.page import (
     Section,
     Table,
 )
+from brain_tumor.shards import open_images
 
 _NAMES = {
     "fine_tune_blocks": "Fine-tuning depth (blocks below the head)",
@@ -416,7 +416,7 @@ def thumbnails(images: Path, paths: Sequence[str]) -> Mapping[str, bytes]:
         UserError: an image is missing.
     """
     jpegs = {}
-    for path, pixels in zip(paths, load_images(images, paths), strict=True):
+    for path, pixels in zip(paths, open_images(images, paths)[:], strict=True):
         image, file = Image.fromarray(pixels), io.BytesIO()
         image.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
         image.save(file, "JPEG", quality=_JPEG_QUALITY)

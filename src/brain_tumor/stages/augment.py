@@ -1,6 +1,7 @@
 """Stage augment: random variants of the training images, and of no other, and phantoms."""
 
 from functools import partial
+from itertools import chain
 
 import pandas as pd
 
@@ -8,8 +9,9 @@ from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.data.phantom.slices import draw, phantom_images
 from brain_tumor.files import replacing
-from brain_tumor.imaging.augment import augment_folder, augment_sheet, copy_names
+from brain_tumor.imaging.augment import augment_sheet, augmented, copy_names
 from brain_tumor.imaging.preprocess import preprocess_drawn
+from brain_tumor.shards import open_images, write_images
 
 
 def main() -> None:
@@ -23,9 +25,13 @@ def main() -> None:
     drawn = [
         (phantom.path, partial(draw, phantom, params.phantom, augment)) for phantom in phantoms
     ]
+    images = open_images(outputs.IMAGES, paths)
     with replacing(outputs.AUGMENTED_IMAGES) as aside:
-        augment_folder(outputs.IMAGES, paths, aside, augment)
-        preprocess_drawn(drawn, aside, params.preprocess, "phantoms")
+        named = (
+            augmented(images, paths, augment),
+            preprocess_drawn(drawn, params.preprocess, "phantoms"),
+        )
+        write_images(aside, chain(*named))
     rows = [
         {"path": name, "source": path, "label": label}
         for path, label in zip(paths, train["label"], strict=True)

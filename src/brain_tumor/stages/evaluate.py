@@ -14,6 +14,7 @@ from brain_tumor.machine import track, working
 from brain_tumor.model import figures, metrics, saved
 from brain_tumor.model.calibration import calibrate
 from brain_tumor.model.explain import Explainer
+from brain_tumor.shards import open_images
 from brain_tumor.tracking.runs import resume_run
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     outputs.check_listed(outputs.SPLIT, table, manifest)
     table["cluster"] = clusters(manifest).loc[table["path"]].to_numpy()
     table["sha256"] = manifest.set_index("path")["sha256"].loc[table["path"]].to_numpy()
-    images = outputs.load_images(outputs.IMAGES, list(table["path"]))
+    images = open_images(outputs.IMAGES, list(table["path"]))
     predictions = Explainer(trained.network).see(
         images, lambda starts: track(starts, "predicting, in batches", len(starts))
     )

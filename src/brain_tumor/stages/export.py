@@ -13,6 +13,7 @@ from brain_tumor.inference.export import export_network
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.machine import working
 from brain_tumor.model import saved
+from brain_tumor.shards import open_images
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     with working(f"learning what {len(table)} training images look like"):
         familiarity = Familiarity.fit(profile.features[is_training], table, clusters, params.export)
     familiarity.save(outputs.EXPORT / bundle.FAMILIARITY_FILE)
-    images = outputs.load_images(outputs.IMAGES, list(table["path"]))
+    images = open_images(outputs.IMAGES, list(table["path"]))
     with working(f"writing the network for ONNX Runtime, comparing both on {len(table)} images"):
         trained = saved.load_parts(outputs.MODEL, outputs.MODEL_META)
         agreement = export_network(trained, outputs.EXPORT / bundle.FAST_FILE, images)

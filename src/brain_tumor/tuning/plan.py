@@ -18,6 +18,7 @@ from brain_tumor.model.folds import TrainingData, read_development
 from brain_tumor.model.training import Start, exact_outputs, make_repeatable, number_format, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
 from brain_tumor.settings import TUNABLE, AugmentParams, TrainParams, TrainSection, TuneParams, idle
+from brain_tumor.shards import chunks, take
 from brain_tumor.tracking import lineage
 from brain_tumor.tracking.runs import study_title
 
@@ -147,7 +148,9 @@ def _check_blocks(initial: InitialWeights, section: TrainSection, tune: TunePara
 def _digest(parts: tuple[TrainingData, ...]) -> str:
     """SHA-256 of images, labels and rows that take part; the folds share one array of images."""
     used = np.unique(np.concatenate([rows for part in parts for rows in (part.train, part.val)]))
-    sha = hashlib.sha256(np.ascontiguousarray(parts[0].images[used]).data)
+    sha = hashlib.sha256()
+    for images in chunks(take(parts[0].images, used)):
+        sha.update(np.ascontiguousarray(images).data)
     for part in parts:
         sources = used if part.sources is None else part.sources[used]
         for array in (part.labels[used], part.train, part.val, sources):
@@ -158,23 +161,24 @@ def _digest(parts: tuple[TrainingData, ...]) -> str:
 def prepare_features(plan: Plan) -> None:
     """Compute the trunk's outputs for every head and depth of the space.
 
-    Where they do not fit into the cache together, each trial computes its own.
+    Where they do not fit into the cache together, these are the heads' vectors, and each trial
+    computes the maps that it needs.
     """
     make_repeatable(plan.section.seed)
     weights, cache = plan.start.weights, plan.start.cache
     corners = _corners(plan)
     wanted = list(dict.fromkeys(output for params in corners for output in outputs(params)))
     exact = list(dict.fromkeys(output for params in corners for output in exact_outputs(params)))
-    held_out = [data.images[data.val] for data in plan.data]
+    held_out = [take(data.images, data.val) for data in plan.data]
     images = plan.data[0].images
     needed = stored_bytes(wanted, images) + sum(stored_bytes(exact, part) for part in held_out)
     if needed > cache.max_bytes:
         print(
             f"note: the study's features take {needed / 1e9:.1f} GB, more than {SIZE_VARIABLE} "
-            "allows; trials compute what was evicted again",
+            "allows; trials compute the maps they need",
             file=sys.stderr,
         )
-        return
+        wanted, exact = [output for output in wanted if output.form != "maps"], []
     trunk_outputs(weights, images, wanted, cache)
     for part in held_out if exact else []:
         trunk_outputs(weights, part, exact, cache)
