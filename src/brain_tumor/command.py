@@ -14,6 +14,9 @@ from brain_tumor.machine import quiet_tensorflow
 
 # Packages that only some commands need, and the extra that brings them.
 _EXTRAS = {
+    "cloudpickle": "cluster",
+    "dask": "cluster",
+    "distributed": "cluster",
     "fastapi": "serve",
     "multipart": "serve",
     "python_multipart": "serve",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
@@ -23,7 +23,7 @@ from rich.progress import Task as ProgressTask
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from brain_tumor import processes
+from brain_tumor import cluster, processes
 from brain_tumor.errors import UserError
 
 _INSTALLATION = Path("/etc/machine-id")  # machine-id(5); a machine without one has only its name
@@ -320,8 +320,11 @@ def spread(
     read: Callable[[Task], Any] | None = None,
     lost: Callable[[Task], Result] | None = None,
     apart: bool = False,
+    needs: Sequence[str] = (),
 ) -> Iterator[Result]:
     """Yield `function(task)` for each task, in order, showing how far it is.
+
+    That is over processes of this machine, or on the cluster that `BRAIN_TUMOR_SCHEDULER` names.
 
     Only a few tasks are under way at a time, so memory does not grow with their number. Functions,
     tasks and results must be picklable, and a result independent of the process and of other
@@ -336,19 +339,33 @@ def spread(
         lost: gives the result of a task that ends whatever process works on it; without it that
             is an error.
         apart: do no task in this process, however few: one that crashes must not end it.
+        needs: packages (`keras`, `tensorflow`) of which workers of a cluster must have the same
+            version, beside `versions.PACKAGES`.
 
     Raises:
         UserError: a task ended the processes that worked on it, and there is no `lost`.
     """
-    work = function if read is None else _Chain(read, function)
-    count = min(worker_count(), max(1, len(tasks) // _MIN_PER_WORKER))
-    here = count == 1 and not apart
     with closing(
-        (work(task) for task in tasks)
-        if here
-        else processes.in_order(work, tasks, description, count, lost)
+        cluster.in_order(function, tasks, description, read, lost, needs)
+        if cluster.is_used()
+        else _here(
+            function if read is None else _Chain(read, function), tasks, description, lost, apart
+        )
     ) as results:
         yield from track(results, description, len(tasks))
+
+
+def _here(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    description: str,
+    lost: Callable[[Task], Result] | None,
+    apart: bool,
+) -> Generator[Result]:
+    count = min(worker_count(), max(1, len(tasks) // _MIN_PER_WORKER))
+    if count == 1 and not apart:
+        return (work(task) for task in tasks)
+    return processes.in_order(work, tasks, description, count, lost)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
@@ -32,16 +32,16 @@ def in_order(
     description: str,
     count: int,
     lost: Callable[[Any], Any] | None,
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Yield `function(task)` for each task, in order, over `count` processes.
 
     A task whose process dies is run again while nothing else runs; if it ends that process too,
     its result is `lost(task)`. See `machine.spread`.
     """
     # Pickled once: what the function holds and keeps (a model) stays in each process.
-    pickled = pickle.dumps(function)
+    as_bytes = pickle.dumps(function)
     window: deque[Future[Any]] = deque()
-    with _crew(pickled, count, window) as submit:
+    with _crew(as_bytes, count, window) as submit:
         for number, task in enumerate(tasks):
             for later in tasks[number + len(window) : number + count * _AHEAD]:
                 window.append(submit(later))
@@ -49,33 +49,42 @@ def in_order(
                 result = window.popleft().result()
             except DiedError:
                 wait(window)
-                result = again(pickled, task, lost, description, number)
+                (result,) = alone(as_bytes, [(task, task)], lost, description, number)
             yield result
 
 
-def again(
-    pickled: bytes,
-    task: Any,
+def alone(
+    function: bytes,
+    suspects: Iterable[tuple[Any, Any]],
     lost: Callable[[Any], Any] | None,
     description: str,
     number: int,
-) -> Any:
-    """The result of a task that ended a process, in another one; that of `lost` if it ends it.
+) -> Iterator[Any]:
+    """The results of tasks that ended a process, one after the other in a process of their own.
+
+    Args:
+        function: pickled.
+        suspects: each task, and what of it the function takes.
+        lost: gives the result of a task that ends this process, too.
+        description: names the work in an error.
+        number: of the first task.
 
     Raises:
-        UserError: it ends it, and there is no `lost`.
+        UserError: a task ends it, and there is no `lost`.
     """
-    try:
-        with _Process(pickled) as process:
-            return process.call(task)
-    except DiedError as error:
-        if lost is not None:
-            return lost(task)
-        raise UserError(
-            f"{description}: {_named(task, number)} ended the process that worked on it, twice: "
-            "not enough memory, or a fault in a library; leave it out, or give the machine more "
-            "memory"
-        ) from error
+    with _Process(function) as process:
+        for place, (task, payload) in enumerate(suspects, number):
+            try:
+                result = process.call(payload)
+            except DiedError as error:
+                if lost is None:
+                    raise UserError(
+                        f"{description}: {_named(task, place)} ended the processes that worked on "
+                        "it: not enough memory, or a fault in a library; leave it out, or give the "
+                        "machine more memory"
+                    ) from error
+                result = lost(task)
+            yield result
 
 
 def _named(task: Any, number: int) -> str:
@@ -86,11 +95,11 @@ def _named(task: Any, number: int) -> str:
 
 @contextmanager
 def _crew(
-    pickled: bytes, count: int, window: deque[Future[Any]]
+    function: bytes, count: int, window: deque[Future[Any]]
 ) -> Iterator[Callable[[Any], Future[Any]]]:
     """Give a function that hands a task to one of `count` processes; they end with the block."""
     idle: SimpleQueue[_Process] = SimpleQueue()
-    crew = [_Process(pickled) for _ in range(count)]
+    crew = [_Process(function) for _ in range(count)]
     for process in crew:
         idle.put(process)
 
@@ -118,12 +127,12 @@ _CONTEXT: Final = get_context("spawn")
 class _Process:
     """A process that calls a function; a new one takes its place when it dies."""
 
-    def __init__(self, pickled: bytes) -> None:
+    def __init__(self, function: bytes) -> None:
         """Start nothing yet: the first call does."""
-        self._pickled = pickled
+        self._function = function
         self._process: Any = None
         self._connection: Connection[Any, Any]
-        self._is_ended = False
+        self._ended = threading.Event()
 
     def __enter__(self) -> "_Process":
         return self
@@ -152,7 +161,7 @@ class _Process:
         return value
 
     def _start(self) -> None:
-        if self._is_ended:
+        if self._ended.is_set():
             raise DiedError
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_serve, args=(theirs,), daemon=True)
@@ -160,17 +169,17 @@ class _Process:
             process.start()
         theirs.close()
         try:
-            ours.send_bytes(self._pickled)
-            is_started, error = ours.recv()
+            ours.send_bytes(self._function)
+            is_started, fault = ours.recv()
         except (EOFError, OSError) as error:
             process.join()
             raise RuntimeError(
                 f"a worker process ended at its start (exit status {process.exitcode})"
             ) from error
         if not is_started:
-            raise error
+            raise fault
         self._process, self._connection = process, ours
-        if self._is_ended:
+        if self._ended.is_set():
             self.end()
 
     def _forget(self) -> None:
@@ -180,7 +189,7 @@ class _Process:
 
     def end(self) -> None:
         """End the process, even in the middle of a task."""
-        self._is_ended = True
+        self._ended.set()
         if (process := self._process) is not None:
             process.kill()
             process.join()
@@ -205,35 +214,42 @@ def _serve(connection: "Connection[Any, Any]") -> None:
     try:
         function = pickle.loads(connection.recv_bytes())
     except Exception as error:
-        connection.send_bytes(_pickled((False, _noted(error))))
+        connection.send_bytes(_answer(False, _noted(error)))
         return
-    connection.send((True, None))
+    connection.send_bytes(_answer(True, None))
     while True:
         try:
             message = connection.recv_bytes()
         except EOFError:
             return
-        answer: tuple[bool, Any]
-        try:
-            answer = True, function(pickle.loads(message))
-        except Exception as error:
-            answer = False, _noted(error)
-        connection.send_bytes(_pickled(answer))
+        connection.send_bytes(outcome(function, message))
 
 
-def _pickled(answer: tuple[bool, Any]) -> bytes:
+def outcome(function: Callable[[Any], Any], task: bytes) -> bytes:
+    """Call a function where somebody else waits for what comes of it, in pickles.
+
+    Returns:
+        (True, result), or (False, error).
+    """
     try:
-        pickled = pickle.dumps(answer)
-        if not answer[0]:
+        return _answer(True, function(pickle.loads(task)))
+    except Exception as error:
+        return _answer(False, _noted(error))
+
+
+def _answer(is_result: bool, value: Any) -> bytes:
+    try:
+        pickled = pickle.dumps((is_result, value))
+        if not is_result:
             pickle.loads(pickled)  # errors with a constructor of their own may fail only here
     except Exception as error:
-        return pickle.dumps((False, RuntimeError(f"{error}; of {answer[1]!r:.500}")))
+        return pickle.dumps((False, RuntimeError(f"{error}; of {value!r:.500}")))
     return pickled
 
 
 def _noted(error: Exception) -> Exception:
     """An error with the traceback that it has in this process, which no pickle holds."""
-    error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
+    error.add_note("in a worker:\n" + "".join(traceback.format_exception(error)))
     return error
 
 
