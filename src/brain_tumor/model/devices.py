@@ -73,7 +73,9 @@ def _filled(array: NDArray[Any], devices: int) -> NDArray[Any]:
 Everywhere = Callable[..., list[NDArray[Any]]]
 
 
-def everywhere(function: Callable[..., Sequence[Any]], arrays: Sequence[Any], numbers: int = 0) -> Everywhere:
+def everywhere(
+    function: Callable[..., Sequence[Any]], arrays: Sequence[Any], numbers: int = 0
+) -> Everywhere:
     """Prepare a function that all devices compute at the same time, each for its part of a batch.
 
     Args:
@@ -114,12 +116,12 @@ def predictor(model: Any) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
     import tensorflow as tf
 
     if count() == 1:
-        single = len(model.outputs) == 1  # which Keras does not wrap in a list
-        return lambda batch: [model.predict_on_batch(batch)] if single else model.predict_on_batch(batch)
+        return lambda batch: _outputs(model.predict_on_batch(batch))
     inputs = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype)
     prepared = everywhere(lambda batch: _outputs(model(batch, training=False)), [inputs])
     return lambda batch: prepared(divide(batch))
 
 
 def _outputs(results: Any) -> list[Any]:
+    """What a model gives, as a list: Keras unpacks a single output."""
     return list(results) if isinstance(results, list | tuple) else [results]

@@ -86,7 +86,7 @@ def fine_tune(
         )
         seen, rate = [], 0.0
         for batch in read_ahead(
-            lambda rows: _batch(maps, data.labels, importance, rows), batches
+            lambda rows: devices.divide(*_batch(maps, data.labels, importance, rows)), batches
         ):
             rate = next(rates)
             seen.append(upper.step(batch, rate, params))
@@ -99,9 +99,9 @@ def fine_tune(
 
 def _batch(
     maps: Any, labels: NDArray[np.float32], importance: NDArray[np.float32], rows: NDArray[np.int64]
-) -> devices.Parts:
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
     """What a step takes of the rows."""
-    return devices.divide(np.asarray(maps[rows]), labels[rows], importance[rows])
+    return np.asarray(maps[rows]), labels[rows], importance[rows]
 
 
 def _rates(peak: float, steps: int) -> Iterator[float]:
