@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -201,23 +201,23 @@ class Trunk:
         """Build nothing yet."""
         self.outputs = tuple(outputs)
         self._weights, self._size_px = weights, size_px
-        self._model: Any = None
+        self._predict: Callable[[NDArray[Any]], list[NDArray[Any]]] | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """For each output its rows (n, ...), of images, uint8 (n, size, size)."""
-        if self._model is None:
-            from brain_tumor.model import network
+        if self._predict is None:
+            from brain_tumor.model import devices, network
 
             places = [(output.block, output.form) for output in self.outputs]
-            self._model = network.trunk(self._weights, self._size_px, places)
-        results = self._model.predict_on_batch(to_unit(images))
-        results = [results] if len(self.outputs) == 1 else results  # Keras unpacks a single one
-        pairs = zip(self.outputs, results, strict=True)
+            with devices.strategy().scope():
+                model = network.trunk(self._weights, self._size_px, places)
+            self._predict = devices.predictor(model)
+        pairs = zip(self.outputs, self._predict(to_unit(images)), strict=True)
         return [np.asarray(result).astype(_dtype(output.dtype)) for output, result in pairs]
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the network, with the weights' bytes in place of their path."""
-        kept = {"outputs": self.outputs, "_size_px": self._size_px, "_model": None}
+        kept = {"outputs": self.outputs, "_size_px": self._size_px, "_predict": None}
         return kept | {"_weights": self._weights.read_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
