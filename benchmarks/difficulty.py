@@ -81,7 +81,7 @@ def pooled_features(images: Images, source: str) -> NDArray[np.float32]:
         weights = Path(temporary) / "backbone.weights.h5"
         prepare(weights, BackboneParams(source=source, seed=0), Path)
         (vectors,) = trunk_outputs(weights, images, [Output(BLOCK, "gap")], default_cache())
-    return vectors
+        return np.asarray(vectors[:])
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def train_naively(start: Start, data: TrainingData, params: TrainParams) -> Any:
     names = {"head", "head_block", "fine_tune_blocks", "seed"}
     settings = params.model_dump(include=names)
     net = network.build(start.weights, size_px=data.images.shape[1], dropout=0.0, **settings)
-    images = to_unit(data.images)
+    images = to_unit(data.images[:])
     vectors = np.asarray(net.pool(net.tuned(net.frozen.predict(images, verbose=0))))
     network.standardise(net.head, vectors, data.train)
     training.solve_head(net.head, vectors, data, params)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from brain_tumor.model import devices, network
-from brain_tumor.model.features import FeatureCache
+from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.saved import to_unit
 from brain_tumor.model.training import Start, fit

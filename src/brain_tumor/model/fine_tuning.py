@@ -99,7 +99,10 @@ def fine_tune(
 
 
 def _batch(
-    maps: Any, labels: NDArray[np.float32], importance: NDArray[np.float32], rows: NDArray[np.int64]
+    maps: ArrayRows,
+    labels: NDArray[np.float32],
+    importance: NDArray[np.float32],
+    rows: NDArray[np.int64],
 ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
     """What a step takes of the rows."""
     return np.asarray(maps[rows]), labels[rows], importance[rows]
@@ -178,7 +181,7 @@ class _Upper:
         (probability,) = self._train(batch, batch.rows, *numbers)
         return probability.astype(np.float64)
 
-    def predict(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict(self, maps: ArrayRows) -> NDArray[np.float64]:
         """Probability by the averaged weights in float32."""
         count = len(self._blocks.trainable_variables)
         self.exact.set_weights(self._initial)

@@ -19,6 +19,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.files import reading
 from brain_tumor.model.reading import pieces
 from brain_tumor.settings import LAST_BLOCK
+from brain_tumor.shards import ArrayRows
 
 Head = Literal["gap", "paper"]
 Form = Literal["maps", Head]  # of what a block gives: its maps, or the vector a head takes
@@ -55,9 +56,7 @@ def make_head(kind: Head, features: int, dropout: float, seed: int) -> Model:
     return keras.Model(vectors, unit(x), name=f"{kind}_head")
 
 
-def standardise(
-    head: Model, vectors: NDArray[np.float32], rows: NDArray[np.int64] | None = None
-) -> None:
+def standardise(head: Model, vectors: ArrayRows, rows: NDArray[np.int64] | None = None) -> None:
     """Set the `gap` head's standardisation from training vectors (N, features).
 
     A feature that hardly varies in training keeps a floor of a hundredth of the median variance,
@@ -80,7 +79,7 @@ def standardise(
 
 
 def _sum(
-    vectors: NDArray[np.float32],
+    vectors: ArrayRows,
     rows: NDArray[np.int64],
     of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
