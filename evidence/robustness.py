@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from brain_tumor.errors import UserError
-from brain_tumor.imaging.read import read_grey
+from brain_tumor.imaging.read import Content, content_of, opened, read_grey
 from brain_tumor.inference.classifier import Classifier, Prepared, prepare
 from brain_tumor.machine import spread
 from brain_tumor.model import metrics
@@ -107,16 +107,20 @@ def predict_degraded(
         UserError: a file is missing or not a picture; the message names it.
     """
     tasks = [(*condition, path) for condition in conditions(params) for path in images["path"]]
-    degraded = partial(_prepare, data, classifier.preprocess, params.seed)
-    prepared = spread(degraded, tasks, "degraded pictures")
+    degraded = partial(_prepare, classifier.preprocess, params.seed)
+    prepared = spread(degraded, tasks, "degraded pictures", read=partial(_read, data))
     table = pd.DataFrame(_classify(classifier, tasks, prepared))
     return table.merge(images[["path", "y", "cluster"]], on="path", how="left")[list(COLUMNS)]
 
 
-def _prepare(data: Path, preprocess: PreprocessParams, seed: int, task: _Task) -> Prepared:
-    kind, level, path = task
+def _read(data: Path, task: _Task) -> tuple[_Task, Content]:
+    return task, content_of(data / task[2])
+
+
+def _prepare(preprocess: PreprocessParams, seed: int, task: tuple[_Task, Content]) -> Prepared:
+    (kind, level, path), content = task
     try:
-        picture = (data / path).read_bytes()
+        picture = opened(content)
         if kind != AS_IS:
             picture = degrade(read_grey(picture), kind, level, seed, path)
         return prepare(picture, preprocess, 1)[0]

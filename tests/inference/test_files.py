@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.imaging.read import read_each
+from brain_tumor.imaging.read import Content, opened, read_each
 from brain_tumor.inference.classifier import Prepared
-from brain_tumor.inference.files import _read, expand
+from brain_tumor.inference.files import _prepared, expand
 from tests import sections
 
 
@@ -39,30 +39,33 @@ def test_patterns_are_sorted_and_may_match_folders(
     assert expand(["*/?.png"]) == [Path("other/c.png"), Path("s1/a.png"), Path("s2/b.png")]
 
 
-def fatal(bad: str, path: Path) -> list[Prepared] | str:
+def fatal(content: Content) -> list[Prepared] | str:
     """Stands for a decoder in C that aborts."""
-    if path.name == bad:
+    data = opened(content)
+    if b"bad" in data:
         os._exit(1)
-    return f"read {path.name}"
+    return data.decode()
 
 
 @pytest.mark.slow
 def test_a_file_that_ends_its_process_does_not_end_the_others(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRAIN_TUMOR_WORKERS", "2")
-    paths = [Path(f"{number}.dcm") for number in range(10)]
-    results = list(read_each(partial(fatal, "4.dcm"), paths, "read"))
+    paths = [tmp_path / f"{number}.dcm" for number in range(10)]
+    for path in paths:
+        path.write_text("bad" if path.name == "4.dcm" else path.name)
+    results = list(read_each(fatal, paths, "read"))
     assert "ended the process" in str(results[4])
     assert [result for result in results if result != results[4]] == [
-        f"read {path.name}" for path in paths if path.name != "4.dcm"
+        path.name for path in paths if path.name != "4.dcm"
     ]
 
 
 def test_a_lone_dicom_file_does_not_end_the_command(tmp_path: Path) -> None:
     path = tmp_path / "4.dcm"
-    path.write_bytes(b"\0" * 128 + b"DICM")
-    assert "ended the process" in str(list(read_each(partial(fatal, "4.dcm"), [path], "read")))
+    path.write_bytes(b"\0" * 128 + b"DICM bad")
+    assert "ended the process" in str(list(read_each(fatal, [path], "read")))
 
 
 def test_a_folder_is_followed_where_it_is_named_and_links_in_it_have_their_row(
@@ -85,7 +88,7 @@ def test_pipes_devices_and_links_are_named_and_never_opened(tmp_path: Path) -> N
     texts = [str(tmp_path / name) for name in ("pipe.png", "link.png", "zero.png")]
     [folder] = [path for path in expand([str(tmp_path)]) if path.name == "folder"]
     files = [*expand(texts), folder, Path("/dev/zero")]
-    reasons = list(read_each(partial(_read, sections.preprocess(), 1), files, "read"))
+    reasons = list(read_each(partial(_prepared, sections.preprocess(), 1), files, "read"))
     assert [str(reason).partition(":")[0] for reason in reasons] == [
         "a named pipe (FIFO), no file",
         f"link to {tmp_path}/elsewhere/secret.png",

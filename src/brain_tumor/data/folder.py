@@ -16,11 +16,14 @@ from brain_tumor.data.copies import difference_hash, thumbnail
 from brain_tumor.data.junk import is_document, is_junk
 from brain_tumor.errors import UserError
 from brain_tumor.escaping import is_text, printable
-from brain_tumor.files import obstacle, read_bytes
+from brain_tumor.files import obstacle
 from brain_tumor.imaging.grey import DecodeError, FileFacts
 from brain_tumor.imaging.read import (
+    Content,
+    content_of,
     is_image,
     look_at,
+    opened,
     read_each,
     read_slices,
     require_single,
@@ -81,14 +84,14 @@ class ImageFacts(NamedTuple):
 def read_all_facts(
     files: Sequence[Path], params: ValidateParams
 ) -> Iterator[ImageFacts | BadImageError]:
-    """`read_facts` of each file, in order and over processes; a bad one has its error."""
+    """`read_facts` of each file, in order, over processes or machines; a bad one has its error."""
     for result in read_each(partial(_facts_or_error, params), files, "decode"):
         yield BadImageError(result) if isinstance(result, str) else result
 
 
-def _facts_or_error(params: ValidateParams, file: Path) -> ImageFacts | BadImageError:
+def _facts_or_error(params: ValidateParams, content: Content) -> ImageFacts | BadImageError:
     try:
-        return read_facts(file, params)
+        return _facts(content, params)
     except BadImageError as error:
         return error
 
@@ -99,12 +102,18 @@ def read_facts(file: Path, params: ValidateParams) -> ImageFacts:
     Raises:
         BadImageError: it is empty, broken, no image, of several pictures, too large or too small.
     """
+    return _facts(content_of(file), params)
+
+
+def _facts(content: Content, params: ValidateParams) -> ImageFacts:
     try:
-        data = read_bytes(file)
+        data = opened(content)
     except OSError as error:
         raise BadImageError(f"cannot be read: {error.strerror or error}") from error
     except UserError as error:
         raise BadImageError(str(error)) from error
+    except MemoryError as error:
+        raise BadImageError("too large for the memory of this machine") from error
     header = None
     try:
         header = look_at(data)

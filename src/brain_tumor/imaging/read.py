@@ -125,17 +125,40 @@ def _with_blank(part: Slice) -> Slice:
 
 
 Result = TypeVar("Result")
+Content = bytes | OSError | UserError | MemoryError
+
+
+def content_of(path: Path) -> Content:
+    """The bytes of a file, or why there are none: who works on them, maybe elsewhere, says so."""
+    try:
+        return read_bytes(path)
+    except (OSError, UserError, MemoryError) as error:
+        return error
+
+
+def opened(content: Content) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        UserError: it is no regular file; the message is the reason, without the path.
+        MemoryError: it is too large.
+    """
+    if isinstance(content, bytes):
+        return content
+    raise content
 
 
 def read_each(
-    read: Callable[[Path], Result], paths: Sequence[Path], description: str
+    work: Callable[[Content], Result], paths: Sequence[Path], description: str
 ) -> Iterator[Result | str]:
-    """Call `read` for each file, in order, over processes.
+    """Call `work` for the content of each file, in order, over processes or machines.
 
     Where there is DICOM, some of whose decoders abort on damage, it is never this process. A file
-    that ends the processes that read it has that as its result, a text; the others have theirs.
+    that ends the processes that work on it has that as its result, a text; the others have theirs.
     """
-    return spread(read, paths, description, lost=_fatal, apart=any(map(_is_dicom, paths)))
+    apart = any(map(_is_dicom, paths))
+    return spread(work, paths, description, read=content_of, lost=_fatal, apart=apart)
 
 
 def _fatal(_: Path) -> str:

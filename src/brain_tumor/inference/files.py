@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 from brain_tumor.data.archive import is_archive
 from brain_tumor.data.folder import walk
 from brain_tumor.data.junk import is_no_image
-from brain_tumor.files import read_bytes
-from brain_tumor.imaging.read import read_each
+from brain_tumor.imaging.read import Content, opened, read_each
 from brain_tumor.inference.classifier import SLICES, Classifier, Prepared, SliceResult, prepare
 from brain_tumor.settings import PreprocessParams
 
@@ -68,11 +67,11 @@ def examine_files(
 ) -> Iterator[FileResult]:
     """Examine files, in order, with a progress bar; a bad one does not stop the others.
 
-    Files are read and preprocessed in as many processes as there are processors.
+    They are decoded and preprocessed over processes or machines (see `machine.spread`).
     """
-    read = partial(_read, classifier.preprocess, slices)
+    work = partial(_prepared, classifier.preprocess, slices)
     waiting: list[tuple[Path, list[Prepared] | str]] = []
-    for item in zip(paths, read_each(read, paths, "predict"), strict=True):
+    for item in zip(paths, read_each(work, paths, "predict"), strict=True):
         waiting.append(item)
         if sum(len(parts) for _, parts in waiting if not isinstance(parts, str)) >= _BATCH:
             yield from _judged(classifier, waiting)
@@ -80,9 +79,9 @@ def examine_files(
     yield from _judged(classifier, waiting)
 
 
-def _read(params: PreprocessParams, slices: int, path: Path) -> list[Prepared] | str:
+def _prepared(params: PreprocessParams, slices: int, content: Content) -> list[Prepared] | str:
     try:
-        return prepare(read_bytes(path), params, slices)
+        return prepare(opened(content), params, slices)
     except FileNotFoundError:
         return "no such file"
     except (OSError, ValueError, MemoryError) as error:

@@ -5,18 +5,20 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor import cluster
 from brain_tumor.data.phantom.anatomy import load_template
 from brain_tumor.data.phantom.heads import Floats
 from brain_tumor.data.phantom.slices import HEAD, PhantomSlice, make_slice
 from brain_tumor.errors import UserError
 from brain_tumor.files import write_text
-from brain_tumor.machine import processors, track
+from brain_tumor.machine import processors, spread, track
 from brain_tumor.settings import MASKS_FOLDER, PhantomParams
 
 _BLOCK = 65535  # most bytes of one stored deflate block
@@ -105,22 +107,32 @@ def generate(
         UserError: the params contradict each other or the MNI152 maps are missing.
     """
     planned = plan(params)
-    load_template(HEAD)  # once, before the threads start
     for name in (negative_folder, positive_folder, f"{MASKS_FOLDER}/{positive_folder}"):
         (folder / name).mkdir(parents=True, exist_ok=True)
 
-    def write(item: Planned) -> str:
-        image, mask = _render(item, params)
+    def write(item: Planned, drawn: tuple[bytes, bytes]) -> str:
         path = Path(positive_folder if item.tumour else negative_folder) / item.name
-        (folder / path).write_bytes(encode_png(image))
+        image, mask = drawn
+        (folder / path).write_bytes(image)
         if item.tumour:
-            pixels = np.where(mask, 255, 0).astype(np.uint8)
-            (folder / MASKS_FOLDER / f"{path}.png").write_bytes(encode_png(pixels))
+            (folder / MASKS_FOLDER / f"{path}.png").write_bytes(mask)
         return f"{path.as_posix()},p{item.patient:03d}\n"
 
-    with ThreadPoolExecutor(processors()) as pool:
-        lines = list(track(pool.map(write, planned), "phantom", len(planned)))
+    draw = partial(_draw, params)
+    if cluster.is_used():
+        lines = list(map(write, planned, spread(draw, planned, "phantom")))
+    else:  # threads do: most of it is NumPy's, and the template is loaded once
+        load_template(HEAD)
+        with ThreadPoolExecutor(processors()) as pool:
+            work = pool.map(lambda item: write(item, draw(item)), planned)
+            lines = list(track(work, "phantom", len(planned)))
     write_text(folder / "patients.csv", "path,patient\n" + "".join(sorted(lines)))
+
+
+def _draw(params: PhantomParams, item: Planned) -> tuple[bytes, bytes]:
+    """An image and its mask, as PNG."""
+    image, mask = _render(item, params)
+    return encode_png(image), encode_png(np.where(mask, 255, 0).astype(np.uint8))
 
 
 def _shares(params: PhantomParams, version: str) -> dict[bool, int]:
