@@ -24,7 +24,7 @@ from brain_tumor.data.patients import read_patients, rows_in_table
 from brain_tumor.data.split import SplitError, required_images, split
 from brain_tumor.data.suite import facts_table
 from brain_tumor.imaging.grey import KINDS, FileFacts
-from brain_tumor.outputs import MANIFEST_COLUMNS
+from brain_tumor.outputs import MANIFEST_COLUMNS, VALIDATION
 from brain_tumor.settings import LABELS, SplitParams, ValidateParams
 
 
@@ -267,6 +267,15 @@ def complaints(validation: Validation, expectations: Sequence[ExpectationResult]
             for outcome in unmet
         ),
     ]
+
+
+_SHOWN = 1000  # lines on a page or a terminal
+
+
+def shown(lines: Sequence[str]) -> list[str]:
+    """Lines that are still read; of more the number, and where all of them are."""
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"and {more} more: {VALIDATION} has all"] if more > 0 else [])]
 
 
 def about(validation: Validation, data: str) -> str:
