@@ -1,6 +1,8 @@
 """Names of files and folders that are no images: what systems leave behind, and documents."""
 
-from fnmatch import fnmatchcase
+import re
+from fnmatch import translate
+from functools import cache
 from pathlib import PurePath
 from typing import Final
 
@@ -49,4 +51,10 @@ def is_no_image(path: PurePath) -> bool:
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
+    return _pattern(patterns).match(name.lower()) is not None
+
+
+@cache
+def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all, since a folder holds a hundred thousand names."""
+    return re.compile("|".join(map(translate, patterns)))
