@@ -59,7 +59,7 @@ def main(count: int, weights: Path, cache: Path, results: Path) -> None:
     with devices.strategy().scope():
         single = network.trunk(weights, 75, [(1, "gap")])
     (written["trunk: mixed1"],) = devices.predictor(single)(to_unit(val[:1]))
-    np.savez(results, **written)
+    np.savez(results, allow_pickle=False, **written)
 
 
 if __name__ == "__main__":
