@@ -27,7 +27,12 @@ def test_results_come_in_order() -> None:
 
 def test_next_is_read_while_the_last_one_is_used() -> None:
     was_read = [threading.Event() for _ in range(5)]
-    for task in read_ahead(lambda task: was_read[task].set() or task, range(5)):
+
+    def read(task: int) -> int:
+        was_read[task].set()
+        return task
+
+    for task in read_ahead(read, range(5)):
         assert was_read[min(task + 1, 4)].wait(LONG)
 
 

@@ -418,7 +418,8 @@ def test_vectors_are_never_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, given = drawn_vectors(train=200, val=100)
     monkeypatch.setattr(reading, "_PIECE", 1)  # of 32 rows
     results = []
-    for each in (vectors, Rows(vectors, most=32)):
+    forms: tuple[Any, ...] = (vectors, Rows(vectors, most=32))
+    for each in forms:
         head = network.make_head("gap", FEATURES, 0.0, 0)
         network.standardise(head, each, given.train)
         training.solve_head(head, each, given, HEAD_ALONE)

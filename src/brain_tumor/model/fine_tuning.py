@@ -35,8 +35,8 @@ Weights = list[NDArray[Any]]
 def fine_tune(
     head: Any,
     weights: Path,
-    maps: NDArray[Any],
-    val_maps: NDArray[np.float32],
+    maps: Any,
+    val_maps: Any,
     data: TrainingData,
     params: TrainParams,
     peak_rate: float,
@@ -52,8 +52,8 @@ def fine_tune(
     Args:
         head: trained on the initial weights.
         weights: initial weights of the backbone.
-        maps: (N, h, w, channels), at the cut, in the number format the blocks train in. Of maps
-            and `val_maps` a few batches are read at a time, in a thread.
+        maps: (N, h, w, channels), at the cut, in the number format the blocks train in: an array,
+            or what reads or computes rows when asked for them. A thread does, a few batches ahead.
         val_maps: float32 (len(data.val), h, w, channels), likewise.
         data: labels, and which rows train and which are held out.
         params: section `train`, tuned values filled in.
@@ -177,7 +177,7 @@ class _Upper:
         (probability,) = self._train(batch, batch.rows, *numbers)
         return probability.astype(np.float64)
 
-    def predict(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict(self, maps: Any) -> NDArray[np.float64]:
         """Probability by the averaged weights in float32."""
         count = len(self._blocks.trainable_variables)
         self.exact.set_weights(self._initial)
