@@ -128,7 +128,7 @@ def varied(change: Change | None, decay: float, constant: bool) -> Iterator[None
         return change(read, rng) if change else read
 
     fine_tuning._DECAY = decay
-    fine_tuning._batch = batch
+    fine_tuning._batch = batch  # type: ignore[assignment]
     if constant:
         fine_tuning._rates = lambda peak, steps: iter([peak] * steps)
     try:

@@ -42,7 +42,7 @@ def main(count: int, weights: Path, cache: Path, results: Path) -> None:
         np.arange(TRAIN),
         np.arange(TRAIN, TRAIN + VAL),
     )
-    written = {"devices": np.asarray(devices.count())}
+    written: dict[str, Any] = {"devices": np.asarray(devices.count())}
     for case, changes in CASES.items():
         params = PARAMS.model_copy(update={**SOLVED, **changes})
         fitted = fit(start, data, params, lambda *_: None)

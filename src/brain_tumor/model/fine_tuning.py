@@ -53,8 +53,8 @@ def fine_tune(
     Args:
         head: trained on the initial weights.
         weights: initial weights of the backbone.
-        maps: (N, h, w, channels), at the cut, in the number format the blocks train in. Of maps
-            and `val_maps` a few batches are read at a time, in a thread.
+        maps: (N, h, w, channels), at the cut, in the number format the blocks train in: an array,
+            or what reads or computes rows when asked for them. A thread does, a few batches ahead.
         val_maps: float32 (len(data.val), h, w, channels), likewise.
         data: labels, and which rows train and which are held out.
         params: section `train`, tuned values filled in.

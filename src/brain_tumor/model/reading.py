@@ -5,7 +5,7 @@ length and rows.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 def read_ahead(
     read: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = 2
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `read(task)` for each task, in order; a thread reads the next ones meanwhile.
 
     Args:
