@@ -3,15 +3,16 @@
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from brain_tumor.machine import spread
-from tests import sections
 
 
 def square(number: int) -> int:
@@ -55,8 +56,35 @@ def refuse(number: int) -> int:
     return number
 
 
+def where(task: tuple[int, int]) -> tuple[int, int, int]:
+    """Who has read a task, and who does it."""
+    number, reader = task
+    time.sleep(0.05)
+    return number, reader, os.getpid()
+
+
+def end_at_five(task: tuple[str, int]) -> None:
+    """As `fatal`, with tasks that name a file."""
+    if task[1] == 5:
+        os._exit(1)
+
+
+def dies_once(mark: Path, number: int) -> int:
+    """Dies at its first try."""
+    if number == 4 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where memory ends
+    return number
+
+
+def unfit(_: int) -> Iterator[int]:
+    """What no pickle holds."""
+    return (n for n in range(3))
+
+
 def _facts(folder: Path) -> Any:
     from brain_tumor.data.folder import read_all_facts
+    from tests import sections
 
     facts = read_all_facts(sorted(folder.rglob("*.*")), sections.validate())
     return [repr(file) for file in facts]
@@ -64,6 +92,7 @@ def _facts(folder: Path) -> Any:
 
 def _preprocess(folder: Path, out: Path) -> Any:
     from brain_tumor.imaging.preprocess import preprocess_folder
+    from tests import sections
 
     paths = [path.relative_to(folder).as_posix() for path in sorted((folder / "yes").iterdir())]
     images = out.with_suffix(".images")

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,18 @@ from brain_tumor import machine
 from brain_tumor.errors import UserError
 from brain_tumor.machine import counting, spread, track, working
 from tests.dask_cluster import ROOT, project_environment
-from tests.spread_work import fatal, lost, read, refuse, square, whose
+from tests.spread_work import (
+    dies_once,
+    end_at_five,
+    fatal,
+    lost,
+    read,
+    refuse,
+    square,
+    unfit,
+    where,
+    whose,
+)  # fmt: skip
 from tests.test_command import in_foreground
 
 
@@ -39,16 +49,10 @@ def test_few_tasks_stay_here_unless_they_are_to_be_apart() -> None:
 
 
 def test_what_a_task_needs_is_read_where_it_is_done() -> None:
-    rows = list(spread(_where, range(12), "where", read=read))
+    rows = list(spread(where, range(12), "where", read=read))
     assert [number for number, _, _ in rows] == list(range(12))
     assert all(reader == worker != os.getpid() for _, reader, worker in rows)
     assert len({worker for _, _, worker in rows}) == 2
-
-
-def _where(task: tuple[int, int]) -> tuple[int, int, int]:
-    number, reader = task
-    time.sleep(0.05)
-    return number, reader, os.getpid()
 
 
 class Counted(list[int]):
@@ -80,24 +84,12 @@ def test_a_task_that_ends_its_process_is_lost_alone() -> None:
 def test_without_a_result_for_it_that_is_an_error_that_names_the_task() -> None:
     tasks = [("a.dcm", n) for n in range(8)]
     with pytest.raises(UserError, match=r"^fatal: task 6 \(a.dcm\) ended the processes"):
-        list(spread(_end_at_five, tasks, "fatal"))
-
-
-def _end_at_five(task: tuple[str, int]) -> None:
-    if task[1] == 5:
-        os._exit(1)
+        list(spread(end_at_five, tasks, "fatal"))
 
 
 def test_a_process_that_died_by_chance_costs_nothing(tmp_path: Path) -> None:
-    rows = list(spread(partial(_dies_once, tmp_path / "mark"), range(12), "chance"))
+    rows = list(spread(partial(dies_once, tmp_path / "mark"), range(12), "chance"))
     assert rows == list(range(12))
-
-
-def _dies_once(mark: Path, number: int) -> int:
-    if number == 4 and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where memory ends
-    return number
 
 
 def test_a_fault_in_a_task_keeps_its_traceback() -> None:
@@ -110,16 +102,12 @@ def test_a_fault_in_a_task_keeps_its_traceback() -> None:
 
 def test_a_result_that_cannot_come_back_is_a_fault_of_its_task() -> None:
     with pytest.raises(RuntimeError, match="pickle"):
-        list(spread(_unfit, range(20), "unfit"))
-
-
-def _unfit(_: int) -> Iterator[int]:
-    return (n for n in range(3))
+        list(spread(unfit, range(20), "unfit"))
 
 
 def children(process: int) -> list[int]:
-    folder = Path(f"/proc/{process}/task/{process}/children")
-    return [int(word) for word in folder.read_text().split()]
+    threads = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(word) for thread in threads for word in thread.read_text().split()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
@@ -131,7 +119,11 @@ def test_no_worker_outlives_the_command(number: signal.Signals, tmp_path: Path) 
         in_foreground(*words), env=environment, cwd=ROOT, text=True, stderr=subprocess.PIPE,
         start_new_session=True,
     ) as command:  # fmt: skip
-        workers = _wait_for_workers(command)
+        try:
+            workers = _wait_for_workers(command)
+        except BaseException:
+            command.kill()
+            raise
         if number == signal.SIGINT:
             os.killpg(command.pid, number)  # as a terminal does
         else:
