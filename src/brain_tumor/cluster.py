@@ -25,8 +25,8 @@ from brain_tumor import processes, versions
 from brain_tumor.errors import UserError
 
 SCHEDULER_VARIABLE: Final = "BRAIN_TUMOR_SCHEDULER"
-_CONNECT_S = 10
-_NO_WORKER_S = 10.0  # at the start
+_CONNECT_S = 8
+_NO_WORKER_S = 8.0  # at the start
 _LOST_S = 60.0  # after all workers have gone: their nannies may start them again
 _LOOK_S = 2.0  # between looks at who has come and gone
 _TRIES = 2  # of a chunk whose workers all die, before it is done here
@@ -347,7 +347,7 @@ class _Crew:
     def _installed(self, names: Sequence[str]) -> list[str]:
         answers = self._run(_install, self.key, self.function, workers=names)
         for answer in answers.values():
-            if isinstance(answer, UserError):
+            if isinstance(answer, Exception) and not isinstance(answer, OSError):  # it has gone
                 raise answer
         return [name for name, answer in answers.items() if answer is None]
 
@@ -394,7 +394,7 @@ def _connect(address: str) -> Any:
         )
     import cloudpickle
     import dask
-    from distributed import Client
+    from distributed import Client, Security
     from distributed.versions import VersionMismatchWarning
 
     for name in list(logging.root.manager.loggerDict):  # errors are told in a line
@@ -406,8 +406,15 @@ def _connect(address: str) -> Any:
     cloudpickle.register_pickle_by_value(versions)
     dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"})  # pictures
     try:
-        client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, TypeError, ValueError) as error:
+        security = Security()
+        context = security.get_connection_args("client")["ssl_context"]
+        if address.startswith("tls://") and context is None:
+            raise UserError(
+                f"{address} ({SCHEDULER_VARIABLE}): TLS needs certificates: set "
+                "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and …__CLIENT__KEY"
+            )
+        client = Client(address, timeout=_CONNECT_S, set_as_default=False, security=security)
+    except OSError as error:
         raise UserError(
             f"{address} ({SCHEDULER_VARIABLE}): the scheduler cannot be reached: "
             f"{' '.join(str(error).split())}"

@@ -213,7 +213,10 @@ def _display(step: _Step) -> Iterator[None]:
         finally:
             _displays[0].remove_task(task)
         return
-    with Progress(_Line(), _Bar(), _Told(), console=_console()) as display:
+    # Rich would write to standard error what the command prints, even where that is a file.
+    is_shared = sys.stdout.isatty()
+    columns = _Line(), _Bar(), _Told()
+    with Progress(*columns, console=_console(), redirect_stdout=is_shared) as display:
         _displays.append(display)
         display.add_task("", step=step)
         try:

@@ -72,7 +72,7 @@ def digest(packages: frozenset[str]) -> str:
             whole.update(Path(spec.origin).read_bytes())
         elif not folders:
             return f"without {package}"
-        for folder in map(Path, folders):
+        for folder in sorted({Path(folder).resolve() for folder in folders}):
             for file in sorted(folder.rglob("*")):
                 if file.is_file() and "__pycache__" not in file.parts:
                     whole.update(f"{file.relative_to(folder).as_posix()}\0".encode())

@@ -86,8 +86,9 @@ def data_fetch(
     no folder is left half filled. The .dvc file records the source.
     """
     from brain_tumor.data.fetch import fetch
+    from brain_tumor.machine import working
 
-    with reporting_errors():
+    with reporting_errors(), working(f"filling {data}"):
         counts = fetch(source, data, *sections(params), force=force)
     images = ", ".join(f"{count} {name}" for name, count in counts.items())
     say(f"{data}: {images}; next: git add {data}.dvc && git commit")
@@ -141,6 +142,7 @@ def data_add(
     """
     from brain_tumor import settings
     from brain_tumor.data.grow import add, added_lines
+    from brain_tumor.machine import working
 
     with reporting_errors():
         classes = settings.read(params).validate
@@ -148,7 +150,8 @@ def data_add(
             known_label = classes.label_of(label)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--label") from error
-        plan = add(folder, known_label, data, classes)
+        with working(f"adding to {data}"):
+            plan = add(folder, known_label, data, classes)
     for line in added_lines(plan, data, tuple(classes.folders)):
         say(line)
 
@@ -170,10 +173,12 @@ def data_diff(
     other files that differ. Only the revision's list of files is fetched.
     """
     from brain_tumor.data.compare import diff_lines, since
+    from brain_tumor.machine import working
 
     with reporting_errors():
         _, folders = sections(params)
-        diff = since(revision, data, folders)
+        with working(f"comparing {data} with {revision}"):
+            diff = since(revision, data, folders)
         if json_text:
             print(as_json(diff.as_dict()), flush=True)
             return
@@ -189,8 +194,10 @@ def data_status(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     describes, whether that is committed, and whether the default DVC remote has all files.
     """
     from brain_tumor.data.compare import status
+    from brain_tumor.machine import working
 
     with reporting_errors():
         _, folders = sections(params)
-        for line in status(data, folders):
-            say(line)
+        with working(f"comparing {data} with what is on record"):
+            for line in status(data, folders):
+                say(line)

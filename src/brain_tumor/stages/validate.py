@@ -11,15 +11,18 @@ from brain_tumor.data.split import required_images
 from brain_tumor.data.suite import manifest_expectations, write_data_docs
 from brain_tumor.escaping import terminal
 from brain_tumor.files import write_json
+from brain_tumor.machine import working
 
 
 def main() -> None:
     """Check the images of data/; write the manifest only if nothing is wrong."""
     outputs.MANIFEST.unlink(missing_ok=True)  # an old one must not outlive data that fails
     params = settings.read()
-    validation = validate(outputs.DATA, params.validate, params.split)
-    suite = manifest_expectations(params.validate, required_images(params.split))
-    result = run_suite("manifest", validation.facts, suite)
+    with working("looking at the images, and for copies among them"):
+        validation = validate(outputs.DATA, params.validate, params.split)
+    with working("checking the manifest with Great Expectations"):
+        suite = manifest_expectations(params.validate, required_images(params.split))
+        result = run_suite("manifest", validation.facts, suite)
     source = f"{outputs.DATA.name}/ (source: {origin(read_meta(outputs.DATA))})"
     facts = about(validation, source)
     words = shown([f"{path}: {reason}" for path, reason in validation.errors])
