@@ -3,7 +3,6 @@
 import re
 from fnmatch import translate
 from functools import cache
-from pathlib import PurePath
 from typing import Final
 
 # Patterns in small letters; the case of a name does not matter. Hidden names are junk without being
@@ -45,9 +44,10 @@ def is_document(name: str) -> bool:
     return _matches(name, _DOCUMENTS)
 
 
-def is_no_image(path: PurePath) -> bool:
+def is_no_image(path: str) -> bool:
     """Tell by the path of a file within its folder whether it is junk, in junk, or a document."""
-    return any(map(is_junk, path.parts)) or is_document(path.name)
+    parts = path.split("/")
+    return any(map(is_junk, parts)) or is_document(parts[-1])
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
