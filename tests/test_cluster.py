@@ -28,7 +28,7 @@ from tests.inference.toy import write_model
 from tests.test_command import in_foreground
 
 pytestmark = pytest.mark.slow
-_PATIENCE_S = 120
+_PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
