@@ -15,7 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
@@ -202,7 +202,9 @@ class _Job:
             if chunk.answer is not None:
                 chunk.answer.cancel()
         futures = [chunk.future for chunk in window if chunk.future is not None]
-        if futures and self.crew.client.status == "running":
+        if self.crew.client.status != "running":
+            return
+        if futures:
             self.crew.client.cancel(futures, force=True)
         self.crew.dismiss()
 
@@ -345,9 +347,9 @@ class _Crew:
         self.workers = {name: self.workers[name] for name in self.workers.keys() - set(names)}
 
     def dismiss(self) -> None:
-        """Have the workers forget the function, without waiting for that."""
-        if self.workers and self.client.status == "running":
-            self.client.run(_remove, self.key, workers=sorted(self.workers), wait=False)
+        """Have the workers forget the function."""
+        with suppress(OSError):
+            self._run(_remove, self.key, workers=sorted(self.workers))
 
     def _compared(self, names: Sequence[str]) -> dict[str, list[str]]:
         """What is not the same at workers as here; without those that do not answer."""
