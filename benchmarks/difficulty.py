@@ -26,7 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from brain_tumor.data.copies import clusters
 from brain_tumor.model import metrics
 from brain_tumor.model.backbone import prepare
-from brain_tumor.model.features import Output, default_cache, trunk_outputs
+from brain_tumor.model.feature_cache import default_cache
+from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.outputs import read_manifest
 from brain_tumor.settings import BackboneParams
 from brain_tumor.shards import open_images
@@ -80,7 +81,7 @@ def pooled_features(images: Images, source: str) -> NDArray[np.float32]:
         weights = Path(temporary) / "backbone.weights.h5"
         prepare(weights, BackboneParams(source=source, seed=0), Path)
         (vectors,) = trunk_outputs(weights, images, [Output(BLOCK, "gap")], default_cache())
-    return vectors
+        return np.asarray(vectors[:])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from brain_tumor import settings
 from brain_tumor.data.copies import clusters
 from brain_tumor.model import fine_tuning
-from brain_tumor.model.features import default_cache
+from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.folds import Development, read_development
 from brain_tumor.model.training import Start, fit
 from brain_tumor.outputs import read_manifest
@@ -120,22 +120,21 @@ def predictions(
 @contextmanager
 def varied(change: Change | None, decay: float, constant: bool) -> Iterator[None]:
     """Have `fine_tuning` differ from the product for the length of a `with` block."""
-    before = fine_tuning._DECAY, fine_tuning._rates, fine_tuning._Upper.step
+    before = fine_tuning._DECAY, fine_tuning._rates, fine_tuning._batch
     rng = np.random.default_rng(0)
 
-    def step(self: Any, maps: Any, labels: Any, importance: Any, *others: Any) -> Any:
-        batch = np.asarray(maps), labels, importance
-        return before[2](self, *(change(batch, rng) if change else batch), *others)
+    def batch(*given: Any) -> Batch:
+        read = before[2](*given)
+        return change(read, rng) if change else read
 
     fine_tuning._DECAY = decay
-    fine_tuning._Upper.step = step  # type: ignore[assignment, method-assign]
+    fine_tuning._batch = batch  # type: ignore[assignment]
     if constant:
         fine_tuning._rates = lambda peak, steps: iter([peak] * steps)
     try:
         yield
     finally:
-        fine_tuning._DECAY, fine_tuning._rates = before[:2]
-        fine_tuning._Upper.step = before[2]  # type: ignore[method-assign]
+        fine_tuning._DECAY, fine_tuning._rates, fine_tuning._batch = before
 
 
 def losses(table: pd.DataFrame) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from brain_tumor.files import write_text
 from brain_tumor.imaging.preprocess import preprocess_folder
 from brain_tumor.model import metrics, saved
 from brain_tumor.model.backbone import prepare
-from brain_tumor.model.features import default_cache
+from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.folds import read_development
 from brain_tumor.model.training import Start, fit, network_of
 from brain_tumor.outputs import Best

@@ -28,7 +28,7 @@ from brain_tumor.data.phantom.slices import PhantomImage, draw, phantom_images
 from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.imaging.preprocess import preprocess_drawn
 from brain_tumor.model import metrics
-from brain_tumor.model.features import default_cache
+from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.folds import Development, TrainingData, read_development
 from brain_tumor.model.saved import predict_proba
 from brain_tumor.model.training import Start, fit, network_of

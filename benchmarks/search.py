@@ -24,7 +24,8 @@ import typer
 from brain_tumor import settings
 from brain_tumor.model import metrics, network, training
 from brain_tumor.model.backbone import prepare
-from brain_tumor.model.features import FeatureCache, output_shape, trunk_outputs
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import output_shape, trunk_outputs
 from brain_tumor.model.folds import TrainingData, read_development
 from brain_tumor.model.saved import predict_in_batches, to_unit
 from brain_tumor.model.training import Start, class_weight, exact_outputs, fit, outputs
@@ -113,9 +114,9 @@ def train_naively(start: Start, data: TrainingData, params: TrainParams) -> Any:
     names = {"head", "head_block", "fine_tune_blocks", "seed"}
     settings = params.model_dump(include=names)
     net = network.build(start.weights, size_px=data.images.shape[1], dropout=0.0, **settings)
-    images = to_unit(data.images)
+    images = to_unit(data.images[:])
     vectors = np.asarray(net.pool(net.tuned(net.frozen.predict(images, verbose=0))))
-    network.standardise(net.head, vectors[data.train])
+    network.standardise(net.head, vectors, data.train)
     training.solve_head(net.head, vectors, data, params)
     if params.fine_tunes:
         trained = list(net.tuned.trainable_variables + net.head.trainable_variables)

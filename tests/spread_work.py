@@ -116,6 +116,20 @@ def _predict(folder: Path, model: Path) -> Any:
     ]
 
 
+def _features(weights: Path, out: Path) -> Any:
+    """The trunk's outputs for images of noise, in full precision and rounded."""
+    import numpy as np
+
+    from brain_tumor.model.feature_cache import FeatureCache
+    from brain_tumor.model.features import Output, trunk_outputs
+
+    images = np.random.default_rng(0).integers(0, 256, (150, 75, 75)).astype(np.uint8)
+    wanted = [Output(4, "gap"), Output(2, "maps", "bfloat16")]
+    cache = FeatureCache(out.with_suffix(".cache"), 10**9)
+    vectors, maps = trunk_outputs(weights, images, wanted, cache)
+    return [vectors[:].tolist(), maps[:].astype(np.float32).mean(axis=(1, 2)).tolist()]
+
+
 def main() -> None:
     """Do it, and write what came of it as JSON."""
     kind, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -123,6 +137,7 @@ def main() -> None:
         "facts": lambda: _facts(folder),
         "preprocess": lambda: _preprocess(folder, out),
         "predict": lambda: _predict(folder, Path(sys.argv[4])),
+        "features": lambda: _features(folder, out),
         "square": lambda: list(spread(square, range(40), "square")),
         "long": lambda: list(spread(square, range(300), "long")),
         "whose": lambda: list(spread(whose, range(8), "whose", read=read)),

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +75,7 @@ def spread(
     )  # fmt: skip
 
 
-def result(kind: str, out: Path, environment: dict[str, str], *arguments: Path) -> object:
+def result(kind: str, out: Path, environment: dict[str, str], *arguments: Path) -> Any:
     done = spread(kind, out, environment, *arguments)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -124,6 +126,18 @@ def test_a_killed_worker_changes_no_byte(
     assert json.loads((tmp_path / "there").read_text()) == expected
     lines = [line for line in errors.splitlines() if not line.endswith((" left", " so far"))]
     assert len(lines) == 1, errors
+
+
+def test_features_of_the_trunk_are_those_of_this_machine(
+    pair: Cluster, random_weights: Path, tmp_path: Path
+) -> None:
+    """Within the rounding of float32: another process may add in another order."""
+    weights = tmp_path / "own.weights.h5"
+    shutil.copy(random_weights, weights)
+    here = result("features", tmp_path / "here", project_environment(), weights)
+    there = result("features", tmp_path / "there", pair.client(), weights)
+    for ours, theirs, tolerance in zip(here, there, (1e-4, 1e-2), strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=tolerance, atol=1e-6 * np.max(ours))
 
 
 def test_a_task_that_ends_every_worker_is_lost_alone(cluster: Cluster, tmp_path: Path) -> None:

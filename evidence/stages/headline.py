@@ -4,7 +4,8 @@ from functools import partial
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.model.features import Output, default_cache, trunk_outputs
+from brain_tumor.model.feature_cache import default_cache
+from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.training import Start, number_format
 from brain_tumor.tracking import lineage
 from evidence import settings as study

@@ -7,7 +7,7 @@ import numpy as np
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.machine import counting
-from brain_tumor.model.features import default_cache
+from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.training import Start
 from evidence import settings as study
 from evidence.paper import PaperTrack, run_seed

@@ -4,16 +4,27 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from brain_tumor.data.check import Validation, describe, to_report, validate
+from brain_tumor.data.check import (
+    Validation,
+    across_classes,
+    across_patients,
+    describe,
+    shown,
+    to_report,
+    validate,
+    within_class,
+)
 from brain_tumor.data.folder import Remark, find_images
 from brain_tumor.imaging.preprocess import preprocess_image
 from brain_tumor.outputs import MANIFEST_COLUMNS, read_manifest, write_manifest
@@ -341,6 +352,64 @@ def test_report_leads_with_numbers_and_is_the_same_each_time(data: Path) -> None
         "identical_groups": 1,
         "identical_files": 2,
     }
+
+
+def copied(groups: int, members: int) -> pd.DataFrame:
+    """A manifest of groups of copies, in each the first of `no` and the others of `yes`."""
+    number = np.arange(groups * members)
+    group = [f"no/{index:06d}.png" for index in number // members * members]
+    label = np.where(number % members, "yes", "no")
+    path = [f"{name}/{index:06d}.png" for name, index in zip(label, number, strict=True)]
+    digest = (number // 2).astype(str)
+    table = {"path": path, "label": label, "group": group, "sha256": digest, "patient": group}
+    return pd.DataFrame(table).sort_values("path", ignore_index=True)
+
+
+@pytest.mark.parametrize(("groups", "members"), [(10_000, 2), (1, 20_000)])
+def test_remarks_on_copies_cost_as_much_as_there_are_images(groups: int, members: int) -> None:
+    manifest = copied(groups, members)
+    start = time.process_time()
+    across, within = across_classes(manifest), within_class(manifest)
+    patients = across_patients(manifest)
+    assert time.process_time() - start < 2  # (pairs of them took minutes)
+    assert len(across) == groups * members
+    assert len(within) == groups * (members - 2)
+    assert len(patients) == groups
+    twin = "same bytes as yes/000001.png, which is of the other class: one is wrong"
+    assert across[0] == Remark("no/000000.png", twin)
+
+
+def test_of_two_twins_the_one_with_the_same_bytes_is_named() -> None:
+    manifest = pd.DataFrame(
+        [
+            ("no/a.png", "no", "g", "1"),
+            ("no/b.png", "no", "g", "2"),
+            ("no/c.png", "no", "g", "2"),
+            ("yes/d.png", "yes", "g", "2"),
+            ("yes/e.png", "yes", "g", "3"),
+            ("yes/f.png", "yes", "alone", "4"),
+        ],
+        columns=["path", "label", "group", "sha256"],
+    )
+    end = ", which is of the other class: one is wrong"
+    assert across_classes(manifest) == [
+        Remark("no/a.png", f"near-duplicate of yes/d.png{end}"),
+        Remark("no/b.png", f"same bytes as yes/d.png{end}"),
+        Remark("no/c.png", f"same bytes as yes/d.png{end}"),
+        Remark("yes/d.png", f"same bytes as no/b.png{end}"),
+        Remark("yes/e.png", f"near-duplicate of no/a.png{end}"),
+    ]
+    assert within_class(manifest) == [
+        Remark("no/b.png", "near-duplicate of no/a.png"),
+        Remark("no/c.png", "same bytes as no/b.png"),
+        Remark("yes/e.png", "near-duplicate of yes/d.png"),
+    ]
+
+
+def test_of_very_many_lines_the_first_are_shown_and_the_rest_counted() -> None:
+    few, many = ([f"line {number}" for number in range(count)] for count in (1000, 100_000))
+    assert shown(few) == few
+    assert shown(many) == [*many[:1000], "and 99000 more: outputs/validate/report.json has all"]
 
 
 def data_folder(root: Path) -> Path:

@@ -2,6 +2,8 @@
 
 import hashlib
 import itertools
+import time
+import tracemalloc
 from collections.abc import Sequence
 
 import pandas as pd
@@ -318,3 +320,26 @@ def test_units_that_add_up_are_found_exactly_where_there_are_any(
         chosen_names = [unit.name for unit in chosen if unit.no + unit.yes]
         first = min([unit.name for unit in subset if unit.no + unit.yes] for subset in subsets)
         assert chosen_names == first
+
+
+@pytest.mark.parametrize("no", [3001, 3002])
+def test_exact_counts_of_many_thousands_are_found_or_refused_at_once(no: int) -> None:
+    """Of patients of three `no` or two `yes` slices one has one `no`, and one three `yes`."""
+    units = [Unit(0.0, f"{n:05d}", *((3, 0) if n % 2 else (0, 2))) for n in range(30_000)]
+    units[29_997] = units[29_997]._replace(no=1)
+    units[100] = units[100]._replace(yes=3)  # it fits, but what is left would be odd
+    tracemalloc.start()
+    start = time.process_time()
+    chosen = choose(units, no, 2998)
+    seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seconds < 5
+    assert peak < 100e6
+    if no == 3002:
+        assert chosen is None
+    else:
+        assert chosen is not None
+        names = {unit.name for unit in chosen}
+        assert (sum(unit.no for unit in chosen), sum(unit.yes for unit in chosen)) == (no, 2998)
+        assert "29997" in names
+        assert "00100" not in names

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from brain_tumor.model.features import FeatureCache
+from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.training import Start
 from evidence.parts import Finished, origin_of
 

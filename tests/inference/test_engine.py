@@ -12,7 +12,15 @@ import pytest
 
 from brain_tumor.inference.bundle import FAST_FILE
 from brain_tumor.inference.engine import KerasEngine, OnnxEngine, load_engine
-from brain_tumor.inference.export import TOLERANCE, Graph, compare, export_network, walk
+from brain_tumor.inference.export import (
+    COMPARED,
+    TOLERANCE,
+    Graph,
+    compare,
+    compared,
+    export_network,
+    walk,
+)
 from brain_tumor.model import saved
 from brain_tumor.model.explain import Explainer, Explanation
 from brain_tumor.model.network import Head
@@ -195,3 +203,11 @@ def test_missing_or_damaged_fast_network_is_named(tmp_path: Path) -> None:
     (tmp_path / FAST_FILE).write_bytes(b"no network")
     with pytest.raises(ValueError, match=rf"{FAST_FILE}: not a readable exported network"):
         OnnxEngine(tmp_path / FAST_FILE)
+
+
+@pytest.mark.parametrize("images", [1, 2, 999, 1000, 1001, 60_000])
+def test_both_are_compared_on_all_training_images_or_a_thousand_spread_evenly(images: int) -> None:
+    chosen = compared(images)
+    assert len(chosen) == len(set(chosen)) == min(images, COMPARED)
+    assert (chosen[0], chosen[-1]) == (0, images - 1)
+    assert np.ptp(np.diff(chosen)) <= 1 if images > 1 else True

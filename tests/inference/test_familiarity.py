@@ -1,5 +1,6 @@
 """Pictures unlike the training images are told, ordinary ones seldom, whatever the order."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,27 @@ def test_distance_is_mahalanobis_with_the_shrunk_covariance() -> None:
         moved = (new - points.mean(axis=0)) / points.std(axis=0)
         expected = LedoitWolf(assume_centered=True).fit(z).mahalanobis(moved) / CHANNELS
         np.testing.assert_allclose(fit_cloud(points).distance(new), np.sqrt(expected), rtol=1e-3)
+
+
+def test_a_cloud_of_many_blocks_of_images_is_that_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points, new = images(1000, 6)[0], images(30, 7)[0] + np.float32(0.3)
+    whole = fit_cloud(points)
+    expected = whole.distance(new)
+    monkeypatch.setattr("brain_tumor.inference.familiarity._AT_ONCE", 70)
+    parted = fit_cloud(points)
+    np.testing.assert_allclose(parted.variances, whole.variances, rtol=1e-12)
+    np.testing.assert_allclose(parted.distance(new), expected, rtol=1e-6)  # (axes are float32)
+
+
+def test_the_cloud_of_many_images_takes_about_twice_their_features_in_memory() -> None:
+    points = np.random.default_rng(0).normal(0, 1, (20_000, 64)).astype(np.float32)
+    tracemalloc.start()
+    fit_cloud(points).distance(points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.6 * points.size * 8
 
 
 def test_copies_do_not_make_each_other_familiar() -> None:

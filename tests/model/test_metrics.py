@@ -1,5 +1,6 @@
 """Figures and intervals against scikit-learn, known values and their own properties."""
 
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -147,6 +148,39 @@ def bootstrapped(
     estimate = metrics.estimate(lambda drawn: predicted.mean(FIGURES[name], drawn), weights)
     assert estimate is not None
     return estimate
+
+
+def test_figures_do_not_depend_on_how_many_resamples_are_held_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    y, p = classified(n=60)
+    group = np.random.default_rng(2).integers(0, 7, 60).astype(str)  # some resamples are refused
+    whole = metrics.evaluate(y, p, group, 0.5, PARAMS, intervals=True)
+    drawn = [*OutOfFold.single(Sample(y, p, p >= 0.5), group).draw(PARAMS)]
+    monkeypatch.setattr(metrics, "_HELD", 600)
+    again = [*OutOfFold.single(Sample(y, p, p >= 0.5), group).draw(PARAMS)]
+    assert (len(drawn), len(again)) == (1, 40)
+    np.testing.assert_array_equal(np.concatenate(again), drawn[0])
+    parted = metrics.evaluate(y, p, group, 0.5, PARAMS, intervals=True)
+    for name, figure in whole.items():
+        assert parted[name].as_dict() == pytest.approx(figure.as_dict(), abs=1e-9), name
+
+
+def test_memory_does_not_grow_with_the_number_of_resamples_times_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "_HELD", 100_000)
+    y, p = classified(n=4000)
+    group = (np.arange(4000) // 2).astype(str)
+    params = EvaluateParams(seed=0, bootstrap_resamples=500)
+    predicted = OutOfFold.single(Sample(y, p, p >= 0.5), group)
+    tracemalloc.start()
+    assert len(next(iter(predicted.draw(params)))) < 500
+    figure = metrics.estimate(lambda weights: weights @ (p > 0.5), predicted.draw(params))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert figure is not None
+    assert peak < 8 * 500 * 4000  # less than all weights
 
 
 def test_repeated_images_in_one_group_do_not_narrow_the_interval() -> None:

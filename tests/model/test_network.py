@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brain_tumor.model import network
+from brain_tumor.model import network, reading
 from brain_tumor.model.features import output_shape
 
 pytestmark = pytest.mark.slow
@@ -78,6 +78,21 @@ def test_standardised_training_vectors_have_zero_mean_unit_variance(random_weigh
     varied = variance > np.median(variance) / 10
     np.testing.assert_allclose(z[:, varied].mean(axis=0), 0, atol=1e-2)
     np.testing.assert_allclose(z[:, varied].std(axis=0), 1, atol=1e-2)
+
+
+def test_standardisation_in_pieces_is_that_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    vectors = (rng.normal(size=(500, 192)) * 10.0 ** rng.integers(-3, 3, 192)).astype(np.float32)
+    rows = rng.permutation(500)[:333]
+    monkeypatch.setattr(reading, "_PIECE", 1)  # of 32 rows
+    head = network.make_head("gap", 192, 0.0, 0)
+    network.standardise(head, vectors, rows)
+    layer, train = head.get_layer("standardise"), vectors[rows]
+    mean, variance = train.mean(axis=0, dtype=np.float64), train.var(axis=0, dtype=np.float64)
+    floor = np.median(variance) / 100
+    expected = mean.astype(np.float32), np.maximum(variance, floor).astype(np.float32)
+    for found, wanted in zip(layer.get_weights(), (*expected, 333), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_feature_that_was_constant_in_training_cannot_explode(random_weights: Path) -> None:

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from brain_tumor.model import recipe
-from brain_tumor.model.features import FeatureCache
+from brain_tumor.model.feature_cache import FeatureCache
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.training import Fitted, Start
 

@@ -10,8 +10,10 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from brain_tumor.model import metrics, network, training
-from brain_tumor.model.features import FeatureCache, Output, trunk_outputs
+from brain_tumor.errors import UserError
+from brain_tumor.model import fine_tuning, metrics, network, reading, training
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.saved import predict_in_batches, predict_proba, to_unit
 from brain_tumor.model.training import Epoch, Fitted, Start, fit, network_of, penalty_path
@@ -221,6 +223,56 @@ def whole_network(start: Start, params: TrainParams) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_maps_are_never_read_whole(start: Start, precision: str) -> None:
+    changes: Any = {"head_penalty": 0.1, "learning_rate": PEAK, "precision": precision}
+    params, given = PARAMS.model_copy(update=changes), data()
+    maps, val_maps = tuned_maps(start, params)
+    blocks, probability = tuned(start, params, maps, val_maps)
+    blocks_read, probability_read = tuned(start, params, Rows(maps, 16), Rows(val_maps, 16))
+    assert len(given.val) == len(probability)
+    np.testing.assert_array_equal(probability, probability_read)
+    for whole, read in zip(blocks, blocks_read, strict=True):
+        np.testing.assert_array_equal(whole, read)
+
+
+@pytest.mark.slow
+def test_maps_that_cannot_be_read_are_named(start: Start) -> None:
+    params = PARAMS.model_copy(update={"head_penalty": 0.1, "learning_rate": PEAK})
+    maps, val_maps = tuned_maps(start, params)
+
+    class Damaged(Rows):
+        def __getitem__(self, rows: Any) -> Any:
+            raise UserError("maps.npy: it became shorter; run again")
+
+    for of_step, of_val in ((Damaged(maps, 0), val_maps), (maps, Damaged(val_maps, 0))):
+        with pytest.raises(UserError, match=r"maps\.npy: it became shorter"):
+            tuned(start, params, of_step, of_val)
+
+
+def tuned_maps(start: Start, params: TrainParams) -> tuple[Any, Any]:
+    """The maps that `fit` hands to fine-tuning."""
+    images, given = data().images, data()
+    (_, maps) = trunk_outputs(start.weights, images, training.outputs(params), start.cache)
+    exact = training.exact_outputs(params)
+    (val_maps,) = trunk_outputs(start.weights, images[given.val], exact, start.cache)
+    return maps, val_maps
+
+
+def tuned(start: Start, params: TrainParams, maps: Any, val_maps: Any) -> Any:
+    """Blocks and probability after fine-tuning on these maps."""
+    given = data()
+    (vectors,) = trunk_outputs(start.weights, given.images, [Output(2, "gap")], start.cache)
+    head = network.make_head("gap", vectors.shape[1], 0.0, 0)
+    network.standardise(head, vectors, given.train)
+    training.solve_head(head, vectors, given, params)
+    weight = {0: 1.0, 1: 1.0}
+    return fine_tuning.fine_tune(
+        head, start.weights, maps, val_maps, given, params, PEAK, weight, lambda *_: None
+    )
+
+
+@pytest.mark.slow
 def test_second_training_is_not_touched_by_the_first(start: Start) -> None:
     """Trainings share the prepared step; what it holds is set anew."""
     changes: Any = {"head_penalty": 0.1, "learning_rate": 1e-5}
@@ -303,11 +355,31 @@ def drawn_vectors(train: int = 40, val: int = 20) -> tuple[Any, TrainingData]:
     return vectors.astype(np.float32), TrainingData(nothing, labels, *rows)
 
 
+class Rows:
+    """An array that is no NumPy array and gives a few rows at a time, as one on disk does."""
+
+    def __init__(self, array: Any, most: int) -> None:
+        self.shape, self.dtype = array.shape, array.dtype
+        self._array, self._most = array, most
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, rows: Any) -> Any:
+        given = self._array[rows]
+        assert given.ndim == self._array.ndim
+        assert len(given) <= self._most
+        return np.array(given)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("all rows were asked for")
+
+
 def solved(**changes: Any) -> Any:
     vectors, given = drawn_vectors()
     params = HEAD_ALONE.model_copy(update=changes)
     head = network.make_head("gap", FEATURES, params.dropout or 0.0, params.seed)
-    network.standardise(head, vectors[given.train])
+    network.standardise(head, vectors, given.train)
     training.solve_head(head, vectors, given, params)
     return head
 
@@ -342,11 +414,34 @@ def test_every_step_from_the_solution_raises_the_loss(balanced: bool) -> None:
         )
 
 
+def test_vectors_are_never_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to standardise them, nor to solve the head, to train it or to judge it."""
+    vectors, given = drawn_vectors(train=200, val=100)
+    monkeypatch.setattr(reading, "_PIECE", 1)  # of 32 rows
+    results = []
+    forms: tuple[Any, ...] = (vectors, Rows(vectors, most=32))
+    for each in forms:
+        head = network.make_head("gap", FEATURES, 0.0, 0)
+        network.standardise(head, each, given.train)
+        training.solve_head(head, each, given, HEAD_ALONE)
+        row, probability = training.head_losses(head, each, given), unit(head)
+        rate = HEAD_ALONE.model_copy(update={"head_penalty": None, "head_epochs": 2})
+        history = training.History(rate, lambda *_: None)
+        training.make_repeatable(0)
+        training.train_head(head, each, given, history)
+        results.append((row, history.rows, [*probability, *head.get_weights()]))
+    (losses, rows, weights), (losses_read, rows_read, weights_read) = results
+    assert losses == losses_read
+    assert rows == rows_read
+    for whole, read in zip(weights, weights_read, strict=True):
+        np.testing.assert_array_equal(whole, read)
+
+
 def test_seed_and_validation_rows_do_not_matter() -> None:
     first, second = (unit(solved(seed=seed)) for seed in (0, 1))
     vectors, given = drawn_vectors()
     head = network.make_head("gap", FEATURES, 0.0, 0)
-    network.standardise(head, vectors[given.train])
+    network.standardise(head, vectors, given.train)
     training.solve_head(
         head, np.where(np.arange(60)[:, None] < 40, vectors, 0.0), given, HEAD_ALONE
     )

@@ -207,3 +207,17 @@ def test_own_copies_are_no_neighbours() -> None:
     assert apart[30] == pytest.approx(0, abs=1e-6)
     assert together[30] == pytest.approx(together[0])
     assert together[30] > 0.1
+
+
+def test_memory_holds_one_draw_of_the_clusters_and_not_all() -> None:
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    cluster = (np.arange(4000) // 2).astype(str)
+    is_new, values = rng.random(4000) < 0.3, rng.normal(0, 1, 4000)
+    layout = design(cluster, is_new, is_new, of_class=False)
+    tracemalloc.start()
+    compare(values, layout, permutations=50, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * 8 * len(layout.is_new) * 256  # a draw is units x grid; there are 25

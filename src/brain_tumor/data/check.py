@@ -1,6 +1,8 @@
 """The check of a data folder: its manifest, and what is wrong with it in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,40 +24,68 @@ from brain_tumor.data.patients import read_patients, rows_in_table
 from brain_tumor.data.split import SplitError, required_images, split
 from brain_tumor.data.suite import facts_table
 from brain_tumor.imaging.grey import KINDS, FileFacts
-from brain_tumor.outputs import MANIFEST_COLUMNS
+from brain_tumor.outputs import MANIFEST_COLUMNS, VALIDATION
 from brain_tumor.settings import LABELS, SplitParams, ValidateParams
 
 
 def across_classes(manifest: pd.DataFrame) -> list[Remark]:
     """Report every image whose duplicate group holds images of both classes."""
-    return [
-        Remark(path, f"{_likeness(group, path, twin)}, which is of the other class: one is wrong")
-        for _, group in manifest.groupby("group")
-        for path, label in zip(group["path"], group["label"], strict=True)
-        if (twin := _closest(group[group["label"] != label], group, path))
-    ]
+    remarks = []
+    for group in _groups(manifest):
+        if len({image.label for image in group}) > 1:
+            twins = {label: _Twins() for label in LABELS}
+            for image in group:
+                twins[image.label].add(image)
+            for image in group:
+                other = next(label for label in LABELS if label != image.label)
+                likeness = twins[other].likeness(image)
+                reason = f"{likeness}, which is of the other class: one is wrong"
+                remarks.append(Remark(image.path, reason))
+    return remarks
 
 
 def within_class(manifest: pd.DataFrame) -> list[Remark]:
     """Report every image that repeats an earlier one, by path, of its class."""
-    return [
-        Remark(path, _likeness(group, path, twin))
-        for _, group in manifest.groupby(["group", "label"])
-        for path in group["path"].iloc[1:]
-        if (twin := _closest(group[group["path"] < path], group, path))
-    ]
+    remarks = []
+    for group in _groups(manifest):
+        twins = {label: _Twins() for label in LABELS}
+        for image in group:
+            if twins[image.label].first:
+                remarks.append(Remark(image.path, twins[image.label].likeness(image)))
+            twins[image.label].add(image)
+    return remarks
 
 
-def _closest(others: pd.DataFrame, group: pd.DataFrame, path: str) -> str:
-    """The first of `others` with the same bytes as `path`, else the first; "" if there is none."""
-    digest = group.loc[group["path"] == path, "sha256"].iloc[0]
-    identical = others.loc[others["sha256"] == digest, "path"]
-    return next(iter([*identical, *others["path"]]), "")
+class _Image(NamedTuple):
+    path: str
+    label: str
+    sha256: str
 
 
-def _likeness(group: pd.DataFrame, path: str, twin: str) -> str:
-    digests = group.set_index("path")["sha256"]
-    return f"{'same bytes as' if digests[path] == digests[twin] else 'near-duplicate of'} {twin}"
+def _groups(manifest: pd.DataFrame) -> Iterator[list[_Image]]:
+    """The images of each duplicate group of several, in the order of the manifest."""
+    several = manifest[manifest["group"].duplicated(keep=False)].sort_values("group", kind="stable")
+    rows = zip(*(several[column] for column in ("group", *_Image._fields)), strict=True)
+    for _, group in groupby(rows, key=itemgetter(0)):
+        yield [_Image(*image) for _, *image in group]
+
+
+class _Twins:
+    """Images of a group, among which the one that is most like another image is looked for."""
+
+    def __init__(self) -> None:
+        self.first = ""
+        self._of_bytes: dict[str, str] = {}
+
+    def add(self, image: _Image) -> None:
+        self.first = self.first or image.path
+        self._of_bytes.setdefault(image.sha256, image.path)
+
+    def likeness(self, image: _Image) -> str:
+        """The first image with the same bytes, else the first, and how it is like this one."""
+        if twin := self._of_bytes.get(image.sha256):
+            return f"same bytes as {twin}"
+        return f"near-duplicate of {self.first}"
 
 
 def describe(data: Path, contents: Contents, params: ValidateParams) -> pd.DataFrame:
@@ -131,14 +161,18 @@ def _oddities(path: str, facts: ImageFacts) -> list[Remark]:
 
 def across_patients(manifest: pd.DataFrame) -> list[Remark]:
     """Report every patient who has images of both classes, at the first image of the rarer one."""
-    known = manifest[manifest["patient"] != ""]
+    images: dict[str, dict[str, list[str]]] = {}
+    for path, label, patient in zip(
+        *(manifest[column] for column in ("path", "label", "patient")), strict=True
+    ):
+        images.setdefault(patient, {}).setdefault(label, []).append(path)
     remarks = []
-    for _, images in known.groupby("patient"):
-        counts = images["label"].value_counts()
-        if len(counts) > 1:
-            path = images.loc[images["label"] == counts.index[-1], "path"].iloc[0]
-            told = " and ".join(f"{count} {label}" for label, count in sorted(counts.items()))
-            remarks.append(Remark(path, f"its patient has images of both classes ({told})"))
+    for patient in sorted(patient for patient in images if patient and len(images[patient]) > 1):
+        of_label = images[patient]
+        rarer = min(reversed(of_label), key=lambda label: len(of_label[label]))
+        told = " and ".join(f"{len(paths)} {label}" for label, paths in sorted(of_label.items()))
+        reason = f"its patient has images of both classes ({told})"
+        remarks.append(Remark(of_label[rarer][0], reason))
     return remarks
 
 
@@ -233,6 +267,15 @@ def complaints(validation: Validation, expectations: Sequence[ExpectationResult]
             for outcome in unmet
         ),
     ]
+
+
+_SHOWN = 1000  # lines on a page or a terminal
+
+
+def shown(lines: Sequence[str]) -> list[str]:
+    """Lines that are still read; of more the number, and where all of them are."""
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"and {more} more: {VALIDATION} has all"] if more > 0 else [])]
 
 
 def about(validation: Validation, data: str) -> str:

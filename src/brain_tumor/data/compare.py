@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from brain_tumor.data import dvc
@@ -119,7 +119,7 @@ def count(listing: Mapping[str, str], folders: Sequence[str]) -> dict[str, int]:
 
 def _is_image(path: str, folders: Sequence[str]) -> bool:
     top, _, within = path.partition("/")
-    return top in folders and bool(within) and not is_no_image(PurePosixPath(within))
+    return top in folders and bool(within) and not is_no_image(within)
 
 
 def _class(path: str) -> str:

@@ -7,6 +7,7 @@ stay within 24 bits; the nearest of two that are no copies, mirrored or not, are
 of which 2 % are cut off at each side is not recognised.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ import pandas as pd
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from brain_tumor.data.hamming import Places, pairs_within
 
 Pair = tuple[int, int]
 
@@ -50,7 +53,7 @@ def clusters(manifest: pd.DataFrame, columns: Sequence[str] = ("group", "patient
 
 
 THUMBNAIL_PX = 32
-_CHUNK = 512  # rows compared with all others at a time: 512 x N distances in memory
+_PIXELS = THUMBNAIL_PX**2
 
 
 def difference_hash(grey: Image.Image) -> int:
@@ -101,25 +104,95 @@ def near_duplicates(
     max_hamming: int,
     min_correlation: float,
 ) -> Iterator[Pair]:
-    """Yield the index pairs (i < j) of near-duplicates, as `duplicate_groups` defines them."""
-    hashes = np.array(dhash, dtype=np.uint64)
-    profiles = _standardised(thumbnails)
-    for start in range(0, len(hashes), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        hamming = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])
-        correlation = profiles[rows] @ profiles.T
-        near = (hamming <= max_hamming) & (correlation > min_correlation)
-        for i, j in np.argwhere(near):
-            if start + i < j:
-                yield int(start + i), int(j)
+    """Yield index pairs (i < j) of near-duplicates, as `duplicate_groups` defines them.
+
+    Not all of them: as many as join the pictures into their groups.
+    """
+    hashes, profiles = np.array(dhash, dtype=np.uint64), _Profiles(thumbnails)
+    first: dict[tuple[int, bytes], int] = {}
+    for index in np.flatnonzero(profiles.variance).tolist():  # a blank picture is like no other
+        picture = int(hashes[index]), hashlib.sha256(thumbnails[index]).digest()
+        if first.setdefault(picture, index) != index and min_correlation < 1:
+            yield first[picture], index
+    distinct = np.array(list(first.values()), dtype=np.intp)
+    clusters = _Clusters(len(distinct))
+    for block in pairs_within(hashes[distinct], max_hamming, clusters.number):
+        pairs = np.stack(block)
+        pairs = pairs[:, profiles.may_correlate(*distinct[pairs], min_correlation)]
+        for start in range(0, pairs.shape[1], _CORRELATED):
+            part = pairs[:, start : start + _CORRELATED]
+            part = part[:, np.not_equal(*clusters.number[part])]
+            near = profiles.correlation(*distinct[part]) > min_correlation
+            for i, j in part[:, near].T.tolist():
+                if clusters.join(i, j):
+                    a, b = sorted((int(distinct[i]), int(distinct[j])))
+                    yield a, b
 
 
-def _standardised(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Rows of mean 0 and length 1, so that their product is the correlation; blank ones are 0."""
-    flat = thumbnails.reshape(len(thumbnails), THUMBNAIL_PX**2).astype(np.float64)
-    centred: npt.NDArray[np.float64] = flat - flat.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return centred / np.where(length > 0, length, 1.0)
+class _Clusters:
+    """Clusters of items, joined pair by pair.
+
+    Attributes:
+        number: of each item's cluster, (N,), always up to date.
+    """
+
+    def __init__(self, items: int) -> None:
+        self.number = np.arange(items)
+        self._members: dict[int, list[int]] = {}
+
+    def join(self, i: int, j: int) -> bool:
+        """Join the clusters of two items; False where they are one already."""
+        numbers = {int(self.number[i]), int(self.number[j])}
+        if len(numbers) == 1:
+            return False
+        small, large = sorted(numbers, key=lambda number: len(self._members.get(number, [number])))
+        members = self._members.pop(small, [small])
+        self.number[members] = large
+        self._members.setdefault(large, [large]).extend(members)
+        return True
+
+
+_TILES = 8  # a side of a sketch
+_CORRELATED, _SUMMED = 2048, 4096  # pairs and thumbnails at a time, which bounds the memory
+_ROUNDING = 1e-4  # of the distance of two sketches
+
+
+class _Profiles:
+    """Thumbnails, uint8 (N, 32, 32), to be correlated pair by pair.
+
+    A sketch is the sums of 8 x 8 tiles of the thumbnail, once that has mean 0 and length 1, over 4.
+    Two sketches are no further apart than their thumbnails, so most pairs need no more than them.
+
+    Attributes:
+        variance: of each, times the square of the number of pixels; exact.
+    """
+
+    def __init__(self, thumbnails: npt.NDArray[np.uint8]) -> None:
+        self._flat = thumbnails.reshape(len(thumbnails), _PIXELS)
+        tile = THUMBNAIL_PX // _TILES
+        tiles = thumbnails.reshape(-1, _TILES, tile, _TILES, tile).sum((2, 4), dtype=np.float64)
+        tiles = tiles.reshape(-1, _TILES**2)
+        self._total = tiles.sum(axis=1)
+        squares = [
+            (part.astype(np.float64) ** 2).sum(axis=1)
+            for part in np.split(self._flat, range(_SUMMED, len(thumbnails), _SUMMED))
+        ]
+        self.variance = _PIXELS * np.concatenate(squares) - self._total**2
+        centred = tiles - self._total[:, None] / _TILES**2
+        length = np.sqrt(np.maximum(self.variance, 1) / _PIXELS)
+        self._sketch = (centred / (tile * length[:, None])).astype(np.float32)
+
+    def may_correlate(self, i: Places, j: Places, above: float) -> npt.NDArray[np.bool_]:
+        """False where the sketches rule out that two thumbnails correlate so well."""
+        squared = ((self._sketch[i] - self._sketch[j]) ** 2).sum(axis=1)
+        return np.asarray(squared <= 2 - 2 * above + _ROUNDING)
+
+    def correlation(self, i: Places, j: Places) -> npt.NDArray[np.float64]:
+        """Of the thumbnails i with the thumbnails j, none of which is blank."""
+        first, second = (self._flat[rows].astype(np.float64) for rows in (i, j))
+        products = np.einsum("ij,ij->i", first, second)
+        covariance = _PIXELS * products - self._total[i] * self._total[j]
+        return np.asarray(covariance / np.sqrt(self.variance[i] * self.variance[j]))
 
 
 BITS = 255

@@ -233,23 +233,24 @@ def in_folder(data: Path) -> dict[str, str]:
     Raises:
         DvcError: `data` is in no DVC repository.
     """
+    root = data.absolute()
     with opened(data) as repo:
-        files = [Path(file) for file in repo.dvcignore.find(repo.fs, str(data.absolute()))]
+        files = [Path(file) for file in repo.dvcignore.find(repo.fs, str(root))]
     for file in files:
         if reason := obstacle(file):
-            name = terminal(printable(file.relative_to(data.absolute())))
+            name = terminal(printable(file.relative_to(root)))
             raise DvcError(f"{data}: {name}: {reason}; remove it")
     with ThreadPoolExecutor() as pool:
         digests = pool.map(md5, files)
-        names = (file.relative_to(data.absolute()).as_posix() for file in files)
+        names = (file.relative_to(root).as_posix() for file in files)
         return dict(sorted(zip(names, digests, strict=True)))
 
 
 def ignored(data: Path, paths: Iterable[str]) -> list[str]:
     """Tell which of `paths`, in the folder, .dvcignore keeps from DVC."""
     with opened(data) as repo:
-        taken = repo.dvcignore.is_ignored
-        return [path for path in paths if taken(repo.fs, str(data.absolute() / path))]
+        taken, root = repo.dvcignore.is_ignored, data.absolute()
+        return [path for path in paths if taken(repo.fs, str(root / path))]
 
 
 def md5(file: Path) -> str:

@@ -18,6 +18,9 @@ WARNING: Final = "warning"
 FILE: Final = "file"  # column of a table that names its rows, escaped for HTML
 
 
+_LISTED: Final = 1000  # rows that fail an expectation, of which its result keeps the names
+
+
 class ExpectationResult(NamedTuple):
     """One expectation met or not.
 
@@ -53,15 +56,21 @@ def run_suite(
     named: dict[str, Any] = {}
     if FILE in table:
         named = {"unexpected_index_column_names": [FILE], "return_unexpected_index_query": False}
-    return batch.validate(
+    result = batch.validate(
         suite,
         result_format={
-            "result_format": "COMPLETE" if named else "SUMMARY",
-            "partial_unexpected_count": 1000,
+            "result_format": "SUMMARY",
+            "partial_unexpected_count": _LISTED,
             "include_unexpected_rows": False,
             **named,
         },
     )
+    for entry in result.results if named else ():
+        # Its page names files by the full lists only, which hold every file of every expectation.
+        for name in ("unexpected_list", "unexpected_index_list"):
+            if f"partial_{name}" in entry.result:
+                entry.result[name] = entry.result[f"partial_{name}"]
+    return result
 
 
 def outcomes(result: "ExpectationSuiteValidationResult") -> list[ExpectationResult]:

@@ -274,7 +274,7 @@ def _taken(holder: Path, name: str, problems: list[Remark]) -> Iterator[str]:
             problems.append(Remark(f"{path}/", "link to a folder: not followed"))
         elif kind == "unreadable":
             problems.append(Remark(f"{path}/", "folder that cannot be read"))
-        elif kind == "file" and not is_no_image(PurePosixPath(within)):
+        elif kind == "file" and not is_no_image(within):
             yield from _file(holder, path, problems)
 
 

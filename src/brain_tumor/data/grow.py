@@ -75,7 +75,8 @@ def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
     incoming = Incoming(source if source.is_dir() else source.parent)
     paths = list(_files(source, incoming)) if source.is_dir() else [source.name]
     masks = [path for path in paths if path.startswith(f"{MASKS_FOLDER}/")]
-    others = [path for path in paths if path not in {*masks, PATIENTS_FILE}]
+    no_images = {*masks, PATIENTS_FILE}
+    others = [path for path in paths if path not in no_images]
     images = [path for path in others if not is_document(PurePosixPath(path).name)]
     incoming.left_out.extend(sorted({*others} - {*images}))
     facts = _decoded(images, incoming, params)
@@ -86,7 +87,8 @@ def collect(source: Path, folder: str, params: ValidateParams) -> Incoming:
     if PATIENTS_FILE in paths:
         patients, remarks = read_patients(source / PATIENTS_FILE, images)
         incoming.patients.update(patients)
-        incoming.problems.extend(item for item in remarks if item.path not in incoming.left_out)
+        left_out = set(incoming.left_out)
+        incoming.problems.extend(item for item in remarks if item.path not in left_out)
     return incoming
 
 

@@ -1,7 +1,8 @@
 """Names of files and folders that are no images: what systems leave behind, and documents."""
 
-from fnmatch import fnmatchcase
-from pathlib import PurePath
+import re
+from fnmatch import translate
+from functools import cache
 from typing import Final
 
 # Patterns in small letters; the case of a name does not matter. Hidden names are junk without being
@@ -43,10 +44,17 @@ def is_document(name: str) -> bool:
     return _matches(name, _DOCUMENTS)
 
 
-def is_no_image(path: PurePath) -> bool:
+def is_no_image(path: str) -> bool:
     """Tell by the path of a file within its folder whether it is junk, in junk, or a document."""
-    return any(map(is_junk, path.parts)) or is_document(path.name)
+    parts = path.split("/")
+    return any(map(is_junk, parts)) or is_document(parts[-1])
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
+    return _pattern(patterns).match(name.lower()) is not None
+
+
+@cache
+def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all, since a folder holds a hundred thousand names."""
+    return re.compile("|".join(map(translate, patterns)))

@@ -62,7 +62,8 @@ def read_patients(
         return {}, [Remark(file.name, str(error))]
     spellings = Spellings([*paths, *excluded], file.parent)
     pairs = [(spellings.path(row["path"]), row["patient"].strip()) for row in rows]
-    named = [path for path, _ in pairs if path not in set(excluded)]
+    left_out = set(excluded)
+    named = [path for path, _ in pairs if path not in left_out]
     return dict(pairs), _differences(file.name, named, paths)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -83,31 +84,74 @@ def choose(units: Sequence[Unit], no: int, yes: int) -> list[Unit] | None:
     Returns:
         The units taken, or None if no set of whole units has these counts.
     """
-    stride = 2 * yes + 1  # wide enough that adding a unit never carries into the next row
-    reachable = _reachable(units, no, yes, stride)
-    if not reachable[0] >> (no * stride + yes) & 1:
-        return None
     taken: list[Unit] = []
-    for unit, after in zip(units, reachable[1:], strict=True):
-        fits = unit.no <= no and unit.yes <= yes
-        if fits and after >> ((no - unit.no) * stride + yes - unit.yes) & 1:
-            taken.append(unit)
+    while True:
+        fitting, left = _take_what_fits(units, no, yes)
+        if left[-1] == (0, 0):
+            return taken + [units[index] for index in fitting]
+        most = _most_of(units, fitting, left)
+        if most is None:
+            return None
+        # The next one fits too, but with it the rest cannot be made up: it is left out.
+        taken += [units[index] for index in fitting[:most]]
+        (no, yes), units = left[most], units[fitting[most] + 1 :]
+
+
+def _take_what_fits(
+    units: Sequence[Unit], no: int, yes: int
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Take every unit that fits: their places, and what is left to take at first and after each."""
+    fitting: list[int] = []
+    left = [(no, yes)]
+    for index, unit in enumerate(units):
+        if unit.no <= no and unit.yes <= yes:
             no, yes = no - unit.no, yes - unit.yes
-    return taken
+            fitting.append(index)
+            left.append((no, yes))
+    return fitting, left
 
 
-def _reachable(units: Sequence[Unit], no: int, yes: int, stride: int) -> list[int]:
-    """For each i the sums that units i, i+1, ... can make: bit `n * stride + y` for (n, y)."""
-    row = (1 << (yes + 1)) - 1
-    wanted = sum(row << (count * stride) for count in range(no + 1))
-    sums = [1]
-    for unit in reversed(units):
-        step = unit.no * stride + unit.yes
-        fits = unit.no <= no and unit.yes <= yes
-        more = sums[-1] | (sums[-1] << step & wanted) if fits else sums[-1]
-        # Once all sums are reachable nothing changes: keeping one object keeps memory small.
-        sums.append(sums[-1] if more == sums[-1] else more)
-    return sums[::-1]
+def _most_of(units: Sequence[Unit], fitting: list[int], left: list[tuple[int, int]]) -> int | None:
+    """How many of `fitting`, from the first on, can be taken so that others make up what is left.
+
+    The more are taken, the less is possible; and the less is left, the sooner it is known. So this
+    is looked for from the end on, in growing steps and then between the last two.
+    """
+
+    def is_possible(count: int) -> bool:
+        after = fitting[count - 1] + 1 if count else 0
+        return _can_make(units[after:], *left[count])
+
+    impossible, step = len(fitting), 1
+    while not is_possible(possible := max(0, impossible - step)):
+        if possible == 0:
+            return None
+        impossible, step = possible, 2 * step
+    between = range(possible + 1, impossible)
+    return possible + bisect_left(between, True, key=lambda count: not is_possible(count))
+
+
+def _can_make(units: Sequence[Unit], no: int, yes: int) -> bool:
+    """Whether some of the units hold exactly so many images.
+
+    Bit `n * stride + y` of a number says whether n and y can be made. Units of one size are added
+    in lots of 1, 2, 4, ..., which make every number of them.
+    """
+    stride = 2 * yes + 1  # wide enough that adding a lot never carries into the next row
+    wanted, rows = (1 << (yes + 1)) - 1, 1
+    while rows <= no:
+        wanted |= wanted << (rows * stride)
+        rows *= 2
+    wanted &= (1 << ((no + 1) * stride)) - 1
+    sums, target = 1, no * stride + yes
+    for (of_no, of_yes), count in sorted(Counter((unit.no, unit.yes) for unit in units).items()):
+        fit = [whole // part for whole, part in ((no, of_no), (yes, of_yes)) if part]
+        count, lot = min([count, *fit]), 1
+        while count and not sums >> target & 1:
+            lot = min(lot, count)
+            sums |= sums << (lot * (of_no * stride + of_yes)) & wanted
+            count, lot = count - lot, 2 * lot
+    return bool(sums >> target & 1)
 
 
 class SplitError(UserError):

@@ -1,6 +1,6 @@
 """Numbers that describe a picture: grey levels, sharpness, noise, alignment."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.imaging.geometry import magnification
 from brain_tumor.imaging.preprocess import Record
 from brain_tumor.outputs import read_table
+from brain_tumor.shards import ImageRows
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,12 @@ def _roughness(grey: np.ndarray, head: np.ndarray) -> float:
     return float(differences.mean()) if differences.size else 0.0
 
 
+_AT_ONCE = 256  # images in memory
+
+
 def statistics_table(
-    paths: Iterable[str],
-    images: np.ndarray,
+    paths: Sequence[str],
+    images: ImageRows,
     records: Path,
     manifest: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -96,12 +100,17 @@ def statistics_table(
     Raises:
         UserError: `records` lacks an image.
     """
-    table = read_table(records, dtype=str, keep_default_na=False).set_index("path")
-    sizes = manifest.set_index("path")["bytes"]
+    table = read_table(records, ["path"], dtype=str, keep_default_na=False)
+    places = pd.Index(table.pop("path")).get_indexer(pd.Index(paths))
+    if (places < 0).any():
+        missing = paths[int(np.argmax(places < 0))]
+        raise UserError(f"{records}: has no row for {missing}; run `dvc repro`")
+    columns = {str(name): table[name].tolist() for name in table}
+    sizes = dict(zip(manifest["path"], manifest["bytes"], strict=True))
     rows = []
-    for path, image in zip(paths, images, strict=True):
-        if path not in table.index:
-            raise UserError(f"{records}: has no row for {path}; run `dvc repro`")
-        record = Record.from_row({str(key): text for key, text in table.loc[path].items()})
-        rows.append(image_statistics(image, record, int(sizes[path])).row())
+    for start in range(0, len(places), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        for path, place, image in zip(paths[part], places[part], images[part], strict=True):
+            record = Record.from_row({name: column[place] for name, column in columns.items()})
+            rows.append(image_statistics(image, record, int(sizes[path])).row())
     return pd.DataFrame(rows)

@@ -20,6 +20,7 @@ from brain_tumor.model.explain import Explanation, LinearHead, linear_head, pool
 from brain_tumor.model.saved import SavedModel
 from brain_tumor.outputs import EXPORT_REPORT
 
+COMPARED = 1000  # training images at most: of 60,000 it would take hours
 TOLERANCE = 1e-3  # of a probability; of features and contributions, relative to the largest
 OPSET, IR_VERSION = 18, 8  # of 2022: read by any ONNX Runtime from 1.14 on
 OUTPUTS = ("probability", "features", "contributions")
@@ -40,6 +41,11 @@ class Agreement:
     probability: float
     features: float
     contributions: float
+
+
+def compared(images: int) -> NDArray[np.intp]:
+    """Which of so many training images both are shown: all, or `COMPARED` of them spread evenly."""
+    return np.linspace(0, images - 1, min(images, COMPARED)).round().astype(np.intp)
 
 
 def export_network(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from brain_tumor.data.archive import is_archive
 from brain_tumor.data.folder import walk
@@ -58,7 +58,7 @@ def _inside(folder: Path) -> list[Path]:
     return sorted(
         folder / path
         for path, kind in walk(folder)
-        if kind != "folder" and not is_no_image(PurePosixPath(path)) and not is_archive(path)
+        if kind != "folder" and not is_no_image(path) and not is_archive(path)
     )
 
 

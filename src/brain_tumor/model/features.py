@@ -1,8 +1,7 @@
 """Outputs of the frozen blocks, computed once and kept.
 
-The folder may be deleted at any time: what is missing is computed again. So is what is damaged,
-which is said: every file ends in its CRC-32, which is checked when a process first reads it. What
-is larger than the folder may be is not kept but computed whenever it is asked for, which is said.
+They are kept in a `FeatureCache`. What is larger than that may be is not kept but computed whenever
+it is asked for, which is said.
 
 Fine-tuning the top blocks never changes what is below them, so every trial, epoch and fold that
 shares weights, images and cut trains on the same stored array. The trunk always computes in
@@ -11,228 +10,32 @@ loses nothing that computing would keep.
 """
 
 import hashlib
-import math
-import os
 import shutil
 import sys
 import time
 import weakref
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from io import BufferedWriter, FileIO
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from brain_tumor.errors import UserError
-from brain_tumor.files import reading, replacing
-from brain_tumor.machine import repository_root, track
+from brain_tumor import cluster
+from brain_tumor.files import reading
+from brain_tumor.machine import spread, track
+from brain_tumor.model.feature_cache import SIZE_VARIABLE, Entry, FeatureCache
 from brain_tumor.model.saved import BATCH, to_unit
-from brain_tumor.shards import ArrayRows, ImageRows, RowFile, chunks
+from brain_tumor.shards import ArrayRows, ImageRows, chunks
 
 if TYPE_CHECKING:
     from brain_tumor.model.network import Form
 
-FOLDER_VARIABLE, SIZE_VARIABLE = "BRAIN_TUMOR_CACHE", "BRAIN_TUMOR_CACHE_GB"
-DEFAULT_GB = 10.0
-_HEADER_BYTES, _SUM_BYTES = 128, 4  # of a file; NumPy pads headers to 64 bytes
+_NEEDS = ("keras", "tensorflow", "ml-dtypes")  # of a worker that computes the trunk
 _CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An array of the cache: its name and what it looks like.
-
-    `dtype` may be one NumPy knows only by ml_dtypes (`bfloat16`).
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @property
-    def file(self) -> str:
-        """Name of its file."""
-        return f"{self.name}.npy"
-
-    @property
-    def nbytes(self) -> int:
-        """Its size, without header and sum."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def file_bytes(self) -> int:
-        """Size of its file."""
-        return self.nbytes + _HEADER_BYTES + _SUM_BYTES
-
-
-@dataclass(frozen=True)
-class FeatureCache:
-    """A folder of arrays, at most `max_bytes` of them; the longest unused go first."""
-
-    folder: Path
-    max_bytes: int
-
-    def read(self, entries: Sequence[Entry]) -> list[RowFile] | None:
-        """The arrays, on disk; None unless all are there and whole."""
-        arrays = []
-        for entry in entries:
-            path = self.folder / entry.file
-            if not os.path.lexists(path):
-                return None
-            try:
-                with reading(path, "it is computed again"):
-                    arrays.append(_read(path, entry))
-            except UserError as error:
-                _tell(f"note: {error}")
-                return None
-        return arrays
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the cache against other processes; a killed one lets go of it."""
-        with _writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / "cache.lock")
-            held = lock.acquire()
-        with held:
-            with _writing(self.folder):
-                for leftover in self.folder.glob(".*.partial*"):
-                    leftover.unlink()  # of a killed process: nobody else writes now
-            yield
-
-    @contextmanager
-    def writing(
-        self, entries: Sequence[Entry], keep: Sequence[Entry] = ()
-    ) -> Iterator[Sequence[IO[bytes]]]:
-        """Give files to append the arrays' bytes to; they appear whole or not at all.
-
-        Call while `alone`. What was longest unused makes room, but nothing of `keep`.
-
-        Raises:
-            ValueError: entries and `keep` are together larger than the folder may be.
-        """
-        with _writing(self.folder), ExitStack() as stack:
-            self._make_room(entries, keep)
-            files = []
-            for entry in entries:
-                path = self.folder / entry.file
-                if path.is_dir():  # no file of the cache
-                    shutil.rmtree(path)
-                aside = stack.enter_context(replacing(path))
-                files.append(stack.enter_context(_SummedFile(FileIO(aside, "w"))))
-                _write_header(files[-1], entry)
-            yield files
-            for file in files:
-                file.write_sum()
-
-    def _make_room(self, entries: Sequence[Entry], keep: Sequence[Entry]) -> None:
-        wanted = {entry.file: entry.file_bytes for entry in (*entries, *keep)}
-        if sum(wanted.values()) > self.max_bytes:
-            raise ValueError(f"{sum(wanted.values())} bytes do not fit into {self.max_bytes}")
-        others = [path for path in self.folder.glob("*.npy") if path.name not in wanted]
-        total = sum(wanted.values()) + sum(path.stat().st_size for path in others)
-        for path in sorted(others, key=lambda path: path.stat().st_mtime_ns):
-            if total <= self.max_bytes:
-                return
-            total -= path.stat().st_size
-            path.unlink()
-
-
-def default_cache() -> FeatureCache:
-    """The cache of this repository, `.cache/features`, of at most 10 GB.
-
-    `BRAIN_TUMOR_CACHE` names another folder, `BRAIN_TUMOR_CACHE_GB` another size.
-
-    Raises:
-        UserError: the size is not a positive number.
-    """
-    folder = os.environ.get(FOLDER_VARIABLE)
-    size = os.environ.get(SIZE_VARIABLE) or str(DEFAULT_GB)
-    try:
-        max_bytes = int(float(size) * 1e9)
-    except (ValueError, OverflowError):
-        max_bytes = 0
-    if max_bytes <= 0:
-        raise UserError(f"{SIZE_VARIABLE}={size}: a positive number of gigabytes is needed")
-    path = Path(folder) if folder else Path(".cache") / "features"
-    return FeatureCache(repository_root() / path, max_bytes)
-
-
-class _SummedFile(BufferedWriter):
-    """A file that knows the CRC-32 of what was written to it."""
-
-    _sum = 0
-
-    def write(self, data: Any) -> int:
-        self._sum = zlib.crc32(data, self._sum)
-        return super().write(data)
-
-    def write_sum(self) -> None:
-        """Write the CRC-32, which is no part of the array."""
-        super().write(self._sum.to_bytes(_SUM_BYTES))
-
-
-_CHUNK = 1 << 24
-_whole: set[tuple[Path, int]] = set()  # files, with their inodes, found whole by this process
-
-
-def _read(path: Path, entry: Entry) -> RowFile:
-    array = RowFile(path, entry.dtype)
-    if array.shape != entry.shape:
-        raise ValueError(f"holds {array.dtype} {array.shape}")
-    _check_sum(path)
-    os.utime(path)
-    return array
-
-
-def _check_sum(path: Path) -> None:
-    """Compare a file with the CRC-32 at its end, once a process (about 1 s per GB)."""
-    with path.open("rb") as file:
-        state = os.fstat(file.fileno())
-        if (path, state.st_ino) in _whole:
-            return
-        left, crc = state.st_size - _SUM_BYTES, 0
-        while left > 0:
-            part = file.read(min(left, _CHUNK))
-            if not part:
-                raise ValueError("it became shorter while it was read")
-            crc, left = zlib.crc32(part, crc), left - len(part)
-        if file.read() != crc.to_bytes(_SUM_BYTES):
-            raise ValueError("its CRC-32 is another")
-    _whole.add((path, state.st_ino))
-
-
-@cache
-def _tell(line: str) -> None:
-    """Say something, once a process."""
-    print(line, file=sys.stderr)
-
-
-def _write_header(file: IO[bytes], entry: Entry) -> None:
-    # NumPy cannot name foreign types in a file; the reader knows them from its entry.
-    description = f"|V{entry.dtype.itemsize}" if entry.dtype.kind == "V" else entry.dtype.str
-    header = {"descr": description, "fortran_order": False, "shape": entry.shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the frozen trunk's features cannot be kept here: {error}. Free space, "
-            f"or name another folder in {FOLDER_VARIABLE}"
-        ) from error
-
-
 _images_digests: dict[int, str] = {}  # by the id of an array that lives
 
 
@@ -323,8 +126,8 @@ class ComputedRows:
     def __init__(self, weights: Path, images: ImageRows, output: Output, entry: Entry) -> None:
         """Build nothing yet."""
         self.shape, self.dtype = entry.shape, entry.dtype
-        self._weights, self._images, self._output, self._entry = weights, images, output, entry
-        self._trunk: Any = None
+        self._trunk = Trunk(weights, images.shape[1], [output])
+        self._images, self._entry = images, entry
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -333,25 +136,20 @@ class ComputedRows:
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Compute a slice of rows, or the rows of an array of numbers or of bools."""
         images = self._images[key]
-        if self._trunk is None:
-            from brain_tumor.model import network
-
-            place = (self._output.block, self._output.form)
-            self._trunk = network.trunk(self._weights, images.shape[1], [place])
         rows = np.empty((len(images), *self.shape[1:]), self.dtype)
         started = time.monotonic()
         for start in range(0, len(images), BATCH):
-            batch = slice(start, start + BATCH)
-            rows[batch] = np.asarray(self._trunk.predict_on_batch(to_unit(images[batch])))
+            (rows[start : start + BATCH],) = self._trunk(_batch(images, start))
         self._tell(len(images), time.monotonic() - started)
         return rows
 
     def _tell(self, count: int, seconds: float) -> None:
         if count and self._entry.file not in _told:
             _told.add(self._entry.file)
+            (block,) = (output.block for output in self._trunk.outputs)
             per_pass = seconds / count * len(self)
             print(
-                f"note: {self._entry.nbytes / 1e9:.1f} GB of mixed{self._output.block} of "
+                f"note: {self._entry.nbytes / 1e9:.1f} GB of mixed{block} of "
                 f"{len(self):,} images are more than {SIZE_VARIABLE} allows: they are computed "
                 f"anew each time, about {per_pass:.0f} s for all of them once",
                 file=sys.stderr,
@@ -392,6 +190,45 @@ def _halved(side: int) -> int:
     return (side - 3) // 2 + 1
 
 
+class Trunk:
+    """The frozen trunk as a function of a batch of images; its weights go along to other processes.
+
+    Attributes:
+        outputs: what it gives.
+    """
+
+    def __init__(self, weights: Path, size_px: int, outputs: Sequence[Output]) -> None:
+        """Build nothing yet."""
+        self.outputs = tuple(outputs)
+        self._weights, self._size_px = weights, size_px
+        self._predict: Callable[[NDArray[Any]], list[NDArray[Any]]] | None = None
+
+    def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """For each output its rows (n, ...), of images, uint8 (n, size, size)."""
+        if self._predict is None:
+            from brain_tumor.model import devices, network
+
+            places = [(output.block, output.form) for output in self.outputs]
+            with devices.strategy().scope():
+                model = network.trunk(self._weights, self._size_px, places)
+            self._predict = devices.predictor(model)
+        pairs = zip(self.outputs, self._predict(to_unit(images)), strict=True)
+        return [np.asarray(result).astype(_dtype(output.dtype)) for output, result in pairs]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the network, with the weights' bytes in place of their path."""
+        kept = {"outputs": self.outputs, "_size_px": self._size_px, "_predict": None}
+        return kept | {"_weights": self._weights.read_bytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Put the weights into a file that goes with this process."""
+        folder = Path(mkdtemp())
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = folder / "backbone.weights.h5"
+        path.write_bytes(state["_weights"])
+        self.__dict__.update(state | {"_weights": path})
+
+
 def _compute(
     weights: Path,
     images: ImageRows,
@@ -399,16 +236,21 @@ def _compute(
     cache: FeatureCache,
     keep: Sequence[Entry],
 ) -> None:
-    from brain_tumor.model import network
-
-    trunk = network.trunk(weights, images.shape[1], [(o.block, o.form) for o in missing])
-    starts = range(0, len(images), BATCH)
+    trunk = Trunk(weights, images.shape[1], list(missing))
+    starts, read = range(0, len(images), BATCH), partial(_batch, images)
+    batches = (
+        spread(trunk, starts, "frozen trunk", read=read, needs=_NEEDS)
+        if cluster.is_used()
+        else track((trunk(read(start)) for start in starts), "frozen trunk", len(starts))
+    )
     with cache.writing(list(missing.values()), keep) as files:
-        for start in track(starts, "frozen trunk", total=len(starts)):
-            results = trunk.predict_on_batch(to_unit(images[start : start + BATCH]))
-            results = [results] if len(missing) == 1 else results  # Keras unpacks a single one
-            for file, entry, result in zip(files, missing.values(), results, strict=True):
-                file.write(np.asarray(result).astype(entry.dtype).tobytes())
+        for arrays in batches:
+            for file, array in zip(files, arrays, strict=True):
+                file.write(array.tobytes())
+
+
+def _batch(images: ImageRows, start: int) -> NDArray[np.uint8]:
+    return images[start : start + BATCH]
 
 
 def _entry(prefix: str, output: Output, size_px: int, count: int) -> Entry:

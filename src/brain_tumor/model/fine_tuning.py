@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.model import metrics
+from brain_tumor.model import devices, metrics
 from brain_tumor.model.explain import standardisation
 from brain_tumor.model.folds import TrainingData
+from brain_tumor.model.reading import read_ahead
 from brain_tumor.model.saved import BATCH
 from brain_tumor.settings import TrainParams
+from brain_tumor.shards import ArrayRows
 
 if TYPE_CHECKING:
     from brain_tumor.model.network import Format
@@ -34,8 +36,8 @@ Weights = list[NDArray[Any]]
 def fine_tune(
     head: Any,
     weights: Path,
-    maps: NDArray[Any],
-    val_maps: NDArray[np.float32],
+    maps: ArrayRows,
+    val_maps: ArrayRows,
     data: TrainingData,
     params: TrainParams,
     peak_rate: float,
@@ -51,7 +53,8 @@ def fine_tune(
     Args:
         head: trained on the initial weights.
         weights: initial weights of the backbone.
-        maps: (N, h, w, channels), at the cut, in the number format the blocks train in.
+        maps: (N, h, w, channels), at the cut, in the number format the blocks train in: an array,
+            or what reads or computes rows when asked for them. A thread does, a few batches ahead.
         val_maps: float32 (len(data.val), h, w, channels), likewise.
         data: labels, and which rows train and which are held out.
         params: section `train`, tuned values filled in.
@@ -78,15 +81,31 @@ def fine_tune(
     probability = np.zeros(0)
     for _ in range(params.fine_tune_epochs):
         drawn = data.draw(rng)
+        batches = (
+            drawn[start : start + params.batch_size]
+            for start in range(0, len(drawn), params.batch_size)
+        )
         seen, rate = [], 0.0
-        for start in range(0, len(drawn), params.batch_size):
-            rows, rate = drawn[start : start + params.batch_size], next(rates)
-            seen.append(upper.step(maps[rows], data.labels[rows], importance[rows], rate, params))
+        for batch in read_ahead(
+            lambda rows: devices.divide(*_batch(maps, data.labels, importance, rows)), batches
+        ):
+            rate = next(rates)
+            seen.append(upper.step(batch, rate, params))
         probability = upper.predict(val_maps)
         losses = _losses("", data.labels[drawn].astype(np.int64), np.concatenate(seen))
         record(losses | _losses("val_", truth, probability), rate)
     upper.set_unit(head)
     return upper.exact.get_weights(), probability
+
+
+def _batch(
+    maps: ArrayRows,
+    labels: NDArray[np.float32],
+    importance: NDArray[np.float32],
+    rows: NDArray[np.int64],
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
+    """What a step takes of the rows."""
+    return np.asarray(maps[rows]), labels[rows], importance[rows]
 
 
 def _rates(peak: float, steps: int) -> Iterator[float]:
@@ -123,12 +142,13 @@ class _Upper:
 
         from brain_tumor.model.network import pooling, top_blocks
 
-        self._blocks = top_blocks(weights, head_block, blocks, number_format)
-        self.exact = top_blocks(weights, head_block, blocks, "float32")
+        with devices.strategy().scope():
+            self._blocks = top_blocks(weights, head_block, blocks, number_format)
+            self.exact = top_blocks(weights, head_block, blocks, "float32")
+            self._adam: Any = keras.optimizers.Adam(1.0)
         self._initial: Weights = self._blocks.get_weights()
-        self._pool = pooling(head)
+        self._pool, self._format = pooling(head), number_format
         self._head: list[Any] | None = None
-        self._adam: Any = keras.optimizers.Adam(1.0)
         self._tf = tf
 
     def start_from(self, head: Any) -> None:
@@ -139,12 +159,12 @@ class _Upper:
         values = [np.asarray(value, np.float32) for value in (mean, scale, slope, bias)]
         self._blocks.set_weights(self._initial)
         if self._head is None:
-            self._head = [tf.Variable(value) for value in values]
-            self._trained = [v.value for v in self._blocks.trainable_variables] + self._head[2:]
-            self._average = [tf.Variable(variable) for variable in self._trained]
-            self._adam.build(self._trained)
-            shape = (None, *self._blocks.input.shape[1:])
-            self._prepared = self._prepare(shape)
+            with devices.strategy().scope():
+                self._head = [tf.Variable(value) for value in values]
+                self._trained = [v.value for v in self._blocks.trainable_variables] + self._head[2:]
+                self._average = [tf.Variable(tf.identity(each)) for each in self._trained]
+                self._adam.build(self._trained)
+            self._prepare()
         for variable, value in zip(self._head, values, strict=True):
             variable.assign(value)
         for slot in self._adam.variables:
@@ -153,39 +173,28 @@ class _Upper:
         for average, variable in zip(self._average, self._trained, strict=True):
             average.assign(variable)
 
-    def step(
-        self,
-        maps: NDArray[Any],
-        labels: NDArray[np.float32],
-        importance: NDArray[np.float32],
-        rate: float,
-        params: TrainParams,
-    ) -> NDArray[np.float64]:
-        """Take one step; the probability of its rows before it."""
+    def step(self, batch: devices.Parts, rate: float, params: TrainParams) -> NDArray[np.float64]:
+        """Take one step with maps, labels and importance; the probability of its rows before it."""
         self._steps += 1
         decay = min(_DECAY, self._steps / (self._steps + 10))
         numbers = (rate, params.weight_decay or 0.0, params.head_penalty or 0.0, decay)
-        probability = self._prepared(
-            np.asarray(maps), labels, importance, *map(np.float32, numbers)
-        )
-        return np.asarray(probability, np.float64)
+        (probability,) = self._train(batch, batch.rows, *numbers)
+        return probability.astype(np.float64)
 
-    def predict(self, maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict(self, maps: ArrayRows) -> NDArray[np.float64]:
         """Probability by the averaged weights in float32."""
-        tf = self._tf
         count = len(self._blocks.trainable_variables)
         self.exact.set_weights(self._initial)
         for variable, average in zip(
             self.exact.trainable_variables, self._average[:count], strict=True
         ):
             variable.assign(average)
-        batches = (
-            tf.sigmoid(
-                self._logit(self.exact, np.asarray(maps[start : start + BATCH]), *self._unit())
-            )
-            for start in range(0, len(maps), BATCH)
+        batches = read_ahead(
+            lambda start: devices.divide(np.asarray(maps[start : start + BATCH])),
+            range(0, len(maps), BATCH),
         )
-        return np.concatenate([np.zeros(0), *(np.asarray(batch, np.float64) for batch in batches)])
+        seen = [self._judge(batch)[0].astype(np.float64) for batch in batches]
+        return np.concatenate([np.zeros(0), *seen])
 
     def set_unit(self, head: Any) -> None:
         """Set the sigmoid unit of `head` to the averaged one."""
@@ -200,30 +209,37 @@ class _Upper:
         vectors = self._pool(blocks(maps, training=False))
         return (self._tf.matmul((vectors - mean) / scale, slope) + bias)[:, 0]
 
-    def _prepare(self, shape: tuple[int | None, ...]) -> Any:
+    def _prepare(self) -> None:
+        """Prepare what trains and what judges the averaged weights, for every device its part."""
         tf = self._tf
-        number = tf.TensorSpec((), tf.float32)
+        shape = (None, *self._blocks.input.shape[1:])
         numbers = tf.TensorSpec((None,), tf.float32)
-        maps = tf.TensorSpec(shape, self._blocks.compute_dtype)
 
         def step(
-            x: Any, y: Any, importance: Any, rate: Any, shrink: Any, pen: Any, decay: Any
-        ) -> Any:
+            x: Any, y: Any, importance: Any, size: Any, rate: Any, shrink: Any, pen: Any, decay: Any
+        ) -> list[Any]:
             *_, slope, bias = self._trained
             with tf.GradientTape() as tape:
                 logit = self._logit(self._blocks, x, slope, bias)
                 losses = tf.nn.sigmoid_cross_entropy_with_logits(y, logit)
                 penalty = pen / 2.0 * tf.reduce_sum(tf.square(slope))
-                loss = tf.reduce_mean(importance * losses) + penalty
+                # The optimiser adds up the gradients of all devices: rows count by the size of the
+                # whole batch, and filled-up ones, whose importance is 0, not at all.
+                loss = tf.reduce_sum(importance * losses) / size + penalty / devices.count()
             gradients = tape.gradient(loss, self._trained)
             self._adam.learning_rate.assign(rate)
             self._adam.apply(gradients, self._trained)
             for variable, average in zip(self._trained, self._average, strict=True):
                 variable.assign_sub(rate * shrink * variable)
                 average.assign(decay * average + (1.0 - decay) * variable)
-            return tf.sigmoid(logit)
+            return [tf.sigmoid(logit)]
 
-        return tf.function(step, input_signature=[maps, numbers, numbers, *[number] * 4])
+        def judge(x: Any) -> list[Any]:
+            return [tf.sigmoid(self._logit(self.exact, x, *self._unit()))]
+
+        maps = tf.TensorSpec(shape, self._format)
+        self._train = devices.everywhere(step, [maps, numbers, numbers], numbers=5)
+        self._judge = devices.everywhere(judge, [tf.TensorSpec(shape, tf.float32)])
 
 
 @lru_cache(maxsize=12)

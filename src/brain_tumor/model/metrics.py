@@ -13,7 +13,7 @@ Over the repeats of a cross-validation a figure is computed in each repeat and a
 probabilities never are. Clusters are drawn once for all repeats: repeats are not new images.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import isfinite
@@ -40,7 +40,8 @@ BINS = 10  # of equal width, of the expected calibration error and the reliabili
 SIMULATIONS = 2000  # of the floor of the expected calibration error
 WILSON, WILSON_CLUSTERS, BOOTSTRAP = "Wilson", "Wilson, of clusters", "cluster bootstrap"
 _PLAIN_DIGITS = 6
-_BLOCK = 256  # resamples drawn at once, which bounds the memory
+_BLOCK = 256  # resamples drawn at once
+_HELD = 4_000_000  # numbers of a block of resamples, which bounds the memory
 _NEAREST = 1e-6  # in a logit a probability of 0 or 1 counts as this far from it
 _STEPS, _LONGEST, _CONVERGED = 60, 5.0, 1e-8  # of Newton; without separation ten steps suffice
 _FLAT = 1e-12  # of the determinant: all probabilities are equal, or the classes are separated
@@ -105,44 +106,99 @@ def plain(estimates: Mapping[str, Estimate]) -> dict[str, Plain]:
 # Resampling.
 
 
-def cluster_bootstrap(
-    member: NDArray[np.int64], params: EvaluateParams, y_true: Labels | None = None
-) -> Floats:
-    """How often each image is in each resample: float64 (resamples, n).
+@dataclass(frozen=True)
+class Resamples:
+    """How often each of n images is in each resample of its clusters, drawn block by block.
 
-    Clusters are drawn with replacement, as many as there are; `member` (n,) is the number of each
-    image's cluster, from 0. With `y_true` (n,) a resample of one class only is drawn again.
+    Iterating gives blocks, float64 (resamples, n), and draws the same ones each time. Clusters are
+    drawn with replacement, as many as there are. With `y_true` (n,) a resample of one class only
+    is drawn again.
+
+    Attributes:
+        member: (n,) number of each image's cluster, from 0.
+        seed: of the draws.
+        count: how many resamples.
+        y_true: (n,), None where any resample will do.
     """
-    rng = np.random.default_rng(params.seed)
-    clusters = int(member.max()) + 1
-    resamples, filled = np.empty((params.bootstrap_resamples, len(member))), 0
-    while rows := min(_BLOCK, len(resamples) - filled):
+
+    member: NDArray[np.int64]
+    seed: int
+    count: int
+    y_true: Labels | None = None
+
+    def __iter__(self) -> Iterator[Floats]:
+        """Draw the resamples: all at once where they are small."""
+        rng = np.random.default_rng(self.seed)
+        rows = max(1, _HELD // len(self.member))
+        for start in range(0, self.count, rows):
+            block = np.empty((min(rows, self.count - start), len(self.member)))
+            filled = 0
+            while wanted := min(_BLOCK, len(block) - filled):
+                weights = self._drawn(rng, wanted)
+                block[filled : filled + len(weights)] = weights
+                filled += len(weights)
+            yield block
+
+    def _drawn(self, rng: np.random.Generator, rows: int) -> Floats:
+        """So many resamples, less those of one class."""
+        clusters = int(self.member.max()) + 1
         drawn = rng.integers(0, clusters, (rows, clusters)) + clusters * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters)
-        weights = counts[:, member].astype(np.float64)
-        if y_true is not None:
-            weights = weights[(weights @ y_true > 0) & (weights @ (1 - y_true) > 0)]
-        resamples[filled : filled + len(weights)] = weights
-        filled += len(weights)
-    return resamples
+        weights = counts[:, self.member].astype(np.float64)
+        if self.y_true is None:
+            return weights
+        return weights[(weights @ self.y_true > 0) & (weights @ (1 - self.y_true) > 0)]
 
 
-def estimate(compute: Callable[[Floats], Floats], weights: Floats) -> Estimate | None:
-    """A figure with its percentile interval; None where it is undefined.
+def cluster_bootstrap(
+    member: NDArray[np.int64], params: EvaluateParams, y_true: Labels | None = None
+) -> Resamples:
+    """Resamples as the parameters ask for."""
+    return Resamples(member, params.seed, params.bootstrap_resamples, y_true)
+
+
+Compute = Callable[[Floats], Floats]  # from weights (resamples, n) to a figure, (resamples,)
+
+
+def estimates(
+    computed: Mapping[str, Compute], weights: Floats | Resamples
+) -> dict[str, Estimate | None]:
+    """Figures with their percentile intervals, by name; None where one is undefined.
 
     Args:
-        compute: from weights (resamples, n) to the figure, (resamples,).
-        weights: as `cluster_bootstrap` gives them. Resamples in which the figure is undefined are
-            passed over; without any resample there is no interval.
+        computed: how to compute each.
+        weights: of resamples; those in which a figure is undefined are passed over, and without
+            any resample there is no interval.
     """
-    value = float(compute(np.ones((1, weights.shape[1])))[0])
-    if np.isfinite(value) and not len(weights):
+    blocks, images = (
+        (weights, len(weights.member))
+        if isinstance(weights, Resamples)
+        else ([weights], weights.shape[1])
+    )
+    once = np.ones((1, images))
+    values = {name: float(compute(once)[0]) for name, compute in computed.items()}
+    resampled: dict[str, list[Floats]] = {name: [] for name in computed}
+    for block in blocks:
+        for name, compute in computed.items():
+            resampled[name].append(compute(block))
+    return {
+        name: _interval(values[name], np.concatenate([np.empty(0), *resampled[name]]))
+        for name in computed
+    }
+
+
+def _interval(value: float, resampled: Floats) -> Estimate | None:
+    if np.isfinite(value) and not len(resampled):
         return Estimate(value)
-    values = compute(weights)
-    if not np.isfinite(value) or not np.isfinite(values).any():
+    if not np.isfinite(value) or not np.isfinite(resampled).any():
         return None
-    low, high = np.nanquantile(values, TAILS)
+    low, high = np.nanquantile(resampled, TAILS)
     return Estimate(value, float(low), float(high))
+
+
+def estimate(compute: Compute, weights: Floats | Resamples) -> Estimate | None:
+    """One figure, as `estimates` gives it."""
+    return estimates({"": compute}, weights)[""]
 
 
 def wilson(hits: int, out_of: int) -> Estimate:
@@ -313,18 +369,19 @@ def ece_floor(
     """
     rng = np.random.default_rng(params.seed)
     images = 1 + max(int(places.max()) for _, places in predicted)
-    uniform = rng.random((SIMULATIONS, images))
-    errors = np.mean(
-        [
+    rows, blocks = max(1, _HELD // images), []
+    for start in range(0, SIMULATIONS, rows):
+        uniform = rng.random((min(rows, SIMULATIONS - start), images))
+        repeats = [
             _calibration_error(
                 (uniform[:, places] < probability).astype(np.float64),
                 probability,
                 np.ones((1, len(probability))),
             )
             for probability, places in predicted
-        ],
-        axis=0,
-    )
+        ]
+        blocks.append(np.mean(repeats, axis=0))
+    errors = np.concatenate(blocks)
     low, high = np.quantile(errors, TAILS)
     return Estimate(float(errors.mean()), float(low), float(high))
 
@@ -399,7 +456,7 @@ class OutOfFold:
         """A figure, averaged over repeats: float64 (resamples,)."""
         return np.asarray(np.mean([figure(sample, weights) for sample in self.samples], axis=0))
 
-    def draw(self, params: EvaluateParams) -> Floats:
+    def draw(self, params: EvaluateParams) -> Resamples:
         """Resamples with both classes; none where a class has a single cluster: nothing varies.
 
         Raises:
@@ -409,7 +466,7 @@ class OutOfFold:
         if len(np.unique(truth)) < 2:
             raise UserError("the images are of one class only; both are needed")
         if min(len(np.unique(self.member[truth == label])) for label in (0, 1)) < 2:
-            return np.empty((0, len(truth)))
+            return Resamples(self.member, params.seed, 0)
         return cluster_bootstrap(self.member, params, truth)
 
     def figures(self, params: EvaluateParams, *, intervals: bool) -> dict[str, Estimate]:
@@ -426,10 +483,8 @@ class OutOfFold:
             once = np.ones((1, len(self.member)))
             values = {name: float(self.mean(figure, once)[0]) for name, figure in FIGURES.items()}
             return {name: Estimate(value) for name, value in values.items() if np.isfinite(value)}
-        weights = self.draw(params)
-        figures = {
-            name: estimate(partial(self.mean, figure), weights) for name, figure in FIGURES.items()
-        }
+        means = {name: partial(self.mean, figure) for name, figure in FIGURES.items()}
+        figures = estimates(means, self.draw(params))
         everywhere = np.arange(len(self.member))
         floor = ece_floor([(sample.probability, everywhere) for sample in self.samples], params)
         return with_floor(figures, floor)

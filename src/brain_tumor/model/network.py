@@ -5,7 +5,7 @@ them (`head_block`), the trunk is truncated there, and fine-tuning reaches a num
 from it. Batch normalisation always runs in inference mode, in the tuned blocks too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.files import reading
+from brain_tumor.model.reading import pieces
 from brain_tumor.settings import LAST_BLOCK
+from brain_tumor.shards import ArrayRows
 
 Head = Literal["gap", "paper"]
 Form = Literal["maps", Head]  # of what a block gives: its maps, or the vector a head takes
@@ -54,20 +56,39 @@ def make_head(kind: Head, features: int, dropout: float, seed: int) -> Model:
     return keras.Model(vectors, unit(x), name=f"{kind}_head")
 
 
-def standardise(head: Model, vectors: NDArray[np.float32]) -> None:
+def standardise(head: Model, vectors: ArrayRows, rows: NDArray[np.int64] | None = None) -> None:
     """Set the `gap` head's standardisation from training vectors (N, features).
 
     A feature that hardly varies in training keeps a floor of a hundredth of the median variance,
     so that no image can blow it up later.
+
+    Args:
+        head: see `make_head`.
+        vectors: read a piece at a time.
+        rows: which of them train; by default all.
     """
     if not any(layer.name == "standardise" for layer in head.layers):
         return
-    variance = vectors.var(axis=0, dtype=np.float64)
+    train = np.arange(len(vectors)) if rows is None else rows
+    mean = _sum(vectors, train, lambda values: values) / len(train)
+    variance = _sum(vectors, train, lambda values: np.square(values - mean)) / len(train)
     floor = max(float(np.median(variance)) / 100, 1e-12)
-    mean = vectors.mean(axis=0, dtype=np.float64)
     layer = head.get_layer("standardise")
-    layer.set_weights([mean, np.maximum(variance, floor), np.asarray(len(vectors), dtype=np.int32)])
+    layer.set_weights([mean, np.maximum(variance, floor), np.asarray(len(train), dtype=np.int32)])
     layer.finalize_state()
+
+
+def _sum(
+    vectors: ArrayRows,
+    rows: NDArray[np.int64],
+    of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """The sum over rows, float64 (features,), added up row by row as NumPy does for all at once."""
+    total = np.zeros((0, *vectors.shape[1:]))
+    for piece in pieces(vectors, rows):
+        values = of(vectors[piece].astype(np.float64))
+        total = np.concatenate([total, values]).sum(axis=0, keepdims=True)
+    return np.asarray(total[0])
 
 
 def restore(head: Model, weights: list[NDArray[Any]]) -> None:

@@ -20,13 +20,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
-from brain_tumor.model.features import FeatureCache, Output, trunk_outputs
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import Output, trunk_outputs
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.metrics import log_loss
+from brain_tumor.model.reading import pieces
 from brain_tumor.model.saved import NetworkMeta, predict_in_batches, predict_proba
 from brain_tumor.outputs import InitialWeights
 from brain_tumor.settings import TrainParams
-from brain_tumor.shards import take
+from brain_tumor.shards import ArrayRows, take
 
 if TYPE_CHECKING:
     from brain_tumor.model.network import Format
@@ -89,7 +91,7 @@ def fit(start: Start, data: TrainingData, params: TrainParams, on_epoch: OnEpoch
     make_repeatable(params.seed)
     vectors, *maps = trunk_outputs(start.weights, data.images, outputs(params), start.cache)
     head = network.make_head(params.head, vectors.shape[1], params.dropout or 0.0, params.seed)
-    network.standardise(head, vectors[data.train])
+    network.standardise(head, vectors, data.train)
     history, solved = History(params, on_epoch), params.head_penalty is not None
     if solved:
         solve_head(head, vectors, data, params)
@@ -97,7 +99,7 @@ def fit(start: Start, data: TrainingData, params: TrainParams, on_epoch: OnEpoch
     else:
         train_head(head, vectors, data, history)
     if not maps:
-        probability = predict_in_batches(head, vectors[data.val])
+        probability = _predict(head, vectors, data.val)
         return Fitted(head.get_weights(), None, history.rows, probability)
     (val_maps,) = trunk_outputs(
         start.weights, take(data.images, data.val), exact_outputs(params), start.cache
@@ -238,9 +240,7 @@ def class_weight(params: TrainParams, data: TrainingData) -> dict[int, float] | 
     return dict(enumerate(map(float, weights)))
 
 
-def train_head(
-    head: Any, vectors: NDArray[np.float32], data: TrainingData, history: History
-) -> None:
+def train_head(head: Any, vectors: ArrayRows, data: TrainingData, history: History) -> None:
     """Train the head by AdamW and leave its weights of the lowest validation loss.
 
     Stops when the loss has not improved for `patience` epochs. `vectors`, float32 (N, features),
@@ -276,7 +276,7 @@ def train_head(
 
 
 def _batches(
-    vectors: NDArray[np.float32],
+    vectors: ArrayRows,
     labels: NDArray[np.float32],
     rows: NDArray[np.int64],
     size: int,
@@ -300,9 +300,7 @@ def _batches(
     return order.batch(size).map(gather).prefetch(2)
 
 
-def solve_head(
-    head: Any, vectors: NDArray[np.float32], data: TrainingData, params: TrainParams
-) -> None:
+def solve_head(head: Any, vectors: ArrayRows, data: TrainingData, params: TrainParams) -> None:
     """Set the head's sigmoid unit to the optimum for the training rows, whatever the others are.
 
     The standardisation of the `gap` head is set already (see `network.standardise`); `vectors`,
@@ -311,7 +309,12 @@ def solve_head(
     from sklearn.linear_model import LogisticRegression
 
     truth = data.labels[data.train].astype(np.int64)
-    standardised = np.asarray(head.get_layer("standardise")(vectors[data.train]), np.float64)
+    standardise = head.get_layer("standardise")
+    standardised = np.empty((len(truth), *vectors.shape[1:]))  # the only copy
+    filled = 0
+    for rows in pieces(vectors, data.train):
+        standardised[filled : filled + len(rows)] = standardise(vectors[rows])
+        filled += len(rows)
     solution = LogisticRegression(
         C=1.0 / (float(params.head_penalty or 0.0) * len(truth)),
         class_weight="balanced" if params.class_weight == "balanced" else None,
@@ -322,12 +325,18 @@ def solve_head(
     head.get_layer("probability").set_weights(weights)
 
 
-def head_losses(head: Any, vectors: NDArray[np.float32], data: TrainingData) -> dict[str, float]:
+def _predict(head: Any, vectors: ArrayRows, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Probability of some rows, which are read a piece at a time."""
+    parts = (predict_in_batches(head, vectors[piece]) for piece in pieces(vectors, rows))
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def head_losses(head: Any, vectors: ArrayRows, data: TrainingData) -> dict[str, float]:
     """Loss and accuracy on training and validation rows, as a row of the history has them."""
     row: dict[str, float] = {}
     for prefix, rows in (("", data.train), ("val_", data.val)):
         truth = data.labels[rows].astype(np.int64)
-        probability = predict_in_batches(head, vectors[rows])
+        probability = _predict(head, vectors, rows)
         row[f"{prefix}loss"] = log_loss(truth, probability)
         row[f"{prefix}accuracy"] = float(np.mean((probability >= 0.5) == truth))
     return row
@@ -349,7 +358,7 @@ def penalty_path(start: Start, data: TrainingData, params: TrainParams) -> pd.Da
     rows = []
     for factor in _PENALTY_FACTORS:
         head = network.make_head(params.head, vectors.shape[1], 0.0, params.seed)
-        network.standardise(head, vectors[data.train])
+        network.standardise(head, vectors, data.train)
         changed = params.model_copy(update={"head_penalty": given * factor})
         solve_head(head, vectors, data, changed)
         losses = head_losses(head, vectors, data)

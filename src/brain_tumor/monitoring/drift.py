@@ -45,27 +45,27 @@ def training_distance(
     Returns:
         For each image; infinite where there is no training image of another cluster.
     """
-    training = features[is_training].astype(np.float64)
-    variance = training.var(axis=0)
+    near = features[is_training].astype(np.float64)
+    variance, mean = near.var(axis=0), near.mean(axis=0)
     scale = np.sqrt(np.maximum(variance, max(float(np.median(variance)) / 100, 1e-24)))
-    points = (features - training.mean(axis=0)) / scale
-    near, names = points[is_training], cluster[is_training]
-    distances = np.full(len(points), np.inf)
-    for start in range(0, len(points), _BLOCK):
+    near -= mean  # in place: of 60,000 images a copy takes 400 MB to 1 GB
+    near /= scale
+    lengths = (near**2).sum(axis=1)
+    member = np.unique(cluster, return_inverse=True)[1]
+    distances = np.full(len(features), np.inf)
+    for start in range(0, len(features), _BLOCK):
         block = slice(start, start + _BLOCK)
-        squared = _squared(points[block], near)
-        squared[cluster[block, None] == names[None]] = np.inf
-        nearest = np.sort(squared, axis=1)[:, :neighbours]
+        points = (features[block] - mean) / scale
+        squared = (points**2).sum(axis=1)[:, None] + lengths - 2 * (points @ near.T)
+        np.maximum(squared, 0, out=squared)
+        squared[member[block, None] == member[is_training]] = np.inf
+        few = min(neighbours, squared.shape[1])
+        nearest = np.sort(np.partition(squared, few - 1, axis=1)[:, :few], axis=1)
         exists = np.isfinite(nearest)
-        total = np.sqrt(np.where(exists, nearest, 0) / points.shape[1]).sum(axis=1)
+        total = np.sqrt(np.where(exists, nearest, 0) / features.shape[1]).sum(axis=1)
         counts = exists.sum(axis=1)
         distances[block] = np.where(counts > 0, total / np.maximum(counts, 1), np.inf)
     return distances
-
-
-def _squared(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
-    return np.asarray(np.maximum(lengths - 2 * (a @ b.T), 0))
 
 
 @dataclass(frozen=True)

@@ -128,13 +128,13 @@ def compare(values: Floats, design: Design, permutations: int, seed: int) -> Dif
     last = np.append(np.diff(values[order]) > 0, True)  # of equal values
     differences = np.cumsum(image_weights[order])[last]
     rng = np.random.default_rng(seed)
-    steps = [_steps(draw) for draw in _draws(values, design, rng)]
-    tested = float(np.mean([_largest(weights[None] @ draw) for draw in steps]))
-    as_large = sum(
-        int((_largest(permuted @ draw) >= tested - _ROUNDING).sum())
-        for draw, count in zip(steps, _shares(permutations, len(steps)), strict=True)
-        for permuted in _permuted(design, weights, count, rng)
-    )
+    draws = [*_draws(values, design, rng)]
+    tested = float(np.mean([_largest(weights[None] @ _steps(draw)) for draw in draws]))
+    as_large = 0
+    for draw, count in zip(draws, _shares(permutations, len(draws)), strict=True):
+        steps = _steps(draw)  # (again: those of all draws together would take gigabytes)
+        for permuted in _permuted(design, weights, count, rng):
+            as_large += int((_largest(permuted @ steps) >= tested - _ROUNDING).sum())
     return Difference(
         higher=max(float(-differences.min()), 0.0),
         lower=max(float(differences.max()), 0.0),

@@ -247,9 +247,13 @@ def against_guesses(outputs: StageOutputs) -> Guesses | None:
 
 
 def _gain(ours: OutOfFold, guess: OutOfFold) -> Gain:
-    weights = ours.draw(_BOOTSTRAP)
     log_loss = FIGURES["log_loss"]
-    gains = guess.mean(log_loss, weights) - ours.mean(log_loss, weights)
+    gains = np.concatenate(
+        [
+            guess.mean(log_loss, weights) - ours.mean(log_loss, weights)
+            for weights in ours.draw(_BOOTSTRAP)
+        ]
+    )
     value = _log_loss(guess) - _log_loss(ours)
     return Gain(_log_loss(guess), value, float(np.quantile(gains, 1 - CONFIDENCE)))
 

@@ -34,7 +34,7 @@ def main() -> None:
         images, lambda starts: track(starts, "predicting, in batches", len(starts))
     )
     with working("measuring what the images look like"):
-        statistics = statistics_table(table["path"], images, outputs.RECORDS, manifest)
+        statistics = statistics_table(list(table["path"]), images, outputs.RECORDS, manifest)
     uncalibrated = pd.Series(predictions.probability, name="probability")
     statistics = pd.concat([table[[*KEYS]], statistics, uncalibrated], axis=1)
     Profile(statistics, predictions.features).save(outputs.PROFILE)

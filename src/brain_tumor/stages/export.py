@@ -9,7 +9,7 @@ from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.files import write_json
 from brain_tumor.inference import bundle
-from brain_tumor.inference.export import export_network
+from brain_tumor.inference.export import compared, export_network
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.machine import working
 from brain_tumor.model import saved
@@ -29,8 +29,9 @@ def main() -> None:
     with working(f"learning what {len(table)} training images look like"):
         familiarity = Familiarity.fit(profile.features[is_training], table, clusters, params.export)
     familiarity.save(outputs.EXPORT / bundle.FAMILIARITY_FILE)
-    images = open_images(outputs.IMAGES, list(table["path"]))
-    with working(f"writing the network for ONNX Runtime, comparing both on {len(table)} images"):
+    paths = list(table["path"].iloc[compared(len(table))])
+    images = open_images(outputs.IMAGES, paths)[:]
+    with working(f"writing the network for ONNX Runtime, comparing both on {len(images)} images"):
         trained = saved.load_parts(outputs.MODEL, outputs.MODEL_META)
         agreement = export_network(trained, outputs.EXPORT / bundle.FAST_FILE, images)
     files = bundle.sources(outputs.MODEL, outputs.MODEL_META, outputs.EXPORT)

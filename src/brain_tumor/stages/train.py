@@ -7,7 +7,7 @@ from brain_tumor.command import run
 from brain_tumor.files import write_json
 from brain_tumor.machine import counting
 from brain_tumor.model import figures, saved
-from brain_tumor.model.features import default_cache
+from brain_tumor.model.feature_cache import default_cache
 from brain_tumor.model.folds import read_development
 from brain_tumor.model.recipe import fit_network
 from brain_tumor.model.training import (

@@ -4,7 +4,7 @@ import sys
 
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
-from brain_tumor.data.check import about, complaints, to_report, validate
+from brain_tumor.data.check import about, complaints, shown, to_report, validate
 from brain_tumor.data.dvc import origin, read_meta
 from brain_tumor.data.expectations import outcomes, run_suite
 from brain_tumor.data.split import required_images
@@ -25,11 +25,11 @@ def main() -> None:
         result = run_suite("manifest", validation.facts, suite)
     source = f"{outputs.DATA.name}/ (source: {origin(read_meta(outputs.DATA))})"
     facts = about(validation, source)
-    words = [f"{path}: {reason}" for path, reason in validation.errors]
+    words = shown([f"{path}: {reason}" for path, reason in validation.errors])
     write_data_docs(outputs.DATA_DOCS, "Validation of the images", facts, words, result)
     write_json(outputs.VALIDATION, to_report(validation, outcomes(result)))
     problems = complaints(validation, outcomes(result))
-    for problem in problems:
+    for problem in shown(problems):
         print(f"error: {terminal(problem)}", file=sys.stderr)
     if problems:
         raise SystemExit(1)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from brain_tumor.data.copies import clusters
 from brain_tumor.errors import UserError
 from brain_tumor.model import recipe
-from brain_tumor.model.features import SIZE_VARIABLE, default_cache, stored_bytes, trunk_outputs
+from brain_tumor.model.feature_cache import SIZE_VARIABLE, default_cache
+from brain_tumor.model.features import stored_bytes, trunk_outputs
 from brain_tumor.model.folds import TrainingData, read_development
 from brain_tumor.model.training import Start, exact_outputs, make_repeatable, number_format, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
