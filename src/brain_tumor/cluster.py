@@ -15,7 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
@@ -68,6 +68,7 @@ def in_order(
             while place < len(tasks) and job.has_room(window):
                 window.append(job.send(tasks, place))
                 place += len(window[-1].tasks)
+            job.look_now_and_then()
             results = job.results(window[0], lost, description)
             window.popleft()
             yield from results
@@ -173,6 +174,11 @@ class _Job:
             self.crew.wait_for_workers(_LOST_S)
             self._submit(chunk)
 
+    def look_now_and_then(self) -> None:
+        """Take on who has come."""
+        if time.monotonic() - self.crew.looked_s > _LOOK_S:
+            self._look()
+
     def _look(self) -> None:
         before = self.crew.refused
         self.crew.look()
@@ -196,8 +202,11 @@ class _Job:
             if chunk.answer is not None:
                 chunk.answer.cancel()
         futures = [chunk.future for chunk in window if chunk.future is not None]
-        if futures and self.crew.client.status == "running":
+        if self.crew.client.status != "running":
+            return
+        if futures:
             self.crew.client.cancel(futures, force=True)
+        self.crew.dismiss()
 
 
 async def _fetched(client: Any, future: Any) -> tuple[float, list[bytes]]:
@@ -205,7 +214,8 @@ async def _fetched(client: Any, future: Any) -> tuple[float, list[bytes]]:
     return answer
 
 
-_functions: dict[str, Callable[[Any], Any]] = {}  # on a worker: of the last job
+_functions: dict[str, Callable[[Any], Any]] = {}  # on a worker: of the jobs under way
+_JOBS = 8  # at once; commands that were killed leave theirs
 
 
 class _WithoutFunctionError(Exception):
@@ -213,15 +223,20 @@ class _WithoutFunctionError(Exception):
 
 
 def _install(key: str, pickled: bytes) -> None:
-    """Give a worker the function of a job; those of earlier ones go."""
+    """Give a worker the function of a job."""
     try:
         function = pickle.loads(pickled)
     except ModuleNotFoundError as error:
         raise UserError(
             f"a worker cannot import {error.name}: start it in the folder of the project"
         ) from error
-    _functions.clear()
+    for old in list(_functions)[: 1 - _JOBS]:
+        del _functions[old]
     _functions[key] = function
+
+
+def _remove(key: str) -> None:
+    _functions.pop(key, None)
 
 
 def _work(key: str, payloads: Sequence[bytes]) -> tuple[float, list[bytes]]:
@@ -251,6 +266,7 @@ class _Crew:
         key: of the job.
         workers: address to threads, of those whose versions are the same as here.
         refused: address to what is not the same, of the others.
+        looked_s: when it was last seen who is there.
     """
 
     address: str
@@ -261,6 +277,7 @@ class _Crew:
     key: str
     workers: dict[str, int] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    looked_s: float = 0.0
 
     @classmethod
     def at(cls, address: str, function: Callable[[Any], Any], needs: Sequence[str]) -> "_Crew":
@@ -308,6 +325,7 @@ class _Crew:
 
     def look(self) -> bool:
         """See who has come and gone; whether anybody is left who may be used."""
+        self.looked_s = time.monotonic()
         with _reporting(self.address):
             present = self.client.scheduler_info(n_workers=-1)["workers"]
             known = {address: facts["nthreads"] for address, facts in present.items()}
@@ -327,6 +345,11 @@ class _Crew:
     def forget(self, names: Iterable[str]) -> None:
         """Look at workers again."""
         self.workers = {name: self.workers[name] for name in self.workers.keys() - set(names)}
+
+    def dismiss(self) -> None:
+        """Have the workers forget the function."""
+        with suppress(OSError):
+            self._run(_remove, self.key, workers=sorted(self.workers))
 
     def _compared(self, names: Sequence[str]) -> dict[str, list[str]]:
         """What is not the same at workers as here; without those that do not answer."""

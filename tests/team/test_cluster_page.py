@@ -27,7 +27,7 @@ def test_a_pipeline_works_over_machines_with_tls(tmp_path: Path) -> None:
             with started(on(other, page.block("cluster-worker")), secured, worker) as process:
                 wait_for(lambda: "Registered to:" in worker.read_text(), process, worker)
                 project.run("brain-tumor", "data", "fetch", "phantom")
-                done = run_block(f"{page.block('cluster-use')} 2>&1", secured, project.folder)
+                done = run_block(f"exec 2>&1\n{page.block('cluster-use')}", secured, project.folder)
                 assert "Run out-of-band function '_install'" in worker.read_text()
                 assert "preprocess: 24 done" in done
                 refused = without_certificate(page, own | {"HOME": "/nonexistent"}, project.folder)
