@@ -175,11 +175,11 @@ def picture(bases: list[NDArray[np.uint8]], index: int) -> tuple[str, bytes, str
 def varied(base: NDArray[np.uint8], rng: np.random.Generator) -> Image.Image:
     """A slice turned, sheared, stretched, moved, perhaps mirrored, and of another contrast."""
     image = Image.fromarray(base if rng.random() < 0.5 else base[:, ::-1])
-    turn = rng.normal(0, 0.12)
+    turn = rng.normal(0, 0.3)
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    matrix = turned @ np.array([[1, rng.normal(0, 0.05)], [0, 1]]) * (1 + rng.normal(0, 0.07, 2))
+    matrix = turned @ np.array([[1, rng.normal(0, 0.15)], [0, 1]]) * np.exp(rng.normal(0, 0.15, 2))
     centre = np.array(image.size) / 2
-    shift = centre - matrix @ centre + rng.normal(0, 2, 2)
+    shift = centre - matrix @ centre + rng.normal(0, 4, 2)
     affine = (*matrix[0], shift[0], *matrix[1], shift[1])
     moved = image.transform(image.size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
     grey = (np.asarray(moved) / 255) ** np.exp(rng.normal(0, 0.3))

@@ -64,3 +64,13 @@ def test_every_colour_can_be_changed_by_the_page(name: str) -> None:
 def test_a_forest_plot_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="received none"):
         intervals_svg([])
+
+
+@pytest.mark.parametrize("draw", [roc_svg, probabilities_svg])
+def test_a_drawing_of_very_many_images_is_not_larger_than_of_some_thousands(
+    draw: Callable[..., str],
+) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 40_000)
+    said = np.clip(rng.normal(0.3 + 0.4 * truth, 0.2), 0, 1)
+    assert len(draw(truth, said, 0.5)) < 400_000

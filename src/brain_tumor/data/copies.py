@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from brain_tumor.data.hamming import Places, pairs_within
+from brain_tumor.data.hamming import Places, apart, pairs_within
 
 Pair = tuple[int, int]
 
@@ -109,24 +109,24 @@ def near_duplicates(
     Not all of them: as many as join the pictures into their groups.
     """
     hashes, profiles = np.array(dhash, dtype=np.uint64), _Profiles(thumbnails)
-    first: dict[tuple[int, bytes], int] = {}
+    earliest: dict[tuple[int, bytes], int] = {}
     for index in np.flatnonzero(profiles.variance).tolist():  # a blank picture is like no other
         picture = int(hashes[index]), hashlib.sha256(thumbnails[index]).digest()
-        if first.setdefault(picture, index) != index and min_correlation < 1:
-            yield first[picture], index
-    distinct = np.array(list(first.values()), dtype=np.intp)
+        if earliest.setdefault(picture, index) != index and min_correlation < 1:
+            yield earliest[picture], index
+    distinct = np.array(list(earliest.values()), dtype=np.intp)
     clusters = _Clusters(len(distinct))
-    for block in pairs_within(hashes[distinct], max_hamming, clusters.number):
-        pairs = np.stack(block)
-        pairs = pairs[:, profiles.may_correlate(*distinct[pairs], min_correlation)]
-        for start in range(0, pairs.shape[1], _CORRELATED):
-            part = pairs[:, start : start + _CORRELATED]
-            part = part[:, np.not_equal(*clusters.number[part])]
-            near = profiles.correlation(*distinct[part]) > min_correlation
-            for i, j in part[:, near].T.tolist():
-                if clusters.join(i, j):
-                    a, b = sorted((int(distinct[i]), int(distinct[j])))
-                    yield a, b
+    for first, second in pairs_within(hashes[distinct], max_hamming, clusters.number):
+        likely = profiles.may_correlate(distinct[first], distinct[second], min_correlation)
+        likely_first, likely_second = first[likely], second[likely]
+        for start in range(0, len(likely_first), _CORRELATED):
+            part = slice(start, start + _CORRELATED)
+            i, j = apart(likely_first[part], likely_second[part], clusters.number)
+            near = profiles.correlation(distinct[i], distinct[j]) > min_correlation
+            for one, other in zip(i[near].tolist(), j[near].tolist(), strict=True):
+                if clusters.join(one, other):
+                    a, b = int(distinct[one]), int(distinct[other])
+                    yield min(a, b), max(a, b)
 
 
 class _Clusters:

@@ -47,14 +47,20 @@ def pairs_within(hashes: Words, max_bits: int, cluster: Places) -> Iterator[Pair
     for a, b in _distinct_within(distinct, max_bits, whole):
         for row, i in _counted(start[a], size[a]):
             for which, j in _counted(start[b[row]], size[b[row]]):
-                yield _apart(order[i[which]], order[j], cluster)
+                yield apart(order[i[which]], order[j], cluster)
         if not np.array_equal(cluster, before):
             whole[:], before = _whole(cluster[order], start), cluster.copy()
 
 
-def _apart(i: Places, j: Places, cluster: Places) -> Pairs:
+def apart(i: Places, j: Places, cluster: Places) -> Pairs:
+    """Those of the pairs (i, j) that are not of one cluster."""
     differ = cluster[i] != cluster[j]
     return i[differ], j[differ]
+
+
+def _joined(blocks: list[Pairs], cluster: Places) -> Pairs:
+    first, second = (np.concatenate(side) for side in zip(*blocks, strict=True))
+    return apart(first, second, cluster)
 
 
 def _whole(cluster: Places, start: Places) -> Places:
@@ -106,23 +112,23 @@ def _of_equal(key: Words, hashes: Words, max_bits: int, cluster: Places) -> Iter
     last = (np.cumsum(np.bincount(run)) - 1)[run]  # place of the last with the same key
     place = left = np.arange(len(key))
     hits: list[Pairs] = []
-    for apart in range(1, len(key)):
-        if apart & (apart - 1) == 0:  # leave out the keys of one cluster
+    for distance in range(1, len(key)):
+        if distance & (distance - 1) == 0:  # leave out the keys of one cluster
             changes = np.append(0, np.cumsum(np.diff(cluster[order]) != 0))
             place = place[changes[last[place]] > changes[place]]
             place = place[np.argsort(place - last[place], kind="stable")]
             left = place - last[place]  # below 0, ascending
-        count = int(np.searchsorted(left, -apart, side="right"))
+        count = int(np.searchsorted(left, -distance, side="right"))
         if not count:
             break
         place, left = place[:count], left[:count]
-        hit = place[np.bitwise_count(ordered[place] ^ ordered[place + apart]) <= max_bits]
-        hits.append((order[hit], order[hit + apart]))
-        if len(hit) * len(hits) > _BLOCK or apart & (apart + 1) == 0:
-            yield _apart(*(np.concatenate(side) for side in zip(*hits, strict=True)), cluster)
+        hit = place[np.bitwise_count(ordered[place] ^ ordered[place + distance]) <= max_bits]
+        hits.append((order[hit], order[hit + distance]))
+        if len(hit) * len(hits) > _BLOCK or distance & (distance + 1) == 0:
+            yield _joined(hits, cluster)
             hits = []
     if hits:
-        yield _apart(*(np.concatenate(side) for side in zip(*hits, strict=True)), cluster)
+        yield _joined(hits, cluster)
 
 
 def _counted(starts: Places, lengths: Places) -> Iterator[Pairs]:

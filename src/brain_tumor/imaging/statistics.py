@@ -1,6 +1,6 @@
 """Numbers that describe a picture: grey levels, sharpness, noise, alignment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -88,7 +88,7 @@ _AT_ONCE = 256  # images in memory
 
 
 def statistics_table(
-    paths: Sequence[str],
+    paths: Iterable[str],
     images: ImageRows,
     records: Path,
     manifest: pd.DataFrame,
@@ -101,16 +101,17 @@ def statistics_table(
         UserError: `records` lacks an image.
     """
     table = read_table(records, ["path"], dtype=str, keep_default_na=False)
-    places = pd.Index(table.pop("path")).get_indexer(pd.Index(paths))
+    names = list(paths)
+    places = pd.Index(table.pop("path")).get_indexer(pd.Index(names))
     if (places < 0).any():
-        missing = paths[int(np.argmax(places < 0))]
+        missing = names[int(np.argmax(places < 0))]
         raise UserError(f"{records}: has no row for {missing}; run `dvc repro`")
     columns = {str(name): table[name].tolist() for name in table}
     sizes = dict(zip(manifest["path"], manifest["bytes"], strict=True))
     rows = []
     for start in range(0, len(places), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        for path, place, image in zip(paths[part], places[part], images[part], strict=True):
+        for path, place, image in zip(names[part], places[part], images[part], strict=True):
             record = Record.from_row({name: column[place] for name, column in columns.items()})
             rows.append(image_statistics(image, record, int(sizes[path])).row())
     return pd.DataFrame(rows)

@@ -206,21 +206,32 @@ def roc_svg(y_true: NDArray[np.int64], probability: NDArray[np.float64], thresho
     return figure
 
 
+_POINTS = 1000  # of a class: a point is 100 bytes of the page
+
+
 @drawn
 def probabilities_svg(
     y_true: NDArray[np.int64], probability: NDArray[np.float64], threshold: float
 ) -> Any:
-    """Every predicted probability (N,) by true class (N,), 0 or 1, with the threshold."""
+    """Predicted probabilities (N,) by true class (N,), 0 or 1, with the threshold.
+
+    Of more than 1,000 images of a class as many are drawn, evenly spread over their order.
+    """
     figure, axes = new_figure(5.4, 2.0)
     axes.axvline(threshold, color=INK, lw=1, ls=(0, (4, 3)))
     axes.text(
         threshold, 1.03, "threshold", ha="center", size=8, transform=axes.get_xaxis_transform()
     )
-    for value, colour in ((0, BLUE), (1, ORANGE)):
-        values = probability[y_true == value]
+    names = []
+    for value, colour, name in ((0, BLUE, "no tumour"), (1, ORANGE, "tumour")):
+        values, of = probability[y_true == value], np.count_nonzero(y_true == value)
+        if of > _POINTS:
+            values = np.sort(values)[np.linspace(0, of - 1, _POINTS).round().astype(np.intp)]
+            name = f"{name}\n({_POINTS:,} of {of:,})"
+        names.append(name)
         axes.plot(values, 1 - value + _swarm(values), "o", color=colour, ms=4, alpha=0.75, mew=0)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.5, 1.5), xlabel="predicted probability of a tumour")
-    axes.set_yticks([0, 1], ["tumour", "no tumour"])
+    axes.set_yticks([0, 1], names[::-1])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(visible=True, axis="x")
