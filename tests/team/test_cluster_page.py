@@ -32,7 +32,7 @@ def test_a_pipeline_works_over_machines_with_tls(tmp_path: Path) -> None:
                 assert "preprocess: 24 done" in done
                 refused = without_certificate(page, own | {"HOME": "/nonexistent"}, project.folder)
     assert "error: tls://" in refused
-    assert "the scheduler cannot be reached" in refused
+    assert "TLS needs certificates" in refused
     assert "Traceback" not in refused
     assert page.used == {name for name in blocks() if name.startswith("cluster-")}
 
