@@ -51,6 +51,8 @@ def main(
     ),
 ) -> None:
     """Run a group of stages for each number of images, and print a table."""
+    if group not in STAGES:
+        raise typer.BadParameter(f"{group}: one of {', '.join(STAGES)} is needed")
     report([*measured(STAGES[group], images, folder)])
 
 

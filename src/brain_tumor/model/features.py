@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from brain_tumor import cluster
 from brain_tumor.files import reading
 from brain_tumor.machine import spread, track
+from brain_tumor.model import devices
 from brain_tumor.model.feature_cache import SIZE_VARIABLE, Entry, FeatureCache
 from brain_tumor.model.saved import BATCH, to_unit
 from brain_tumor.shards import ArrayRows, ImageRows, chunks
@@ -139,7 +140,7 @@ class ComputedRows:
         rows = np.empty((len(images), *self.shape[1:]), self.dtype)
         started = time.monotonic()
         for start in range(0, len(images), BATCH):
-            (rows[start : start + BATCH],) = self._trunk(_batch(images, start))
+            (rows[start : start + BATCH],) = self._trunk(_batch(images, BATCH, start))
         self._tell(len(images), time.monotonic() - started)
         return rows
 
@@ -206,7 +207,7 @@ class Trunk:
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """For each output its rows (n, ...), of images, uint8 (n, size, size)."""
         if self._predict is None:
-            from brain_tumor.model import devices, network
+            from brain_tumor.model import network
 
             places = [(output.block, output.form) for output in self.outputs]
             with devices.strategy().scope():
@@ -237,7 +238,8 @@ def _compute(
     keep: Sequence[Entry],
 ) -> None:
     trunk = Trunk(weights, images.shape[1], list(missing))
-    starts, read = range(0, len(images), BATCH), partial(_batch, images)
+    size = BATCH if cluster.is_used() else BATCH * devices.count()
+    starts, read = range(0, len(images), size), partial(_batch, images, size)
     batches = (
         spread(trunk, starts, "frozen trunk", read=read, needs=_NEEDS)
         if cluster.is_used()
@@ -249,8 +251,8 @@ def _compute(
                 file.write(array.tobytes())
 
 
-def _batch(images: ImageRows, start: int) -> NDArray[np.uint8]:
-    return images[start : start + BATCH]
+def _batch(images: ImageRows, size: int, start: int) -> NDArray[np.uint8]:
+    return images[start : start + size]
 
 
 def _entry(prefix: str, output: Output, size_px: int, count: int) -> Entry:
