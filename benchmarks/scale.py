@@ -1,6 +1,7 @@
 """Time and memory of the stages, by the number of images.
 
     python -m benchmarks.scale data 1000 5000 25000 100000
+    python -m benchmarks.scale network 1000 5000
 
 Pictures are made first, and kept for the next run: slices of the phantom, 96 px wide, each turned,
 stretched, brightened and given noise in its own way. One in ten is a copy (the same bytes, or
@@ -9,6 +10,9 @@ the other, as DVC runs them. CPU seconds are of all their processes. Memory is w
 together, at most, without what is mapped from files; `one process` is the most that any of them
 held, with that.
 
+Group `network` goes through all stages up to `export` in another folder, from random weights, with
+images of 75 px and two trials, one of the head alone and one that trains a block.
+
 The exponent is the p of a + b n^p, which fits the CPU seconds best; three sizes are needed for it.
 """
 
@@ -16,13 +20,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from shutil import copyfile
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +34,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from ruamel.yaml import YAML
 
 from brain_tumor import settings
 from brain_tumor.data.phantom.slices import make_slice
@@ -38,13 +42,25 @@ from brain_tumor.files import replacing
 from brain_tumor.machine import spread, track
 
 PARAMS = Path("params.yaml")
-STAGES = {"data": ("validate", "split", "preprocess", "augment")}
+DATA = ("validate", "split", "preprocess", "augment")
+STAGES = {
+    "data": DATA,
+    "network": (*DATA, "backbone", "tune", "train", "calibrate", "evaluate", "export"),
+}
+CHANGES: dict[str, dict[str, dict[str, Any]]] = {
+    "data": {},
+    "network": {
+        "preprocess": {"size_px": 75},
+        "backbone": {"source": "random"},
+        "tune": {"n_trials": 2, "startup_trials": 2},
+    },
+}
 SEED, SLICES, SIDE_PX, SAMPLED_S = 19, 100, 96, 0.1
 FILES_PER_FOLDER = 1000
 
 
 def main(
-    group: Annotated[str, typer.Argument(help="data: validate, split, preprocess, augment.")],
+    group: Annotated[str, typer.Argument(help="data: validate to augment; network: to export.")],
     images: Annotated[list[int], typer.Argument(help="Numbers of images.")],
     folder: Annotated[Path, typer.Option(help="Where pictures and results lie.")] = Path(
         ".cache/scale"
@@ -53,7 +69,7 @@ def main(
     """Run a group of stages for each number of images, and print a table."""
     if group not in STAGES:
         raise typer.BadParameter(f"{group}: one of {', '.join(STAGES)} is needed")
-    report([*measured(STAGES[group], images, folder)])
+    report([*measured(group, images, folder)])
 
 
 @dataclass(frozen=True)
@@ -68,12 +84,12 @@ class Cost:
     one_process_mb: float
 
 
-def measured(stages: Sequence[str], numbers: list[int], folder: Path) -> Iterator[Cost]:
-    """Run stages for each number of images, the smallest first."""
+def measured(group: str, numbers: list[int], folder: Path) -> Iterator[Cost]:
+    """Run a group of stages for each number of images, the smallest first."""
     for number in sorted(numbers):
-        project = folder / str(number)
-        make_project(project, number)
-        for stage in stages:
+        project = folder / f"{group}-{number}"
+        make_project(project, number, CHANGES[group])
+        for stage in STAGES[group]:
             cost = run(stage, number, project)
             print(cost, file=sys.stderr, flush=True)
             yield cost
@@ -88,7 +104,7 @@ def run(stage: str, images: int, project: Path) -> Cost:
         process = subprocess.Popen(
             command,
             cwd=project,
-            env=os.environ | {"PYTHONPATH": source},
+            env=os.environ | {"PYTHONPATH": source, "DVC_ROOT": str(project.resolve())},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -126,8 +142,8 @@ def anonymous_mb(pid: int) -> float:
 # Pictures.
 
 
-def make_project(project: Path, images: int) -> None:
-    """Make data/ and params.yaml of so many images, unless they are there."""
+def make_project(project: Path, images: int, changes: dict[str, dict[str, Any]]) -> None:
+    """Make data/ and params.yaml, with changed sections, unless they are there."""
     if (project / PARAMS).exists():
         return
     bases, rows = slices(), []
@@ -139,7 +155,10 @@ def make_project(project: Path, images: int) -> None:
         rows.append({"path": path, "patient": patient})
     pd.DataFrame(rows).to_csv(project / "data" / "patients.csv", index=False)
     with replacing(project / PARAMS) as aside:
-        copyfile(PARAMS, aside)
+        sections = YAML().load(PARAMS)
+        for name, values in changes.items():
+            sections[name].update(values)
+        YAML().dump(sections, aside)
 
 
 @cache
