@@ -108,6 +108,13 @@ def working(description: str) -> Iterator[None]:
 
 
 @contextmanager
+def lasting(description: str) -> Iterator[None]:
+    """As `working`, for what is mostly short: a log has nothing of it in the first ten seconds."""
+    with _shown(_Step(description)):
+        yield
+
+
+@contextmanager
 def counting(description: str, total: int) -> Iterator[Callable[[str], None]]:
     """Give a function that counts one of at most `total` steps and shows a line about it.
 

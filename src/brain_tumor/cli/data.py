@@ -86,9 +86,9 @@ def data_fetch(
     no folder is left half filled. The .dvc file records the source.
     """
     from brain_tumor.data.fetch import fetch
-    from brain_tumor.machine import working
+    from brain_tumor.machine import lasting
 
-    with reporting_errors(), working(f"filling {data}"):
+    with reporting_errors(), lasting(f"filling {data}"):
         counts = fetch(source, data, *sections(params), force=force)
     images = ", ".join(f"{count} {name}" for name, count in counts.items())
     say(f"{data}: {images}; next: git add {data}.dvc && git commit")
@@ -142,7 +142,7 @@ def data_add(
     """
     from brain_tumor import settings
     from brain_tumor.data.grow import add, added_lines
-    from brain_tumor.machine import working
+    from brain_tumor.machine import lasting
 
     with reporting_errors():
         classes = settings.read(params).validate
@@ -150,7 +150,7 @@ def data_add(
             known_label = classes.label_of(label)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--label") from error
-        with working(f"adding to {data}"):
+        with lasting(f"adding to {data}"):
             plan = add(folder, known_label, data, classes)
     for line in added_lines(plan, data, tuple(classes.folders)):
         say(line)
@@ -173,11 +173,11 @@ def data_diff(
     other files that differ. Only the revision's list of files is fetched.
     """
     from brain_tumor.data.compare import diff_lines, since
-    from brain_tumor.machine import working
+    from brain_tumor.machine import lasting
 
     with reporting_errors():
         _, folders = sections(params)
-        with working(f"comparing {data} with {revision}"):
+        with lasting(f"comparing {data} with {revision}"):
             diff = since(revision, data, folders)
         if json_text:
             print(as_json(diff.as_dict()), flush=True)
@@ -194,10 +194,10 @@ def data_status(data: DataFolder = DATA, params: ParamsFile = PARAMS) -> None:
     describes, whether that is committed, and whether the default DVC remote has all files.
     """
     from brain_tumor.data.compare import status
-    from brain_tumor.machine import working
+    from brain_tumor.machine import lasting
 
     with reporting_errors():
         _, folders = sections(params)
-        with working(f"comparing {data} with what is on record"):
+        with lasting(f"comparing {data} with what is on record"):
             for line in status(data, folders):
                 say(line)
