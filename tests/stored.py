@@ -33,6 +33,8 @@ def spoil(folder: Path, paths: Sequence[str]) -> None:
     """Let images be such that reading them is an error, and leave the others as they are."""
     index = pd.read_csv(folder / INDEX, dtype=str, keep_default_na=False).set_index("path")
     for path in paths:
-        images = np.load(folder / f"{index['shard'][path]}.npy", mmap_mode="r+")
+        file = folder / f"{index['shard'][path]}.npy"
+        images = np.load(file)
         images[int(index["row"][path])] ^= 255
-        images.flush()
+        file.unlink()  # (DVC's cache may hold the same file)
+        np.save(file, images)

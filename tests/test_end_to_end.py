@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from brain_tumor.tracking.runs import NOTE_TAG
 from tests.small_project import LOG, Project, champion_says, cold_path, copy_trained
 from tests.stage_here import run_here
+from tests.stored import spoil
 
 pytestmark = [pytest.mark.slow, pytest.mark.first]
 WIDTH = 120  # of a terminal, characters
@@ -139,8 +140,7 @@ def test_training_never_sees_the_test_images(project: Project) -> None:
     outputs = project.folder / "outputs"
     before = digest_of_network(outputs / "train")
     split = pd.read_csv(outputs / "split.csv")
-    for path in split.loc[split["split"] == "test", "path"]:
-        (outputs / "preprocess" / "images" / f"{path}.png").unlink()
+    spoil(outputs / "preprocess" / "images", list(split.loc[split["split"] == "test", "path"]))
     written = (outputs / "train" / "model.keras").stat().st_mtime_ns
     pipeline = YAML(typ="safe").load((project.folder / "dvc.yaml").read_text())
     done = run_here(pipeline["stages"]["train"]["cmd"], project.folder)

@@ -135,6 +135,25 @@ def test_no_worker_outlives_the_command(number: signal.Signals, tmp_path: Path) 
     )
 
 
+def test_an_impatient_interrupt_leaves_no_worker_either(tmp_path: Path) -> None:
+    code = "from brain_tumor.command import run; from tests.spread_work import main; run(main)"
+    words = [sys.executable, "-c", code, "forever", ".", str(tmp_path / "out")]
+    environment = project_environment() | {"BRAIN_TUMOR_WORKERS": "2"}
+    with subprocess.Popen(
+        in_foreground(*words), env=environment, cwd=ROOT, text=True, stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as command:  # fmt: skip
+        try:
+            workers = _wait_for_workers(command)
+            for _ in range(2):
+                os.killpg(command.pid, signal.SIGINT)
+                time.sleep(0.5)
+            command.communicate(timeout=30)
+        finally:
+            command.kill()
+    _wait_until_gone(workers)
+
+
 def _wait_for_workers(command: "subprocess.Popen[str]") -> list[int]:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

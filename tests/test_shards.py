@@ -180,7 +180,15 @@ def test_rows_of_any_array_are_read_from_its_file(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     rows = RowFile(tmp_path / "a.npy")
     assert (rows.shape, rows.dtype, len(rows)) == (array.shape, array.dtype, 50)
-    for key in (slice(3, 9), np.array([4, 4, 2, 49]), array[:, 0, 0] > 0, 7):
+    for key in (
+        slice(0, 0),
+        np.zeros(0, np.int64),
+        array[:, 0, 0] > 99,
+        slice(3, 9),
+        np.array([4, 4, 2, 49]),
+        array[:, 0, 0] > 0,
+        7,
+    ):
         np.testing.assert_array_equal(rows[key], array[key])
     np.testing.assert_array_equal(np.asarray(rows), array)
     with pytest.raises(IndexError):

@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import sys
+import threading
 import time
 import warnings
 from collections import deque
@@ -112,11 +113,13 @@ class _Job:
     crew: "_Crew"
     read: Callable[[Any], Any]
     chunk_tasks: int = 1
+    result_bytes: float = 0.0  # of a task, as the last ones were
 
     def has_room(self, window: Sequence[_Chunk]) -> bool:
         if not window:
             return True
-        flying = sum(chunk.size for chunk in window)
+        tasks = sum(len(chunk.tasks) for chunk in window)
+        flying = max(sum(chunk.size for chunk in window), tasks * self.result_bytes)
         return len(window) < _AHEAD * self.crew.threads() and flying < _FLIGHT_BYTES
 
     def send(self, tasks: Sequence[Any], place: int) -> _Chunk:
@@ -144,7 +147,7 @@ class _Job:
                 pure=False,
             )
         chunk.answer = asyncio.run_coroutine_threadsafe(
-            _fetched(self.crew.client, chunk.future), self.crew.client.loop.asyncio_loop
+            _fetched(self.crew, chunk.future), self.crew.client.loop.asyncio_loop
         )
 
     def results(
@@ -188,7 +191,8 @@ class _Job:
     def _opened(self, seconds: float, outcomes: Sequence[bytes]) -> Iterator[Any]:
         count = len(outcomes)
         by_time = _CHUNK_S / max(seconds / count, 1e-6)
-        by_size = _CHUNK_BYTES / max(sum(map(len, outcomes)) / count, 1)
+        self.result_bytes = sum(map(len, outcomes)) / count
+        by_size = _CHUNK_BYTES / max(self.result_bytes, 1)
         self.chunk_tasks = max(1, min(_CHUNK_TASKS, int(by_time), int(by_size)))
         for outcome in outcomes:
             is_result, value = pickle.loads(outcome)
@@ -209,12 +213,14 @@ class _Job:
         self.crew.dismiss()
 
 
-async def _fetched(client: Any, future: Any) -> tuple[float, list[bytes]]:
-    answer: tuple[float, list[bytes]] = await client.gather(future, asynchronous=True)
+async def _fetched(crew: "_Crew", future: Any) -> tuple[float, list[bytes]]:
+    with _reporting(crew.address):
+        answer: tuple[float, list[bytes]] = await crew.client.gather(future, asynchronous=True)
     return answer
 
 
 _functions: dict[str, Callable[[Any], Any]] = {}  # on a worker: of the jobs under way
+_one_at_a_time = threading.Lock()  # functions are for one thread; a worker may have several
 _JOBS = 8  # at once; commands that were killed leave theirs
 
 
@@ -248,9 +254,10 @@ def _work(key: str, payloads: Sequence[bytes]) -> tuple[float, list[bytes]]:
     function = _functions.get(key)
     if function is None:
         raise _WithoutFunctionError
-    start_s = time.perf_counter()
-    outcomes = [processes.outcome(function, payload) for payload in payloads]
-    return time.perf_counter() - start_s, outcomes
+    with _one_at_a_time:
+        start_s = time.perf_counter()
+        outcomes = [processes.outcome(function, payload) for payload in payloads]
+        return time.perf_counter() - start_s, outcomes
 
 
 @dataclass
@@ -319,7 +326,8 @@ class _Crew:
             if time.monotonic() > deadline:
                 raise UserError(
                     f"{self.address} ({SCHEDULER_VARIABLE}): no worker there for "
-                    f"{patience_s:.0f} s: start one, `dask worker {self.address}`"
+                    f"{patience_s:.0f} s: start one, `python -m dask worker "
+                    f"{self.address} --nworkers auto --nthreads 1`"
                 )
             time.sleep(0.2)
 

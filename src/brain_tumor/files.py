@@ -221,7 +221,7 @@ def reading(path: Path, remedy: str = "") -> Iterator[None]:
     after = f"; {remedy}" if remedy else ""
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:
         if not os.path.lexists(path):

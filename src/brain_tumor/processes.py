@@ -116,9 +116,11 @@ def _crew(
         finally:
             for future in window:
                 future.cancel()
-            wait(window, _GRACE_S)
-            for process in crew:
-                process.end()
+            try:
+                wait(window, _GRACE_S)
+            finally:  # even where Ctrl-C is pressed again
+                for process in crew:
+                    process.end()
 
 
 _CONTEXT: Final = get_context("spawn")

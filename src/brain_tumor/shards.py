@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,9 +151,9 @@ class RowFile:
         ascending = rows[order]
         read = np.empty((len(rows), *self.shape[1:]), self.dtype)
         raw = memoryview(read.reshape(-1).view(np.uint8).data)
-        starts = np.flatnonzero(np.diff(ascending, prepend=-2) != 1)
-        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-            self._fill(raw, int(start), int(end), int(ascending[start]))
+        starts = np.flatnonzero(np.diff(ascending, prepend=-2) != 1).tolist()
+        for start, end in pairwise([*starts, len(rows)]):
+            self._fill(raw, start, end, int(ascending[start]))
         if np.array_equal(ascending, rows):
             return read
         result = np.empty_like(read)

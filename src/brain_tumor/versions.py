@@ -14,6 +14,7 @@ PACKAGES: Final = (
     "pydicom",
     "python-gdcm",
     "nibabel",
+    "nilearn",
     "distributed",
 )
 
@@ -39,7 +40,7 @@ def differences(answer: Mapping[str, Any], needs: Sequence[str]) -> list[str]:
 def _versions(answer: Mapping[str, Any], needs: Sequence[str]) -> dict[str, str]:
     packages = answer["packages"]
     python = ".".join(answer["host"]["python"].split(".")[:2])
-    return {"Python": python} | {
+    return {"Python": python, "processor": answer["host"]["machine"]} | {
         name: packages.get(name) or packages.get(f"{name}-cpu") or "none"
         for name in (*PACKAGES, *needs)
     }

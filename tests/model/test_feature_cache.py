@@ -133,6 +133,15 @@ def test_array_in_use_survives_its_eviction(small_cache: FeatureCache) -> None:
     assert float(arrays[0][:].sum()) == 5.0 * 250
 
 
+def test_a_damaged_entry_makes_room_for_the_new_one(small_cache: FeatureCache) -> None:
+    for _ in range(2):
+        with small_cache.alone(), small_cache.writing([entry("a", rows=90)]) as (file,):
+            sizes = [path.stat().st_size for path in small_cache.folder.iterdir()]
+            file.write(bytes(entry("a", rows=90).nbytes))
+        assert sum(sizes) < 5_000
+        flip_one_bit(small_cache.folder / "a.npy")
+
+
 def test_what_is_larger_than_the_bound_is_not_written(small_cache: FeatureCache) -> None:
     put(small_cache, entry("a"))
     with pytest.raises(ValueError, match=r"do not fit into 10000"):

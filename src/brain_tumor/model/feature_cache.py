@@ -110,6 +110,7 @@ class FeatureCache:
                 path = self.folder / entry.file
                 if path.is_dir():  # no file of the cache
                     shutil.rmtree(path)
+                path.unlink(missing_ok=True)  # damaged: both would be more than the bound
                 aside = stack.enter_context(replacing(path))
                 files.append(stack.enter_context(_SummedFile(FileIO(aside, "w"))))
                 _write_header(files[-1], entry)

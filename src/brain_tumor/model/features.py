@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from brain_tumor import cluster
 from brain_tumor.files import reading
-from brain_tumor.machine import spread, track
+from brain_tumor.machine import lasting, spread, track
 from brain_tumor.model import devices
 from brain_tumor.model.feature_cache import SIZE_VARIABLE, Entry, FeatureCache
 from brain_tumor.model.saved import BATCH, to_unit
@@ -35,6 +35,7 @@ from brain_tumor.shards import ArrayRows, ImageRows, chunks
 if TYPE_CHECKING:
     from brain_tumor.model.network import Form
 
+_HELD_BYTES = 2 << 30  # of vectors in memory, where the cache cannot keep them
 _NEEDS = ("keras", "tensorflow", "ml-dtypes")  # of a worker that computes the trunk
 _CHANNELS = (192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048)  # stem, mixed0, ...
 _images_digests: dict[int, str] = {}  # by the id of an array that lives
@@ -98,8 +99,9 @@ def trunk_outputs(
     for output, entry in zip(wanted, entries, strict=True):
         if entry not in rows:
             computed = ComputedRows(weights, images, output, entry)
-            # (a head needs its vectors whole and often; they are small beside maps)
-            rows[entry] = computed if output.form == "maps" else computed[:]
+            # A head reads its vectors often; they are small beside maps.
+            is_held = output.form != "maps" and entry.nbytes <= _HELD_BYTES
+            rows[entry] = computed[:] if is_held else computed
     return [rows[entry] for entry in entries]
 
 
@@ -136,12 +138,17 @@ class ComputedRows:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Compute a slice of rows, or the rows of an array of numbers or of bools."""
-        images = self._images[key]
-        rows = np.empty((len(images), *self.shape[1:]), self.dtype)
+        wanted = np.arange(len(self))[key]
+        rows = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        if self._entry.file not in _told:
+            self._trunk(self._images[:1])  # built and compiled before the time is taken
         started = time.monotonic()
-        for start in range(0, len(images), BATCH):
-            (rows[start : start + BATCH],) = self._trunk(_batch(images, BATCH, start))
-        self._tell(len(images), time.monotonic() - started)
+        starts = range(0, len(wanted), BATCH)
+        whole = len(wanted) == len(self)
+        for start in track(starts, "frozen trunk", len(starts)) if whole else starts:
+            batch = slice(start, start + BATCH)
+            (rows[batch],) = self._trunk(self._images[wanted[batch]])
+        self._tell(len(wanted), time.monotonic() - started)
         return rows
 
     def _tell(self, count: int, seconds: float) -> None:
@@ -150,7 +157,7 @@ class ComputedRows:
             (block,) = (output.block for output in self._trunk.outputs)
             per_pass = seconds / count * len(self)
             print(
-                f"note: {self._entry.nbytes / 1e9:.1f} GB of mixed{block} of "
+                f"note: {self._entry.nbytes / 1e9:.1f} GB of {_name(block)} of "
                 f"{len(self):,} images are more than {SIZE_VARIABLE} allows: they are computed "
                 f"anew each time, about {per_pass:.0f} s for all of them once",
                 file=sys.stderr,
@@ -256,10 +263,13 @@ def _batch(images: ImageRows, size: int, start: int) -> NDArray[np.uint8]:
 
 
 def _entry(prefix: str, output: Output, size_px: int, count: int) -> Entry:
-    block = "stem" if output.block < 0 else f"mixed{output.block}"
     shape = output_shape(output.block, output.form, size_px)
-    name = f"{prefix}-{size_px}px-{block}-{output.form}-{output.dtype}"
+    name = f"{prefix}-{size_px}px-{_name(output.block)}-{output.form}-{output.dtype}"
     return Entry(name, (count, *shape), _dtype(output.dtype))
+
+
+def _name(block: int) -> str:
+    return "stem" if block < 0 else f"mixed{block}"
 
 
 def _dtype(name: str) -> np.dtype[Any]:
@@ -304,8 +314,9 @@ def _images_digest(images: ImageRows) -> str:
         if isinstance(images, np.ndarray):
             images.setflags(write=False)
         sha = hashlib.sha256(f"{images.dtype}{images.shape}".encode())
-        for part in chunks(images):
-            sha.update(np.ascontiguousarray(part).data)
+        with lasting("reading the images"):
+            for part in chunks(images):
+                sha.update(np.ascontiguousarray(part).data)
         _images_digests[key] = sha.hexdigest()[:16]
         weakref.finalize(images, _images_digests.pop, key)
     return _images_digests[key]

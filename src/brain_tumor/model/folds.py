@@ -1,5 +1,6 @@
 """The images that training and choosing may see: train and val, never test."""
 
+import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import UserError
 from brain_tumor.imaging.augment import augmented, copy_names
-from brain_tumor.machine import repository_root
+from brain_tumor.machine import host, repository_root
 from brain_tumor.outputs import (
     AUGMENTED_IMAGES,
     AUGMENTED_RECORDS,
@@ -22,7 +23,6 @@ from brain_tumor.settings import AugmentParams
 from brain_tumor.shards import ImageRows, concatenate, open_images, take, write_aside
 
 Rows = NDArray[np.int64]
-_VARIANTS = Path(".cache") / "variants"  # of validation images, while a process uses them
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,10 @@ class Development:
             return self
         images = take(self.images, val.index.to_numpy())
         named = augmented(images, paths, params, "variants of the validation images")
-        copies = write_aside(repository_root() / _VARIANTS, named, names)
+        # Of this machine: what another left cannot be told from what it uses.
+        machine = hashlib.sha256(host().encode()).hexdigest()[:8]
+        folder = repository_root() / ".cache" / f"variants-{machine}"
+        copies = write_aside(folder, named, names)
         rows = val.loc[val.index.repeat(params.copies)].assign(copy=True)
         return replace(
             self,

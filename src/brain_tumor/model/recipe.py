@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from brain_tumor.machine import track
+from brain_tumor.machine import lasting, track
 from brain_tumor.model import metrics
 from brain_tumor.model.folds import TrainingData
 from brain_tumor.model.training import DivergedError, Epoch, Fitted, OnEpoch, Start, fit, network_of
@@ -57,7 +57,8 @@ def fit_folds(
             on_epoch(number, epoch, row)
 
         try:
-            fitted = fit(start, data, params, on_epoch_of_fold)
+            with lasting(f"training, fold {number} of {len(folds)}"):
+                fitted = fit(start, data, params, on_epoch_of_fold)
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
         scores.append(figure(data.labels[data.val].astype(np.int64), fitted.val_probability))

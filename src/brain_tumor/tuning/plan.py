@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.data.copies import clusters
 from brain_tumor.errors import UserError
+from brain_tumor.machine import lasting
 from brain_tumor.model import recipe
 from brain_tumor.model.feature_cache import SIZE_VARIABLE, default_cache
 from brain_tumor.model.features import stored_bytes, trunk_outputs
@@ -150,8 +151,9 @@ def _digest(parts: tuple[TrainingData, ...]) -> str:
     """SHA-256 of images, labels and rows that take part; the folds share one array of images."""
     used = np.unique(np.concatenate([rows for part in parts for rows in (part.train, part.val)]))
     sha = hashlib.sha256()
-    for images in chunks(take(parts[0].images, used)):
-        sha.update(np.ascontiguousarray(images).data)
+    with lasting("reading the images of the study"):
+        for images in chunks(take(parts[0].images, used)):
+            sha.update(np.ascontiguousarray(images).data)
     for part in parts:
         sources = used if part.sources is None else part.sources[used]
         for array in (part.labels[used], part.train, part.val, sources):
