@@ -367,7 +367,7 @@ class Rows:
 
     def __getitem__(self, rows: Any) -> Any:
         given = self._array[rows]
-        assert given.ndim == self._array.ndim
+        assert len(given.shape) == len(self.shape)
         assert len(given) <= self._most
         return np.array(given)
 

@@ -141,7 +141,9 @@ def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:
 
 
 # Imported inside functions that prediction never calls: drawing phantoms, scoring, progress.
-_NOT_FOR_PREDICTION = {"nilearn", "sklearn", "matplotlib", "rich"}
+_NOT_FOR_PREDICTION = {"nilearn", "sklearn", "matplotlib", "rich"} | {
+    "cloudpickle", "dask", "distributed"  # of a cluster, which a registered model never uses
+}  # fmt: skip
 _COME_WITH_OTHERS = {"pydantic_core"}  # pydantic pins its version
 
 

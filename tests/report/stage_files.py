@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from ruamel.yaml import YAML
 
 from brain_tumor import settings
@@ -18,6 +17,7 @@ from brain_tumor.report.card import ModelCard
 from brain_tumor.report.inputs import Inputs, Sections, read
 from brain_tumor.report.prose import make_card
 from brain_tumor.settings import EvaluateParams
+from brain_tumor.shards import write_images
 
 ROOT = Path(__file__).parents[2]
 THRESHOLD = 0.4
@@ -93,10 +93,8 @@ def write(root: Path) -> ReportInputs:
     trials(to, [{"number": 0, "state": "complete", "value": 0.41, "head_block": 4},
                 {"number": 1, "state": "pruned", "value": None, "head_block": 5},
                 {"number": 3, "state": "complete", "value": 0.3, "head_block": 6}])  # fmt: skip
-    for number, path in enumerate(table["path"]):
-        image = to.images / f"{path}.png"
-        image.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (299, 299), number).save(image)
+    grey = (np.full((299, 299), number, np.uint8) for number in range(len(table)))
+    write_images(to.images, zip(table["path"], grey, strict=True))
     _json(to.export / EXPORT_REPORT, {"engine": "onnxruntime 1.22", "digest": DIGEST})
     return to
 
