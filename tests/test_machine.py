@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -110,20 +112,26 @@ def children(process: int) -> list[int]:
     return [int(word) for thread in threads for word in thread.read_text().split()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_no_worker_outlives_the_command(number: signal.Signals, tmp_path: Path) -> None:
+@contextmanager
+def working_forever(out: Path) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """A command in the foreground of a terminal, and its two workers."""
     code = "from brain_tumor.command import run; from tests.spread_work import main; run(main)"
-    words = [sys.executable, "-c", code, "forever", ".", str(tmp_path / "out")]
+    words = [sys.executable, "-c", code, "forever", ".", str(out)]
     environment = project_environment() | {"BRAIN_TUMOR_WORKERS": "2"}
     with subprocess.Popen(
         in_foreground(*words), env=environment, cwd=ROOT, text=True, stderr=subprocess.PIPE,
         start_new_session=True,
     ) as command:  # fmt: skip
         try:
-            workers = _wait_for_workers(command)
+            yield command, _wait_for_workers(command)
         except BaseException:
             command.kill()
             raise
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_outlives_the_command(number: signal.Signals, tmp_path: Path) -> None:
+    with working_forever(tmp_path / "out") as (command, workers):
         if number == signal.SIGINT:
             os.killpg(command.pid, number)  # as a terminal does
         else:
@@ -136,21 +144,11 @@ def test_no_worker_outlives_the_command(number: signal.Signals, tmp_path: Path) 
 
 
 def test_an_impatient_interrupt_leaves_no_worker_either(tmp_path: Path) -> None:
-    code = "from brain_tumor.command import run; from tests.spread_work import main; run(main)"
-    words = [sys.executable, "-c", code, "forever", ".", str(tmp_path / "out")]
-    environment = project_environment() | {"BRAIN_TUMOR_WORKERS": "2"}
-    with subprocess.Popen(
-        in_foreground(*words), env=environment, cwd=ROOT, text=True, stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as command:  # fmt: skip
-        try:
-            workers = _wait_for_workers(command)
-            for _ in range(2):
-                os.killpg(command.pid, signal.SIGINT)
-                time.sleep(0.5)
-            command.communicate(timeout=30)
-        finally:
-            command.kill()
+    with working_forever(tmp_path / "out") as (command, workers):
+        for _ in range(2):
+            os.killpg(command.pid, signal.SIGINT)
+            time.sleep(0.5)
+        command.communicate(timeout=30)
     _wait_until_gone(workers)
 
 
