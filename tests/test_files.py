@@ -1,5 +1,6 @@
 """Writes are whole or not there; artefacts of other versions are read, errors say what to do."""
 
+import errno
 import json
 import os
 import socket
@@ -318,3 +319,50 @@ def test_an_end_in_the_middle_of_a_swap_loses_no_folder(
         replace()
     assert (path / "file").read_text() == "before"
     assert names(tmp_path) == ["data"]
+
+
+def test_two_that_collide_while_one_is_put_back_both_go_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = filled(tmp_path / "data", "old")
+    rename = Path.rename
+
+    def after_another(self: Path, target: Path) -> Path:
+        if target == path:  # the other puts its folder there just before this one comes back
+            monkeypatch.undo()
+            filled(path, "other")
+        return rename(self, target)
+
+    def taken(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(target))
+
+    with replacing(path) as aside:
+        filled(aside, "new")
+        monkeypatch.setattr(Path, "rename", after_another)
+        monkeypatch.setattr(Path, "replace", taken)
+    assert (path / "file").read_text() == "new"
+    assert names(tmp_path) == ["data"]
+
+
+def test_a_folder_that_cannot_be_put_back_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = filled(tmp_path / "data", "old")
+    rename = Path.rename
+
+    def refused(self: Path, target: Path) -> Path:
+        if self == path:
+            return rename(self, target)
+        raise PermissionError(errno.EACCES, "Permission denied", str(target))
+
+    def replace() -> None:
+        with monkeypatch.context() as patch, replacing(path) as aside:
+            filled(aside, "new")
+            patch.setattr(Path, "rename", refused)
+            patch.setattr(Path, "replace", refused)
+
+    with pytest.raises(PermissionError):
+        replace()
+    (kept,) = names(tmp_path)
+    assert kept.endswith(".old.partial")
+    assert (tmp_path / kept / "file").read_text() == "old"

@@ -129,14 +129,27 @@ def _swap(aside: Path, path: Path) -> None:
         try:
             aside.replace(path)
         except BaseException as error:  # Ctrl-C, too, must lose neither folder
-            if os.path.lexists(before) and not os.path.lexists(path):
-                before.rename(path)
+            _put_back(before, path)
             if not isinstance(error, OSError) or error.errno not in _TAKEN:
                 raise
         else:
-            return
-        finally:
             _remove(before)
+            return
+
+
+def _put_back(before: Path, path: Path) -> None:
+    """Move a folder back to `path`, unless another process has put its own there meanwhile."""
+    if not os.path.lexists(before):
+        return
+    if not os.path.lexists(path):
+        try:
+            before.rename(path)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        else:
+            return
+    _remove(before)
 
 
 def _clear_leftovers(path: Path) -> None:
