@@ -11,9 +11,12 @@ together, at most, without what is mapped from files; `one process` is the most 
 held, with that.
 
 Group `network` goes through all stages up to `export` in another folder, from random weights, with
-images of 75 px and two trials, one of the head alone and one that trains a block.
+images of 75 px and two trials, one of the head alone and one that trains a block. `features` is no
+stage: it is what the frozen trunk takes for the head's vectors and one block's maps, into an empty
+cache. Stage tune does that first.
 
 The exponent is the p of a + b n^p, which fits the CPU seconds best; three sizes are needed for it.
+Beside it are the CPU hours of 100,000 images by a + b n.
 """
 
 import os
@@ -25,6 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,12 +44,17 @@ from brain_tumor import settings
 from brain_tumor.data.phantom.slices import make_slice
 from brain_tumor.files import replacing
 from brain_tumor.machine import spread, track
+from brain_tumor.model.feature_cache import FeatureCache
+from brain_tumor.model.features import Output, trunk_outputs
+from brain_tumor.model.folds import read_development
+from brain_tumor.outputs import BACKBONE
 
 PARAMS = Path("params.yaml")
+FEATURES = "features"
 DATA = ("validate", "split", "preprocess", "augment")
 STAGES = {
     "data": DATA,
-    "network": (*DATA, "backbone", "tune", "train", "calibrate", "evaluate", "export"),
+    "network": (*DATA, "backbone", FEATURES, "tune", "train", "calibrate", "evaluate", "export"),
 }
 CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "data": {},
@@ -56,7 +65,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 SEED, SLICES, SIDE_PX, SAMPLED_S = 19, 100, 96, 0.1
-FILES_PER_FOLDER = 1000
+FILES_PER_FOLDER, LARGEST = 1000, 100_000
 
 
 def main(
@@ -98,6 +107,8 @@ def measured(group: str, numbers: list[int], folder: Path) -> Iterator[Cost]:
 def run(stage: str, images: int, project: Path) -> Cost:
     """Run a stage in a folder and watch its processes."""
     command = [sys.executable, "-m", f"brain_tumor.stages.{stage}"]
+    if stage == FEATURES:
+        command = [sys.executable, "-c", "from benchmarks.scale import features; features()"]
     source = os.pathsep.join([str(Path("src").resolve()), str(Path().resolve())])
     log, start, together = project / f"{stage}.log", time.monotonic(), 0.0
     with log.open("w", encoding="utf-8") as output:
@@ -119,6 +130,14 @@ def run(stage: str, images: int, project: Path) -> Cost:
         raise SystemExit(f"stage {stage} with {images} images failed, see {log}")
     wall, cpu = time.monotonic() - start, usage.ru_utime + usage.ru_stime
     return Cost(images, stage, wall, cpu, together, usage.ru_maxrss / 1024)
+
+
+def features() -> None:
+    """Compute what the trunk gives for training and validation images and their variants."""
+    wanted = [Output(6, "gap"), Output(5, "maps", "bfloat16")]
+    with TemporaryDirectory() as folder:
+        cache = FeatureCache(Path(folder), max_bytes=10**11)
+        trunk_outputs(BACKBONE, read_development().images, wanted, cache)
 
 
 def family(pid: int) -> list[int]:
@@ -213,32 +232,38 @@ def varied(base: NDArray[np.uint8], rng: np.random.Generator) -> Image.Image:
 
 def report(costs: list[Cost]) -> None:
     """Print a row for each stage and number of images, and the exponent of each stage."""
-    columns = ("wall s", "CPU s", "ms an image", "MB together", "MB one process", "exponent")
-    table = Table("stage", "images", *columns)
+    columns = ("wall s", "CPU s", "ms an image", "MB together", "MB one process")
+    table = Table("stage", "images", *columns, "exponent", "h at 100,000")
     for stage in dict.fromkeys(cost.stage for cost in costs):
         rows = [cost for cost in costs if cost.stage == stage]
-        power = exponent([cost.images for cost in rows], [cost.cpu_s for cost in rows])
+        fits = fitted([cost.images for cost in rows], [cost.cpu_s for cost in rows])
         for cost in rows:
             figures = (cost.wall_s, cost.cpu_s, 1000 * cost.cpu_s / cost.images)
             sizes = (cost.together_mb, cost.one_process_mb)
             cells = [*(f"{value:.1f}" for value in figures), *(f"{size:.0f}" for size in sizes)]
-            table.add_row(stage, str(cost.images), *cells, power if cost is rows[-1] else "")
+            table.add_row(stage, str(cost.images), *cells, *(fits if cost is rows[-1] else ()))
     Console(width=110).print(table)
 
 
-def exponent(images: list[int], seconds: list[float]) -> str:
-    """That of `a + b n^p` with the least squares of relative errors; "" for want of sizes."""
+def fitted(images: list[int], seconds: list[float]) -> tuple[str, str]:
+    """The p of `a + b n^p` with the least squares of relative errors, and hours with p = 1.
+
+    Both are "" for want of sizes.
+    """
     from scipy.optimize import nnls
 
     if len(images) < 3:
-        return ""
+        return "", ""
     n, t = np.array(images, dtype=np.float64), np.array(seconds)
+
+    def solve(power: float) -> tuple[NDArray[np.float64], float]:
+        parts = np.stack([np.ones_like(n), (n / LARGEST) ** power], axis=1)
+        solution: tuple[NDArray[np.float64], float] = nnls(parts / t[:, None], np.ones_like(t))
+        return solution
+
     powers = np.arange(0.5, 2.51, 0.01)
-    misfits = [
-        nnls(np.stack([np.ones_like(n), (n / n[0]) ** p], axis=1) / t[:, None], np.ones_like(t))[1]
-        for p in powers
-    ]
-    return f"{powers[int(np.argmin(misfits))]:.2f}"
+    power = powers[int(np.argmin([solve(power)[1] for power in powers]))]
+    return f"{power:.2f}", f"{solve(1.0)[0].sum() / 3600:.2f}"
 
 
 if __name__ == "__main__":

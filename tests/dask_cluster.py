@@ -98,6 +98,7 @@ class Cluster:
         places: machines for workers.
         folder: of logs.
         environment: of all processes.
+        scheduler: its process.
         logs: of the workers, in the order of their start.
     """
 
@@ -105,6 +106,7 @@ class Cluster:
     places: Sequence[Machine]
     folder: Path
     environment: Mapping[str, str]
+    scheduler: "subprocess.Popen[bytes]"
     logs: list[Path] = field(default_factory=list)
 
     @contextmanager
@@ -146,7 +148,7 @@ def dask_cluster(folder: Path, count: int = 2, **environment: str) -> Iterator[C
         log = folder / "scheduler.log"
         with started(command, everywhere, log) as process:
             wait_for(lambda: "Scheduler at:" in log.read_text(), process, log)
-            yield Cluster(f"tcp://{home.address}:{port}", others, folder, everywhere)
+            yield Cluster(f"tcp://{home.address}:{port}", others, folder, everywhere, process)
 
 
 def project_environment() -> dict[str, str]:

@@ -218,6 +218,34 @@ def _scheduler_says(cluster: Cluster) -> str:
     return done.stdout
 
 
+def test_two_commands_share_the_workers(pair: Cluster, tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        work("long", tmp_path / "first"), env=pair.client(), cwd=ROOT, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    installed = pair.log().count("_install")
+    _until(lambda: pair.log().count("_install") > installed)
+    assert result("square", tmp_path / "second", pair.client()) == [n**2 for n in range(40)]
+    _, errors = first.communicate(timeout=_PATIENCE_S)
+    assert first.returncode == 0, errors
+    assert json.loads((tmp_path / "first").read_text()) == [n**2 for n in range(300)]
+
+
+def test_a_scheduler_that_ends_in_the_middle_is_a_line(tmp_path: Path) -> None:
+    with dask_cluster(tmp_path, 1) as own, own.worker(0):
+        client = subprocess.Popen(
+            work("forever", tmp_path / "a"), env=own.client(), cwd=ROOT, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        _until(lambda: "_install" in own.log())
+        own.scheduler.kill()
+        _, errors = client.communicate(timeout=_PATIENCE_S)
+    assert client.returncode == 1
+    [line] = errors.splitlines()
+    assert line.startswith(f"error: {own.address} (BRAIN_TUMOR_SCHEDULER): the scheduler does not")
+    assert not (tmp_path / "a").exists()
+
+
 def test_certificates_that_are_not_there_are_a_line(cluster: Cluster, tmp_path: Path) -> None:
     files = {
         f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(tmp_path / "none.pem")

@@ -4,6 +4,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -309,16 +310,18 @@ def test_processes_that_want_the_same_compute_it_once(cache: FeatureCache, tmp_p
 
 
 @pytest.mark.slow
-def test_a_trunk_that_was_sent_elsewhere_gives_the_same(
-    random_weights: Path, tmp_path: Path
+def test_a_trunk_that_was_sent_elsewhere_gives_the_same_and_leaves_no_file(
+    random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = tmp_path / "own.weights.h5"
+    weights, temporary = tmp_path / "own.weights.h5", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     shutil.copy(random_weights, weights)
     trunk = Trunk(weights, SIZE_PX, EVERY_KIND)
     here, sent = trunk(pictures()), pickle.dumps(trunk)
     weights.unlink()
-    for array, other in zip(
-        here, pickle.loads(sent)(pickle.loads(pickle.dumps(pictures()))), strict=True
-    ):
+    there = pickle.loads(sent)(pickle.loads(pickle.dumps(pictures())))
+    for array, other in zip(here, there, strict=True):
         assert array.dtype == other.dtype
         np.testing.assert_array_equal(array, other)
+    assert not list(temporary.iterdir())

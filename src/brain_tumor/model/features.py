@@ -10,15 +10,15 @@ loses nothing that computing would keep.
 """
 
 import hashlib
-import shutil
 import sys
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,33 +208,42 @@ class Trunk:
     def __init__(self, weights: Path, size_px: int, outputs: Sequence[Output]) -> None:
         """Build nothing yet."""
         self.outputs = tuple(outputs)
-        self._weights, self._size_px = weights, size_px
+        self._weights: Path | bytes = weights
+        self._size_px = size_px
         self._predict: Callable[[NDArray[Any]], list[NDArray[Any]]] | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """For each output its rows (n, ...), of images, uint8 (n, size, size)."""
         if self._predict is None:
-            from brain_tumor.model import network
-
-            places = [(output.block, output.form) for output in self.outputs]
-            with devices.strategy().scope():
-                model = network.trunk(self._weights, self._size_px, places)
-            self._predict = devices.predictor(model)
+            self._predict = self._built()
         pairs = zip(self.outputs, self._predict(to_unit(images)), strict=True)
         return [np.asarray(result).astype(_dtype(output.dtype)) for output, result in pairs]
 
+    def _built(self) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+        from brain_tumor.model import network
+
+        places = [(output.block, output.form) for output in self.outputs]
+        with _as_file(self._weights) as weights, devices.strategy().scope():
+            model = network.trunk(weights, self._size_px, places)
+        return devices.predictor(model)
+
     def __getstate__(self) -> dict[str, Any]:
         """All but the network, with the weights' bytes in place of their path."""
-        kept = {"outputs": self.outputs, "_size_px": self._size_px, "_predict": None}
-        return kept | {"_weights": self._weights.read_bytes()}
+        weights = self._weights
+        held = weights.read_bytes() if isinstance(weights, Path) else weights
+        return self.__dict__ | {"_weights": held, "_predict": None}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Put the weights into a file that goes with this process."""
-        folder = Path(mkdtemp())
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        path = folder / "backbone.weights.h5"
-        path.write_bytes(state["_weights"])
-        self.__dict__.update(state | {"_weights": path})
+
+@contextmanager
+def _as_file(weights: Path | bytes) -> Iterator[Path]:
+    """The file of the weights; of bytes that came from another process, for the block alone."""
+    if isinstance(weights, Path):
+        yield weights
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "backbone.weights.h5"
+        path.write_bytes(weights)
+        yield path
 
 
 def _compute(
