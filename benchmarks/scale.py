@@ -133,7 +133,7 @@ def run(stage: str, images: int, project: Path) -> Cost:
 
 
 def features() -> None:
-    """Compute what the trunk gives for training and validation images and their variants."""
+    """Compute what the trunk gives for validation images, training images and their variants."""
     wanted = [Output(6, "gap"), Output(5, "maps", "bfloat16")]
     with TemporaryDirectory() as folder:
         cache = FeatureCache(Path(folder), max_bytes=10**11)
