@@ -301,6 +301,59 @@ def test_champion_that_cannot_be_run_stops_the_registration(
     assert version("1").aliases == ("champion",)
 
 
+@pytest.mark.parametrize("seam", ["missing_files", "find_model", "after"])
+def test_a_twin_deleted_while_it_is_looked_at_is_passed_over(
+    seam: str,
+    registered: StageOutputs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = connection.connect()
+    folder, digest = registering._make_bundle(tmp_path / "made", registered, PREPROCESS)
+    with monkeypatch.context() as patch:
+        patch.setattr(versions, "_first_twin", lambda _, made: made)  # as if it saw no other
+        twin = versions.make_version(
+            versions.run_of(registered), NAME, digest, folder, registered, restored=False
+        )
+    assert (twin.number, twin.digest) == ("2", version("1").digest)
+    files = artifacts_of(twin)
+
+    module, name = (versions, "check_bundle") if seam == "after" else (models, seam)
+    real = getattr(module, name)
+
+    def delete_first(*given: object) -> object:
+        if len(models.versions(client, NAME)) == 2:  # what its maker does when it sees version 1
+            client.delete_model_version(NAME, "2")
+            client.delete_logged_model(twin.model_id)
+            shutil.rmtree(files)
+        return real(*given)
+
+    monkeypatch.setattr(module, name, delete_first)
+    found = versions.find_version(client, NAME, digest)
+    assert found is not None
+    assert (found.number, [item.number for item in models.versions(client, NAME)]) == ("1", ["1"])
+    assert capsys.readouterr().err == ""
+
+
+def test_who_made_an_earlier_version_looks_at_no_later_one(
+    registered: StageOutputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, first = connection.connect(), version("1")
+    models.create_version(client, NAME, first.model_id, first.run_id, "", first.tags)
+    seen: list[str] = []
+
+    def look(_: object, item: models.Version) -> bool:
+        seen.append(item.number)
+        return True
+
+    monkeypatch.setattr(versions, "is_sound", look)
+    assert versions._first_twin(client, first) == first
+    assert seen == []
+    assert versions._first_twin(client, version("2")) == first
+    assert seen == ["1"]
+
+
 @pytest.mark.usefixtures("registered")
 def test_missing_raw_images_are_named_when_they_are_needed(
     tmp_path: Path, make_outputs: MakeOutputs, params: RegisterParams

@@ -283,7 +283,7 @@ def is_whole(client: Any, version: Version) -> bool:
     """Whether all files of a version are in the store; says so on standard error if not."""
     later = [path for tag, paths in _LATER.items() if tag in version.tags for path in paths]
     missing = models.missing_files(client, version, [*FILES, *later])
-    if missing:
+    if missing and _is_there(client, version):
         print(f"note: {version.uri} has lost files ({missing[0]}, ...)", file=sys.stderr)
         models.set_tags(client, version, {_MISSING_TAG: "true"})
     return not missing
@@ -292,18 +292,30 @@ def is_whole(client: Any, version: Version) -> bool:
 def is_sound(client: Any, version: Version) -> bool:
     """Whether all files of a version are in the store, and its bundle is as it was registered.
 
-    Says what is wrong on standard error.
+    Says what is wrong on standard error. A version that another process deletes meanwhile, since
+    an earlier one is the same (`make_version`), is not sound.
     """
     if not is_whole(client, version):
         return False
     try:
         check_bundle(version, models.find_model(version.uri).bundle)
     except (bundle.DamagedError, SignatureError) as error:
+        if not _is_there(client, version):
+            return False
         print(f"note: {version.uri} is passed over: {error}", file=sys.stderr)
         if isinstance(error, bundle.DamagedError):
             models.set_tags(client, version, {_DAMAGED_TAG: "true"})
         return False
+    except UserError:
+        if _is_there(client, version):
+            raise
+        return False
     return True
+
+
+def _is_there(client: Any, version: Version) -> bool:
+    """Whether the store has a version still."""
+    return any(item.number == version.number for item in models.versions(client, version.name))
 
 
 def check_bundle(version: Version, folder: Path) -> None:
@@ -375,7 +387,7 @@ def find_version(client: Any, name: str, digest: str) -> Version | None:
     """
     same = (item for item in trusted_versions(client, name) if item.digest == digest)
     latest = next((item for item in same if is_sound(client, item)), None)
-    return None if latest is None else _twins(client, latest)[0]
+    return None if latest is None else _first_twin(client, latest)
 
 
 def holds(version: Version, outputs: StageOutputs) -> bool:
@@ -412,7 +424,7 @@ def make_version(
     version = models.create_version(run.client, name, model_id, run.run_id, description, tags)
     # The store numbers versions one after the other: whoever made a later one sees the earlier.
     # `mlflow gc` frees the files of what is deleted.
-    first = _twins(run.client, version)[0]
+    first = _first_twin(run.client, version)
     if first.number != version.number:
         run.client.delete_model_version(name, version.number)
         run.client.delete_logged_model(model_id)
@@ -452,12 +464,16 @@ def _lineage_of(version: Version) -> dict[str, str]:
         return read_artefact(path, _CardFacts, "register the model anew").lineage
 
 
-def _twins(client: Any, version: Version) -> list[Version]:
-    """Sound versions with digest and figures of a version, which is among them, in order."""
+def _first_twin(client: Any, version: Version) -> Version:
+    """The first sound version with digest and figures of a version, which may be itself.
+
+    Only earlier ones are looked at: who made a later one may be about to delete it.
+    """
     facts = [version.tags.get(tag) for tag in _IDENTITY]
     listed = reversed(models.versions(client, version.name))
-    same = (item for item in listed if [item.tags.get(tag) for tag in _IDENTITY] == facts)
-    return [item for item in same if item.number == version.number or is_sound(client, item)]
+    earlier = (item for item in listed if int(item.number) < int(version.number))
+    same = (item for item in earlier if [item.tags.get(tag) for tag in _IDENTITY] == facts)
+    return next((item for item in same if is_sound(client, item)), version)
 
 
 def _extras(folder: Path, described: ModelCard, outputs: StageOutputs) -> dict[str, Path]:
