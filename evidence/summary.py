@@ -33,22 +33,35 @@ from evidence.baselines import NAMES
 LEAST_PER_CLASS = 10  # images of either class; below, a part's figures would say nothing
 SHOWN = ("sensitivity", "specificity", "auroc", "log_loss")
 UNKNOWN = "not known"
+# Planes of the 253 (Kaggle's `brain-mri-images-for-brain-tumor-detection`) as seen by eye, by the
+# SHA-256 of files; all others of that collection are axial.
+SEEN_PLANES = {
+    "9b1014fc56b1e254bfc3e6cae29a522eae9071ff2d4e125160968da77661c6e4": "coronal",  # no/19 no.jpg
+    "ae6296325b0ca772eceef61bb217df54df4d8c060e9f14575b38530c62856e5d": "coronal",  # yes/Y104.jpg
+    "a811436248b91154fa4c4ea04d0de367525cc5811003cfb0991bc9981aeeb0fd": "coronal",  # yes/Y147.JPG
+    "839960129c2d239176e8fc23b89226143fab17ceddc05f0dc6aa433d675209da": "coronal",  # yes/Y250.jpg
+    "78f18e7c21c4783fb7b731563dfff68ca4d6eb60aaf1f907972a253f8746f717": "coronal",  # yes/Y51.jpg
+    "8d6c1b4cd984419b60c39cf4b70a7e6c7d67604f2e386a0113c6a85427761030": "no brain",  # yes/Y248.JPG
+}
 
 
 def image_traits(manifest: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """What is known of each image, by manifest and records of stage preprocess.
 
-    Indexed by manifest path, text columns plane, alignment, format, colour, copies. (The
-    sequence, T1, T2 or other, is not recorded in pictures without a header.)
+    Indexed by manifest path, text columns plane (by eye), plane (by the alignment), alignment,
+    format, colour, copies. Planes were looked at in the paper's collection only. (The sequence, T1,
+    T2 or other, is not recorded in pictures without a header.)
     """
     table = manifest.set_index("path")
     preprocessed = records.set_index("path").reindex(table.index).fillna("")
     cluster = clusters(manifest)
     plane = preprocessed["plane"].astype(str)
     failed = preprocessed["fallback"].astype(str) != ""
+    seen = table["sha256"].map(SEEN_PLANES)
     return pd.DataFrame(
         {
-            "plane": plane.where((plane != "") & ~failed, UNKNOWN),
+            "plane (by eye)": seen.fillna("axial" if seen.notna().any() else UNKNOWN),
+            "plane (by the alignment)": plane.where((plane != "") & ~failed, UNKNOWN),
             "alignment": np.where(failed, "not trusted", "trusted"),
             "format": table["format"],
             "colour": np.where(table["mode"] == "L", "grey", "colour"),

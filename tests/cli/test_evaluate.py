@@ -62,6 +62,24 @@ def test_figures_follow_from_the_predictions(evaluated: tuple[Result, Path]) -> 
     assert (counts["yes"]["unreadable"], counts["yes"]["slices"]) == (1, 8 + 3)
 
 
+def test_slices_most_like_the_training_images_are_judged_apart(
+    evaluated: tuple[Result, Path],
+) -> None:
+    _, out = evaluated
+    rows, results = table(out, "predictions.csv"), metrics(out)
+    for label, name in (("yes", "sensitivity"), ("no", "specificity")):
+        levels = [level for level in results["kept"] if name in level]
+        assert levels[0][name] == results["figures"][label][name]
+        assert [level["coverage"] for level in levels] == [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+        for level in levels:
+            kept = rows[(rows["ood_score"] <= level["score"]) & (rows["label"] == label)]
+            shown = level[name] or {"value": pytest.approx(float("nan"), nan_ok=True), "images": 0}
+            assert shown["images"] == len(kept)
+            assert shown["value"] == pytest.approx(kept["right"].mean(), nan_ok=True)
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert "most like the training images" in text
+
+
 def test_there_is_no_joint_figure(evaluated: tuple[Result, Path]) -> None:
     result, out = evaluated
     names = {name for figures in metrics(out)["figures"].values() for name in figures}

@@ -13,6 +13,7 @@ from brain_tumor.settings import EvaluateParams
 from brain_tumor.shards import write_images
 from evidence.pages import accuracy_by_seed, baselines_forest, headline_page, paper_page
 from evidence.summary import (
+    SEEN_PLANES,
     UNKNOWN,
     confident_errors,
     errors_sheet,
@@ -170,6 +171,7 @@ def test_traits_are_known_or_said_not_to_be() -> None:
             "mode": ["L", "RGB", "L"],
             "group": ["no/a.png", "no/a.png", "yes/c.jpg"],
             "patient": "",
+            "sha256": ["a" * 64, "b" * 64, "c" * 64],
         }
     )
     records = pd.DataFrame(
@@ -180,10 +182,19 @@ def test_traits_are_known_or_said_not_to_be() -> None:
         }
     )
     table = image_traits(manifest, records)
-    assert table["plane"].tolist() == ["axial", "coronal", UNKNOWN]
+    assert table["plane (by the alignment)"].tolist() == ["axial", "coronal", UNKNOWN]
+    assert table["plane (by eye)"].tolist() == [UNKNOWN] * 3
     assert table["alignment"].tolist() == ["trusted", "trusted", "not trusted"]
     assert table["colour"].tolist() == ["grey", "colour", "grey"]
     assert table["copies"].tolist() == ["has copies", "has copies", "single"]
+
+
+def test_planes_of_the_paper_s_collection_are_as_seen_by_eye() -> None:
+    coronal = next(digest for digest, plane in SEEN_PLANES.items() if plane == "coronal")
+    columns = {"path": ["no/a.jpg", "yes/b.jpg"], "format": "JPEG", "mode": "L", "patient": ""}
+    manifest = pd.DataFrame(columns | {"group": ["a", "b"], "sha256": [coronal, "a" * 64]})
+    records = pd.DataFrame({"path": manifest["path"], "plane": "axial", "fallback": ""})
+    assert image_traits(manifest, records)["plane (by eye)"].tolist() == ["coronal", "axial"]
 
 
 def test_suspects_are_known_by_their_bytes_not_by_their_name() -> None:

@@ -255,6 +255,7 @@ def _left_out(
 NAMES: Final = {POSITIVE: "sensitivity", NEGATIVE: "specificity"}
 QUANTILES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 SIZES_PX: Final = (0, 128, 256, 512, 1024)  # edges of the shorter side
+COVERAGES: Final = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 _BIN_COUNT = 10
 
 
@@ -357,6 +358,47 @@ def subgroups(table: pd.DataFrame) -> list[Subgroup]:
     ]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Slices of one class among those most like the training images, and how many are right.
+
+    Attributes:
+        coverage: share of the slices of both classes that is kept: those of the lowest score.
+        score: the highest of them (`ood_score`); above 1 slices are flagged.
+        label: no or yes.
+        right: share of the kept slices of that class called what they are; None: there are none.
+    """
+
+    coverage: float
+    score: float
+    label: str
+    right: Rate | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        right = {NAMES[self.label]: self.right and self.right.as_dict()}
+        return {"coverage": self.coverage, "score": self.score} | right
+
+
+def kept_slices(table: pd.DataFrame) -> list[Kept]:
+    """Figures of what is left when the slices least like the training images are passed over.
+
+    A risk-coverage curve (El-Yaniv & Wiener 2010, JMLR 11:1605), of each class: where the figures
+    do not rise as coverage falls, the score does not tell which answers can be relied on.
+    """
+    if table.empty:
+        return []
+    ranked = table.sort_values("ood_score", kind="stable")
+    return [
+        Kept(coverage, float(part["ood_score"].iloc[-1]), label, right)
+        for coverage in COVERAGES
+        for part in [ranked.head(max(1, round(coverage * len(ranked))))]
+        for label in reversed(LABELS)
+        for rows in [part[part["label"] == label]]
+        for right in [rate(rows["right"].to_numpy(dtype=bool), rows["cluster"].to_numpy())]
+    ]
+
+
 def confident_errors(table: pd.DataFrame, label: str, count: int) -> pd.DataFrame:
     """The rows of a class that are wrong, the furthest from the threshold first."""
     wrong = table[(table["label"] == label) & ~table["right"].astype(bool)]
@@ -397,6 +439,7 @@ class Evaluation:
     table: pd.DataFrame
     classes: tuple[ClassFigures, ...]
     subgroups: tuple[Subgroup, ...]
+    kept: tuple[Kept, ...]
     notes: tuple[str, ...]
 
     def counts(self, label: str) -> dict[str, int]:
@@ -429,6 +472,7 @@ class Evaluation:
                 {"by": group.by, "kind": group.kind, "label": group.label} | group.right.as_dict()
                 for group in self.subgroups
             ],
+            "kept": [kept.as_dict() for kept in self.kept],
         }
 
 
@@ -456,6 +500,7 @@ def evaluate_folder(model: ModelFolder, folder: Path, engine: EngineName = "fast
         table=table.assign(baseline_probability=baseline),
         classes=tuple(class_figures(table, label, baseline) for label in reversed(LABELS)),
         subgroups=tuple(subgroups(table)),
+        kept=tuple(kept_slices(table)),
         notes=tuple(_notes(known, predictions, has_baseline=baseline is not None)),
     )
 

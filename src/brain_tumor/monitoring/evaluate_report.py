@@ -78,10 +78,34 @@ def _unlike(evaluation: Evaluation) -> list[Part]:
         for row in evaluation.classes
     ]
     head = ["slices", "flagged", "called right: all", "called right: not flagged"]
-    return [
+    parts: list[Part] = [
         Table(head, rows, "Slices the model itself flags as unlike its training images"),
         "The flag is fitted on training images, of which 5 % would be flagged by default. The more "
         "are flagged here, the further these images are from what the model knows.",
+    ]
+    return [*parts, *_kept(evaluation)] if evaluation.kept else parts
+
+
+def _kept(evaluation: Evaluation) -> list[Part]:
+    """What is right among the slices most like the training images."""
+    by_class = {
+        label: [kept for kept in evaluation.kept if kept.label == label]
+        for label in reversed(LABELS)
+    }
+    rows = [
+        [
+            f"{levels[0].coverage:.0%}", f"{levels[0].score:.2f}",
+            *(part for kept in levels
+              for part in (str(kept.right.images if kept.right else 0), _share(kept.right))),
+        ]
+        for levels in zip(*by_class.values(), strict=True)
+    ]  # fmt: skip
+    columns = (part for label in by_class for part in (f"{label}: slices", NAMES[label]))
+    return [
+        Table(["kept", "score up to", *columns], rows, "The slices most like the training images"),
+        "Of both classes together, the slices with the lowest score; above 1 they are flagged. "
+        "Where the figures do not rise as fewer are kept, the score does not tell which answers "
+        "can be relied on.",
     ]
 
 

@@ -166,8 +166,8 @@ def subgroups(headline: Figures, keys: Sequence[str], errors: str, more: str = "
         for part in headline["subgroups"]
     ]  # fmt: skip
     note = (
-        "Parts with fewer than ten images of a class have counts only. The plane is what the "
-        "alignment took it for. The sequence (T1, T2, FLAIR) is not recorded in "
+        "Parts with fewer than ten images of a class have counts only. A plane not seen by "
+        "eye is what the alignment took it for. The sequence (T1, T2, FLAIR) is not recorded in "
         f"these files. The surest errors: {errors}.{more}"
     )
     return Table(("part", "no", "yes", *map(figure_label, keys)), rows, note)
