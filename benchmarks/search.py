@@ -127,7 +127,7 @@ def train_naively(start: Start, data: TrainingData, params: TrainParams) -> Any:
         weight = np.where(data.labels > 0.5, *((importance or {0: 1, 1: 1})[k] for k in (1, 0)))
         rng = np.random.default_rng(params.seed)
         for _ in range(params.fine_tune_epochs):
-            drawn = data.draw(rng)
+            drawn = data.draw(rng, params.phantom_weight)
             for first in range(0, len(drawn), params.batch_size):
                 rows = drawn[first : first + params.batch_size]
                 step(images[rows], data.labels[rows], weight[rows].astype(np.float32))

@@ -253,7 +253,15 @@ def test_depth_0_has_no_learning_rate(tmp_path: Path) -> None:
         written(tmp_path, head_penalty="null", fine_tune_blocks="0").resolve(CHOSEN).trains_epochs
     )
     section = written(tmp_path)
-    acting = {"seed", "head", "head_block", "fine_tune_blocks", "head_penalty", "class_weight"}
+    acting = {
+        "seed",
+        "head",
+        "head_block",
+        "fine_tune_blocks",
+        "head_penalty",
+        "class_weight",
+        "phantom_weight",
+    }
     assert set(resolved.acting()) == acting
     deep = section.resolve({**CHOSEN, "fine_tune_blocks": 1}).acting()
     assert set(deep) == acting | {

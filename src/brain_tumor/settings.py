@@ -93,6 +93,7 @@ class PhantomParams(Section):
     canvas_px: Annotated[tuple[Annotated[int, Field(ge=75)], int], AfterValidator(_rising)]
     planes: PlaneShares
     random_contrast_fraction: Share
+    anatomy_variation: Share
     tumour_radius_mm: Range
     tumour_contrast: Range
     resolution_mm: Range
@@ -232,6 +233,10 @@ class AugmentParams(Section):
     copies: int = Field(ge=0, le=99)
     phantoms: int = Field(ge=0, multiple_of=2)
     phantom_tumour_radius_mm: Range
+    phantom_random_contrast_fraction: Share
+    phantom_anatomy_variation: Share
+    phantom_resolution_mm: Range
+    phantom_noise_fraction: Range
     crop_fraction: float = Field(ge=0.0, le=0.5)
     horizontal_flip_probability: Share
     vertical_flip_probability: Share
@@ -361,6 +366,7 @@ class _Training(Section):
     fine_tune_epochs: Natural
     patience: Positive
     class_weight: Literal["balanced", "none"]
+    phantom_weight: float = Field(gt=0.0, le=1.0)
 
 
 class TrainParams(_Training):

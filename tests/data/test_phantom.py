@@ -25,6 +25,7 @@ from brain_tumor.data.phantom.anatomy import (
     load_template,
     place_slice,
     sample_anatomy,
+    vary,
 )
 from brain_tumor.data.phantom.contrasts import TEXTBOOK, Contrast, random_contrast
 from brain_tumor.data.phantom.folder import generate, plan
@@ -318,6 +319,46 @@ def test_the_skull_closes_around_the_brain() -> None:
         assert (anatomy.of("skin") + anatomy.of("fat")).max(axis=0).min() > 0.3
 
 
+def varied(patient: Patient, seed: int, amount: float = 1.0) -> Patient:
+    """The same patient, further from the template by that seed."""
+    return vary(patient, np.random.default_rng(seed), amount)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_varied_patients_have_whole_brains_of_their_own(head: str) -> None:
+    grid = np.array(np.meshgrid(np.arange(-70, 71, 2.0), np.arange(-100, 70, 2.0))).astype(float)
+    points = np.concatenate([grid, np.full((1, *grid.shape[1:]), 20.0)])
+    template = sample_anatomy(plain(head), points, points)
+    inside = template.hull_mm < -2
+    shares, changes = [], []
+    for seed in range(12):
+        anatomy = sample_anatomy(varied(plain(head), seed), points, points)
+        np.testing.assert_allclose(anatomy.tissues.sum(axis=0), 1, atol=1e-6)
+        brain = [anatomy.of(tissue)[inside] for tissue in ("fluid", "grey", "white")]
+        np.testing.assert_allclose(np.sum(brain, axis=0), 1, atol=1e-6)
+        shares.append([part.mean() for part in brain])
+        assert min(shares[-1][1:]) > 0.1  # never without grey or white matter
+        changes.append(np.abs(brain[2] - template.of("white")[inside]).mean())
+    assert max(changes) > 0.02
+    assert np.ptp(shares, axis=0).min() > 0.02
+
+
+def test_how_far_a_patient_is_varied_is_what_is_asked_for() -> None:
+    patient = plain("mni152")
+    assert varied(patient, 0, 0.0) is patient
+    some, much = (varied(patient, 0, amount) for amount in (0.1, 1.0))
+    assert some.folds is not None
+    assert much.folds is not None
+    assert 1 < some.folds.sharpness < much.folds.sharpness
+    assert some.folds.amplitude < much.folds.amplitude
+    pictures = [
+        make_slice(3, 0, 0, False, EVEN.model_copy(update={"anatomy_variation": amount})).image
+        for amount in (0.0, 0.1, 1.0)
+    ]
+    apart = [np.abs(pictures[0].astype(float) - other).mean() for other in pictures[1:]]
+    assert 0 < apart[0] < apart[1]
+
+
 def test_one_head_is_not_the_other() -> None:
     for plane in PLANES:
         one, other = (make_slice(3, 0, 0, False, EVEN, plane, head) for head in HEADS)
@@ -461,14 +502,26 @@ def test_same_seed_gives_the_same_pictures(tmp_path: Path) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_looks_are_those_of_section_phantom_and_the_radius_that_of_augment() -> None:
+def test_looks_are_those_of_section_augment_and_else_those_of_section_phantom() -> None:
     phantom = phantom_images(2)[1]
-    looks, augment = sections.phantom(noise_fraction=(0.0, 0.0)), sections.augment()
+    looks, augment = sections.phantom(bias_fraction=0.0), sections.augment()
     picture = draw(phantom, sections.phantom(), augment)
     assert not np.array_equal(picture, draw(phantom, looks, augment))
-    larger = sections.augment(phantom_tumour_radius_mm=(32.0, 33.0))
-    assert not np.array_equal(picture, draw(phantom, sections.phantom(), larger))
-    other_data = sections.phantom(seed=1, no=5, yes=5, tumour_radius_mm=(20.0, 21.0))
+    for changed in (
+        sections.augment(phantom_tumour_radius_mm=(32.0, 33.0)),
+        sections.augment(phantom_noise_fraction=(0.0, 0.0)),
+        sections.augment(phantom_resolution_mm=(5.0, 5.0)),
+        sections.augment(phantom_anatomy_variation=0.0),
+    ):
+        assert not np.array_equal(picture, draw(phantom, sections.phantom(), changed))
+    textbook, random = (
+        draw(phantom, sections.phantom(), sections.augment(phantom_random_contrast_fraction=share))
+        for share in (0.0, 1.0)
+    )
+    assert not np.array_equal(textbook, random)
+    other_data = sections.phantom(
+        seed=1, no=5, yes=5, tumour_radius_mm=(20.0, 21.0), noise_fraction=(0.0, 0.0)
+    )
     np.testing.assert_array_equal(picture, draw(phantom, other_data, augment))
 
 

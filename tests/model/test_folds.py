@@ -232,24 +232,28 @@ def test_copies_of_val_do_not_change_the_holdout(stages: Stored) -> None:
     np.testing.assert_array_equal(held_out.val, more.val)
 
 
-def test_an_epoch_draws_each_image_once_and_a_like_share_of_phantoms() -> None:
-    """Three images with two copies each and nine phantoms: three rows and three phantoms."""
+@pytest.mark.parametrize(("weight", "phantoms"), [(1.0, 3), (1 / 3, 1)])
+def test_an_epoch_draws_each_image_once_and_phantoms_by_their_weight(
+    weight: float, phantoms: int
+) -> None:
+    """Three images with two copies each, and nine phantoms."""
     sources = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, *range(3, 12), 12])
     labels, train = np.zeros(19, np.float32), np.arange(18)
     images = np.zeros((19, 1, 1), np.uint8)
-    given = TrainingData(images, labels, train, np.array([18]), sources)
+    drawn_ones = (sources >= 3) & (sources < 12)
+    given = TrainingData(images, labels, train, np.array([18]), sources, drawn_ones)
     rng = np.random.default_rng(0)
-    drawn = [given.draw(rng) for _ in range(200)]
+    drawn = [given.draw(rng, weight) for _ in range(200)]
     for rows in drawn:
         assert sorted(sources[rows][sources[rows] < 3]) == [0, 1, 2]
-        assert len(rows) == len(set(rows)) == 6
+        assert len(rows) == len(set(rows)) == 3 + phantoms
         assert 18 not in rows
     counts = np.bincount(np.concatenate(drawn), minlength=19)[:18]
-    assert counts.min() > 40  # 200 draws of every third row: 67 each
-    assert counts.max() < 95
+    expected = np.where(drawn_ones[:18], 200 * phantoms / 9, 200 / 3)
+    assert (abs(counts - expected) < 4 * np.sqrt(expected)).all()
 
 
 def test_an_epoch_draws_every_row_where_there_are_no_copies() -> None:
     images = np.zeros((5, 1, 1), np.uint8)
     given = TrainingData(images, np.zeros(5, np.float32), np.arange(4), np.array([4]))
-    assert sorted(given.draw(np.random.default_rng(1))) == [0, 1, 2, 3]
+    assert sorted(given.draw(np.random.default_rng(1), 1.0)) == [0, 1, 2, 3]

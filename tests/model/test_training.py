@@ -35,6 +35,7 @@ PARAMS = TrainParams(
     fine_tune_epochs=2,
     patience=3,
     class_weight="balanced",
+    phantom_weight=1.0,
 )
 
 
@@ -203,7 +204,7 @@ def whole_network(start: Start, params: TrainParams) -> Any:
     steps = 3 * 4
     for step in range(steps):
         if step % 4 == 0:
-            drawn = given.draw(rng)
+            drawn = given.draw(rng, 1.0)
         rows = drawn[8 * (step % 4) : 8 * (step % 4) + 8]
         rate = PEAK * (1 if step == 0 else 0.5 * (1 + np.cos(np.pi * (step - 1) / (steps - 1))))
         with tf.GradientTape() as tape:
@@ -382,6 +383,27 @@ def solved(**changes: Any) -> Any:
     network.standardise(head, vectors, given.train)
     training.solve_head(head, vectors, given, params)
     return head
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", "none"])
+def test_a_phantom_of_half_the_weight_counts_as_if_all_others_were_there_twice(
+    class_weight: str,
+) -> None:
+    vectors, given = drawn_vectors()
+    phantoms = np.arange(len(vectors)) % 3 == 0
+    twice = np.concatenate([given.train, given.train[~phantoms[given.train]]])
+    params = HEAD_ALONE.model_copy(update={"class_weight": class_weight})
+    units = []
+    for weight, rows in ((0.5, given.train), (1.0, twice)):
+        own = replace(given, train=rows, phantoms=phantoms)
+        head = network.make_head("gap", FEATURES, 0.0, params.seed)
+        network.standardise(head, vectors, given.train)
+        training.solve_head(
+            head, vectors, own, params.model_copy(update={"phantom_weight": weight})
+        )
+        units.append(unit(head))
+    for one, other in zip(*units, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def unit(head: Any) -> list[np.ndarray]:

@@ -255,7 +255,7 @@ def test_phantoms_that_train_too_are_told_on_page_and_card(
     tmp_path: Path, sources: ReportInputs
 ) -> None:
     folder, text = run(tmp_path)
-    sentence = "300 synthetic phantoms, drawn from templates"
+    sentence = "1,200 synthetic phantoms, drawn from templates"
     assert sentence in text
     assert sentence in (folder / CARD_TEXT).read_text(encoding="utf-8")
 

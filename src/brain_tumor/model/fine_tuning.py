@@ -74,13 +74,15 @@ def fine_tune(
     )  # fmt: skip
     upper.start_from(head)
     rng = np.random.default_rng(params.seed)
-    per_epoch = math.ceil(len(data.draw(np.random.default_rng(0))) / params.batch_size)
+    per_epoch = math.ceil(
+        len(data.draw(np.random.default_rng(0), params.phantom_weight)) / params.batch_size
+    )
     rates = _rates(peak_rate, per_epoch * params.fine_tune_epochs)
     importance = np.where(data.labels > 0.5, class_weight[1], class_weight[0]).astype(np.float32)
     truth = data.labels[data.val].astype(np.int64)
     probability = np.zeros(0)
     for _ in range(params.fine_tune_epochs):
-        drawn = data.draw(rng)
+        drawn = data.draw(rng, params.phantom_weight)
         batches = (
             drawn[start : start + params.batch_size]
             for start in range(0, len(drawn), params.batch_size)

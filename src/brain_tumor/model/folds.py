@@ -35,6 +35,7 @@ class TrainingData:
         train: int64 rows to fit.
         val: int64 rows to stop by.
         sources: int64 (N,), equal for an image and its copies; None: every row is on its own.
+        phantoms: bool (N,), the rows that show a phantom; None: no row does.
     """
 
     images: ImageRows
@@ -42,13 +43,21 @@ class TrainingData:
     train: Rows
     val: Rows
     sources: Rows | None = None
+    phantoms: NDArray[np.bool_] | None = None
 
-    def draw(self, rng: np.random.Generator) -> Rows:
+    def weights(self, phantom_weight: float) -> NDArray[np.float32]:
+        """How much each row counts in training, float32 (N,): phantoms as given, others 1."""
+        weights = np.ones(len(self.labels), np.float32)
+        if self.phantoms is not None:
+            weights[self.phantoms] = phantom_weight
+        return weights
+
+    def draw(self, rng: np.random.Generator, phantom_weight: float) -> Rows:
         """Rows for an epoch of fine-tuning, in random order.
 
         Of the most copied images one row each, as it is or a copy, and of the others so many that
-        every row has the same chance: of images with four copies one of five rows, of phantoms
-        every fifth.
+        every row has the same chance: of images with four copies one of five rows. A phantom has
+        the chance of such a row times `phantom_weight`.
         """
         sources = np.arange(len(self.labels)) if self.sources is None else self.sources
         mixed = rng.permutation(self.train)
@@ -58,8 +67,12 @@ class TrainingData:
         most = sizes.max()
         whole = first[sizes == most]
         rest = np.flatnonzero(sizes[inverse] < most)
-        drawn = mixed[np.concatenate([whole, rest[: round(len(rest) / most)]])]
-        return rng.permutation(drawn)
+        weights = self.weights(phantom_weight)[mixed]
+        some = [
+            part[: round(weights[part].sum() / most)]
+            for part in (rest[weights[rest] == 1], rest[weights[rest] != 1])
+        ]
+        return rng.permutation(mixed[np.concatenate([whole, *some])])
 
 
 @dataclass(frozen=True)
@@ -151,8 +164,9 @@ class Development:
         train = np.flatnonzero(present & ~held_out)
         val = np.flatnonzero(present & held_out & ~copies)
         sources = pd.factorize(self.rows["source"])[0].astype(np.int64)
+        phantoms = ~self.rows["source"].isin(set(self.rows["source"][~copies])).to_numpy()
         return TrainingData(
-            self.images, labels, train.astype(np.int64), val.astype(np.int64), sources
+            self.images, labels, train.astype(np.int64), val.astype(np.int64), sources, phantoms
         )
 
 

@@ -5,12 +5,13 @@ rate and the images it was stopped by. The loss is convex: with a penalty it has
 
     min_w,b  mean_i c_i log(1 + exp(-s_i (w . z_i + b)))  +  penalty / 2 * |w|^2
 
-over training vectors z (standardised), signs s and class weights c of mean 1. It needs no
+over training vectors z (standardised), signs s and weights c of mean 1: each class may have the
+same share of them, and a phantom may have less than an image. It needs no
 validation images, so they can be predicted out of fold. Solved by scikit-learn (L-BFGS).
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -230,14 +231,20 @@ def head_rate(params: TrainParams) -> float:
 
 
 def class_weight(params: TrainParams, data: TrainingData) -> dict[int, float] | None:
-    """How much a row of each class counts (mean 1); None where all count alike."""
+    """How much a row of each class counts, so that both weigh the same; None: all count alike."""
     if params.class_weight == "none":
         return None
-    from sklearn.utils.class_weight import compute_class_weight
+    weights = data.weights(params.phantom_weight)[data.train].astype(np.float64)
+    of_class = [weights[data.labels[data.train] == label].sum() for label in (0, 1)]
+    return {label: float(weights.sum() / 2 / of_class[label]) for label in (0, 1)}
 
-    classes = np.asarray([0.0, 1.0])
-    weights = compute_class_weight("balanced", classes=classes, y=data.labels[data.train])
-    return dict(enumerate(map(float, weights)))
+
+def row_weights(params: TrainParams, data: TrainingData) -> NDArray[np.float32]:
+    """How much each row counts in training, float32 (N,): by its class, and as a phantom."""
+    weights = data.weights(params.phantom_weight)
+    if (of_class := class_weight(params, data)) is None:
+        return weights
+    return weights * np.where(data.labels > 0.5, of_class[1], of_class[0]).astype(np.float32)
 
 
 def train_head(head: Any, vectors: ArrayRows, data: TrainingData, history: History) -> None:
@@ -252,6 +259,7 @@ def train_head(head: Any, vectors: ArrayRows, data: TrainingData, history: Histo
     import keras
 
     params, rate = history.params, head_rate(history.params)
+    weights = row_weights(params, data)
     head.compile(
         optimizer=keras.optimizers.AdamW(rate, weight_decay=params.weight_decay),
         loss="binary_crossentropy",
@@ -265,11 +273,10 @@ def train_head(head: Any, vectors: ArrayRows, data: TrainingData, history: Histo
     )
     size = params.batch_size
     head.fit(
-        _batches(vectors, data.labels, data.train, size, shuffle_seed=params.seed),
-        validation_data=_batches(vectors, data.labels, data.val, size),
+        _batches(vectors, [data.labels, weights], data.train, size, shuffle_seed=params.seed),
+        validation_data=_batches(vectors, [data.labels], data.val, size),
         epochs=params.head_epochs,
         shuffle=False,  # `_batches` does
-        class_weight=class_weight(params, data),
         callbacks=[record, stopping],
         verbose=0,
     )
@@ -277,12 +284,12 @@ def train_head(head: Any, vectors: ArrayRows, data: TrainingData, history: Histo
 
 def _batches(
     vectors: ArrayRows,
-    labels: NDArray[np.float32],
+    others: Sequence[NDArray[np.float32]],
     rows: NDArray[np.int64],
     size: int,
     shuffle_seed: int | None = None,
 ) -> Any:
-    """A tf.data set of (vectors, labels) of the rows, the next batches read while one trains.
+    """A tf.data set of (vectors, *others) of the rows, the next batches read while one trains.
 
     A seed fixes the order of every epoch; without one it is that of `rows`.
     """
@@ -295,7 +302,7 @@ def _batches(
     def gather(batch: Any) -> Any:
         x = tf.numpy_function(lambda batch: vectors[batch], [batch], tf.as_dtype(vectors.dtype))
         x.set_shape([None, *vectors.shape[1:]])
-        return x, tf.gather(labels, batch)
+        return x, *(tf.gather(each, batch) for each in others)
 
     return order.batch(size).map(gather).prefetch(2)
 
@@ -315,12 +322,12 @@ def solve_head(head: Any, vectors: ArrayRows, data: TrainingData, params: TrainP
     for rows in pieces(vectors, data.train):
         standardised[filled : filled + len(rows)] = standardise(vectors[rows])
         filled += len(rows)
+    importance = row_weights(params, data)[data.train].astype(np.float64)
     solution = LogisticRegression(
-        C=1.0 / (float(params.head_penalty or 0.0) * len(truth)),
-        class_weight="balanced" if params.class_weight == "balanced" else None,
+        C=1.0 / (float(params.head_penalty or 0.0) * importance.sum()),
         tol=_TOLERANCE,
         max_iter=_ITERATIONS,
-    ).fit(standardised, truth)
+    ).fit(standardised, truth, sample_weight=importance)
     weights = [solution.coef_.T.astype(np.float32), solution.intercept_.astype(np.float32)]
     head.get_layer("probability").set_weights(weights)
 

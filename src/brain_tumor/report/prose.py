@@ -58,8 +58,8 @@ PHANTOM = (
     "pipeline works and say nothing of its worth on patients."
 )
 _DRAWN = (
-    "{} synthetic phantoms, drawn from templates and half of them with a tumour, train beside the "
-    "training images; none validates or tests, and no count or figure includes them."
+    "{:,} synthetic phantoms, drawn from templates and half of them with a tumour, train beside "
+    "the training images; none validates or tests, and no count or figure includes them."
 )
 _KINSHIPS = {"duplicate": "copies of a picture", "patient": "slices of a known patient"}
 _LIMITS = (

@@ -4,7 +4,7 @@ Points are in template (MNI) space, in millimetres: x to the right, y to the fro
 Everything is elementwise (no BLAS), and float64 but for the stored maps, so bytes repeat.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -161,6 +161,23 @@ class Neck:
 
 
 @dataclass(frozen=True)
+class Folds:
+    """How one patient's fluid, grey and white matter differ from the template's, as `vary` has it.
+
+    Attributes:
+        sharpness: exponent of the tissues' fractions, 1 or more: borders of a mean brain are wide.
+        shift: added to the logarithm of each fraction, (3,): wide furrows, thin grey matter.
+        amplitude: of the waves, in the same unit.
+        waves: (3, waves, [phase, x, y, z frequency in radians per mm]).
+    """
+
+    sharpness: float
+    shift: Floats
+    amplitude: float
+    waves: Floats
+
+
+@dataclass(frozen=True)
 class Patient:
     """What the slices of one patient share.
 
@@ -177,6 +194,7 @@ class Patient:
         neck: as it differs from the template's.
         focus_mm: template point that every slice passes near (a mass would sit there), (3,).
         focus_radius_mm: radius of that mass.
+        folds: how the brain's tissues differ from the template's; None: not at all.
     """
 
     head: str
@@ -190,6 +208,7 @@ class Patient:
     neck: Neck
     focus_mm: Floats
     focus_radius_mm: float
+    folds: Folds | None = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +250,48 @@ def draw_patient(
         focus_mm=centres[rng.integers(len(centres))],
         focus_radius_mm=float(rng.uniform(*radius_mm)),
     )
+
+
+_FOLD_WAVES = 14
+_FOLD_MM = (6.0, 40.0)  # length of the waves
+_FLOOR = 0.02  # least fraction of a tissue: where there is none, none comes to be easily
+
+
+def vary(patient: Patient, rng: np.random.Generator, amount: float) -> Patient:
+    """Give a patient a shape, furrows and ventricles further from the template's.
+
+    The heads are two, and one of them has a mean brain, smoother than anyone's. A network that
+    trains on them alone takes the furrows of another for a tumour.
+
+    Args:
+        patient: as `draw_patient` drew it.
+        rng: of these changes alone.
+        amount: 0 (the patient as it is) to 1.
+    """
+    if amount == 0:
+        return patient
+    fine = np.empty((10, 3, 5))
+    fine[..., 0] = rng.normal(0, 0.8 * amount, (10, 3))
+    fine[..., 1] = rng.uniform(0, 2 * np.pi, (10, 3))
+    fine[..., 2:] = rng.normal(0, 0.1, (10, 3, 3))
+    coarse = patient.waves.copy()
+    coarse[..., 0] *= 1 + 0.2 * amount
+    sharpness = float(np.exp(amount * rng.uniform(0, np.log(10))))
+    waves = np.empty((3, _FOLD_WAVES, 4))
+    waves[..., 0] = rng.uniform(0, 2 * np.pi, (3, _FOLD_WAVES))
+    along = rng.normal(0, 1, (3, _FOLD_WAVES, 3))
+    shortest, longest = (float(np.log(length)) for length in _FOLD_MM)
+    length_mm = np.exp(rng.uniform(shortest, longest, (3, _FOLD_WAVES, 1)))
+    norm = np.sqrt((along**2).sum(axis=2, keepdims=True))
+    waves[..., 1:] = along / norm * 2 * np.pi / length_mm
+    shift = amount * np.array([rng.uniform(-1, 2.5), 0, rng.uniform(-1, 1)])
+    folds = Folds(
+        sharpness=sharpness,
+        shift=sharpness * shift,
+        amplitude=sharpness * amount * float(rng.uniform(0, 1)) * np.sqrt(2 / _FOLD_WAVES),
+        waves=waves,
+    )
+    return replace(patient, waves=np.concatenate([coarse, fine]), folds=folds)
 
 
 def place_slice(
@@ -336,19 +397,34 @@ def sample_anatomy(patient: Patient, points: Floats, pushed: Floats) -> Anatomy:
     outside = (hull_mm > -0.5) & _is_filled(template, outer)
     tissues[:, outside] = _outer_tissues(template.head, outer[:, outside], (below_mm > 0)[outside])
     inside = hull_mm < 0.5
-    brain = _brain_tissues(template, pushed[:, inside])
+    brain = _brain_tissues(template, pushed[:, inside], patient.folds)
     share = np.clip(0.5 - hull_mm[inside], 0, 1)
     tissues[:, inside] = tissues[:, inside] * (1 - share) + brain * share
     return Anatomy(tissues, hull_mm)
 
 
-def _brain_tissues(template: Template, points: Floats) -> Floats:
+def _brain_tissues(template: Template, points: Floats, folds: Folds | None) -> Floats:
     grey, white = template.grey.at(points), template.white.at(points)
     fluid = np.clip(1.6 * (1 - grey - white), 0, 1)
     share = (1 - fluid) / np.maximum(grey + white, 1e-6)
+    fractions = np.stack([fluid, grey * share, white * share])
     tissues = np.zeros((len(TISSUES), points.shape[1]))
-    tissues[_FLUID], tissues[_GREY], tissues[_WHITE] = fluid, grey * share, white * share
+    tissues[[_FLUID, _GREY, _WHITE]] = (
+        fractions if folds is None else _fold(fractions, points, folds)
+    )
     return tissues
+
+
+def _fold(fractions: Floats, points: Floats, folds: Folds) -> Floats:
+    """Fractions of fluid, grey and white matter (3, N) as one patient has them, they sum to 1."""
+    level = folds.sharpness * np.log(fractions + _FLOOR) + folds.shift[:, None]
+    for tissue, waves in zip(level, folds.waves, strict=True):
+        for phase, x, y, z in waves:
+            tissue += folds.amplitude * np.sin(
+                points[0] * x + points[1] * y + points[2] * z + phase
+            )
+    odds = np.exp(level - level.max(axis=0))
+    return np.asarray(odds / odds.sum(axis=0))
 
 
 def _outer_points(patient: Patient, points: Floats, hull_mm: Floats, below_mm: Floats) -> Floats:

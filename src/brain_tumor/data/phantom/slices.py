@@ -15,9 +15,10 @@ from brain_tumor.data.phantom.anatomy import (
     place_slice,
     sample_anatomy,
     upsample,
+    vary,
 )
 from brain_tumor.data.phantom.contrasts import TEXTBOOK, Contrast, random_contrast, varied
-from brain_tumor.data.phantom.heads import TISSUES, Floats
+from brain_tumor.data.phantom.heads import HEADS, TISSUES, Floats
 from brain_tumor.imaging.geometry import PLANES
 from brain_tumor.settings import LABELS, POSITIVE, AugmentParams, PhantomParams
 
@@ -163,7 +164,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], scale_px: flo
     return upsample(coarse, (height, width), stride) * 1.5
 
 
-_PATIENT, _PLACE, _TISSUE, _SCANNER, _TUMOUR, _TEXTURE, _CONTRAST, _VIEW = range(1, 9)
+_PATIENT, _PLACE, _TISSUE, _SCANNER, _TUMOUR, _TEXTURE, _CONTRAST, _VIEW, _SHAPE = range(1, 10)
 # The random streams are independent: what one part draws leaves the others as they are.
 
 
@@ -222,6 +223,7 @@ def make_slice(
         return np.random.default_rng((seed, patient, index, name))
 
     person = draw_patient(stream(_PATIENT, 0), params.tumour_radius_mm, head)
+    person = vary(person, stream(_SHAPE, 0), params.anatomy_variation)
     place = place_slice(stream(_PLACE), person, params, plane)
     mass = masses.draw_tumour(stream(_TUMOUR, 0), params.tumour_contrast)
     reach = masses.depth(mass, person, place.points)
@@ -283,6 +285,16 @@ class PhantomImage:
         """Axial, coronal or sagittal."""
         return PLANES[self.pair % len(PLANES)]
 
+    @property
+    def contrast(self) -> int:
+        """Number of the slice: of four in a row no two share a textbook contrast."""
+        return self.pair // len(PLANES)
+
+    @property
+    def head(self) -> str:
+        """Of `heads.HEADS`, in turn."""
+        return HEADS[self.contrast % len(HEADS)]
+
 
 def phantom_images(count: int) -> list[PhantomImage]:
     """The first `count` (even) phantoms that train beside the images, in pairs.
@@ -301,11 +313,14 @@ def phantom_images(count: int) -> list[PhantomImage]:
 def draw(phantom: PhantomImage, params: PhantomParams, augment: AugmentParams) -> NDArray[np.uint8]:
     """The raw picture of a phantom, uint8 (H, W).
 
-    It looks as section `phantom` has it, whose counts, seed and radius are not read; seed and
-    radius are those of section `augment`.
+    It looks as section `phantom` has it, but for what section `augment` has of its own (`phantom_…`
+    and the seed); counts are not read.
     """
-    params = params.model_copy(update={"tumour_radius_mm": augment.phantom_tumour_radius_mm})
-    contrast = phantom.pair // len(PLANES)
-    is_tumour = phantom.label == POSITIVE
+    prefix = "phantom_"
+    own = {name.removeprefix(prefix): value for name, value in augment if name.startswith(prefix)}
+    params = params.model_copy(update=own)
     seed = _TRAINING_SEED + augment.seed
-    return make_slice(seed, phantom.pair, contrast, is_tumour, params, phantom.plane).image
+    is_tumour = phantom.label == POSITIVE
+    return make_slice(
+        seed, phantom.pair, phantom.contrast, is_tumour, params, phantom.plane, phantom.head
+    ).image
