@@ -355,7 +355,7 @@ def drawn(seed: int, images: int = 40) -> tuple[Sample, np.ndarray]:
     return Sample(y.astype(np.int64), p, p >= 0.4), weights.astype(np.float64)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_weights_are_repetitions_to_scikit_learn(seed: int) -> None:
     sample, weights = drawn(seed)
@@ -371,7 +371,7 @@ def test_weights_are_repetitions_to_scikit_learn(seed: int) -> None:
         assert figures == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_recalibration_is_an_unpenalised_logistic_regression(seed: int) -> None:
     sample, weights = drawn(seed, 80)
