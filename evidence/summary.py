@@ -34,7 +34,8 @@ LEAST_PER_CLASS = 10  # images of either class; below, a part's figures would sa
 SHOWN = ("sensitivity", "specificity", "auroc", "log_loss")
 UNKNOWN = "not known"
 # Planes of the 253 (Kaggle's `brain-mri-images-for-brain-tumor-detection`) as seen by eye, by the
-# SHA-256 of files; all others of that collection are axial.
+# SHA-256 of files; all others of that collection are axial. With images added it is not known.
+SEEN_IMAGES = 253
 SEEN_PLANES = {
     "9b1014fc56b1e254bfc3e6cae29a522eae9071ff2d4e125160968da77661c6e4": "coronal",  # no/19 no.jpg
     "ae6296325b0ca772eceef61bb217df54df4d8c060e9f14575b38530c62856e5d": "coronal",  # yes/Y104.jpg
@@ -58,9 +59,10 @@ def image_traits(manifest: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     plane = preprocessed["plane"].astype(str)
     failed = preprocessed["fallback"].astype(str) != ""
     seen = table["sha256"].map(SEEN_PLANES)
+    are_seen = len(table) == SEEN_IMAGES and set(SEEN_PLANES) <= set(table["sha256"])
     return pd.DataFrame(
         {
-            "plane (by eye)": seen.fillna("axial" if seen.notna().any() else UNKNOWN),
+            "plane (by eye)": seen.fillna("axial" if are_seen else UNKNOWN),
             "plane (by the alignment)": plane.where((plane != "") & ~failed, UNKNOWN),
             "alignment": np.where(failed, "not trusted", "trusted"),
             "format": table["format"],

@@ -366,7 +366,7 @@ class _Training(Section):
     fine_tune_epochs: Natural
     patience: Positive
     class_weight: Literal["balanced", "none"]
-    phantom_weight: float = Field(gt=0.0, le=1.0)
+    phantom_weight: float = Field(ge=0.01, le=1.0)
 
 
 class TrainParams(_Training):

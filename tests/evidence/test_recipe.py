@@ -34,6 +34,7 @@ def small_settings(**train: Any) -> Settings:
         "fine_tune_blocks": 0,
         "learning_rate": 1e-2,
         "head_epochs": 4,
+        "fine_tune_epochs": 3,  # with more, probabilities are 0 or 1 in float32
         "batch_size": 8,
     } | train
     return replace(

@@ -13,6 +13,7 @@ from brain_tumor.settings import EvaluateParams
 from brain_tumor.shards import write_images
 from evidence.pages import accuracy_by_seed, baselines_forest, headline_page, paper_page
 from evidence.summary import (
+    SEEN_IMAGES,
     SEEN_PLANES,
     UNKNOWN,
     confident_errors,
@@ -190,11 +191,16 @@ def test_traits_are_known_or_said_not_to_be() -> None:
 
 
 def test_planes_of_the_paper_s_collection_are_as_seen_by_eye() -> None:
-    coronal = next(digest for digest, plane in SEEN_PLANES.items() if plane == "coronal")
-    columns = {"path": ["no/a.jpg", "yes/b.jpg"], "format": "JPEG", "mode": "L", "patient": ""}
-    manifest = pd.DataFrame(columns | {"group": ["a", "b"], "sha256": [coronal, "a" * 64]})
-    records = pd.DataFrame({"path": manifest["path"], "plane": "axial", "fallback": ""})
-    assert image_traits(manifest, records)["plane (by eye)"].tolist() == ["coronal", "axial"]
+    digests = [*SEEN_PLANES, *(f"{number:064}" for number in range(SEEN_IMAGES))][:SEEN_IMAGES]
+    names = [f"no/{number}.jpg" for number in range(SEEN_IMAGES)]
+    columns = {"path": names, "group": names, "sha256": digests}
+    manifest = pd.DataFrame(columns).assign(format="JPEG", mode="L", patient="")
+    records = pd.DataFrame({"path": names, "plane": "axial", "fallback": ""})
+    seen = image_traits(manifest, records)["plane (by eye)"]
+    assert seen.tolist()[: len(SEEN_PLANES)] == list(SEEN_PLANES.values())
+    assert set(seen[len(SEEN_PLANES) :]) == {"axial"}
+    fewer = image_traits(manifest[:-1], records)["plane (by eye)"]
+    assert fewer.iloc[-1] == UNKNOWN
 
 
 def test_suspects_are_known_by_their_bytes_not_by_their_name() -> None:

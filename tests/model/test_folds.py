@@ -253,6 +253,18 @@ def test_an_epoch_draws_each_image_once_and_phantoms_by_their_weight(
     assert (abs(counts - expected) < 4 * np.sqrt(expected)).all()
 
 
+def test_without_copies_every_image_is_drawn_and_phantoms_by_their_weight() -> None:
+    is_phantom = np.arange(24) >= 4
+    given = TrainingData(
+        np.zeros((24, 1, 1), np.uint8), np.zeros(24, np.float32), np.arange(24), np.arange(0),
+        np.arange(24), is_phantom,
+    )  # fmt: skip
+    for weight, phantoms in ((1.0, 20), (0.6, 12), (0.01, 0)):
+        rows = given.draw(np.random.default_rng(1), weight)
+        assert set(range(4)) <= set(rows.tolist())
+        assert len(rows) == len(set(rows.tolist())) == 4 + phantoms
+
+
 def test_an_epoch_draws_every_row_where_there_are_no_copies() -> None:
     images = np.zeros((5, 1, 1), np.uint8)
     given = TrainingData(images, np.zeros(5, np.float32), np.arange(4), np.array([4]))

@@ -406,6 +406,13 @@ def test_a_phantom_of_half_the_weight_counts_as_if_all_others_were_there_twice(
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+def test_one_class_alone_cannot_be_balanced() -> None:
+    _, given = drawn_vectors()
+    alone = replace(given, labels=np.ones_like(given.labels))
+    with pytest.raises(UserError, match="only one class is among the training images"):
+        training.class_weight(HEAD_ALONE.model_copy(update={"class_weight": "balanced"}), alone)
+
+
 def unit(head: Any) -> list[np.ndarray]:
     """Kernel and bias of the sigmoid unit."""
     return list(head.get_layer("probability").get_weights())

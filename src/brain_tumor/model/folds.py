@@ -61,18 +61,19 @@ class TrainingData:
         """
         sources = np.arange(len(self.labels)) if self.sources is None else self.sources
         mixed = rng.permutation(self.train)
+        is_phantom = np.zeros(len(mixed), bool) if self.phantoms is None else self.phantoms[mixed]
+        images, phantoms = mixed[~is_phantom], mixed[is_phantom]
         _, first, inverse, sizes = np.unique(
-            sources[mixed], return_index=True, return_inverse=True, return_counts=True
+            sources[images], return_index=True, return_inverse=True, return_counts=True
         )
-        most = sizes.max()
-        whole = first[sizes == most]
-        rest = np.flatnonzero(sizes[inverse] < most)
-        weights = self.weights(phantom_weight)[mixed]
-        some = [
-            part[: round(weights[part].sum() / most)]
-            for part in (rest[weights[rest] == 1], rest[weights[rest] != 1])
+        most = sizes.max(initial=1)
+        rest = images[sizes[inverse] < most]
+        drawn = [
+            images[first[sizes == most]],
+            rest[: round(len(rest) / most)],
+            phantoms[: round(len(phantoms) * phantom_weight / most)],
         ]
-        return rng.permutation(mixed[np.concatenate([whole, *some])])
+        return rng.permutation(np.concatenate(drawn))
 
 
 @dataclass(frozen=True)

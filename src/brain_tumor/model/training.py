@@ -231,16 +231,28 @@ def head_rate(params: TrainParams) -> float:
 
 
 def class_weight(params: TrainParams, data: TrainingData) -> dict[int, float] | None:
-    """How much a row of each class counts, so that both weigh the same; None: all count alike."""
+    """How much a row of each class counts, so that both weigh the same; None: all count alike.
+
+    Raises:
+        UserError: no row of a class trains.
+    """
     if params.class_weight == "none":
         return None
     weights = data.weights(params.phantom_weight)[data.train].astype(np.float64)
     of_class = [weights[data.labels[data.train] == label].sum() for label in (0, 1)]
+    if not all(of_class):
+        raise UserError(
+            "only one class is among the training images, so they cannot weigh the same "
+            "(train.class_weight: balanced); add images of the other, or say none"
+        )
     return {label: float(weights.sum() / 2 / of_class[label]) for label in (0, 1)}
 
 
 def row_weights(params: TrainParams, data: TrainingData) -> NDArray[np.float32]:
-    """How much each row counts in training, float32 (N,): by its class, and as a phantom."""
+    """How much each row counts in training, float32 (N,): by its class, and as a phantom.
+
+    The mean and variance that standardise features count every row once.
+    """
     weights = data.weights(params.phantom_weight)
     if (of_class := class_weight(params, data)) is None:
         return weights

@@ -1,6 +1,7 @@
 """A registered model against a folder of labelled images from elsewhere."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -363,7 +364,8 @@ class Kept:
     """Slices of one class among those most like the training images, and how many are right.
 
     Attributes:
-        coverage: share of the slices of both classes that is kept: those of the lowest score.
+        coverage: share of the slices of both classes that was asked for, those of the lowest
+            score; of slices of equal score all are kept.
         score: the highest of them (`ood_score`); above 1 slices are flagged.
         label: no or yes.
         right: share of the kept slices of that class called what they are; None: there are none.
@@ -383,16 +385,17 @@ class Kept:
 def kept_slices(table: pd.DataFrame) -> list[Kept]:
     """Figures of what is left when the slices least like the training images are passed over.
 
-    A risk-coverage curve (El-Yaniv & Wiener 2010, JMLR 11:1605), of each class: where the figures
-    do not rise as coverage falls, the score does not tell which answers can be relied on.
+    A risk-coverage curve (El-Yaniv & Wiener 2010, JMLR 11:1605), of each class: where figures below
+    1 do not rise as coverage falls, there is no sign that the score tells which answers to rely on.
     """
     if table.empty:
         return []
-    ranked = table.sort_values("ood_score", kind="stable")
+    scores = np.sort(table["ood_score"].to_numpy(dtype=float))
     return [
-        Kept(coverage, float(part["ood_score"].iloc[-1]), label, right)
+        Kept(coverage, float(limit), label, right)
         for coverage in COVERAGES
-        for part in [ranked.head(max(1, round(coverage * len(ranked))))]
+        for limit in [scores[math.ceil(coverage * len(scores)) - 1]]
+        for part in [table[table["ood_score"] <= limit]]
         for label in reversed(LABELS)
         for rows in [part[part["label"] == label]]
         for right in [rate(rows["right"].to_numpy(dtype=bool), rows["cluster"].to_numpy())]

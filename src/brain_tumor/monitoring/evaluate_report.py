@@ -103,9 +103,10 @@ def _kept(evaluation: Evaluation) -> list[Part]:
     columns = (part for label in by_class for part in (f"{label}: slices", NAMES[label]))
     return [
         Table(["kept", "score up to", *columns], rows, "The slices most like the training images"),
-        "Of both classes together, the slices with the lowest score; above 1 they are flagged. "
-        "Where the figures do not rise as fewer are kept, the score does not tell which answers "
-        "can be relied on.",
+        "Of both classes together, the slices with the lowest score; above 1 they are flagged. How "
+        "many of a class are kept depends on the mixture of the classes. Where a figure below 1 "
+        "does not rise as fewer are kept, there is no sign that the score tells which answers to "
+        "rely on.",
     ]
 
 
