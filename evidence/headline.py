@@ -1,5 +1,6 @@
 """The headline: repeated, nested, group-disjoint cross-validation of the whole recipe."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -150,6 +151,30 @@ def read_folds(
             "`make evidence`"
         )
     return whole, facts
+
+
+def read_former(
+    finished: Finished, folds: pd.DataFrame
+) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
+    """Folds of a former recipe, as `read_folds` gives them, in the repeats that `folds` has.
+
+    Nothing where there are none, or where they are of other images or clusters, which is said.
+    """
+    names = sorted(path.stem for path in finished.folder.glob("*.json"))
+    if not names:
+        return None, []
+    whole, facts = finished.read_all(names, ("repeat", "fold"))
+    repeats = set(folds["repeat"])
+    whole = whole[whole["repeat"].isin(repeats)].reset_index(drop=True)
+    columns = ["repeat", "path", "cluster"]
+    if set(whole[columns].itertuples(index=False)) != set(folds[columns].itertuples(index=False)):
+        print(
+            f"note: {finished.folder} is of other images, clusters or repeats than {TRACK}: the "
+            "former recipe is left out",
+            file=sys.stderr,
+        )
+        return None, []
+    return whole, [part for part in facts if part["repeat"] in repeats]
 
 
 def run_track(

@@ -114,7 +114,7 @@ class PaperTrack:
 
     def digest(self, seed: int) -> Digest:
         """Of what decides a seed's predictions."""
-        decides = self.params.model_dump(exclude={"seeds"}) | {"seed": seed}
+        decides = self.params.model_dump(exclude={"seeds", "top_blocks"}) | {"seed": seed}
         return Digest(images_digest(self.manifest), self.data, params_digest(decides), VERSION)
 
     def missing(self, finished: Finished) -> list[int]:

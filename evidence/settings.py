@@ -25,7 +25,9 @@ from brain_tumor.settings import (
 PARAMS: Final = Path("evidence/params.yaml")
 PAPER_IMAGES: Final = OUTPUTS / "evidence/paper_images"
 SEEDS: Final = EVIDENCE / "paper"
+SEEDS_OF_BLOCKS: Final = EVIDENCE / "paper_blocks"
 FOLDS: Final = EVIDENCE / "folds"
+FORMER_FOLDS: Final = EVIDENCE / "former"  # of the recipe before; made by no stage
 SUMMARY: Final = EVIDENCE / "summary.json"
 HEADLINE_PAGE: Final = EVIDENCE / "headline.md"
 PAPER_PAGE: Final = EVIDENCE / "paper.md"
@@ -54,12 +56,19 @@ class HeadlineParams(Section):
 
 
 class PaperParams(Section):
-    """The protocol of Kim & Ye 2019 over several seeds."""
+    """The protocol of Kim & Ye 2019 over several seeds, with and without blocks that train."""
 
     seeds: Positive
     paper_step_px: int = Field(ge=16)
     counts: SplitCounts
     train: TrainParams
+    top_blocks: Positive
+
+    def with_top_blocks(self) -> Self:
+        """The same where the top blocks train, too."""
+        return self.model_copy(
+            update={"train": self.train.model_copy(update={"fine_tune_blocks": self.top_blocks})}
+        )
 
     def division(self, seed: int) -> SplitParams:
         """As published: every image on its own, whatever it is a copy of."""

@@ -116,11 +116,13 @@ def summarise_headline(
     suspects: Sequence[str],
     target: float | None,
     params: EvaluateParams,
+    former: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """All figures of the track; `folds` and `facts` are as `headline.read_folds` gives them.
 
     `suspects` are paths of images whose label is doubted; `target` is the sensitivity that the
-    operating threshold is set for (None: the threshold is 0.5).
+    operating threshold is set for (None: the threshold is 0.5). `former` has the same images in
+    the same repeats, predicted by a former recipe.
     """
     half = folds.assign(threshold=HALF)  # called a tumour from 0.5 on, as the baselines are
     first = folds[folds["repeat"] == folds["repeat"].min()]
@@ -143,6 +145,7 @@ def summarise_headline(
         "baselines": baselines,
         "best_baseline": best,
         "paired": _paired(half, best, params),
+        "former": None if former is None else _former(half, former, params),
         "without_suspects": {
             "left_out": list(suspects),
             "figures": _figures(folds[kept], params),
@@ -180,6 +183,14 @@ def _paired(half: pd.DataFrame, best: str, params: EvaluateParams) -> Figures:
             if figure not in undefined
         }
     )
+
+
+def _former(half: pd.DataFrame, former: pd.DataFrame, params: EvaluateParams) -> dict[str, Any]:
+    """Figures of a former recipe on the same images, and the recipe's minus these."""
+    theirs = former.assign(threshold=HALF)
+    figures = _figures(theirs, params)
+    paired = {figure: paired_difference(half, theirs, figure, params) for figure in COMPARED}
+    return {"figures": {key: figures[key] for key in COMPARED}, "paired": plain(paired)}
 
 
 def _by_repeat(folds: pd.DataFrame) -> dict[str, list[float]]:

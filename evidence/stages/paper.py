@@ -15,7 +15,7 @@ from evidence.parts import Finished, data_digest, pace, read_pool
 
 
 def main() -> None:
-    """Train and predict once per seed; seeds that are finished are not run again."""
+    """Train and predict once per seed, without and with top blocks; finished ones are kept."""
     section = study.read().paper
     initial = outputs.InitialWeights.read()
     initial.check_file(outputs.BACKBONE)
@@ -24,11 +24,19 @@ def main() -> None:
     pool = read_pool(manifest, study.PAPER_IMAGES, settings.read().augment)
     data = data_digest(pool, outputs.BACKBONE, manifest)
     start = Start(outputs.BACKBONE, default_cache())
-    track = PaperTrack(start, pool, manifest, section, data, initial.source)
-    finished = Finished(study.SEEDS)
+    for params, folder in (
+        (section, study.SEEDS),
+        (section.with_top_blocks(), study.SEEDS_OF_BLOCKS),
+    ):
+        track = PaperTrack(start, pool, manifest, params, data, initial.source)
+        run_seeds(track, Finished(folder), f"paper track, {params.train.fine_tune_blocks} blocks")
+
+
+def run_seeds(track: PaperTrack, finished: Finished, name: str) -> None:
+    """Run what is missing of a track and show how it goes."""
     missing = track.missing(finished)
     began = time.monotonic()
-    with counting("paper track", len(missing)) as step:
+    with counting(name, len(missing)) as step:
         for number, seed in enumerate(missing, 1):
             table = run_seed(track, seed, finished)
             test = table[table["split"] == outputs.TEST]

@@ -9,7 +9,7 @@ from brain_tumor.files import write_json, write_text
 from brain_tumor.report.drawings import reliability_svg
 from evidence import pages
 from evidence import settings as study
-from evidence.headline import read_folds
+from evidence.headline import read_folds, read_former
 from evidence.paper import read_seeds
 from evidence.parts import Finished, origin_of
 from evidence.summary import (
@@ -29,15 +29,28 @@ def main() -> None:
     suspects = suspect_paths(manifest)
     traits = image_traits(manifest, outputs.read_table(outputs.RECORDS, keep_default_na=False))
     folds, fold_facts = read_folds(Finished(study.FOLDS), params.headline)
+    former, former_facts = read_former(Finished(study.FORMER_FOLDS), folds)
     seeds, seed_facts = read_seeds(Finished(study.SEEDS), params.paper)
-    headline = summarise_headline(folds, fold_facts, traits, suspects, target, params.summary)
+    tuned, tuned_facts = read_seeds(Finished(study.SEEDS_OF_BLOCKS), params.paper)
+    headline = summarise_headline(
+        folds, fold_facts, traits, suspects, target, params.summary, former
+    )
     paper = summarise_paper(seeds, seed_facts, params.summary)
     evaluated = manifest["path"].isin({*folds["path"], *seeds["path"]})
     facts = {
-        "made": {"headline": origin_of(fold_facts), "paper": origin_of(seed_facts)},
+        "made": {
+            "headline": origin_of(fold_facts),
+            "former": origin_of(former_facts) if former_facts else None,
+            "paper": origin_of(seed_facts),
+            "paper_blocks": origin_of(tuned_facts),
+        },
         "sha256": sorted(manifest["sha256"][evaluated]),
         "headline": headline,
         "paper": paper,
+        "paper_blocks": {
+            "blocks": params.paper.top_blocks,
+            **summarise_paper(tuned, tuned_facts, params.summary),
+        },
     }
     write_json(study.SUMMARY, facts)
     write_text(study.HEADLINE_PAGE, pages.headline_page(facts))

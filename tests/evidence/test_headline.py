@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from brain_tumor.errors import UserError
+from brain_tumor.model.metrics import log_loss
 from brain_tumor.model.recipe import VERSION
-from evidence.headline import Headline, read_folds, run_fold
+from brain_tumor.settings import EvaluateParams
+from evidence.headline import Headline, read_folds, read_former, run_fold
 from evidence.parts import Finished, Fold, Pool, originals
 from evidence.recipe import Answer
+from evidence.summary import summarise_headline
 from tests.evidence.toys import brightness_recipe, small_pool, small_track
 
 POOL = small_pool()
+BOOTSTRAP = EvaluateParams(seed=0, bootstrap_resamples=20)
 
 
 @pytest.fixture
@@ -102,6 +107,40 @@ def test_more_repeats_leave_finished_folds_as_they_are(
     run(track, finished)
     more = small_track(POOL, weights, repeats=3)
     assert [fold.repeat for fold in more.missing(finished)] == [2, 2, 2]
+
+
+def test_a_former_recipe_is_read_in_the_repeats_there_are(
+    track: Headline, finished: Finished, tmp_path: Path, weights: Path
+) -> None:
+    former = Finished(tmp_path / "former")
+    run(track, finished)
+    run(small_track(POOL, weights, repeats=3, rate=0.2), former)
+    folds, _ = read_folds(finished, track.params)
+    table, facts = read_former(former, folds)
+    assert table is not None
+    assert set(table["repeat"]) == {part["repeat"] for part in facts} == {0, 1}
+    summary = summarise_headline(folds, facts, pd.DataFrame(), [], None, BOOTSTRAP, table)
+    paired = summary["former"]["paired"]["log_loss"]
+    ours, theirs = (
+        np.mean(
+            [log_loss(rows["y"].to_numpy(), rows["probability"].to_numpy()) for _, rows in each]
+        )
+        for each in (folds.groupby("repeat"), table.groupby("repeat"))
+    )
+    assert paired["value"] == pytest.approx(ours - theirs, abs=1e-5)
+
+
+def test_a_former_recipe_of_other_images_is_left_out_and_that_is_said(
+    track: Headline, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(track, finished)
+    folds, _ = read_folds(finished, track.params)
+    assert read_former(Finished(tmp_path / "none"), folds) == (None, [])
+    assert capsys.readouterr().err == ""
+    others = folds.assign(path="no/" + folds["path"])
+    assert read_former(finished, others) == (None, [])
+    assert "the former recipe is left out" in capsys.readouterr().err
+    assert read_former(finished, folds.assign(repeat=folds["repeat"] + 1)) == (None, [])
 
 
 def darker(pool: Pool) -> Pool:

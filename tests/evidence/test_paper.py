@@ -25,7 +25,7 @@ TRAIN = sections.replaced(
 )
 THREE = ClassCounts(no=3, yes=3)
 COUNTS = SplitCounts(val=THREE, test=THREE, train=None)
-PARAMS = PaperParams(seeds=2, paper_step_px=50, counts=COUNTS, train=TRAIN)
+PARAMS = PaperParams(seeds=2, paper_step_px=50, counts=COUNTS, train=TRAIN, top_blocks=1)
 ORIGINALS = originals(POOL).rename(columns={"source": "path", "cluster": "group"})
 MANIFEST = manifest_of(ORIGINALS[["path", "label", "group"]])
 
@@ -71,6 +71,18 @@ def test_a_seed_repeats_itself_and_another_does_not(track: PaperTrack) -> None:
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert ((first >= 0) & (first <= 1)).all()
+
+
+@pytest.mark.slow
+def test_top_blocks_train_in_a_track_of_their_own(track: PaperTrack) -> None:
+    table = divide(track.manifest, POOL, PARAMS, 0)
+    tuned = PARAMS.with_top_blocks()
+    assert (PARAMS.train.fine_tune_blocks, tuned.train.fine_tune_blocks) == (0, 1)
+    assert replace(track, params=tuned).digest(0) != track.digest(0)
+    frozen, frozen_epochs = train_seed(track.start, POOL, table, PARAMS, 0)
+    trained, epochs = train_seed(track.start, POOL, table, tuned, 0)
+    assert epochs == frozen_epochs + tuned.train.fine_tune_epochs
+    assert not np.array_equal(frozen, trained)
 
 
 @pytest.mark.slow

@@ -21,9 +21,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.first]
 REPRO = ("dvc", "repro", "evidence/dvc.yaml:summary")
 TRACKS = {"paper_images", "paper", "headline", "summary"}
 FOLDS, SEEDS = "docs/evidence/folds", "docs/evidence/paper"
+SEEDS_OF_BLOCKS = "docs/evidence/paper_blocks"
 FIGURES = "docs/evidence/figures"
 THREE = {"no": 3, "yes": 3}
-TRAIN = sections.replaced(STUDY.paper.train, head_block=3, head_epochs=2, batch_size=8)
+TRAIN = sections.replaced(
+    STUDY.paper.train, head_block=3, head_epochs=2, fine_tune_epochs=1, batch_size=8
+)
 SMALL: dict[str, dict[str, Any]] = {
     "headline": {"repeats": 1, "folds": 2},
     "paper": {
@@ -31,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "paper_step_px": 50,
         "counts": {"val": THREE, "test": THREE, "train": None},
         "train": TRAIN.model_dump(mode="json"),
+        "top_blocks": 1,
     },
     "summary": {"bootstrap_resamples": 20},
 }
@@ -45,7 +49,7 @@ def ran(output: str) -> set[str]:
 def project(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small copy of the project without evidence, with data and what stage backbone leaves."""
     project = copy_trained(trained, tmp_path_factory.mktemp("clone") / "project", "backbone")
-    for folder in (FOLDS, SEEDS, FIGURES):
+    for folder in (FOLDS, SEEDS, SEEDS_OF_BLOCKS, FIGURES):
         shutil.rmtree(project.folder / folder, ignore_errors=True)
     (project.folder / "evidence" / "dvc.lock").unlink(missing_ok=True)
     write_study(project.folder, **SMALL)
@@ -61,10 +65,14 @@ def test_it_makes_every_fold_seed_page_and_drawing(project: Project) -> None:
     folder = project.folder / "docs" / "evidence"
     names = sorted(path.name for path in (folder / "folds").iterdir())
     assert names == [f"headline-r0-f{n}.{kind}" for n in (0, 1) for kind in ("csv", "json")]
-    assert len(list((folder / "paper").glob("seed-*.csv"))) == 2
+    for seeds in ("paper", "paper_blocks"):
+        assert len(list((folder / seeds).glob("seed-*.csv"))) == 2
     summary = project.json("docs/evidence/summary.json")
     assert summary["headline"]["images"] == 24
     assert summary["paper"]["seeds"] == 2
+    assert (summary["paper_blocks"]["blocks"], summary["paper_blocks"]["seeds"]) == (1, 2)
+    assert "With the top 1 blocks trained" in (folder / "paper.md").read_text()
+    assert summary["headline"]["former"] is None  # none is of these images
     assert summary["made"]["headline"]["weights"] == ["random"]
     assert summary["made"]["paper"]["commits"]
     assert (folder / "headline.md").read_text() == headline_page(summary)

@@ -140,6 +140,16 @@ def test_the_page_and_the_drawings_show_it(summary: dict[str, Any], origin: dict
     assert baselines_forest(summary).startswith("<svg")
 
 
+def test_a_former_recipe_stands_beside_it_paired(origin: dict[str, Any]) -> None:
+    worse = folds().assign(probability=folds()["probe"])
+    summary = summarise_headline(folds(), FACTS, traits(), DOUBTED, 0.95, PARAMS, worse)
+    former = summary["former"]
+    assert former["paired"]["auroc"] == summary["paired"]["auroc"]  # the probe's, once more
+    assert former["figures"]["auroc"] == summary["baselines"]["probe"]["auroc"]
+    page = headline_page({"made": {"headline": origin, "former": origin}, "headline": summary})
+    assert "Paired with the former recipe" in page
+
+
 def test_the_surest_errors_come_first_and_suspects_are_marked() -> None:
     errors = confident_errors(folds(), DOUBTED)
     assert set(errors["path"].head(4)) == set(DOUBTED)

@@ -127,6 +127,29 @@ def paired_with_best(headline: Figures) -> list[Heading | Table]:
     ]
 
 
+def paired_with_former(headline: Figures) -> list[Heading | Table]:
+    """The recipe minus the one before it; nothing where that is not known."""
+    former = headline.get("former")
+    if not former:
+        return []
+    rows = [
+        [
+            figure_label(key),
+            *(cell(figures, key, 3) for figures in (former["figures"], former["paired"])),
+        ]
+        for key in FIGURES
+        if key in former["paired"]
+    ]
+    note = (
+        "The same images in the same clusters and repeats, divided into the same outer folds; a "
+        "threshold of 0.5. Preprocessing and augmentation differed, too."
+    )
+    return [
+        Heading("Paired with the former recipe"),
+        Table(("figure", "former recipe", "recipe minus former"), rows, note),
+    ]
+
+
 def excludes_zero(figure: Mapping[str, float]) -> bool:
     """Whether a difference is shown: its interval lies on one side of 0."""
     return "low" in figure and (figure["low"] > 0 or figure["high"] < 0)
