@@ -282,6 +282,7 @@ def robustness_page(facts: Figures) -> str:
             _verdict(conditions),
             "![Figures by level](figures/robustness.svg)",
             *(part for kind in tables.DEGRADATIONS for part in _levels(conditions, kind)),
+            *_kept(facts.get("kept", [])),
             "In brackets 95 % intervals from resampled clusters; for shares Wilson's where every "
             "image is a cluster of its own, or where all images are alike (of the clusters then); "
             "for the ECE of perfect calibration the range of the simulation. Changes are against "
@@ -307,6 +308,25 @@ def _verdict(conditions: Sequence[Figures]) -> str:
         f"Changes with an interval that excludes 0: {'; '.join(shown)}. The others are not shown, "
         "which with so few images does not mean that there are none."
     )
+
+
+def _kept(levels: Sequence[Figures]) -> list[Heading | str | Table]:
+    """What is right among the pictures most like the training images; nothing if not known."""
+    if not levels:
+        return []
+    names = ("sensitivity", "specificity")
+    by_class = [[level for level in levels if name in level] for name in names]
+    rows = [
+        [f"{yes['coverage']:.0%}", f"{yes['score']:.2f}", cell(yes, names[0]), cell(no, names[1])]
+        for yes, no in zip(*by_class, strict=True)
+    ]
+    return [
+        Heading("Which answers can be relied on"),
+        "All pictures of this page together, as they are and degraded, ordered by how unlike the "
+        "training images the model calls them (flagged above 1). Where the figures do not rise as "
+        "fewer are kept, the score does not tell which answers to rely on.",
+        Table(("kept", "score up to", *names), rows),
+    ]
 
 
 def _levels(conditions: Sequence[Figures], kind: str) -> tuple[Heading, str, Table]:

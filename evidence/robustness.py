@@ -24,8 +24,9 @@ from brain_tumor.inference.classifier import Classifier, Prepared, prepare
 from brain_tumor.machine import spread
 from brain_tumor.model import metrics
 from brain_tumor.model.metrics import Estimate, paired_difference, plain
+from brain_tumor.monitoring.evaluate import kept_slices
 from brain_tumor.report.drawings import AS_IS
-from brain_tumor.settings import EvaluateParams, PreprocessParams
+from brain_tumor.settings import NEGATIVE, POSITIVE, EvaluateParams, PreprocessParams
 from evidence.settings import RobustnessParams
 
 Pixels = NDArray[np.uint8]
@@ -76,7 +77,7 @@ def _encode(grey: Pixels, form: str, **options: int) -> bytes:
 
 
 _BATCH = 16  # slices the network sees at once
-COLUMNS = ("kind", "level", "path", "y", "cluster", "probability", "flagged", "aligned")
+COLUMNS = ("kind", "level", "path", "y", "cluster", "probability", "flagged", "score", "aligned")
 
 
 _Task = tuple[str, float, str]  # kind, level, path
@@ -101,7 +102,7 @@ def predict_degraded(
 
     Returns:
         `COLUMNS`, a row per condition and image: probability (calibrated), flagged (unlike the
-        training images), aligned (not merely centred).
+        training images), score (how unlike; flagged above 1), aligned (not merely centred).
 
     Raises:
         UserError: a file is missing or not a picture; the message names it.
@@ -141,6 +142,7 @@ def _classify(
                 "path": path,
                 "probability": finding.prediction.probability,
                 "flagged": finding.prediction.out_of_distribution,
+                "score": finding.prediction.ood_score,
                 "aligned": not finding.prepared.record.fallback,
             }
 
@@ -173,6 +175,19 @@ def curves(
             condition["change"] = plain(change)
         levels.append(condition)
     return levels
+
+
+def kept(predictions: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
+    """What is right among the pictures most like the training images, of all conditions together.
+
+    As `brain_tumor.monitoring.evaluate.kept_slices` has it, as plain values.
+    """
+    label = np.where(predictions["y"] == 1, POSITIVE, NEGATIVE)
+    called = np.where(predictions["probability"] >= threshold, POSITIVE, NEGATIVE)
+    table = predictions.rename(columns={"score": "ood_score"})
+    return [
+        level.as_dict() for level in kept_slices(table.assign(label=label, right=called == label))
+    ]
 
 
 def curves_table(conditions: list[dict[str, Any]]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from brain_tumor.settings import POSITIVE
 from evidence import settings as study
 from evidence.pages import robustness_page
 from evidence.parts import origin_of_model
-from evidence.robustness import curves, curves_table, predict_degraded
+from evidence.robustness import curves, curves_table, kept, predict_degraded
 
 
 def main() -> None:
@@ -41,6 +41,7 @@ def main() -> None:
         "threshold": threshold,
         "model": digest,
         "conditions": conditions,
+        "kept": kept(predictions, threshold),
     }
     outputs.write_table(study.DEGRADED_PREDICTIONS, predictions)
     outputs.write_table(study.ROBUSTNESS_TABLE, curves_table(conditions))

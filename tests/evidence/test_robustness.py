@@ -25,6 +25,7 @@ from evidence.robustness import (
     curves,
     curves_table,
     degrade,
+    kept,
     predict_degraded,
 )
 from evidence.settings import RobustnessParams
@@ -68,7 +69,7 @@ def invented(seed: int = 0) -> pd.DataFrame:
         for number, (y, z) in enumerate(zip(truth, logit, strict=True)):
             p = float(1 / (1 + np.exp(-z)))
             name = f"{number}.png"
-            rows.append((kind, level, name, int(y), name, p, noise > 2, True))
+            rows.append((kind, level, name, int(y), name, p, noise > 2, noise / 2, True))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -140,6 +141,19 @@ def test_identical_predictions_have_a_change_of_zero() -> None:
     assert all(figure == {"value": 0.0, "low": 0.0, "high": 0.0} for figure in change.values())
 
 
+def test_pictures_that_are_like_the_training_images_are_right_more_often() -> None:
+    table = invented()
+    levels = kept(table, THRESHOLD)
+    for label, name in ((1, "sensitivity"), (0, "specificity")):
+        figures = [level for level in levels if name in level]
+        assert figures[0][name]["images"] == (table["y"] == label).sum()
+        assert figures[0][name]["value"] < figures[-1][name]["value"]
+        half = table.sort_values("score", kind="stable").head(len(table) // 2)
+        right = (half["probability"] >= THRESHOLD) == half["y"]
+        assert figures[-1][name]["value"] == pytest.approx(right[half["y"] == label].mean())
+        assert figures[-1]["score"] == half["score"].max()
+
+
 def test_tables_page_and_drawing_hold_every_condition(origin: dict[str, Any]) -> None:
     levels = curves(invented(), THRESHOLD, BOOTSTRAP)
     table = curves_table(levels)
@@ -147,7 +161,7 @@ def test_tables_page_and_drawing_hold_every_condition(origin: dict[str, Any]) ->
     assert {"accuracy", "auroc_change", "flagged"} <= set(table["figure"])
     assert not table.duplicated(["kind", "level", "figure"]).any()
     facts = {"images": 60, "clusters": 60, "threshold": THRESHOLD, "model": "0" * 64}
-    facts |= {"made": origin, "conditions": levels}
+    facts |= {"made": origin, "conditions": levels, "kept": kept(invented(), THRESHOLD)}
     page = robustness_page(facts)
     assert all(f"| {level} |" in page for level in ("as is", "0.01", "0.05"))
     change = next(level for level in levels if level["level"] == 0.05)["change"]["accuracy"]
