@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
+from brain_tumor import settings
 from brain_tumor.data import dvc
 from brain_tumor.data.dvc import DvcError
 from brain_tumor.data.fetch import ensure, fetch
@@ -21,6 +22,7 @@ from brain_tumor.errors import UserError
 from tests import sections
 from tests.data.growing import dvc as run_dvc
 from tests.data.growing import files, run
+from tests.documents import ROOT
 
 PHANTOM = sections.phantom(no=3, yes=3, exact_duplicates=0, near_duplicates=0, canvas_px=(75, 80))
 NAMES = ("no", "yes")
@@ -374,6 +376,17 @@ def test_fetching_the_phantom_again_leaves_data_dvc_as_it_is(repository: Path) -
     assert ensure(data, PHANTOM, NAMES).endswith("the phantom")
     assert (repository / "data.dvc").read_bytes() == first
     assert ensure(data, PHANTOM, NAMES).endswith("is there")
+
+
+@pytest.mark.slow
+def test_a_fresh_clone_of_this_repository_gets_its_data_back(repository: Path) -> None:
+    """`make repro` begins with it: data.dvc must name every parameter that this code draws by."""
+    data = repository / "data"
+    shutil.copy(ROOT / "data.dvc", repository)
+    if dvc.read_meta(data)["source"] != "phantom":
+        pytest.skip("data.dvc is of other data than the phantom")
+    assert ensure(data, settings.read(ROOT / "params.yaml").phantom, NAMES).endswith("the phantom")
+    assert (repository / "data.dvc").read_bytes() == (ROOT / "data.dvc").read_bytes()
 
 
 @pytest.mark.slow
