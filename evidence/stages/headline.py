@@ -5,9 +5,10 @@ from functools import partial
 from brain_tumor import outputs, settings
 from brain_tumor.command import run
 from brain_tumor.model.feature_cache import default_cache
-from brain_tumor.model.features import Output, trunk_outputs
+from brain_tumor.model.features import trunk_outputs
 from brain_tumor.model.training import Start, number_format
 from brain_tumor.tracking import lineage
+from brain_tumor.tuning.plan import needed_outputs
 from evidence import settings as study
 from evidence.baselines import read_baselines
 from evidence.headline import Headline, run_track
@@ -25,11 +26,9 @@ def main() -> None:
     pool = read_pool(manifest, outputs.IMAGES, params.augment)
     pool = with_phantoms(pool, outputs.AUGMENTED_IMAGES, outputs.AUGMENTED_RECORDS)
     start = Start(outputs.BACKBONE, default_cache())
-    # All that heads on the frozen trunk will ask the feature cache for, in one pass.
-    block, space = params.train.head_block, params.tune.space.head_block
-    blocks = range(space.low, space.high + 1) if block == "tuned" else [block]
-    heads = [Output(block, params.train.head) for block in blocks]
-    trunk_outputs(start.weights, pool.images, heads, start.cache)
+    # All that trials will ask the feature cache for, in one pass.
+    wanted, _ = needed_outputs(params.train, params.tune)
+    trunk_outputs(start.weights, pool.images, wanted, start.cache)
     baselines = read_baselines(pool, outputs.DATA, start)
     decides = {
         "train": params.train.model_dump(),
@@ -42,7 +41,7 @@ def main() -> None:
         partial(product_recipe, start, params),
         section,
         images_digest(manifest),
-        data_digest(pool, outputs.BACKBONE, baselines.files),
+        data_digest(pool, params, outputs.BACKBONE, baselines.files),
         decides,
         {"weights": initial.source, "precision": number_format(params.train.precision)},
     )

@@ -21,15 +21,16 @@ def main() -> None:
     initial.check_file(outputs.BACKBONE)
     initial.check_covers(section.train.head_block)
     manifest = outputs.read_manifest()
-    pool = read_pool(manifest, study.PAPER_IMAGES, settings.read().augment)
-    data = data_digest(pool, outputs.BACKBONE, manifest)
+    params = settings.read()
+    pool = read_pool(manifest, study.PAPER_IMAGES, params.augment)
+    data = data_digest(pool, params, outputs.BACKBONE, manifest)
     start = Start(outputs.BACKBONE, default_cache())
-    for params, folder in (
+    for division, folder in (
         (section, study.SEEDS),
         (section.with_top_blocks(), study.SEEDS_OF_BLOCKS),
     ):
-        track = PaperTrack(start, pool, manifest, params, data, initial.source)
-        run_seeds(track, Finished(folder), f"paper track, {params.train.fine_tune_blocks} blocks")
+        track = PaperTrack(start, pool, manifest, division, data, initial.source)
+        run_seeds(track, Finished(folder), f"paper track, {division.train.fine_tune_blocks} blocks")
 
 
 def run_seeds(track: PaperTrack, finished: Finished, name: str) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.outputs import MANIFEST_COLUMNS
+from brain_tumor.settings import PARAMS, read
 from evidence import settings as study
 from evidence.baselines import NAMES, Baselines
 from evidence.headline import Headline
@@ -90,7 +91,7 @@ def small_track(
 ) -> Headline:
     """A track of the stand-in; `rate` is a parameter of it."""
     params = HeadlineParams(repeats=repeats, folds=folds)
-    data = data_digest(pool, weights)
+    data = data_digest(pool, read(ROOT / PARAMS), weights)
     baselines = small_baselines(pool, QuickBaselines)
     return Headline(pool, baselines, brightness_recipe, params, images, data, {"rate": rate}, {})
 

@@ -15,7 +15,7 @@ from brain_tumor.errors import UserError
 from brain_tumor.machine import lasting
 from brain_tumor.model import recipe
 from brain_tumor.model.feature_cache import SIZE_VARIABLE, default_cache
-from brain_tumor.model.features import stored_bytes, trunk_outputs
+from brain_tumor.model.features import Output, stored_bytes, trunk_outputs
 from brain_tumor.model.folds import TrainingData, read_development
 from brain_tumor.model.training import Start, exact_outputs, make_repeatable, number_format, outputs
 from brain_tumor.outputs import InitialWeights, TuneInputs, read_manifest
@@ -169,9 +169,7 @@ def prepare_features(plan: Plan) -> None:
     """
     make_repeatable(plan.section.seed)
     weights, cache = plan.start.weights, plan.start.cache
-    corners = _corners(plan)
-    wanted = list(dict.fromkeys(output for params in corners for output in outputs(params)))
-    exact = list(dict.fromkeys(output for params in corners for output in exact_outputs(params)))
+    wanted, exact = needed_outputs(plan.section, plan.tune)
     held_out = [take(data.images, data.val) for data in plan.data]
     images = plan.data[0].images
     needed = stored_bytes(wanted, images) + sum(stored_bytes(exact, part) for part in held_out)
@@ -187,18 +185,26 @@ def prepare_features(plan: Plan) -> None:
         trunk_outputs(weights, part, exact, cache)
 
 
-def _corners(plan: Plan) -> list[TrainParams]:
+def needed_outputs(section: TrainSection, tune: TuneParams) -> tuple[list[Output], list[Output]]:
+    """Of the trunk, for every head and depth of the space: of all images, and of held-out ones."""
+    corners = _corners(section, tune)
+    wanted = dict.fromkeys(output for params in corners for output in outputs(params))
+    exact = dict.fromkeys(output for params in corners for output in exact_outputs(params))
+    return list(wanted), list(exact)
+
+
+def _corners(section: TrainSection, tune: TuneParams) -> list[TrainParams]:
     """One training for every head block and depth of the space."""
 
     def choices(name: str) -> Sequence[int]:
-        if name not in plan.section.tuned():
-            return [int(getattr(plan.section, name))]
-        allowed = getattr(plan.tune.space, name)
+        if name not in section.tuned():
+            return [int(getattr(section, name))]
+        allowed = getattr(tune.space, name)
         return range(allowed.low, allowed.high + 1)
 
-    values = {name: getattr(plan.tune.space, name).low for name in TUNABLE}
+    values = {name: getattr(tune.space, name).low for name in TUNABLE}
     return [
-        plan.section.resolve(values | {"head_block": head, "fine_tune_blocks": depth})
+        section.resolve(values | {"head_block": head, "fine_tune_blocks": depth})
         for head in choices("head_block")
         for depth in choices("fine_tune_blocks")
     ]
