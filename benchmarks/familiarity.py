@@ -28,6 +28,7 @@ from brain_tumor.inference.classifier import describe
 from brain_tumor.inference.engine import KerasEngine
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.model import saved
+from brain_tumor.model.folds import read_phantoms
 from brain_tumor.model.metrics import auroc, wilson
 from brain_tumor.outputs import read_manifest
 
@@ -49,12 +50,15 @@ def main(
     files = [(root / "data" / path).read_bytes() for path in split["path"]]
     features, rows = look(files)
     train, held_out = split["split"] == "train", split["split"] != "train"
+    augmented = root / "outputs" / "augment"
+    _, phantoms = read_phantoms(augmented / "images", augmented / "records.csv")
     names = clusters(read_manifest(root / "outputs" / "manifest.csv")).loc[split["path"][train]]
     flag = Familiarity.fit(
         features[train],
         rows[train],
         names.to_numpy(str),
         settings.read(root / "params.yaml").export,
+        engine.see(phantoms).features if len(phantoms) else None,
     )
     ordinary = flag.score(features[held_out], rows[held_out])
     table = Table("pictures", "n", "AUROC", "flagged", "95 %", "of these unsure")

@@ -22,9 +22,8 @@ from brain_tumor.errors import UserError
 from brain_tumor.files import read_json, write_json, write_text
 from brain_tumor.imaging.brain import network_digest
 from brain_tumor.machine import processors
-from brain_tumor.model.folds import Development
+from brain_tumor.model.folds import Development, read_phantoms
 from brain_tumor.model.saved import ModelMeta
-from brain_tumor.outputs import read_table
 from brain_tumor.settings import POSITIVE, AugmentParams, Settings
 from brain_tumor.shards import open_images
 from brain_tumor.tracking.lineage import commit, trace
@@ -180,19 +179,17 @@ def with_phantoms(pool: Pool, augmented: Path, records: Path) -> Pool:
     Args:
         pool: the images and their copies.
         augmented: folder of stage augment's images.
-        records: its records.csv; a phantom is its own source there.
+        records: its records.csv.
 
     Raises:
         UserError: a phantom is missing or unreadable.
     """
-    table = read_table(records, dtype=str, keep_default_na=False)
-    table = table[table["source"] == table["path"]].sort_values("path")
+    table, images = read_phantoms(augmented, records)
     if table.empty:
         return pool
-    rows = table[["source", "label"]].assign(copy=True, cluster=table["source"])
+    rows = table.rename(columns={"path": "source"}).assign(copy=True, cluster=table["path"])
     return Pool(
-        np.concatenate([pool.images, open_images(augmented, list(table["path"]))[:]]),
-        pd.concat([pool.rows, rows], ignore_index=True),
+        np.concatenate([pool.images, images[:]]), pd.concat([pool.rows, rows], ignore_index=True)
     )
 
 

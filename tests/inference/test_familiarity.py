@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.strange import KINDS, OF_BRAINS, changed, make
 from brain_tumor.errors import UserError
@@ -132,6 +133,28 @@ def test_copies_do_not_make_each_other_familiar() -> None:
     whole = held_out_distance(features, np.repeat(np.arange(25), 4).astype(str), 10)
     divided = held_out_distance(features, rng.permutation(100).astype(str), 10)
     assert np.median(whole) > 1.5 * np.median(divided)
+
+
+def test_phantoms_make_what_they_show_familiar_and_set_no_limit() -> None:
+    """As coronal slices, which the images have none of."""
+    rng = np.random.default_rng(9)
+    features, statistics, clusters = images(200, 0)
+    other_plane = rng.normal(0, 1, (RANK, CHANNELS))
+
+    def coronal(count: int) -> NDArray[np.float32]:
+        points = 5 + rng.normal(0, 1, (count, RANK)) @ other_plane
+        return (points + rng.normal(0, 0.1, points.shape)).astype(np.float32)
+
+    phantoms, new = coronal(400), coronal(100)
+    with_them = Familiarity.fit(features, statistics, clusters, PARAMS, phantoms)
+    without = Familiarity.fit(features, statistics, clusters, PARAMS)
+    row = statistics[:100]
+    assert (without.score(new, row) > 1).all()
+    assert (with_them.score(new, row) > 1).mean() < 0.3
+    elsewhere = rng.normal(0, 1, (100, RANK)) @ rng.normal(0, 1, (RANK, CHANNELS))
+    assert (with_them.score((5 + elsewhere).astype(np.float32), row) > 1).all()
+    again, again_statistics, _ = images(2000, 1)
+    assert 0.01 < (with_them.score(again, again_statistics) > 1).mean() < 0.10
 
 
 def test_it_is_kept_whole_in_the_same_bytes(familiarity: Familiarity, tmp_path: Path) -> None:

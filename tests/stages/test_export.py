@@ -16,7 +16,7 @@ from brain_tumor.inference.engine import load_engine
 from brain_tumor.inference.export import exported_digest
 from brain_tumor.inference.familiarity import Familiarity
 from brain_tumor.model import saved
-from brain_tumor.outputs import EXPORT_REPORT
+from brain_tumor.outputs import EXPORT_REPORT, write_table
 from brain_tumor.shards import write_images
 from brain_tumor.stages.export import main
 from tests import sections
@@ -25,12 +25,12 @@ from tests.model.networks import SIZE_PX, images
 from tests.stages.command import invoke
 
 pytestmark = pytest.mark.slow
-TRAIN, OTHERS = 24, 8
+TRAIN, OTHERS, PHANTOMS = 24, 8, 5
 
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    """Outputs of the stages before; only the training images are there to be read."""
+    """Outputs of the stages before; only what trained is there to be read."""
     folder = tmp_path / "outputs"
     pixels = images(TRAIN)
     rng = np.random.default_rng(3)
@@ -46,6 +46,11 @@ def outputs(tmp_path: Path) -> Path:
         }
     )
     write_images(folder / "preprocess" / "images", zip(paths, pixels, strict=False))
+    drawn = [f"phantom/{n}.png" for n in range(PHANTOMS)]
+    variants = zip(["no/0.png#1", *drawn], images(1 + PHANTOMS), strict=True)
+    write_images(folder / "augment" / "images", variants)
+    records = pd.DataFrame({"path": ["no/0.png#1", *drawn], "source": ["no/0.png", *drawn]})
+    write_table(folder / "augment" / "records.csv", records.assign(label="no"))
     features = rng.normal(0, 1, (TRAIN + OTHERS, 4)).astype(np.float32)
     features[TRAIN:] += 100
     Profile(table, features).save(folder / "profile")
@@ -86,7 +91,7 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
     digest = bundle.write(outputs / "bundle", files, sections.preprocess(normalisation="none"))
     assert report["digest"] == exported_digest(export) == digest
     assert report["engine"] == f"onnxruntime {onnxruntime.__version__}"
-    assert report["familiar"] == {"images": TRAIN, "clusters": TRAIN}
+    assert report["familiar"] == {"images": TRAIN, "clusters": TRAIN, "phantoms": PHANTOMS}
     agreement = report["agreement"]
     assert agreement.pop("images") == TRAIN
     assert set(agreement) == {"probability", "features", "contributions"}
@@ -100,6 +105,7 @@ def test_what_is_exported_agrees_on_the_training_images_and_knows_only_them(outp
         profile.table[:TRAIN],
         profile.table["cluster"][:TRAIN].to_numpy(str),
         sections.export(false_alarm_fraction=0.1),
+        load_engine(outputs / "bundle", "keras").see(images(1 + PHANTOMS)[1:]).features,
     )
     scores = Familiarity.load(export / FAMILIARITY_FILE).score(profile.features, profile.table)
     assert np.array_equal(scores, expected.score(profile.features, profile.table))

@@ -1,23 +1,25 @@
-"""How unlike the training images an image is.
+"""How unlike what it was trained on an image is.
 
-The network's pooled features z of the training images (each centred and divided by its standard
-deviation) are taken for one Gaussian cloud, and a picture lies as far from them as its Mahalanobis
-distance says (Lee et al. 2018, arXiv:1807.03888; here one cloud, not one a class: the flag is not
-to depend on the answer):
+The network's pooled features z of the training images and of the phantoms that train beside them
+(each channel centred and divided by its standard deviation) are taken for one Gaussian cloud, and a
+picture lies as far from them as its Mahalanobis distance says (Lee et al. 2018, arXiv:1807.03888;
+here one cloud, not one a class: the flag is not to depend on the answer):
 
     d^2 = z' C^-1 z,   C = (1 - s) S + s v I
 
-S is the covariance of the training images, v its mean variance, and s how far it is shrunk towards
-a round cloud, as it must be with more channels than images (Ledoit & Wolf 2004, J. Multivariate
-Analysis 88:365). There is a second measure: how far the confidence of the alignment falls short of
-the training images' median. A picture without a brain, or with little of it, is unlike them too.
+S is the covariance of all that trained, v its mean variance, and s how far it is shrunk towards a
+round cloud, as it must be with more channels than images (Ledoit & Wolf 2004, J. Multivariate
+Analysis 88:365). The phantoms are of all planes and many contrasts: without them a coronal slice is
+unlike the training images where these are axial. There is a second measure: how far the confidence
+of the alignment falls short of the training images' median. A picture without a brain, or with
+little of it, is unlike them too.
 
 Each measure is divided by its limit, and the larger quotient is the score: above 1 a picture is
 flagged. Limits are to hold for images the cloud was not made from, so the training images are
 parted into folds of whole clusters (copies, slices of one patient), and each fold is measured
-against the cloud of the others; `false_alarm_fraction` of the images lie above one limit or the
-other. The network itself was trained on all of them: it may have drawn them closer together than
-new ones, and ordinary new images are then flagged more often than that.
+against the cloud of the others and the phantoms; `false_alarm_fraction` of the images lie above one
+limit or the other. The network itself was trained on all of them: it may have drawn them closer
+together than new ones, and ordinary new images are then flagged more often than that.
 """
 
 import io
@@ -122,11 +124,15 @@ def _principal_axes(z: Floats) -> tuple[Floats, Floats]:
 
 
 def held_out_distance(
-    points: NDArray[np.float32], clusters: NDArray[np.str_], folds: int
+    points: NDArray[np.float32],
+    clusters: NDArray[np.str_],
+    folds: int,
+    others: NDArray[np.float32] | None = None,
 ) -> Floats:
     """Distance of each point from the cloud of those it has nothing to do with, float64 (N,).
 
     Points (N, channels) are parted into folds; a cluster, named for each point, is never divided.
+    `others` (M, channels) belong to the cloud of every fold.
 
     Raises:
         UserError: `clusters` has another length, or names too few.
@@ -140,10 +146,13 @@ def held_out_distance(
     fold = cluster % min(folds, len(names))
     distance = np.zeros(len(points))
     for number in np.unique(fold):
-        distance[fold == number] = fit_cloud(points[fold != number]).distance(
-            points[fold == number]
-        )
+        cloud = fit_cloud(_with(others, points[fold != number]))
+        distance[fold == number] = cloud.distance(points[fold == number])
     return distance
+
+
+def _with(others: NDArray[np.float32] | None, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    return points if others is None else np.concatenate([points, others])
 
 
 CONFIDENCE = "confidence"  # column of the statistics
@@ -160,7 +169,7 @@ class Familiarity:
     """The training images as a measure of others.
 
     Attributes:
-        cloud: their features.
+        cloud: their features, and those of the phantoms that trained beside them.
         distance_limit: distance from the cloud that scores 1.
         confidence_median: of the confidence of their alignment.
         fall_limit: how far below that median scores 1.
@@ -178,11 +187,13 @@ class Familiarity:
         statistics: pd.DataFrame,
         clusters: NDArray[np.str_],
         params: ExportParams,
+        phantoms: NDArray[np.float32] | None = None,
     ) -> "Familiarity":
-        """Learn what the training images, and only these, look like.
+        """Learn what the training images look like, and nothing of others.
 
         Features are the network's, (images, channels); statistics have the fields of
-        `ImageStatistics`, a row per image; a cluster is named for each image.
+        `ImageStatistics`, a row per image; a cluster is named for each image. Features of the
+        `phantoms` that train, (phantoms, channels), belong to the cloud and set no limit.
 
         Raises:
             ValueError: tables that do not match, values that are not finite, or too few clusters.
@@ -190,14 +201,15 @@ class Familiarity:
         confidence = _checked(features, statistics)
         median = float(np.median(confidence))
         measured = [
-            held_out_distance(features, clusters, params.folds),
+            held_out_distance(features, clusters, params.folds, phantoms),
             np.maximum(median - confidence, 0.0),
         ]
         limits = [max(_quantile(values, params), _LEAST_FALL) for values in measured]
         larger = np.max([values / limit for values, limit in zip(measured, limits, strict=True)], 0)
         # Above 1 where other images exceed the one limit than the other; 0 where all are the same.
         both = _quantile(larger, params) or 1.0
-        return cls(fit_cloud(features), limits[0] * both, median, limits[1] * both)
+        cloud = fit_cloud(_with(phantoms, features))
+        return cls(cloud, limits[0] * both, median, limits[1] * both)
 
     def parts(self, features: NDArray[np.float32], statistics: pd.DataFrame) -> Floats:
         """Both measures over their limits, float64 (N, 2): distance and lack of confidence.

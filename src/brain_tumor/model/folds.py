@@ -198,3 +198,21 @@ def read_development(
         concatenate(stored),
         pd.concat([part for part in rows if len(part)], ignore_index=True),
     )
+
+
+def read_phantoms(
+    variants: Path = AUGMENTED_IMAGES, records: Path = AUGMENTED_RECORDS
+) -> tuple[pd.DataFrame, ImageRows]:
+    """Read the phantoms that train beside the images: path and label of each, and its pixels.
+
+    Stage augment drew them; in its records each is its own source.
+
+    Returns:
+        Columns path and label, and uint8 (N, size, size), both sorted by path.
+
+    Raises:
+        UserError: the table or an image is missing or unreadable.
+    """
+    table = read_table(records, ("path", "source", "label"), dtype="str", keep_default_na=False)
+    table = table[table["source"] == table["path"]].sort_values("path", ignore_index=True)
+    return table[["path", "label"]], open_images(variants, list(table["path"]))
