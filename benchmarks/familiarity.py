@@ -4,9 +4,10 @@ Run `make repro` first. The flag is fitted on the training images of `outputs/`.
 validation and test, brains among them turned, cut or degraded, and the pictures of
 `benchmarks/strange` are described as the registered model would see them:
 
-    python -m benchmarks.familiarity [--root PATH/TO/PROJECT] [--images 100]
+    python -m benchmarks.familiarity [--root PATH/TO/PROJECT] [--images 100] [--brains FOLDERS]
 
 No choice was made by the test images. The strange kinds were made by us: the rates hold for them.
+Of `--brains` nothing but the share that is flagged is looked at.
 """
 
 import io
@@ -36,6 +37,9 @@ from brain_tumor.outputs import read_manifest
 def main(
     root: Annotated[Path, typer.Option(help="Holds outputs/, data/ and params.yaml.")] = Path(),
     images: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 100,
+    brains: Annotated[
+        Path | None, typer.Option(help="Folders of other brain MRI slices, a row each.")
+    ] = None,
 ) -> None:
     """Print the share of each kind that is flagged, with 95 % intervals."""
     network = saved.load_network(root / "outputs" / "train" / "model.keras")
@@ -65,9 +69,12 @@ def main(
     for part in ("val", "test"):
         here = split["split"] == part
         table.add_row(*_row(part, flag.parts(features[here], rows[here])))
-    brains = [files[index] for index in np.flatnonzero(held_out)]
+    for folder in sorted(brains.iterdir()) if brains else []:
+        others = [path.read_bytes() for path in sorted(folder.iterdir())]
+        table.add_row(*_row(folder.name, flag.parts(*look(others)), ordinary))
+    own = [files[index] for index in np.flatnonzero(held_out)]
     for kind in (*KINDS, *OF_BRAINS):
-        strange = [_picture(kind, index, brains) for index in range(images)]
+        strange = [_picture(kind, index, own) for index in range(images)]
         table.add_row(*_row(kind, flag.parts(*look(strange)), ordinary))
     Console().print(table)
 
