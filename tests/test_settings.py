@@ -237,7 +237,7 @@ def test_repository_leaves_learning_rate_and_depth_to_the_study() -> None:
     tuned = load(FILE, "train", TrainSection).tuned()
     assert tuned == ("head_block", "fine_tune_blocks", "head_penalty", "learning_rate")
     depths = load(FILE, "tune", TuneParams).space.fine_tune_blocks
-    assert (depths.low, depths.high) == (0, 3)
+    assert (depths.low, depths.high) == (0, 2)
 
 
 def test_depth_0_has_no_learning_rate(tmp_path: Path) -> None:

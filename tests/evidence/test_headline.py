@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brain_tumor import settings
 from brain_tumor.errors import UserError
 from brain_tumor.model.metrics import log_loss
 from brain_tumor.model.recipe import VERSION
@@ -17,7 +18,7 @@ from evidence.headline import Headline, read_folds, read_former, run_fold
 from evidence.parts import Finished, Fold, Pool, originals
 from evidence.recipe import Answer
 from evidence.summary import summarise_headline
-from tests.evidence.toys import brightness_recipe, small_pool, small_track
+from tests.evidence.toys import ROOT, brightness_recipe, small_pool, small_track
 
 POOL = small_pool()
 BOOTSTRAP = EvaluateParams(seed=0, bootstrap_resamples=20)
@@ -143,7 +144,7 @@ def test_a_former_recipe_of_other_images_is_left_out_and_that_is_said(
     assert read_former(finished, folds.assign(repeat=folds["repeat"] + 1)) == (None, [])
 
 
-def darker(pool: Pool) -> Pool:
+def rounded_otherwise(pool: Pool) -> Pool:
     images = pool.images.copy()
     images[0, 0, 0] ^= 1
     return Pool(images, pool.rows)
@@ -153,7 +154,34 @@ def relabelled(pool: Pool) -> Pool:
     return Pool(pool.images, pool.rows.replace({"label": {"no": "yes", "yes": "no"}}))
 
 
-@pytest.mark.parametrize("change", [darker, relabelled])
+def another_cluster(pool: Pool) -> Pool:
+    first = pool.rows["cluster"].iloc[0]
+    return Pool(pool.images, pool.rows.replace({"cluster": {first: "another"}}))
+
+
+def test_parts_of_unlike_processors_go_together(
+    track: Headline, finished: Finished, weights: Path
+) -> None:
+    """Which round a pixel differently; images, code and parameters are the same."""
+    run(track, finished, track.folds[:1])
+    track = small_track(rounded_otherwise(POOL), weights)
+    assert track.missing(finished) == list(track.folds[1:])
+
+
+@pytest.mark.parametrize("section", ["preprocess", "augment"])
+def test_another_preprocessing_is_other_data(
+    section: str, track: Headline, finished: Finished, weights: Path
+) -> None:
+    run(track, finished, track.folds[:1])
+    params = settings.read(ROOT / settings.PARAMS)
+    field = {"preprocess": "crop_margin_fraction", "augment": "gamma"}[section]
+    changed = getattr(params, section).model_copy(update={field: 0.07})
+    params = replace(params, **{section: changed})
+    with pytest.raises(UserError, match="made from other data"):
+        small_track(POOL, weights, settings=params).missing(finished)
+
+
+@pytest.mark.parametrize("change", [relabelled, another_cluster])
 def test_other_data_are_an_error_that_says_what_to_delete(
     change: Any, track: Headline, finished: Finished, weights: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brain_tumor.outputs import MANIFEST_COLUMNS
-from brain_tumor.settings import PARAMS, read
+from brain_tumor.settings import PARAMS, Settings, read
 from evidence import settings as study
 from evidence.baselines import NAMES, Baselines
 from evidence.headline import Headline
@@ -88,10 +88,11 @@ def small_track(
     folds: int = 3,
     rate: float = 0.1,
     images: str = "images",
+    settings: Settings | None = None,
 ) -> Headline:
-    """A track of the stand-in; `rate` is a parameter of it."""
+    """A track of the stand-in; `rate` is a parameter of it, `settings` are those of its pool."""
     params = HeadlineParams(repeats=repeats, folds=folds)
-    data = data_digest(pool, read(ROOT / PARAMS), weights)
+    data = data_digest(pool, settings or read(ROOT / PARAMS), weights)
     baselines = small_baselines(pool, QuickBaselines)
     return Headline(pool, baselines, brightness_recipe, params, images, data, {"rate": rate}, {})
 

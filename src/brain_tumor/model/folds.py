@@ -200,12 +200,10 @@ def read_development(
     )
 
 
-def read_phantoms(
-    variants: Path = AUGMENTED_IMAGES, records: Path = AUGMENTED_RECORDS
-) -> tuple[pd.DataFrame, ImageRows]:
+def read_phantoms(variants: Path, records: Path) -> tuple[pd.DataFrame, ImageRows]:
     """Read the phantoms that train beside the images: path and label of each, and its pixels.
 
-    Stage augment drew them; in its records each is its own source.
+    `variants` and `records` are outputs of stage augment; a phantom is its own source there.
 
     Returns:
         Columns path and label, and uint8 (N, size, size), both sorted by path.

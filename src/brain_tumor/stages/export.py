@@ -29,7 +29,7 @@ def main() -> None:
     table = profile.table[is_training].reset_index(drop=True)
     clusters = table["cluster"].to_numpy(str)
     trained = saved.load_parts(outputs.MODEL, outputs.MODEL_META)
-    _, phantoms = read_phantoms()
+    _, phantoms = read_phantoms(outputs.AUGMENTED_IMAGES, outputs.AUGMENTED_RECORDS)
     seen = None
     if len(phantoms):
         explainer = Explainer(trained.network)
