@@ -1,5 +1,6 @@
 """The recipe in the study: the product's, on the images of a fold."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from evidence.parts import Pool
 
 if TYPE_CHECKING:
     from optuna import Trial
+    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def search(
     from optuna.storages import InMemoryStorage
 
     from brain_tumor.tuning import search
-    from brain_tumor.tuning.search import open_study, run, suggest
+    from brain_tumor.tuning.search import open_study, progress_line, run, suggest
 
     tune = params.tune
     study = open_study(InMemoryStorage(), "inner", tune, create=True)
@@ -120,5 +122,8 @@ def search(
         section = params.train.resolve(suggest(trial, tune.space, params.train.tuned))
         return fit_folds(trial, start, folds, section, tune.objective)
 
-    run(study, tune, objective, lambda _: None, lambda _: None)
+    def on_trial(trial: "FrozenTrial") -> None:
+        print(progress_line(study, trial, tune), file=sys.stderr, flush=True)
+
+    run(study, tune, objective, on_trial, lambda _: None)
     return search.best(study, tune.n_trials).params, search.held_out(study, tune.n_trials)

@@ -1,5 +1,6 @@
 """The recipe as a function: what it may see, what it answers."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -106,6 +107,14 @@ def test_same_seed_gives_the_same_answer_and_another_another(start: Start, answe
     again, other = (ask(start, make_pool(), small_settings(), seed) for seed in (0, 1))
     np.testing.assert_array_equal(first.probability, again.probability)
     assert first.chosen == again.chosen != other.chosen
+
+
+def test_a_log_has_a_line_for_each_trial(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    params = small_settings()
+    ask(start, make_pool(), params)
+    lines = re.findall(r"^(\d+)/(\d+): trial", capfd.readouterr().err, re.MULTILINE)
+    count = params.tune.n_trials
+    assert lines == [(str(done), str(count)) for done in range(1, count + 1)]
 
 
 def test_answers_are_those_of_this_version(answer: Answer) -> None:
