@@ -24,7 +24,7 @@ from brain_tumor.imaging.brain import network_digest
 from brain_tumor.machine import processors
 from brain_tumor.model.folds import Development, read_phantoms
 from brain_tumor.model.saved import ModelMeta
-from brain_tumor.settings import POSITIVE, AugmentParams, Settings
+from brain_tumor.settings import POSITIVE, AugmentParams, PreprocessParams
 from brain_tumor.shards import open_images
 from brain_tumor.tracking.lineage import commit, trace
 
@@ -212,14 +212,20 @@ def images_digest(manifest: pd.DataFrame) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:_LENGTH]
 
 
-def data_digest(pool: Pool, params: Settings, weights: Path, *tables: pd.DataFrame) -> str:
+def data_digest(
+    pool: Pool,
+    preprocess: PreprocessParams,
+    augment: AugmentParams,
+    weights: Path,
+    *tables: pd.DataFrame,
+) -> str:
     """Of all but the images and its own parameters that decides what a track predicts.
 
     These are preprocessing, augmentation and the network that finds the brain, labels and clusters,
     initial weights, and other tables that the track reads. Pixels are left out: processors round
     them differently, and parts that unlike machines made from the same belong together.
     """
-    made = {"preprocess": params.preprocess.model_dump(), "augment": params.augment.model_dump()}
+    made = {"preprocess": preprocess.model_dump(), "augment": augment.model_dump()}
     text = params_digest({**made, "brain": network_digest(), "shape": pool.images.shape})
     sha = hashlib.sha256(text.encode())
     for table in (pool.rows, *tables):

@@ -41,7 +41,7 @@ def main() -> None:
         partial(product_recipe, start, params),
         section,
         images_digest(manifest),
-        data_digest(pool, params, outputs.BACKBONE, baselines.files),
+        data_digest(pool, params.preprocess, params.augment, outputs.BACKBONE, baselines.files),
         decides,
         {"weights": initial.source, "precision": number_format(params.train.precision)},
     )

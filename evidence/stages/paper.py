@@ -23,7 +23,7 @@ def main() -> None:
     manifest = outputs.read_manifest()
     params = settings.read()
     pool = read_pool(manifest, study.PAPER_IMAGES, params.augment)
-    data = data_digest(pool, params, outputs.BACKBONE, manifest)
+    data = data_digest(pool, params.preprocess, params.augment, outputs.BACKBONE, manifest)
     start = Start(outputs.BACKBONE, default_cache())
     for division, folder in (
         (section, study.SEEDS),

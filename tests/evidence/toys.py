@@ -92,7 +92,8 @@ def small_track(
 ) -> Headline:
     """A track of the stand-in; `rate` is a parameter of it, `settings` are those of its pool."""
     params = HeadlineParams(repeats=repeats, folds=folds)
-    data = data_digest(pool, settings or read(ROOT / PARAMS), weights)
+    own = settings or read(ROOT / PARAMS)
+    data = data_digest(pool, own.preprocess, own.augment, weights)
     baselines = small_baselines(pool, QuickBaselines)
     return Headline(pool, baselines, brightness_recipe, params, images, data, {"rate": rate}, {})
 
