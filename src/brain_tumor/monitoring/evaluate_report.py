@@ -80,7 +80,7 @@ def _unlike(evaluation: Evaluation) -> list[Part]:
     head = ["slices", "flagged", "called right: all", "called right: not flagged"]
     parts: list[Part] = [
         Table(head, rows, "Slices the model itself flags as unlike its training images"),
-        "The flag is fitted on training images, of which 5 % would be flagged by default. The more "
+        "The flag is set on training images, of which 5 % would be flagged by default. The more "
         "are flagged here, the further these images are from what the model knows.",
     ]
     return [*parts, *_kept(evaluation)] if evaluation.kept else parts
